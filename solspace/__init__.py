@@ -1,0 +1,37 @@
+"""Populations of trained recurrent networks as labeled datasets.
+
+solspace trains hundreds of networks on one task, records them like neurons, challenges them
+outside the trained range, compresses the dynamics of each into a small directed graph, and
+keeps everything in one labeled Zarr store that ``xarray.open_zarr`` reads.
+
+Everything public is one import away and loaded when first used, so ``import solspace`` stays
+fast and never imports torch, numba or xarray by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {
+    "SolspaceError": "errors",
+    "Task": "tasks",
+    "Trials": "tasks",
+    "Recipe": "tasks",
+    "get_task": "tasks",
+    "register_task": "tasks",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"solspace.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module 'solspace' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

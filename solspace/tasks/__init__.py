@@ -1,0 +1,60 @@
+"""Tasks by name. A new task is one file (or one `Task` object of your own, registered here)."""
+
+from __future__ import annotations
+
+from solspace.errors import SolspaceError
+from solspace.tasks import interval_reproduction
+from solspace.tasks.base import Recipe, Task, Trials
+
+__all__ = ["Recipe", "Task", "Trials", "get_task", "register_task", "task_names"]
+
+_TASKS: dict[str, Task] = {task.name: task for task in (interval_reproduction.TASK,)}
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of the tasks that can be used, in order of registration.
+
+    Examples
+    --------
+    >>> "interval_reproduction" in task_names()
+    True
+    """
+    return tuple(_TASKS)
+
+
+def get_task(task: str | Task) -> Task:
+    """The task of that name; a `Task` is returned as it is.
+
+    Raises
+    ------
+    SolspaceError
+        Where no task has that name; the message lists those there are.
+
+    Examples
+    --------
+    >>> get_task("interval_reproduction").inputs
+    ('ready', 'set')
+    """
+    if isinstance(task, Task):
+        return task
+    try:
+        return _TASKS[task]
+    except KeyError:
+        raise SolspaceError(
+            f"unknown task {task!r}; tasks: {', '.join(_TASKS)}"
+            " (a task of your own: solspace.register_task)"
+        ) from None
+
+
+def register_task(task: Task) -> Task:
+    """Make a task of one's own known by its name, for this process and its workers.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> mine = dataclasses.replace(get_task("interval_reproduction"), name="my_intervals")
+    >>> register_task(mine).name
+    'my_intervals'
+    """
+    _TASKS[task.name] = task
+    return task

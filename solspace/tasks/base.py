@@ -1,0 +1,173 @@
+"""What a task is: trials, epochs, the grid outside training, and how networks are probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+
+__all__ = ["Explorer", "Recipe", "Task", "Trials"]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A set of trials of one task.
+
+    Attributes
+    ----------
+    input : array, float32, (trial, time, input)
+    target : array, float32, (trial, time, output)
+    epoch : array, int8, (trial, time)
+        Index into the task's ``epochs``.
+    parameters : mapping of str to array (trial,)
+        The parameters that make one trial differ from another, such as ``t_in``.
+    """
+
+    input: NDArray[np.float32]
+    target: NDArray[np.float32]
+    epoch: NDArray[np.int8]
+    parameters: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks of one architecture are trained on a task: data, not code.
+
+    Which solutions a population holds depends on these numbers, so they are stored with it.
+
+    Attributes
+    ----------
+    target_loss : float
+        A network is trained when its mean squared error over the whole training set is below.
+    max_steps : int
+        Gradient steps of one attempt.
+    learning_rate : float
+        ``lr = learning_rate * hidden_size ** learning_rate_power`` at the start.
+    learning_rate_power : float
+    schedule : {"linear", "cosine"}
+        How the rate falls from ``decay_start`` to ``decay_stop`` (shares of ``max_steps``) to
+        ``final_rate`` (a share of the first rate); it is held before and after.
+    decay_start, decay_stop, final_rate : float
+    beta1, beta2 : float
+        Adam's moments.
+    clip : float
+        Largest Euclidean norm of the gradient.
+    batch_size : int
+    init : {"default", "default/sqrt(N)", "orthogonal"}
+        ``default`` is torch's, uniform within 1/sqrt(N); ``orthogonal`` changes the recurrent
+        weights of that only.
+    check_every : int
+        Gradient steps between two looks at the loss of the whole training set.
+    rollback_ratio, rollback_floor, rollback_armed : float
+        A check that finds the loss over ``rollback_ratio`` times the best and over
+        ``rollback_floor`` returns to the best weights and moments, once the best was under
+        ``rollback_armed``.
+    rollback_rate : float
+        The learning rate is multiplied by this at each rollback.
+    attempts : int
+        How many fresh inits a network gets before it is stored as failed.
+    plateau_steps, plateau_loss : int, float
+        An attempt whose best loss is still over ``plateau_loss`` after ``plateau_steps`` is
+        given up; 0 steps turns this off.
+    """
+
+    target_loss: float
+    max_steps: int
+    learning_rate: float
+    learning_rate_power: float = -0.5
+    schedule: str = "linear"
+    decay_start: float = 0.4
+    decay_stop: float = 1.0
+    final_rate: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip: float = 0.03
+    batch_size: int = 32
+    init: str = "default"
+    check_every: int = 50
+    rollback_ratio: float = 4.0
+    rollback_floor: float = 0.02
+    rollback_armed: float = 0.01
+    rollback_rate: float = 1.0
+    attempts: int = 4
+    plateau_steps: int = 0
+    plateau_loss: float = np.inf
+
+
+class Explorer(Protocol):
+    """What a task's ``probe`` may do with a network under reduction (see `solspace.reduction`)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its numbers, its trials and how its networks are probed.
+
+    Attributes
+    ----------
+    name : str
+        The store's group name.
+    inputs, outputs : tuple of str
+        Channel names.
+    epochs : tuple of str
+        What the values of ``epoch`` mean, in order.
+    parameters : mapping of str to str
+        Trial parameters and what each means (with its unit).
+    input_symbols : tuple of str
+        What an edge of a reduced-dynamics graph can carry; the first is ``"autonomous"``.
+    training_trials : callable (Generator) -> Trials
+        The trials one network learns from.
+    recorded_trials, extrapolation_trials : callable () -> Trials
+        The trials activity is recorded on, and those outside the trained range.
+    recipes : mapping of str to Recipe
+        By architecture.
+    probe : callable or None
+        The published way to explore a network's dynamics; None where the task has none.
+    output_symbol : callable (array) -> array of int8
+        Turns readout values into -1, 0 or 1.
+    feature_epochs : callable or None
+        Picks from activity the stretches that the features of the paper compare.
+    description : str
+        One line, stored with the population.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    epochs: tuple[str, ...]
+    parameters: Mapping[str, str]
+    training_trials: Callable[[np.random.Generator], Trials]
+    recorded_trials: Callable[[], Trials]
+    extrapolation_trials: Callable[[], Trials]
+    recipes: Mapping[str, Recipe]
+    input_symbols: tuple[str, ...] = ("autonomous",)
+    probe: Callable[[Any], None] | None = None
+    output_symbol: Callable[[NDArray[Any]], NDArray[np.int8]] | None = None
+    feature_epochs: Callable[..., Any] | None = None
+    description: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe(self, architecture: str) -> Recipe:
+        """The recipe for one architecture, or an error that names those there are.
+
+        Examples
+        --------
+        >>> from solspace.tasks import get_task
+        >>> get_task("interval_reproduction").recipe("vanilla").target_loss
+        0.0001
+        """
+        try:
+            return self.recipes[architecture]
+        except KeyError:
+            known = ", ".join(self.recipes) or "none"
+            raise SolspaceError(
+                f"task {self.name!r} has no training recipe for architecture {architecture!r}; "
+                f"recipes: {known}"
+            ) from None

@@ -1,0 +1,94 @@
+"""Interval reproduction (Ready-Set-Go): measure the interval Ready-Set, reproduce it by Go.
+
+Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Jazayeri & Shadlen (2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.tasks.base import Recipe, Task, Trials
+
+READY_ON = 5
+PULSE = 5
+STEPS = 150
+T_IN = range(20, 51)
+TRAINING_TRIALS = 128
+
+EXTRAPOLATION_T_IN = range(5, 151)
+# Long enough for t_in = 150 to be reproduced (Go ends at 310) and followed for one more such
+# interval, so that a second, unasked output is seen.
+EXTRAPOLATION_STEPS = 480
+
+EPOCHS = ("quiet", "ready", "ready_set", "set", "set_go", "go", "after_go")
+
+
+def make_trials(t_in: Iterable[int], steps: int = STEPS) -> Trials:
+    """Trials with these intervals between the onsets of Ready and Set (steps)."""
+    intervals = np.asarray(list(t_in), dtype=np.int64)
+    time = np.arange(steps)
+    set_on = READY_ON + intervals[:, None]
+    go_on = READY_ON + 2 * intervals[:, None]
+    ready = np.broadcast_to((time >= READY_ON) & (time < READY_ON + PULSE), (len(intervals), steps))
+    set_ = (time >= set_on) & (time < set_on + PULSE)
+    go = (time >= go_on) & (time < go_on + PULSE)
+    starts = (
+        np.full_like(set_on, READY_ON),
+        np.full_like(set_on, READY_ON + PULSE),
+        set_on,
+        set_on + PULSE,
+        go_on,
+        go_on + PULSE,
+    )
+    epoch = sum(
+        ((time >= start).astype(np.int8) for start in starts), np.zeros((1, steps), np.int8)
+    )
+    return Trials(
+        input=np.stack([ready, set_], axis=-1).astype(np.float32),
+        target=go[..., None].astype(np.float32),
+        epoch=epoch,
+        parameters={"t_in": intervals},
+    )
+
+
+def training_trials(rng: np.random.Generator) -> Trials:
+    return make_trials(rng.integers(T_IN.start, T_IN.stop, size=TRAINING_TRIALS))
+
+
+def output_symbol(output: NDArray[np.floating]) -> NDArray[np.int8]:
+    """1 where the readout is over 0.15, else 0."""
+    return (output > 0.15).astype(np.int8)
+
+
+TASK = Task(
+    name="interval_reproduction",
+    description="Ready-Set-Go: reproduce the interval between Ready and Set by the time of Go",
+    inputs=("ready", "set"),
+    outputs=("go",),
+    epochs=EPOCHS,
+    parameters={"t_in": "steps from Ready onset to Set onset"},
+    input_symbols=("autonomous", "set"),
+    training_trials=training_trials,
+    recorded_trials=lambda: make_trials(T_IN),
+    extrapolation_trials=lambda: make_trials(EXTRAPOLATION_T_IN, EXTRAPOLATION_STEPS),
+    output_symbol=output_symbol,
+    recipes={
+        "vanilla": Recipe(
+            target_loss=1e-4,
+            max_steps=20_000,
+            learning_rate=0.0135,
+            schedule="linear",
+            decay_start=0.4,
+            decay_stop=1.0,
+            final_rate=0.0,
+            beta2=0.99,
+            clip=0.03,
+            rollback_ratio=4.0,
+            rollback_floor=0.02,
+            rollback_armed=0.01,
+        ),
+    },
+)
