@@ -1,0 +1,400 @@
+"""Populations in memory: new ones, imported ones, and the networks in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from solspace import schema
+from solspace.errors import SolspaceError
+from solspace.networks import (
+    GATES,
+    PARAMETERS,
+    check_architecture,
+    from_state_dict,
+    parameter_shapes,
+    read_state_dict,
+)
+from solspace.tasks import Recipe, Task, get_task
+
+__all__ = [
+    "each_network",
+    "import_networks",
+    "network_name",
+    "network_weights",
+    "new_population",
+    "pack_weights",
+    "read_networks",
+    "recipe_of",
+    "task_of",
+]
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+def new_population(
+    task: str | Task,
+    architecture: str,
+    *,
+    networks: int,
+    hidden_size: int | Sequence[int] = 50,
+    seed: int = 0,
+    recipe: Recipe | None = None,
+) -> xr.Dataset:
+    """An untrained population: which networks there will be, and from which seeds.
+
+    Parameters
+    ----------
+    task : str or Task
+    architecture : {"vanilla", "gru", "lstm"}
+    networks : int
+        How many.
+    hidden_size : int or sequence of int
+        Sizes are dealt out in turn, so every size gets the same share.
+    seed : int
+        Each network gets a seed of its own from this one and its index; a network is the same
+        however many others are trained with it.
+    recipe : Recipe, optional
+        The task's recipe for the architecture by default.
+
+    Returns
+    -------
+    Dataset
+        Coordinates only, dims network, gate, unit, presynaptic_unit, input, output.
+
+    Raises
+    ------
+    SolspaceError
+        For an unknown task or architecture, no networks, or a size under 1.
+
+    Examples
+    --------
+    >>> ds = new_population("interval_reproduction", "vanilla", networks=4, hidden_size=[20, 30])
+    >>> ds.name.values.tolist()
+    ['20_i000', '30_i000', '20_i001', '30_i001']
+    """
+    task = get_task(task)
+    check_architecture(architecture)
+    sizes = [hidden_size] if isinstance(hidden_size, (int, np.integer)) else list(hidden_size)
+    if networks < 1:
+        raise SolspaceError(f"{networks} networks; give 1 or more")
+    if not sizes or min(sizes) < 1:
+        raise SolspaceError(f"hidden size {min(sizes, default='missing')}; give sizes of 1 or more")
+    if not 0 <= seed < 2**63:
+        raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
+    recipe = recipe or task.recipe(architecture)
+    dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
+    seen: dict[int, int] = {}
+    names = []
+    for size in dealt.tolist():
+        names.append(f"{size}_i{seen.get(size, 0):03d}")
+        seen[size] = seen.get(size, 0) + 1
+    seeds = np.array([_network_seed(seed, i) for i in range(networks)], dtype=np.int64)
+    ds = _coordinates(task, architecture, names=names, sizes=dealt, seeds=seeds)
+    ds.attrs |= {"seed": seed, "recipe": json.dumps(dataclasses.asdict(recipe))}
+    return ds
+
+
+def _network_seed(seed: int, index: int) -> int:
+    words = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
+
+
+def _coordinates(
+    task: Task,
+    architecture: str,
+    *,
+    names: Sequence[str],
+    sizes: NDArray[np.int64],
+    seeds: NDArray[np.int64],
+) -> xr.Dataset:
+    units = int(sizes.max())
+    ds = xr.Dataset(
+        coords={
+            "network": np.arange(len(names)),
+            "name": ("network", np.array(names, dtype=object)),
+            "hidden_size": ("network", sizes),
+            "seed": ("network", seeds),
+            "gate": np.array(GATES[architecture], dtype=object),
+            "unit": np.arange(units),
+            "presynaptic_unit": np.arange(units),
+            "input": np.array(task.inputs, dtype=object),
+            "output": np.array(task.outputs, dtype=object),
+        },
+        attrs={
+            "task": task.name,
+            "architecture": architecture,
+            "description": task.description,
+        },
+    )
+    return schema.annotate(ds, "population")
+
+
+def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
+    """The task a dataset belongs to, from its attrs where it is not given."""
+    if task is None and "task" not in ds.attrs:
+        raise SolspaceError("the dataset has no attribute 'task'; give task=NAME")
+    return get_task(task if task is not None else ds.attrs["task"])
+
+
+def recipe_of(ds: xr.Dataset) -> Recipe:
+    """The recipe stored with a population."""
+    if "recipe" not in ds.attrs:
+        return task_of(ds).recipe(ds.attrs["architecture"])
+    return Recipe(**json.loads(ds.attrs["recipe"]))
+
+
+# --------------------------------------------------------------------------- networks in and out
+
+
+def network_weights(ds: xr.Dataset, index: int, *, initial: bool = False) -> dict[str, NDArray]:
+    """One network's parameters without padding, by position along ``network``.
+
+    Examples
+    --------
+    >>> weights = {"weight_ih": np.ones((1, 3, 2)), "weight_hh": np.ones((1, 3, 3)),
+    ...            "bias_ih": np.ones((1, 3)), "bias_hh": np.ones((1, 3)),
+    ...            "weight_out": np.ones((1, 3)), "bias_out": np.ones(1)}
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": weights})
+    >>> network_weights(ds, 0)["weight_hh"].shape
+    (1, 3, 3)
+    """
+    n = int(ds["hidden_size"].values[index])
+    prefix = "initial_" if initial else ""
+    out = {}
+    for name in PARAMETERS:
+        array = ds[prefix + name]
+        crop: dict[str, Any] = {
+            d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims
+        }
+        out[name] = array.isel({"network": index} | crop).values
+    return out
+
+
+def pack_weights(
+    networks: Sequence[Weights | None], ds: xr.Dataset, *, initial: bool = False
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float32]]]:
+    """Parameters of many networks on one network axis, NaN past each network's size.
+
+    None stands for a network without weights, which stays NaN.
+    """
+    shapes = parameter_shapes(
+        ds.attrs["architecture"], ds.sizes["unit"], ds.sizes["input"], ds.sizes["output"]
+    )
+    prefix = "initial_" if initial else ""
+    declared = schema.variables("population")
+    packed = {}
+    for name, shape in shapes.items():
+        array = np.full((len(networks), *shape), np.nan, np.float32)
+        for i, weights in enumerate(networks):
+            if weights is not None:
+                array[i][tuple(map(slice, weights[name].shape))] = weights[name]
+        packed[prefix + name] = (declared[prefix + name].dims, array)
+    return packed
+
+
+def network_name(path: str | os.PathLike[str]) -> str:
+    """A network's name: its folder's where the file is called ``weights.pt``, else its stem.
+
+    Examples
+    --------
+    >>> network_name("trained/20_i100/weights.pt"), network_name("trained/best.pt")
+    ('20_i100', 'best')
+    """
+    path = os.path.abspath(os.fspath(path))
+    folder, file = os.path.split(path)
+    return os.path.basename(folder) if file == "weights.pt" else os.path.splitext(file)[0]
+
+
+def read_networks(
+    paths: Sequence[str | os.PathLike[str]], task: str | Task, architecture: str
+) -> xr.Dataset:
+    """A population from torch state dicts in files, as `import_networks` makes it.
+
+    An ``initial_weights.pt`` beside a ``weights.pt`` fills the initial weights.
+
+    Raises
+    ------
+    SolspaceError
+        Where a file cannot be read or does not fit; it is named, with the shapes found.
+    """
+    task = get_task(task)
+    networks: dict[str, Weights] = {}
+    initial: dict[str, Weights] = {}
+    where: dict[str, str] = {}
+    channels = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
+    for path in [os.fspath(p) for p in paths]:
+        name = network_name(path)
+        if name in where:
+            raise SolspaceError(
+                f"{path} and {where[name]} would both be named {name!r}; rename one file "
+                "(a network is named after its folder where the file is called weights.pt, "
+                "else after the file)"
+            )
+        where[name] = path
+        networks[name] = from_state_dict(
+            read_state_dict(path), architecture, source=path, **channels
+        )
+        beside = os.path.join(os.path.dirname(path), "initial_weights.pt")
+        if os.path.basename(path) == "weights.pt" and os.path.exists(beside):
+            initial[name] = from_state_dict(
+                read_state_dict(beside), architecture, source=beside, **channels
+            )
+    return import_networks(task, architecture, networks, initial=initial)
+
+
+def import_networks(
+    task: str | Task,
+    architecture: str,
+    networks: Mapping[str, Mapping[str, Any]],
+    *,
+    initial: Mapping[str, Mapping[str, Any]] | None = None,
+) -> xr.Dataset:
+    """A population from networks trained elsewhere.
+
+    Parameters
+    ----------
+    task : str or Task
+    architecture : {"vanilla", "gru", "lstm"}
+    networks : mapping of name to mapping of arrays
+        Each a torch state dict (any prefix) or the six arrays of `solspace.networks`.
+    initial : mapping, optional
+        The same before training, for all or some of the networks.
+
+    Returns
+    -------
+    Dataset
+        A population with weights, ``loss`` (mean squared error on the task's recorded trials)
+        and ``status_train`` 1; ``seed``, ``gradient_steps`` and ``attempts`` are -1, unknown.
+
+    Raises
+    ------
+    SolspaceError
+        Where a network does not fit; it is named, with the shapes found and expected.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
+    >>> ds.hidden_size.item(), ds.status_train.item()
+    (8, 1)
+    """
+    from solspace.networks import run
+
+    task = get_task(task)
+    check_architecture(architecture)
+    if not networks:
+        raise SolspaceError("no networks to import; give a mapping of name to state dict")
+    channels = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
+    known = {
+        name: from_state_dict(weights, architecture, source=name, **channels)
+        for name, weights in networks.items()
+    }
+    before: list[Weights | None] = []
+    for name, weights in known.items():
+        first = (initial or {}).get(name)
+        if first is not None:
+            first = from_state_dict(first, architecture, source=f"initial {name}", **channels)
+            if first["weight_hh"].shape != weights["weight_hh"].shape:
+                raise SolspaceError(
+                    f"initial {name}: recurrent weights {first['weight_hh'].shape}, after "
+                    f"training {weights['weight_hh'].shape}; give those of the same network"
+                )
+        before.append(first)
+    sizes = np.array([w["weight_hh"].shape[-1] for w in known.values()], dtype=np.int64)
+    ds = _coordinates(
+        task, architecture, names=list(known), sizes=sizes, seeds=np.full(len(known), -1)
+    )
+    trials = task.recorded_trials()
+    loss = [
+        float(np.mean((run(architecture, w, trials.input)[1] - trials.target) ** 2))
+        for w in known.values()
+    ]
+    n = len(known)
+    ds = ds.assign(
+        pack_weights(list(known.values()), ds)
+        | pack_weights(before, ds, initial=True)
+        | {
+            "loss": ("network", np.array(loss)),
+            "gradient_steps": ("network", np.full(n, -1, np.int64)),
+            "attempts": ("network", np.full(n, -1, np.int64)),
+            "status_train": ("network", np.full(n, schema.DONE, np.uint8)),
+            "message_train": ("network", np.full(n, "", dtype=object)),
+        }
+    )
+    ds.attrs["origin"] = "imported"
+    return schema.annotate(ds, "population")
+
+
+# --------------------------------------------------------------------------- one by one
+
+
+def each_network(
+    ds: xr.Dataset,
+    stage: str,
+    compute: Callable[[int], None],
+    *,
+    after: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Call a function for each network; one that fails is noted and the others go on.
+
+    Parameters
+    ----------
+    ds : Dataset
+    stage : str
+        Names the status variables.
+    compute : callable (int) -> None
+        Given a position along ``network``; an exception marks that network as failed.
+    after : str, optional
+        A stage the network has to have passed, where the dataset has its status.
+    progress : callable (int) -> None, optional
+        Told after each network.
+
+    Returns
+    -------
+    dict
+        ``status_<stage>`` and ``message_<stage>``, to be assigned to a dataset.
+    """
+    n = ds.sizes["network"]
+    status = np.full(n, schema.FAILED, np.uint8)
+    messages = np.full(n, "", dtype=object)
+    for i in range(n):
+        if after and f"status_{after}" in ds and ds[f"status_{after}"].values[i] != schema.DONE:
+            messages[i] = f"{after} did not succeed for this network"
+        else:
+            try:
+                compute(i)
+                status[i] = schema.DONE
+            except (MemoryError, OSError):
+                raise
+            except SolspaceError as error:
+                messages[i] = str(error)
+            except Exception as error:
+                messages[i] = f"{type(error).__name__}: {error}"
+        if progress:
+            progress(1)
+    return {
+        f"status_{stage}": ("network", status),
+        f"message_{stage}": ("network", messages),
+    }
+
+
+def warn_of_failures(ds: xr.Dataset, stage: str) -> None:
+    """Warn where networks failed, so that no fill value is taken for a result."""
+    failed = int((ds[f"status_{stage}"] == schema.FAILED).sum())
+    if failed:
+        warnings.warn(
+            f"{failed} of {ds.sizes['network']} networks failed in {stage}; "
+            f"reasons are in message_{stage}",
+            stacklevel=3,
+        )

@@ -1,0 +1,486 @@
+"""Every variable of a store: name, dims, dtype, fill, units, meaning, and the stage that fills it.
+
+One declaration here lays a variable on disk, writes its attributes, checks it and documents it
+(``docs/schema.md`` is made from this file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solspace.errors import SolspaceError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "DONE",
+    "FAILED",
+    "GROUPS",
+    "PENDING",
+    "SCHEMA_VERSION",
+    "STAGES",
+    "Variable",
+    "annotate",
+    "check",
+    "faults",
+    "markdown",
+    "stage_of",
+    "variables",
+]
+
+SCHEMA_VERSION = 1
+
+PENDING, DONE, FAILED = 0, 1, 2
+STAGES = ("train", "record", "extrapolate", "reduce", "features")
+
+GROUPS = {
+    "population": "weights, training outcome, features, solution labels",
+    "training": "trials of the training set and each network's activity on them",
+    "extrapolation": "trials outside the trained range and each network's output on them",
+    "graph": "reduced-dynamics graphs",
+}
+
+# Room for one graph. A network whose graph is larger is stored as failed, with that reason.
+MAX_NODES = 64
+MAX_EDGES = 192
+
+_STATUS_ATTRS = {
+    "flag_values": [PENDING, DONE, FAILED],
+    "flag_meanings": "pending done failed",
+}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of one group.
+
+    Attributes
+    ----------
+    name, group : str
+    dims : tuple of str
+    dtype : str
+        A NumPy dtype, or ``"string"`` for strings of any length.
+    fill : scalar
+        Value of what was never written. The status arrays, not the fill, say what is done.
+    meaning : str
+        Becomes ``long_name`` on disk.
+    units : str or None
+    stage : str or None
+        The stage that writes it; None for coordinates and trials, written when a group is laid.
+    coordinate : bool
+    architectures : tuple of str or None
+        Only for these; None for all.
+    """
+
+    name: str
+    group: str
+    dims: tuple[str, ...]
+    dtype: str
+    fill: Any
+    meaning: str
+    units: str | None = None
+    stage: str | None = None
+    coordinate: bool = False
+    architectures: tuple[str, ...] | None = None
+    attrs: Mapping[str, Any] | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """What is written beside the variable on disk."""
+        out: dict[str, Any] = {"long_name": self.meaning}
+        if self.units:
+            out["units"] = self.units
+        return out | dict(self.attrs or {})
+
+
+def _declare() -> dict[str, dict[str, Variable]]:
+    table: dict[str, dict[str, Variable]] = {group: {} for group in GROUPS}
+
+    def add(
+        group: str, name: str, dims: str, dtype: str, fill: Any, meaning: str, **kw: Any
+    ) -> None:
+        table[group][name] = Variable(name, group, tuple(dims.split()), dtype, fill, meaning, **kw)
+
+    for group in GROUPS:
+        add(group, "network", "network", "int64", 0, "index of the network", coordinate=True)
+
+    add(
+        "population",
+        "name",
+        "network",
+        "string",
+        "",
+        "name of the network, unique",
+        coordinate=True,
+    )
+    add("population", "hidden_size", "network", "int64", 0, "number of units", coordinate=True)
+    add(
+        "population",
+        "seed",
+        "network",
+        "int64",
+        -1,
+        "seed of this network alone; -1 unknown",
+        coordinate=True,
+    )
+    add("population", "unit", "unit", "int64", 0, "index of the unit", coordinate=True)
+    add(
+        "population",
+        "presynaptic_unit",
+        "presynaptic_unit",
+        "int64",
+        0,
+        "index of the unit a recurrent weight comes from",
+        coordinate=True,
+    )
+    add("population", "gate", "gate", "string", "", "gate, in torch's order", coordinate=True)
+    add("population", "input", "input", "string", "", "input channel", coordinate=True)
+    add("population", "output", "output", "string", "", "output channel", coordinate=True)
+
+    parameters = {
+        "weight_ih": ("network gate unit input", "input weights"),
+        "weight_hh": ("network gate unit presynaptic_unit", "recurrent weights"),
+        "bias_ih": ("network gate unit", "input bias"),
+        "bias_hh": ("network gate unit", "recurrent bias"),
+        "weight_out": ("network output unit", "readout weights"),
+        "bias_out": ("network output", "readout bias"),
+    }
+    padded = "; NaN past hidden_size"
+    for name, (dims, meaning) in parameters.items():
+        pad = "" if name == "bias_out" else padded
+        add("population", name, dims, "float32", np.nan, meaning + pad, stage="train")
+    for name, (dims, meaning) in parameters.items():
+        add(
+            "population",
+            f"initial_{name}",
+            dims,
+            "float32",
+            np.nan,
+            f"{meaning} before training{padded}, or throughout where unknown",
+            stage="train",
+        )
+    add(
+        "population",
+        "loss",
+        "network",
+        "float64",
+        np.nan,
+        "mean squared error over the training set",
+        stage="train",
+    )
+    add(
+        "population",
+        "gradient_steps",
+        "network",
+        "int64",
+        -1,
+        "gradient steps of the attempt that is kept; -1 unknown",
+        units="steps",
+        stage="train",
+    )
+    add("population", "attempts", "network", "int64", -1, "inits tried; -1 unknown", stage="train")
+    add(
+        "population",
+        "feature",
+        "feature",
+        "string",
+        "",
+        "feature of activity",
+        coordinate=True,
+        stage="features",
+    )
+    add(
+        "population",
+        "features",
+        "network feature",
+        "float64",
+        np.nan,
+        "features of activity on the training trials",
+        stage="features",
+    )
+    add(
+        "population",
+        "solution",
+        "network",
+        "int16",
+        -1,
+        "class of the reduced-dynamics graph, most common first; -1 not computed",
+        stage="reduce",
+    )
+    add(
+        "population",
+        "solution_key",
+        "network",
+        "string",
+        "",
+        "canonical form of the reduced-dynamics graph; equal where two graphs are the same "
+        "solution, in any store; empty where not computed",
+        stage="reduce",
+    )
+    for stage in STAGES:
+        add(
+            "population",
+            f"status_{stage}",
+            "network",
+            "uint8",
+            PENDING,
+            f"progress of the stage {stage}",
+            attrs=_STATUS_ATTRS,
+        )
+        add(
+            "population",
+            f"message_{stage}",
+            "network",
+            "string",
+            "",
+            f"why the stage {stage} failed; empty where it did not",
+        )
+
+    for group, set_of in (("training", "training"), ("extrapolation", "extrapolation")):
+        stage = "record" if group == "training" else "extrapolate"
+        add(group, "trial", "trial", "int64", 0, "index of the trial", coordinate=True)
+        add(
+            group,
+            "time",
+            "time",
+            "int64",
+            0,
+            "time; index t holds the state after the input of step t",
+            units="steps",
+            coordinate=True,
+        )
+        add(
+            group,
+            "input",
+            "trial time input",
+            "float32",
+            0.0,
+            f"input of the {set_of} trials, by channel (names in `channels`)",
+        )
+        add(group, "target", "trial time output", "float32", 0.0, f"target of the {set_of} trials")
+        add(group, "epoch", "trial time", "int8", 0, "epoch of the trial")
+        add(
+            group,
+            "output",
+            "network trial time output",
+            "float32",
+            np.nan,
+            "output of the network, by channel (names in `channels`)",
+            stage=stage,
+        )
+    add("training", "unit", "unit", "int64", 0, "index of the unit", coordinate=True)
+    add(
+        "training",
+        "activity",
+        "network trial time unit",
+        "float32",
+        np.nan,
+        f"activity of the units (hidden state){padded}",
+        stage="record",
+    )
+    add(
+        "training",
+        "cell_state",
+        "network trial time unit",
+        "float32",
+        np.nan,
+        f"cell state of an LSTM{padded}",
+        stage="record",
+        architectures=("lstm",),
+    )
+
+    add(
+        "graph",
+        "input_symbol",
+        "input_symbol",
+        "string",
+        "",
+        "what an edge carries; 0 is always autonomous flow",
+        coordinate=True,
+    )
+    add(
+        "graph",
+        "n_nodes",
+        "network",
+        "int16",
+        -1,
+        "number of nodes; -1 not computed",
+        stage="reduce",
+    )
+    add(
+        "graph",
+        "n_edges",
+        "network",
+        "int16",
+        -1,
+        "number of edges; -1 not computed",
+        stage="reduce",
+    )
+    add(
+        "graph",
+        "node_output",
+        "network node",
+        "int8",
+        0,
+        "output of the node (-1, 0, 1); node 0 is the root; 0 past n_nodes",
+        stage="reduce",
+    )
+    for end in ("source", "target"):
+        add(
+            "graph",
+            f"edge_{end}",
+            "network edge",
+            "int16",
+            -1,
+            f"node that is the {end} of the edge; -1 past n_edges",
+            stage="reduce",
+        )
+    add(
+        "graph",
+        "edge_input",
+        "network edge",
+        "int16",
+        -1,
+        "index into input_symbol of what the edge carries; -1 past n_edges",
+        stage="reduce",
+    )
+    return table
+
+
+_TABLE = _declare()
+
+
+def variables(group: str, architecture: str | None = None) -> dict[str, Variable]:
+    """Declared variables of a group, those of one architecture only where it is given.
+
+    Examples
+    --------
+    >>> variables("graph")["edge_input"].dims
+    ('network', 'edge')
+    """
+    return {
+        name: variable
+        for name, variable in _TABLE[group].items()
+        if architecture is None
+        or variable.architectures is None
+        or architecture in variable.architectures
+    }
+
+
+def stage_of(group: str) -> str:
+    """The stage that fills a group, named in errors about a missing one."""
+    return {
+        "population": "train",
+        "training": "record",
+        "extrapolation": "extrapolate",
+        "graph": "reduce",
+    }[group]
+
+
+def annotate(ds: xr.Dataset, group: str) -> xr.Dataset:
+    """The dataset with every declared variable's attributes, those it has kept.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = annotate(xr.Dataset({"loss": ("network", [1e-4])}), "population")
+    >>> ds.loss.attrs["long_name"]
+    'mean squared error over the training set'
+    """
+    for name, variable in _TABLE[group].items():
+        if name in ds.variables:
+            ds[name].attrs = variable.attributes() | ds[name].attrs
+    return ds
+
+
+def faults(
+    ds: xr.Dataset, group: str, *, required: Iterable[str] = (), where: str = ""
+) -> list[str]:
+    """Everything in which a dataset departs from the declarations, a sentence each.
+
+    Parameters
+    ----------
+    ds : Dataset
+    group : str
+        One of `GROUPS`.
+    required : iterable of str
+        Variables that have to be there.
+    where : str
+        Put before each fault.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> faults(xr.Dataset({"loss": ("unit", [1])}), "population", required=["bias_out"])
+    ["'bias_out' is missing", "'loss' has dims (unit), expected (network)", \
+"'loss' is int64, expected float64"]
+    """
+    prefix = f"{where}: " if where else ""
+    out = [f"{prefix}{name!r} is missing" for name in required if name not in ds.variables]
+    for name, declared in _TABLE[group].items():
+        if name not in ds.variables:
+            continue
+        found = ds[name]
+        if tuple(map(str, found.dims)) != declared.dims:
+            out.append(
+                f"{prefix}{name!r} has dims ({', '.join(map(str, found.dims))}), "
+                f"expected ({', '.join(declared.dims)})"
+            )
+        if not same_dtype(found.dtype, declared.dtype):
+            out.append(f"{prefix}{name!r} is {found.dtype}, expected {declared.dtype}")
+    return out
+
+
+def same_dtype(dtype: Any, declared: str) -> bool:
+    """Whether an array's dtype is the declared one (a string may be held as objects)."""
+    if declared == "string":
+        return dtype.kind in "OTU"
+    return np.dtype(dtype) == np.dtype(declared)
+
+
+def check(ds: xr.Dataset, group: str, *, required: Iterable[str] = ()) -> xr.Dataset:
+    """The dataset as it is, or one error that lists all its faults.
+
+    Raises
+    ------
+    SolspaceError
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> check(xr.Dataset(), "population", required=["weight_hh"])
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: not a population dataset: 'weight_hh' is missing; ...
+    """
+    found = faults(ds, group, required=required)
+    if found:
+        raise SolspaceError(
+            f"not a {group} dataset: {'; '.join(found)}; names and dims are in docs/schema.md"
+        )
+    return ds
+
+
+def markdown() -> str:
+    """The tables of ``docs/schema.md``."""
+    lines = []
+    for group, holds in GROUPS.items():
+        path = "/{task}/{architecture}" + ("" if group == "population" else f"/{group}")
+        lines += [f"## `{path}`", "", f"{holds[0].upper()}{holds[1:]}.", ""]
+        lines += ["| variable | dims | dtype | fill | units | meaning | written by |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        for v in _TABLE[group].values():
+            name = f"`{v.name}`" + (" (coordinate)" if v.coordinate else "")
+            if v.architectures:
+                name += f" ({', '.join(v.architectures)} only)"
+            fill = '""' if v.fill == "" else str(v.fill)
+            lines.append(
+                f"| {name} | {', '.join(v.dims)} | {v.dtype} | {fill} | {v.units or ''} "
+                f"| {v.meaning} | {v.stage or ''} |"
+            )
+        lines.append("")
+    return "\n".join(lines)

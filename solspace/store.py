@@ -1,0 +1,514 @@
+"""Stores on disk: lay, open, write a shard, status, provenance. The only file that knows Zarr.
+
+A store is laid as an empty template first; after that only whole shards are written. A shard is
+a block of consecutive networks, the same for every array of a population, and has one writer:
+two writers inside one shard would corrupt it without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.dtype import VariableLengthUTF8
+
+from solspace import schema
+from solspace.errors import SolspaceError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Population", "Shard", "Store", "open_population"]
+
+_LAID = "solspace_laid"
+_VERSION = "solspace_schema_version"
+
+# Arrays this large get one network per inner chunk, so that one network can be read alone.
+_INNER_CHUNK_BYTES = 1 << 16
+
+
+class Shard(NamedTuple):
+    """A block of consecutive networks ``start <= network < stop`` that is written at once."""
+
+    start: int
+    stop: int
+
+
+class Store:
+    """A store on disk.
+
+    Parameters
+    ----------
+    path : str
+        A folder.
+    create : bool
+        Make the store where there is none.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no store, or one of another schema version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Store(tempfile.mkdtemp() + "/small.zarr", create=True)
+    >>> store.populations()
+    []
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+        self.path = os.fspath(path)
+        if not os.path.exists(self.path) and not create:
+            raise SolspaceError(
+                f"{self.path}: no such store; make one with `solspace train {self.path} ...` "
+                f"or `solspace import {self.path} ...`"
+            )
+        if os.path.isdir(self.path) and not os.listdir(self.path) and create:
+            os.rmdir(self.path)
+        if not os.path.exists(self.path):
+            root = zarr.open_group(self.path, mode="w", zarr_format=3)
+            root.attrs[_VERSION] = schema.SCHEMA_VERSION
+            return
+        try:
+            root = self._root()
+        except Exception:
+            raise SolspaceError(
+                f"{self.path}: exists and is no solspace store (no Zarr group there); "
+                "give another path"
+            ) from None
+        version = root.attrs.get(_VERSION)
+        if version != schema.SCHEMA_VERSION:
+            found = f"schema version {version}" if version is not None else "no schema version"
+            raise SolspaceError(
+                f"{self.path}: has {found}, this solspace reads version "
+                f"{schema.SCHEMA_VERSION}; open it with the solspace that wrote it, or give "
+                "another path"
+            )
+
+    def _root(self, mode: str = "r") -> zarr.Group:
+        return zarr.open_group(self.path, mode=mode, use_consolidated=False)
+
+    def populations(
+        self, task: str | None = None, architecture: str | None = None
+    ) -> list[Population]:
+        """Populations in the store, of one task or architecture where given, sorted by name."""
+        found = []
+        for task_name, task_group in sorted(self._root().groups()):
+            for architecture_name, group in sorted(task_group.groups()):
+                if (
+                    group.attrs.get(_LAID)
+                    and task in (None, task_name)
+                    and architecture in (None, architecture_name)
+                ):
+                    found.append(Population(self.path, task_name, architecture_name))
+        return found
+
+    def lay_population(
+        self, ds: xr.Dataset, *, shard_size: int, task: str, architecture: str
+    ) -> Population:
+        """Lay the template of a population from a dataset that has its coordinates and attrs."""
+        population = Population(self.path, task, architecture)
+        population._lay("population", ds, {}, shard_size)
+        return population
+
+    @contextlib.contextmanager
+    def lock(self, verb: str) -> Iterator[None]:
+        """Hold the store for writing; another process that asks meanwhile gets an error."""
+        with _Lock(self.path, verb):
+            yield
+
+    def consolidate(self) -> None:
+        """Gather the metadata, so that opening the store reads one file for each group."""
+        root = self._root("r+")
+        paths = ["", *(path for path, _ in _subgroups(root))]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
+            for path in reversed(paths):
+                zarr.consolidate_metadata(self.path, path=path or None, zarr_format=3)
+
+
+@dataclass(frozen=True)
+class Population:
+    """All networks of one architecture trained on one task, in one store.
+
+    Opened anew for each read or write, so it can be sent to another process.
+    """
+
+    path: str
+    task: str
+    architecture: str
+
+    def __str__(self) -> str:
+        return f"{self.task}/{self.architecture}"
+
+    # ------------------------------------------------------------------ where things are
+
+    def _group_path(self, group: str) -> str:
+        base = f"{self.task}/{self.architecture}"
+        return base if group == "population" else f"{base}/{group}"
+
+    def _zarr(self, group: str = "population", mode: str = "r") -> zarr.Group:
+        return zarr.open_group(
+            self.path,
+            path=self._group_path(group),
+            mode=mode,
+            use_consolidated=False,
+        )
+
+    def has(self, group: str) -> bool:
+        """Whether a group has been laid."""
+        try:
+            return bool(self._zarr(group).attrs.get(_LAID))
+        except (FileNotFoundError, KeyError):
+            return False
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return dict(self._zarr().attrs)
+
+    @property
+    def networks(self) -> int:
+        return int(self._zarr()["network"].shape[0])
+
+    @property
+    def shard_size(self) -> int:
+        return int(self._zarr().attrs["shard_size"])
+
+    def shards(self) -> list[Shard]:
+        """The blocks of networks that are written at once, in order."""
+        size, n = self.shard_size, self.networks
+        return [Shard(start, min(start + size, n)) for start in range(0, n, size)]
+
+    # ------------------------------------------------------------------ reading
+
+    def open(self, group: str = "population") -> xr.Dataset:
+        """A group as a lazily read dataset.
+
+        Raises
+        ------
+        SolspaceError
+            Where the group is not there yet; the message names the stage to run.
+        """
+        if not self.has(group):
+            stage = schema.stage_of(group)
+            raise SolspaceError(
+                f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
+                f"{self.path} --task {self.task} --architecture {self.architecture}`"
+            )
+        return xr.open_zarr(
+            self.path, group=self._group_path(group), consolidated=False, chunks=None
+        )
+
+    def read(self, group: str, shard: Shard, names: Sequence[str] | None = None) -> xr.Dataset:
+        """One shard of a group in memory, with coordinates and trial variables."""
+        ds = self.open(group)
+        if names is not None:
+            ds = ds[list(names)]
+        return ds.isel(network=slice(shard.start, shard.stop)).load()
+
+    def status(self, stage: str) -> NDArray[np.uint8]:
+        """Progress of a stage, a value for each network (see `solspace.schema`)."""
+        return np.asarray(self._zarr()[f"status_{stage}"][:], dtype=np.uint8)
+
+    def pending(self, stage: str) -> list[Shard]:
+        """Shards with a network for which the stage has not ended."""
+        status = self.status(stage)
+        return [s for s in self.shards() if (status[s.start : s.stop] == schema.PENDING).any()]
+
+    # ------------------------------------------------------------------ writing
+
+    def lay(self, group: str, ds: xr.Dataset, sizes: Mapping[str, int]) -> None:
+        """Lay a group's template: coordinates and trials written, the rest left at its fill.
+
+        Parameters
+        ----------
+        group : str
+        ds : Dataset
+            Coordinates and trial variables, and the group's attrs.
+        sizes : mapping of str to int
+            Lengths of further dims, of what is filled later.
+        """
+        self._lay(group, ds, sizes, self.shard_size)
+
+    def _lay(
+        self, group: str, ds: xr.Dataset, extra_sizes: Mapping[str, int], shard_size: int
+    ) -> None:
+        if self.has(group):
+            return
+        root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        path = self._group_path(group)
+        # A group without the mark was being laid when its writer was killed.
+        if path in root:
+            del root[path]
+        target = root.require_group(path)
+        sizes = {str(dim): int(size) for dim, size in ds.sizes.items()} | dict(extra_sizes)
+        for name, variable in schema.variables(group, self.architecture).items():
+            if set(variable.dims) <= set(sizes):
+                _create(target, variable, sizes, shard_size)
+                if name in ds.variables:
+                    _fill(target[name], ds[name])
+        for extra in map(str, ds.variables):
+            if extra not in target:
+                _create(target, _undeclared(ds[extra], group), sizes, shard_size)
+                _fill(target[extra], ds[extra])
+        coordinates = [str(n) for n in ds.coords if n not in ds.dims and n in target]
+        target.attrs.update(
+            {
+                **ds.attrs,
+                **({"coordinates": " ".join(coordinates)} if coordinates else {}),
+                "shard_size": shard_size,
+            }
+        )
+        target.attrs[_LAID] = True
+
+    def add_variables(self, ds: xr.Dataset, names: Sequence[str]) -> None:
+        """Lay further declared variables of the population group, such as ``features``."""
+        group = self._zarr(mode="r+")
+        sizes = {"network": self.networks} | {str(d): int(s) for d, s in ds.sizes.items()}
+        for name in names:
+            if name in group:
+                continue
+            declared = schema.variables("population", self.architecture).get(name)
+            _create(group, declared or _undeclared(ds[name], "population"), sizes, self.shard_size)
+            if name in ds.variables:
+                _fill(group[name], ds[name])
+
+    def write_shard(self, shard: Shard, stage: str, data: Mapping[str, xr.Dataset]) -> None:
+        """Write one shard of a stage's variables, and then its status.
+
+        Parameters
+        ----------
+        shard : Shard
+            One of `shards`; anything smaller is refused.
+        stage : str
+        data : mapping of group name to Dataset
+            Variables with a network axis of the shard's length. The population's dataset holds
+            ``status_<stage>`` and ``message_<stage>``.
+
+        Raises
+        ------
+        SolspaceError
+            Where the block is not a whole shard.
+        ValueError
+            Where a variable is not declared or has another shape than its array.
+        """
+        if shard not in self.shards():
+            raise SolspaceError(
+                f"networks {shard[0]}..{shard[1] - 1} are not one shard of {self} "
+                f"(shards of {self.shard_size} networks from 0); two writers in one shard "
+                "corrupt it, so write whole shards, see Population.shards()"
+            )
+        status, message = f"status_{stage}", f"message_{stage}"
+        for group, ds in data.items():
+            target = self._zarr(group, "r+")
+            for name in ds.data_vars:
+                if name not in (status, message):
+                    _write(target, str(name), ds[name], shard)
+        target, ds = self._zarr("population", "r+"), data["population"]
+        # The status last: only what is whole is called done.
+        for name in (message, status):
+            _write(target, name, ds[name], shard)
+
+    def write_all(self, name: str, values: NDArray[Any]) -> None:
+        """Write one small variable of the population group for all networks at once.
+
+        For the one process that finishes a stage, when no worker writes any more.
+        """
+        array = self._zarr(mode="r+")[name]
+        array[:] = values
+
+    @contextlib.contextmanager
+    def provenance(self, stage: str, options: Mapping[str, Any]) -> Iterator[None]:
+        """Note in the population's attrs what was run, on what, and when it began and ended."""
+        group = self._zarr(mode="r+")
+        entries = json.loads(str(group.attrs.get("provenance", "[]")))
+        entry: dict[str, Any] = {
+            "stage": stage,
+            "options": dict(options),
+            "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+            "versions": _versions(),
+            "machine": platform.machine(),
+            "started": _now(),
+        }
+        group.attrs["provenance"] = json.dumps([*entries, entry])
+        began = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - began, 1)
+        entry |= {"finished": _now(), "seconds": seconds}
+        self._zarr(mode="r+").attrs["provenance"] = json.dumps([*entries, entry])
+
+
+def open_population(
+    path: str | os.PathLike[str], task: str, architecture: str, group: str = "population"
+) -> xr.Dataset:
+    """A group of a store as a lazily read dataset, with errors that say what to run.
+
+    ``xarray.open_zarr(path, group="task/architecture")`` reads the same.
+
+    Examples
+    --------
+    >>> open_population("nowhere.zarr", "interval_reproduction", "vanilla")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    found = Store(path).populations(task, architecture)
+    if not found:
+        raise SolspaceError(
+            f"{os.fspath(path)}: no population {task}/{architecture}; populations: "
+            f"{', '.join(map(str, Store(path).populations())) or 'none'}"
+        )
+    return found[0].open(group)
+
+
+# --------------------------------------------------------------------------- arrays
+
+
+def _create(
+    group: zarr.Group, variable: schema.Variable, sizes: Mapping[str, int], shard_size: int
+) -> None:
+    shape = tuple(sizes[d] for d in variable.dims)
+    chunks = tuple(max(size, 1) for size in shape)
+    shards = None
+    string = variable.dtype == "string"
+    if variable.dims and variable.dims[0] == "network" and len(shape) and shape[0]:
+        block = (min(shard_size, shape[0]), *chunks[1:])
+        chunks = block
+        if not string:
+            per_network = int(np.prod(block[1:])) * np.dtype(variable.dtype).itemsize
+            if per_network >= _INNER_CHUNK_BYTES and block[0] > 1:
+                # One shard is one file and has one writer; one network can be read alone.
+                shards, chunks = block, (1, *block[1:])
+    group.create_array(
+        variable.name,
+        shape=shape,
+        chunks=chunks,
+        shards=shards,
+        dtype=VariableLengthUTF8() if string else variable.dtype,
+        fill_value=variable.fill,
+        dimension_names=variable.dims,
+        attributes=variable.attributes(),
+    )
+
+
+def _undeclared(array: xr.DataArray, group: str) -> schema.Variable:
+    """A variable of the task's own, such as a trial parameter."""
+    string = array.dtype.kind in "OTU"
+    return schema.Variable(
+        name=str(array.name),
+        group=group,
+        dims=tuple(map(str, array.dims)),
+        dtype="string" if string else str(array.dtype),
+        fill="" if string else array.dtype.type(0),
+        meaning=str(array.attrs.get("long_name", array.name)),
+        attrs=array.attrs,
+    )
+
+
+def _fill(target: Any, array: xr.DataArray) -> None:
+    values = np.asarray(array.values)
+    target[...] = values.astype(object) if values.dtype.kind in "OTU" else values
+    if array.attrs:
+        target.attrs.update(array.attrs)
+
+
+def _write(group: zarr.Group, name: str, array: xr.DataArray, shard: Shard) -> None:
+    if name not in group:
+        raise ValueError(f"variable {name!r} is not laid in group {group.path!r}")
+    target: Any = group[name]
+    expected = (shard.stop - shard.start, *target.shape[1:])
+    if array.shape != expected:
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
+    values = np.asarray(array.values)
+    if values.dtype.kind in "OTU":
+        target[shard.start : shard.stop] = values.astype(object)
+    else:
+        target[shard.start : shard.stop] = values.astype(target.dtype, casting="same_kind")
+
+
+def _subgroups(group: zarr.Group, prefix: str = "") -> Iterator[tuple[str, zarr.Group]]:
+    for name, child in group.groups():
+        yield prefix + name, child
+        yield from _subgroups(child, f"{prefix}{name}/")
+
+
+# --------------------------------------------------------------------------- lock, provenance
+
+
+class _Lock:
+    """An advisory lock beside the store; the system drops it when its holder dies."""
+
+    def __init__(self, path: str, verb: str) -> None:
+        self.store = path.rstrip("/")
+        self.path = self.store + ".lock"
+        self.verb = verb
+        self.handle: int | None = None
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        while True:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.read(handle, 1000).decode(errors="replace").strip()
+                os.close(handle)
+                raise SolspaceError(
+                    f"{self.store}: is being written by another process "
+                    f"({holder or 'unknown'}); wait until it has ended, or stop it, and type "
+                    "the same command again"
+                ) from None
+            # The file may have been removed by its last holder between opening and locking.
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(handle).st_ino == os.stat(self.path).st_ino:
+                    break
+            os.close(handle)
+        os.truncate(handle, 0)
+        note = f"solspace {self.verb}, process {os.getpid()} on {socket.gethostname()}"
+        # A full disk must not keep anybody from reading the reason.
+        with contextlib.suppress(OSError):
+            os.write(handle, f"{note}, since {_now()}".encode())
+        self.handle = handle
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.handle is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            os.close(self.handle)
+            self.handle = None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"python": platform.python_version()}
+    for package in ("solspace", "numpy", "numba", "torch", "xarray", "zarr", "scikit-learn"):
+        with contextlib.suppress(PackageNotFoundError):
+            out[package] = version(package)
+    return out
