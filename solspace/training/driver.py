@@ -1,0 +1,360 @@
+"""Train one network by its task's recipe: batches, learning rates, checks, rollbacks, attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace import networks
+from solspace.errors import SolspaceError
+from solspace.tasks import get_task
+from solspace.tasks.base import Recipe, Task, Trials
+from solspace.training.steps import Steps, Weights, make_steps
+
+__all__ = [
+    "INITS",
+    "TrainingResult",
+    "initial_weights",
+    "learning_rates",
+    "train_network",
+    "training_trials",
+]
+
+INITS = ("default", "default/sqrt(N)", "orthogonal")
+
+# Random streams of a network; the generator's seed is (seed, attempt, stream).
+_DATA, _INIT, _BATCHES = range(3)
+
+# A loss this many times that of silence (a readout of zero) will not come back.
+_DIVERGED = 100.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """One trained network, or one that failed and why.
+
+    Attributes
+    ----------
+    weights, initial_weights : dict of str to array, float32
+        Shaped as `solspace.networks.parameter_shapes`. Of a network that failed, the attempt
+        that came closest.
+    loss : float
+        Mean squared error of ``weights`` over the training trials, forward pass in float64.
+    gradient_steps : int
+        Of the attempt that is kept.
+    attempts : int
+        How many were begun.
+    trained : bool
+        Whether ``loss`` is under the recipe's target.
+    reason : str
+        Why the network failed or was stopped; empty where it is trained.
+    stopped : bool
+        Whether ``stop`` ended the training; the network is then neither trained nor failed.
+    """
+
+    weights: Weights
+    initial_weights: Weights
+    loss: float
+    gradient_steps: int
+    attempts: int
+    trained: bool
+    reason: str = ""
+    stopped: bool = False
+
+
+def initial_weights(
+    architecture: str,
+    hidden_size: int,
+    *,
+    inputs: int,
+    outputs: int,
+    init: str,
+    rng: np.random.Generator,
+) -> Weights:
+    """Fresh weights of one network.
+
+    Parameters
+    ----------
+    architecture : {"vanilla", "gru", "lstm"}
+    hidden_size : int
+    inputs, outputs : int
+        The task's channels.
+    init : {"default", "default/sqrt(N)", "orthogonal"}
+        ``default`` is torch's, uniform within 1/sqrt(N); ``default/sqrt(N)`` divides that by
+        sqrt(N); ``orthogonal`` replaces the recurrent matrix of each gate by a random
+        orthogonal one.
+    rng : Generator
+
+    Returns
+    -------
+    dict of arrays, float32
+
+    Raises
+    ------
+    SolspaceError
+        For an unknown architecture or init, or a hidden size under 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> start = initial_weights("gru", 16, inputs=2, outputs=1, init="default", rng=rng)
+    >>> start["weight_hh"].shape, bool(abs(start["weight_hh"]).max() <= 1 / 4)
+    ((3, 16, 16), True)
+    """
+    if init not in INITS:
+        raise SolspaceError(f"unknown init {init!r}; inits: {', '.join(INITS)}")
+    if hidden_size < 1:
+        raise SolspaceError(f"hidden size {hidden_size}; give 1 or more units")
+    shapes = networks.parameter_shapes(architecture, hidden_size, inputs, outputs)
+    bound = hidden_size ** (-1.0 if init == "default/sqrt(N)" else -0.5)
+    weights = {
+        name: rng.uniform(-bound, bound, size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    if init == "orthogonal":
+        q, r = np.linalg.qr(rng.standard_normal(shapes["weight_hh"]))
+        # Signs of R's diagonal make Q uniform over the orthogonal group (Mezzadri 2007).
+        signs = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
+        weights["weight_hh"] = (q * signs[:, None, :]).astype(np.float32)
+    return weights
+
+
+def learning_rates(recipe: Recipe, hidden_size: int) -> NDArray[np.float64]:
+    """The learning rate of each gradient step of an attempt.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=5, learning_rate=1.0, decay_start=0.5)
+    >>> learning_rates(recipe, 4)
+    array([0.5, 0.5, 0.5, 0.4, 0.2])
+    """
+    share = np.arange(recipe.max_steps) / recipe.max_steps
+    fall = np.clip(
+        (share - recipe.decay_start) / (recipe.decay_stop - recipe.decay_start), 0.0, 1.0
+    )
+    if recipe.schedule == "cosine":
+        fall = (1 - np.cos(np.pi * fall)) / 2
+    elif recipe.schedule != "linear":
+        raise SolspaceError(f"unknown schedule {recipe.schedule!r}; schedules: linear, cosine")
+    first = recipe.learning_rate * hidden_size**recipe.learning_rate_power
+    return np.asarray(first * (1 + (recipe.final_rate - 1) * fall))
+
+
+def training_trials(task: str | Task, seed: int) -> Trials:
+    """The trials the network of this seed learns from: the same at every attempt.
+
+    Examples
+    --------
+    >>> len(training_trials("interval_reproduction", 7))
+    128
+    """
+    return get_task(task).training_trials(np.random.default_rng([seed, 0, _DATA]))
+
+
+def train_network(
+    task: str | Task,
+    architecture: str,
+    hidden_size: int,
+    *,
+    seed: int,
+    recipe: Recipe | None = None,
+    stop: Callable[[], bool] | None = None,
+    device: str | None = None,
+) -> TrainingResult:
+    """Train one network on one thread.
+
+    The result depends on the seed alone: training trials, initial weights and batches each have
+    a random stream of their own, (seed, attempt, stream). The compiled kernel holds no lock of
+    the interpreter, so a pool of threads trains one network per core.
+
+    Parameters
+    ----------
+    task : str or Task
+    architecture : {"vanilla", "gru", "lstm"}
+    hidden_size : int
+    seed : int
+        Not negative.
+    recipe : Recipe, optional
+        The task's own by default.
+    stop : callable () -> bool, optional
+        Asked at each check of the loss whether to end at once.
+    device : str, optional
+        Train in torch on this device (``"cuda"``) instead.
+
+    Returns
+    -------
+    TrainingResult
+        A network that fails comes with its best weights and the reason.
+
+    Raises
+    ------
+    SolspaceError
+        For an unknown task, architecture, init or schedule, or a task without a recipe for the
+        architecture.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> from solspace.tasks import get_task
+    >>> recipe = get_task("interval_reproduction").recipe("vanilla")
+    >>> short = dataclasses.replace(recipe, max_steps=200, attempts=1)
+    >>> result = train_network("interval_reproduction", "vanilla", 20, seed=1, recipe=short)
+    >>> result.trained, result.gradient_steps
+    (False, 200)
+    >>> result.reason  # doctest: +ELLIPSIS
+    'loss 0.03... after 1 attempt of 200 steps, wanted 0.0001'
+    """
+    task = get_task(task)
+    networks.check_architecture(architecture)
+    recipe = recipe or task.recipe(architecture)
+    if seed < 0 or recipe.attempts < 1:
+        raise SolspaceError(
+            f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more attempts"
+        )
+    trials = training_trials(task, seed)
+    rates = learning_rates(recipe, hidden_size)
+    best: _Attempt | None = None
+    early = []
+    for attempt in range(recipe.attempts):
+        start = initial_weights(
+            architecture,
+            hidden_size,
+            inputs=len(task.inputs),
+            outputs=len(task.outputs),
+            init=recipe.init,
+            rng=np.random.default_rng([seed, attempt, _INIT]),
+        )
+        steps = make_steps(architecture, start, trials, recipe, device)
+        batches = _batches(len(trials), recipe, np.random.default_rng([seed, attempt, _BATCHES]))
+        this = _attempt(architecture, steps, start, batches, rates, recipe, trials, stop)
+        if best is None or this.loss < best.loss:
+            best = this
+        if this.ended:
+            early.append(f"attempt {attempt + 1} {this.ended}")
+        if this.stopped or this.trained:
+            break
+    assert best is not None
+    reason = ""
+    if not best.trained:
+        attempts = f"{attempt + 1} attempt{'s' if attempt else ''}"
+        reason = (
+            f"loss {best.loss:.2g} after {attempts} of {recipe.max_steps:,} steps, "
+            f"wanted {recipe.target_loss:.2g}"
+        )
+        reason = "; ".join([reason, *early])
+    return TrainingResult(
+        weights=best.weights,
+        initial_weights=best.start,
+        loss=best.loss,
+        gradient_steps=best.steps,
+        attempts=attempt + 1,
+        trained=best.trained,
+        reason=reason,
+        stopped=this.stopped,
+    )
+
+
+def mean_squared_error(
+    architecture: str, weights: Mapping[str, NDArray[np.float32]], trials: Trials
+) -> float:
+    """Mean squared error over trials, forward pass in float64.
+
+    Examples
+    --------
+    >>> trials = training_trials("interval_reproduction", 7)
+    >>> shapes = networks.parameter_shapes("vanilla", 20, inputs=2, outputs=1)
+    >>> silent = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    >>> mean_squared_error("vanilla", silent, trials), np.mean(trials.target**2, dtype=float)
+    (0.03..., np.float64(0.03...))
+    """
+    _, output = networks.run(architecture, weights, trials.input, dtype=np.float64)
+    return float(np.mean((output - trials.target) ** 2))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    start: Weights
+    weights: Weights
+    loss: float
+    steps: int
+    trained: bool = False
+    stopped: bool = False
+    ended: str = ""  # why before max_steps
+
+
+def _batches(trials: int, recipe: Recipe, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Trial indices of each check interval, (step, batch); every epoch is a new shuffle."""
+    queue = np.empty(0, np.int64)
+    for first in range(0, recipe.max_steps, recipe.check_every):
+        steps = min(recipe.check_every, recipe.max_steps - first)
+        wanted = steps * recipe.batch_size
+        epochs = -(-max(0, wanted - len(queue)) // trials)
+        queue = np.concatenate([queue, *(rng.permutation(trials) for _ in range(epochs))])
+        yield queue[:wanted].reshape(steps, recipe.batch_size)
+        queue = queue[wanted:]
+
+
+def _attempt(
+    architecture: str,
+    steps: Steps,
+    start: Weights,
+    batches: Iterator[NDArray[np.int64]],
+    rates: NDArray[np.float64],
+    recipe: Recipe,
+    trials: Trials,
+    stop: Callable[[], bool] | None,
+) -> _Attempt:
+    """Train from one set of initial weights until the target, the last step or no hope."""
+    silence = float(np.mean(np.square(trials.target, dtype=np.float64)))
+    best, best_loss = steps.snapshot(), steps.loss()
+    factor, done, ended, stopped = 1.0, 0, "", False
+    for batch in batches:
+        steps.advance(batch, factor * rates[done : done + len(batch)])
+        done += len(batch)
+        loss = steps.loss()
+        if not np.isfinite(loss):
+            ended = f"ended at step {done:,}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"
+            break
+        if loss > _DIVERGED * silence:
+            ended = f"ended at step {done:,}: loss diverged to {loss:.2g}"
+            break
+        if loss < best_loss:
+            best, best_loss = steps.snapshot(), loss
+            if loss < recipe.target_loss:
+                # The verdict is float64's.
+                weights = steps.weights()
+                exact = mean_squared_error(architecture, weights, trials)
+                if exact < recipe.target_loss:
+                    return _Attempt(start, weights, exact, done, trained=True)
+        elif (
+            best_loss < recipe.rollback_armed
+            and loss > recipe.rollback_floor
+            and loss > recipe.rollback_ratio * best_loss
+        ):
+            steps.restore(best)
+            factor *= recipe.rollback_rate
+        if (
+            recipe.plateau_steps
+            and done >= recipe.plateau_steps > done - len(batch)
+            and (best_loss > recipe.plateau_loss)
+        ):
+            ended = f"ended at step {done:,}: loss still {best_loss:.2g}"
+            break
+        if stop is not None and stop():
+            ended, stopped = f"stopped at step {done:,}", True
+            break
+    steps.restore(best)
+    weights = steps.weights()
+    exact = mean_squared_error(architecture, weights, trials)
+    return _Attempt(
+        start,
+        weights,
+        exact,
+        done,
+        trained=exact < recipe.target_loss,
+        stopped=stopped,
+        ended=ended,
+    )
