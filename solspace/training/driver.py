@@ -50,9 +50,7 @@ class TrainingResult:
     trained : bool
         Whether ``loss`` is under the recipe's target.
     reason : str
-        Why the network failed or was stopped; empty where it is trained.
-    stopped : bool
-        Whether ``stop`` ended the training; the network is then neither trained nor failed.
+        Why the network failed; empty where it is trained.
     """
 
     weights: Weights
@@ -62,7 +60,6 @@ class TrainingResult:
     attempts: int
     trained: bool
     reason: str = ""
-    stopped: bool = False
 
 
 def initial_weights(
@@ -180,7 +177,8 @@ def train_network(
     recipe : Recipe, optional
         The task's own by default.
     stop : callable () -> bool, optional
-        Asked at each check of the loss whether to end at once.
+        Asked at each check of the loss; True raises ``KeyboardInterrupt``, since a network half
+        trained is neither trained nor failed.
     device : str, optional
         Train in torch on this device (``"cuda"``) instead.
 
@@ -234,7 +232,7 @@ def train_network(
             best = this
         if this.ended:
             early.append(f"attempt {attempt + 1} {this.ended}")
-        if this.stopped or this.trained:
+        if this.trained:
             break
     assert best is not None
     reason = ""
@@ -253,7 +251,6 @@ def train_network(
         attempts=attempt + 1,
         trained=best.trained,
         reason=reason,
-        stopped=this.stopped,
     )
 
 
@@ -281,7 +278,6 @@ class _Attempt:
     loss: float
     steps: int
     trained: bool = False
-    stopped: bool = False
     ended: str = ""  # why before max_steps
 
 
@@ -310,8 +306,10 @@ def _attempt(
     """Train from one set of initial weights until the target, the last step or no hope."""
     silence = float(np.mean(np.square(trials.target, dtype=np.float64)))
     best, best_loss = steps.snapshot(), steps.loss()
-    factor, done, ended, stopped = 1.0, 0, "", False
+    factor, done, ended = 1.0, 0, ""
     for batch in batches:
+        if stop is not None and stop():
+            raise KeyboardInterrupt(f"training was stopped at step {done:,}")
         steps.advance(batch, factor * rates[done : done + len(batch)])
         done += len(batch)
         loss = steps.loss()
@@ -343,18 +341,7 @@ def _attempt(
         ):
             ended = f"ended at step {done:,}: loss still {best_loss:.2g}"
             break
-        if stop is not None and stop():
-            ended, stopped = f"stopped at step {done:,}", True
-            break
     steps.restore(best)
     weights = steps.weights()
     exact = mean_squared_error(architecture, weights, trials)
-    return _Attempt(
-        start,
-        weights,
-        exact,
-        done,
-        trained=exact < recipe.target_loss,
-        stopped=stopped,
-        ended=ended,
-    )
+    return _Attempt(start, weights, exact, done, exact < recipe.target_loss, ended)
