@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 
-__all__ = ["Explorer", "Recipe", "Task", "Trials"]
+__all__ = [
+    "DelayEpochs",
+    "Explorer",
+    "IntervalEpochs",
+    "Recipe",
+    "Task",
+    "Trials",
+    "epoch_stretch",
+    "find_trial",
+]
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,99 @@ class Recipe:
     plateau_loss: float = np.inf
 
 
+class IntervalEpochs(NamedTuple):
+    """Stretches of activity the features of an interval task compare.
+
+    Attributes
+    ----------
+    activity : array (trial, time, unit)
+        Everything recorded.
+    epoch1 : array (time, unit)
+        The first interval of one trial, while it is measured.
+    epoch2 : tuple of arrays (time, unit)
+        The second interval of one trial each, from the shortest to the longest.
+    """
+
+    activity: NDArray[np.float64]
+    epoch1: NDArray[np.float64]
+    epoch2: tuple[NDArray[np.float64], ...]
+
+
+class DelayEpochs(NamedTuple):
+    """Stretches of activity the features of a delay task compare.
+
+    Attributes
+    ----------
+    activity : array (trial, time, unit)
+        Everything recorded.
+    delays : tuple of arrays (time, unit)
+        The delay of one trial for each remembered stimulus, in order of the stimulus.
+    curved_delay : array (time, unit)
+        The one of them whose curvature is measured.
+    responses : tuple of two arrays (time, unit)
+        The response of a trial that asks for -1, and of one that asks for +1.
+    """
+
+    activity: NDArray[np.float64]
+    delays: tuple[NDArray[np.float64], ...]
+    curved_delay: NDArray[np.float64]
+    responses: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def find_trial(parameters: Mapping[str, NDArray[Any]], **values: float) -> int:
+    """Index of the one trial with these parameters.
+
+    Raises
+    ------
+    SolspaceError
+        Where no trial has them.
+
+    Examples
+    --------
+    >>> find_trial({"t_in": np.arange(20, 51)}, t_in=22)
+    2
+    """
+    asked = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+    missing = [name for name in values if name not in parameters]
+    if missing:
+        raise SolspaceError(
+            f"trials have no parameter {missing[0]!r}, only {', '.join(parameters) or 'none'}; "
+            f"give trials among which one has {asked}"
+        )
+    hits = np.flatnonzero(
+        np.all([np.asarray(parameters[name]) == value for name, value in values.items()], axis=0)
+    )
+    if not len(hits):
+        raise SolspaceError(f"no trial has {asked}; give the task's recorded trials")
+    return int(hits[0])
+
+
+def epoch_stretch(
+    activity: NDArray[Any], epoch: NDArray[np.integer], trial: int, index: int
+) -> NDArray[Any]:
+    """Activity of one trial during one epoch, (time, unit).
+
+    Raises
+    ------
+    SolspaceError
+        Where the trial has no such epoch.
+
+    Examples
+    --------
+    >>> activity = np.arange(10.0).reshape(1, 5, 2)
+    >>> epoch_stretch(activity, np.array([[0, 1, 1, 2, 2]]), trial=0, index=1)
+    array([[2., 3.],
+           [4., 5.]])
+    """
+    steps = np.flatnonzero(epoch[trial] == index)
+    if not len(steps):
+        raise SolspaceError(
+            f"trial {trial} has no step of epoch {index}, only of "
+            f"{', '.join(str(e) for e in np.unique(epoch[trial]))}; give the task's recorded trials"
+        )
+    return activity[trial, steps[0] : steps[-1] + 1]
+
+
 class Explorer(Protocol):
     """What a task's ``probe`` may do with a network under reduction (see `solspace.reduction`)."""
 
@@ -133,7 +235,9 @@ class Task:
     output_symbol : callable (array) -> array of int8
         Turns readout values into -1, 0 or 1.
     feature_epochs : callable or None
-        Picks from activity the stretches that the features of the paper compare.
+        ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
+        features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
+        has every stretch that the feature's own arguments name.
     description : str
         One line, stored with the population.
     """

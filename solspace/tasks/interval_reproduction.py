@@ -5,12 +5,13 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Jazayer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import Recipe, Task, Trials
+from solspace.tasks.base import IntervalEpochs, Recipe, Task, Trials, epoch_stretch, find_trial
 
 READY_ON = 5
 PULSE = 5
@@ -63,6 +64,25 @@ def output_symbol(output: NDArray[np.floating]) -> NDArray[np.int8]:
     return (output > 0.15).astype(np.int8)
 
 
+def feature_epochs(
+    activity: NDArray[Any], epoch: NDArray[np.integer], parameters: Mapping[str, NDArray[Any]]
+) -> IntervalEpochs:
+    """The longest measured interval, and the reproduced ones between the shortest and longest.
+
+    The first steps after a pulse are left out, they are its transient: 10 after Ready, 5 after Set.
+    """
+    ready_set, set_go = EPOCHS.index("ready_set"), EPOCHS.index("set_go")
+    longest = find_trial(parameters, t_in=T_IN[-1])
+    return IntervalEpochs(
+        activity=activity,
+        epoch1=epoch_stretch(activity, epoch, longest, ready_set)[10:],
+        epoch2=tuple(
+            epoch_stretch(activity, epoch, find_trial(parameters, t_in=t_in), set_go)[5:]
+            for t_in in T_IN[2:-1:2]
+        ),
+    )
+
+
 TASK = Task(
     name="interval_reproduction",
     description="Ready-Set-Go: reproduce the interval between Ready and Set by the time of Go",
@@ -75,6 +95,7 @@ TASK = Task(
     recorded_trials=lambda: make_trials(T_IN),
     extrapolation_trials=lambda: make_trials(EXTRAPOLATION_T_IN, EXTRAPOLATION_STEPS),
     output_symbol=output_symbol,
+    feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(
             target_loss=1e-4,
