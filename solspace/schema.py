@@ -107,17 +107,8 @@ def _declare() -> dict[str, dict[str, Variable]]:
 
     for group in GROUPS:
         add(group, "network", "network", "int64", 0, "index of the network", coordinate=True)
-
-    add(
-        "population",
-        "name",
-        "network",
-        "string",
-        "",
-        "name of the network, unique",
-        coordinate=True,
-    )
-    add("population", "hidden_size", "network", "int64", 0, "number of units", coordinate=True)
+        add(group, "name", "network", "string", "", "name, unique", coordinate=True)
+        add(group, "hidden_size", "network", "int64", 0, "number of units", coordinate=True)
     add(
         "population",
         "seed",

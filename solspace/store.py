@@ -124,7 +124,7 @@ class Store:
     ) -> Population:
         """Lay the template of a population from a dataset that has its coordinates and attrs."""
         population = Population(self.path, task, architecture)
-        population._lay("population", ds, {}, shard_size)
+        population._lay("population", ds, {}, shard_size, {})
         return population
 
     @contextlib.contextmanager
@@ -233,7 +233,13 @@ class Population:
 
     # ------------------------------------------------------------------ writing
 
-    def lay(self, group: str, ds: xr.Dataset, sizes: Mapping[str, int]) -> None:
+    def lay(
+        self,
+        group: str,
+        ds: xr.Dataset,
+        sizes: Mapping[str, int],
+        attrs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Lay a group's template: coordinates and trials written, the rest left at its fill.
 
         Parameters
@@ -243,11 +249,18 @@ class Population:
             Coordinates and trial variables, and the group's attrs.
         sizes : mapping of str to int
             Lengths of further dims, of what is filled later.
+        attrs : mapping of variable to attributes, optional
+            For variables that are filled later.
         """
-        self._lay(group, ds, sizes, self.shard_size)
+        self._lay(group, ds, sizes, self.shard_size, attrs or {})
 
     def _lay(
-        self, group: str, ds: xr.Dataset, extra_sizes: Mapping[str, int], shard_size: int
+        self,
+        group: str,
+        ds: xr.Dataset,
+        extra_sizes: Mapping[str, int],
+        shard_size: int,
+        extra_attrs: Mapping[str, Mapping[str, Any]],
     ) -> None:
         if self.has(group):
             return
@@ -267,6 +280,8 @@ class Population:
             if extra not in target:
                 _create(target, _undeclared(ds[extra], group), sizes, shard_size)
                 _fill(target[extra], ds[extra])
+        for name, values in extra_attrs.items():
+            target[name].attrs.update(values)
         coordinates = [str(n) for n in ds.coords if n not in ds.dims and n in target]
         target.attrs.update(
             {
@@ -289,7 +304,9 @@ class Population:
             if name in ds.variables:
                 _fill(group[name], ds[name])
 
-    def write_shard(self, shard: Shard, stage: str, data: Mapping[str, xr.Dataset]) -> None:
+    def write_shard(
+        self, shard: Shard, stage: str, data: Mapping[str, Mapping[str, xr.DataArray]]
+    ) -> None:
         """Write one shard of a stage's variables, and then its status.
 
         Parameters
@@ -297,8 +314,8 @@ class Population:
         shard : Shard
             One of `shards`; anything smaller is refused.
         stage : str
-        data : mapping of group name to Dataset
-            Variables with a network axis of the shard's length. The population's dataset holds
+        data : mapping of group name to mapping of variable name to DataArray
+            Variables with a network axis of the shard's length. Those of the population hold
             ``status_<stage>`` and ``message_<stage>``.
 
         Raises
@@ -315,15 +332,15 @@ class Population:
                 "corrupt it, so write whole shards, see Population.shards()"
             )
         status, message = f"status_{stage}", f"message_{stage}"
-        for group, ds in data.items():
+        for group, arrays in data.items():
             target = self._zarr(group, "r+")
-            for name in ds.data_vars:
+            for name, array in arrays.items():
                 if name not in (status, message):
-                    _write(target, str(name), ds[name], shard)
-        target, ds = self._zarr("population", "r+"), data["population"]
+                    _write(target, name, array, shard)
+        target = self._zarr("population", "r+")
         # The status last: only what is whole is called done.
         for name in (message, status):
-            _write(target, name, ds[name], shard)
+            _write(target, name, data["population"][name], shard)
 
     def write_all(self, name: str, values: NDArray[Any]) -> None:
         """Write one small variable of the population group for all networks at once.

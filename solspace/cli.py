@@ -1,0 +1,349 @@
+"""The command line: one verb a stage, thinly over the functions of the package."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from solspace import __version__
+from solspace.errors import SolspaceError
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Populations of trained recurrent networks as labeled datasets.
+
+A store is a folder in Zarr format. Every command below reads variables of a store and adds
+variables to it; all are resumable: killed at any moment and typed again, they go on where they
+were. What is in a store is read with xarray:
+
+    xarray.open_zarr("STORE", group="interval_reproduction/vanilla")
+"""
+
+_EPILOG = """\
+from nothing to a charted space of solutions:
+
+    solspace train demo.zarr --task interval_reproduction --architecture vanilla \\
+        --networks 16 --hidden-size 20 30 40 50 --seed 0
+    solspace run demo.zarr
+    solspace info demo.zarr
+    solspace report demo.zarr demo.html
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 where it worked, 2 with one line on stderr for bad input.
+
+    Examples
+    --------
+    >>> main(["info", "nowhere.zarr"])
+    2
+    """
+    args = _parser().parse_args(argv)
+    try:
+        args.command(args)
+    except SolspaceError as error:
+        return _fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _fail(
+            f"{getattr(args, 'store', '')}: no space left on the disk; what is stored is whole, "
+            "free some space and type the same command again"
+        )
+    except KeyboardInterrupt:
+        print(
+            "\nsolspace: interrupted; what is stored is whole, type the same command to go on",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of a table, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"solspace: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+# --------------------------------------------------------------------------- commands
+
+
+def _train(args: argparse.Namespace) -> None:
+    from solspace.pipeline import create_population
+    from solspace.population import new_population
+
+    ds = new_population(
+        args.task,
+        args.architecture,
+        networks=args.networks,
+        hidden_size=args.hidden_size,
+        seed=args.seed,
+    )
+    create_population(args.store, ds, shard_size=args.shard_size)
+    _run_stages(args, ["train"])
+
+
+def _import(args: argparse.Namespace) -> None:
+    from solspace.pipeline import import_files
+
+    population = import_files(
+        args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
+    )
+    _say(f"import {population}: {population.networks} networks")
+
+
+def _stage(args: argparse.Namespace) -> None:
+    _run_stages(args, [args.verb])
+
+
+def _run(args: argparse.Namespace) -> None:
+    from solspace.pipeline import PIPELINE
+
+    _run_stages(args, list(PIPELINE))
+
+
+def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
+    from solspace.pipeline import run_stage
+
+    for stage in stages:
+        options = {
+            name: getattr(args, name)
+            for name in ("device", "method")
+            if getattr(args, name, None) is not None
+        }
+        for outcome in run_stage(
+            args.store,
+            stage,
+            task=args.task,
+            architecture=args.architecture,
+            workers=args.workers,
+            scheduler=args.scheduler,
+            options=options if len(stages) == 1 else {},
+            progress=not args.quiet,
+        ):
+            text = f"{outcome.done} of {outcome.networks} networks done"
+            if outcome.failed:
+                text += (
+                    f", {outcome.failed} failed (reasons: message_{stage} in the store, "
+                    "or `solspace info --failed`)"
+                )
+            if not outcome.computed:
+                text += ", nothing was pending"
+            _say(f"{stage} {outcome.population}: {text}", quiet=args.quiet)
+
+
+def _info(args: argparse.Namespace) -> None:
+    from solspace.info import describe
+
+    print(describe(args.store, args.task, args.architecture, failed=args.failed))
+
+
+def _check(args: argparse.Namespace) -> None:
+    from solspace.info import check_store
+
+    found = check_store(args.store)
+    if found:
+        raise SolspaceError(
+            f"{args.store}: {len(found)} fault{'s' * (len(found) > 1)}: {'; '.join(found)}"
+        )
+    print(f"{args.store}: no faults")
+
+
+def _report(args: argparse.Namespace) -> None:
+    from solspace.info import read_for_report
+    from solspace.report import write_report
+
+    populations = read_for_report(args.store, args.task, args.architecture)
+    write_report(populations, args.out, title=args.title)
+    _say(f"report: {args.out}, pictures in {os.path.splitext(args.out)[0]}_files")
+
+
+def _say(text: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        print(text)
+
+
+# --------------------------------------------------------------------------- what can be typed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="solspace",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"solspace {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    def verb(
+        name: str,
+        command: Callable[[argparse.Namespace], None],
+        short: str,
+        text: str,
+        example: str,
+    ) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name,
+            help=short,
+            description=f"{short[0].upper()}{short[1:]}.\n\n{text}",
+            epilog=f"example:\n\n    {example}\n",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=command)
+        sub.add_argument("store", metavar="STORE", help="the store, a folder")
+        return sub
+
+    train = verb(
+        "train",
+        _train,
+        "train a population of networks from scratch",
+        "Each network gets a seed of its own and up to several inits; one that never reaches\n"
+        "the recipe's target loss is stored as failed, with its best weights. Type the same\n"
+        "command again to go on after an interruption.",
+        "solspace train my.zarr --task interval_reproduction --architecture vanilla "
+        "--networks 400 --hidden-size 20 30 40 50",
+    )
+    _choice(train, required=True)
+    train.add_argument("--networks", type=int, default=16, help="how many (default: 16)")
+    train.add_argument(
+        "--hidden-size",
+        type=int,
+        nargs="+",
+        default=[50],
+        metavar="N",
+        help="units of a network; several sizes are dealt out in turn (default: 50)",
+    )
+    train.add_argument("--seed", type=int, default=0, help="of the population (default: 0)")
+    _shard_size(train)
+    _where(train)
+
+    importer = verb(
+        "import",
+        _import,
+        "import networks trained elsewhere, torch state dicts in files",
+        "Takes what torch.save(model.state_dict(), path) wrote: one recurrent layer and one\n"
+        "linear readout under any names. Files are read without running code in them. A network\n"
+        "is named after its folder where the file is called weights.pt, else after the file; an\n"
+        "initial_weights.pt beside a weights.pt fills the initial weights. Where one file does\n"
+        "not fit, it is named and nothing is written.",
+        "solspace import my.zarr --task interval_reproduction --architecture gru nets/*/weights.pt",
+    )
+    _choice(importer, required=True)
+    importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
+    _shard_size(importer)
+
+    stages: dict[str, tuple[str, str]] = {
+        "record": (
+            "record every network's activity and output on the training set",
+            "Fills the group TASK/ARCHITECTURE/training: the trials with their epochs, activity\n"
+            "(network, trial, time, unit) and output.",
+        ),
+        "extrapolate": (
+            "run every network on trials outside the trained range",
+            "Fills the group TASK/ARCHITECTURE/extrapolation, output (network, trial, time,\n"
+            "output). Interval reproduction: t_in from 5 to 150, 480 steps a trial.",
+        ),
+        "reduce": (
+            "compress every network's dynamics into a small graph and label the solutions",
+            "Fills the group TASK/ARCHITECTURE/graph, and solution (most common first) and\n"
+            "solution_key of the population. Networks with the same key found the same solution.",
+        ),
+        "features": (
+            "compute features of every network's recorded activity",
+            "Fills features (network, feature) of the population, by the published names.",
+        ),
+    }
+    for name, (short, text) in stages.items():
+        sub = verb(name, _stage, short, text, f"solspace {name} my.zarr --workers 2")
+        _choice(sub)
+        _where(sub)
+        if name in ("record", "extrapolate"):
+            sub.add_argument("--device", help="torch device to run on, such as cuda")
+        if name == "reduce":
+            sub.add_argument(
+                "--method", choices=["turner2021"], help="how graphs are made (default: turner2021)"
+            )
+
+    run = verb(
+        "run",
+        _run,
+        "run every stage that is pending",
+        "train (where networks are pending), record, extrapolate, reduce, features: whatever\n"
+        "has not ended for all networks of the store.",
+        "solspace run my.zarr",
+    )
+    _choice(run)
+    _where(run)
+
+    info = verb(
+        "info",
+        _info,
+        "say what is in a store",
+        "Populations, networks by size, stages, and the table of solutions.",
+        "solspace info my.zarr --task interval_reproduction",
+    )
+    _choice(info)
+    info.add_argument("--failed", action="store_true", help="list failed networks and reasons")
+
+    verb(
+        "check",
+        _check,
+        "check a store against the contract",
+        "Looks at every array and says all faults in one message: what is missing, of another\n"
+        "shape or type, called done but empty, or at odds with itself.",
+        "solspace check my.zarr",
+    )
+
+    report = verb(
+        "report",
+        _report,
+        "write one self-contained page about a store, and its pictures",
+        "How many networks found which solution, and for each of the commonest a drawing of\n"
+        "its graph, one network's extrapolation, and its trajectories. Each picture is saved as\n"
+        "PNG and SVG in a folder beside the page.",
+        "solspace report my.zarr my.html",
+    )
+    _choice(report)
+    report.add_argument("out", metavar="OUT.html", help="the page")
+    report.add_argument("--title", default="The space of solutions", help="of the page")
+    return parser
+
+
+def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    default = "" if required else " (default: every one in the store)"
+    parser.add_argument("--task", required=required, help=f"such as interval_reproduction{default}")
+    parser.add_argument("--architecture", required=required, help=f"vanilla, gru or lstm{default}")
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of a local dask cluster (default: threads of this process, one a core)",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def _shard_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        metavar="N",
+        help="networks written at once, the unit of work (default: by the number of networks)",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""What is in a store, whether it is sound, and what a report needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from solspace import schema
+from solspace.errors import SolspaceError
+from solspace.networks import ARCHITECTURES, PARAMETERS
+from solspace.store import Population, Shard, Store
+
+__all__ = ["check_store", "describe", "read_for_report", "solutions_table"]
+
+# A description, not a dump: the store itself has all solutions.
+_LISTED = 12
+
+
+def solutions_table(ds: xr.Dataset) -> list[tuple[int, str, int, dict[int, int]]]:
+    """Solutions of a population, most common first.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A population with ``solution``, ``solution_key`` and ``hidden_size``.
+
+    Returns
+    -------
+    list of (solution, key, count, count by hidden size)
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"solution": ("network", [0, 1, 0]),
+    ...                  "solution_key": ("network", ["a", "b", "a"])},
+    ...                 coords={"hidden_size": ("network", [20, 20, 30])})
+    >>> solutions_table(ds)[0]
+    (0, 'a', 2, {20: 1, 30: 1})
+    """
+    solution = ds["solution"].values
+    keys, sizes = ds["solution_key"].values, ds["hidden_size"].values
+    rows = []
+    for value in range(int(solution.max(initial=-1)) + 1):
+        of_it = solution == value
+        by_size, counts = np.unique(sizes[of_it], return_counts=True)
+        rows.append(
+            (
+                value,
+                str(keys[of_it][0]),
+                int(of_it.sum()),
+                dict(zip(by_size.tolist(), counts.tolist(), strict=True)),
+            )
+        )
+    return rows
+
+
+def describe(
+    path: str, task: str | None = None, architecture: str | None = None, *, failed: bool = False
+) -> str:
+    """Text about a store: populations, networks by size, stages, and the solutions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from solspace.store import Store
+    >>> store = Store(tempfile.mkdtemp() + "/small.zarr", create=True)
+    >>> print(describe(store.path))
+    ...small.zarr: schema version 1, no populations
+    """
+    populations = Store(path).populations(task, architecture)
+    if not populations:
+        return f"{path}: schema version {schema.SCHEMA_VERSION}, no populations"
+    lines = [f"{path}: schema version {schema.SCHEMA_VERSION}"]
+    for population in populations:
+        ds = population.open()
+        sizes, counts = np.unique(ds["hidden_size"].values, return_counts=True)
+        by_size = ", ".join(f"{c} of {s} units" for s, c in zip(sizes, counts, strict=True))
+        lines += ["", f"{population}: {ds.sizes['network']} networks ({by_size})"]
+        lines += [f"  {line}" for line in _stage_lines(ds)]
+        if failed:
+            lines += [f"  {line}" for line in _failure_lines(ds)]
+        elif (ds["solution"].values >= 0).any():
+            lines += ["", *(f"  {line}" for line in _solution_lines(ds, sizes.tolist()))]
+    return "\n".join(lines)
+
+
+def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
+    for stage in schema.STAGES:
+        status = ds[f"status_{stage}"].values
+        done, failed = (int((status == s).sum()) for s in (schema.DONE, schema.FAILED))
+        pending = len(status) - done - failed
+        parts = [f"{done} done"]
+        parts += [f"{failed} failed"] if failed else []
+        parts += [f"{pending} pending"] if pending else []
+        yield f"{stage:<12}{', '.join(parts)}"
+    loss = ds["loss"].values[ds["status_train"].values == schema.DONE]
+    if len(loss):
+        yield f"{'loss':<12}median {np.median(loss):.2g}, largest {loss.max():.2g}"
+
+
+def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
+    for stage in schema.STAGES:
+        for i in np.flatnonzero(ds[f"status_{stage}"].values == schema.FAILED):
+            message = ds[f"message_{stage}"].values[i]
+            yield f"{stage} failed for {ds['name'].values[i]}: {message}"
+
+
+def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
+    rows = solutions_table(ds)
+    total = sum(count for _, _, count, _ in rows)
+    head = "".join(f"{f'N={s}':>7}" for s in sizes)
+    yield f"solution  networks   share{head}   key"
+    for value, key, count, by_size in rows[:_LISTED]:
+        cells = "".join(f"{by_size.get(s, 0):>7}" for s in sizes)
+        short = key if len(key) <= 60 else key[:57] + "..."
+        yield f"{value:>8}  {count:>8}  {count / total:>5.0%}{cells}   {short}"
+    if len(rows) > _LISTED:
+        rest = sum(count for _, _, count, _ in rows[_LISTED:])
+        yield f"and {len(rows) - _LISTED} more solutions of {rest} networks"
+
+
+# --------------------------------------------------------------------------- check
+
+
+def check_store(path: str) -> list[str]:
+    """All faults of a store on disk, a sentence each; an empty list where it is sound.
+
+    Arrays are read shard by shard, so memory does not grow with the population.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from solspace.store import Store
+    >>> check_store(Store(tempfile.mkdtemp() + "/small.zarr", create=True).path)
+    []
+    """
+    return [fault for population in Store(path).populations() for fault in _check(population)]
+
+
+def _check(population: Population) -> Iterator[str]:
+    if population.architecture not in ARCHITECTURES:
+        yield f"{population}: architecture is none of {', '.join(ARCHITECTURES)}"
+        return
+    groups = [group for group in schema.GROUPS if population.has(group)]
+    sound = True
+    for group in groups:
+        ds = population.open(group)
+        declared = schema.variables(group, population.architecture)
+        late = {"features", "feature"}
+        required = [n for n in declared if n not in late or "features" in ds.variables]
+        where = str(population) if group == "population" else f"{population}/{group}"
+        found = schema.faults(ds, group, required=required, where=where)
+        sound = sound and not found
+        yield from found
+        if "network" in ds.sizes and ds.sizes["network"] != population.networks:
+            sound = False
+            yield (
+                f"{where}: {ds.sizes['network']} networks, the population has {population.networks}"
+            )
+    for stage, group in (
+        ("record", "training"),
+        ("extrapolate", "extrapolation"),
+        ("reduce", "graph"),
+    ):
+        if sound and group not in groups and (population.status(stage) != schema.PENDING).any():
+            sound = False
+            yield f"{population}: stage {stage} has ended for networks, but there is no {group} group"
+    if sound:  # values are looked at only where names and shapes can be relied on
+        yield from _check_names(population, groups)
+        for shard in population.shards():
+            yield from _check_shard(population, shard, groups)
+
+
+def _check_names(population: Population, groups: list[str]) -> Iterator[str]:
+    own = population.open()
+    names = own["name"].values.tolist()
+    if len(set(names)) != len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        yield f"{population}: names are not unique: {', '.join(twice)}"
+    for group in groups:
+        ds = population.open(group)
+        for coordinate in ("network", "name", "hidden_size"):
+            if not np.array_equal(ds[coordinate].values, own[coordinate].values):
+                yield f"{population}/{group}: {coordinate!r} is not that of the population"
+    keys, solution = own["solution_key"].values, own["solution"].values
+    of_key: dict[str, set[int]] = {}
+    for key, value in zip(keys.tolist(), solution.tolist(), strict=True):
+        of_key.setdefault(key, set()).add(value)
+    if any(len(values) > 1 for values in of_key.values()):
+        yield f"{population}: networks of one solution_key have different solutions"
+
+
+def _check_shard(population: Population, shard: Shard, groups: list[str]) -> Iterator[str]:
+    ds = population.read("population", shard)
+    parts = {g: population.read(g, shard) for g in groups if g != "population"}
+    for i in range(ds.sizes["network"]):
+        name, size = str(ds["name"].values[i]), int(ds["hidden_size"].values[i])
+        where = f"{population}: network {name}"
+        status = {stage: int(ds[f"status_{stage}"].values[i]) for stage in schema.STAGES}
+        for stage, value in status.items():
+            if value not in (schema.PENDING, schema.DONE, schema.FAILED):
+                yield f"{where}: status_{stage} is {value}, allowed are 0, 1, 2"
+        if size < 1 or size > ds.sizes["unit"]:
+            yield f"{where}: hidden_size {size}, the arrays have {ds.sizes['unit']} units"
+            continue
+        if status["train"] == schema.DONE:
+            for parameter in PARAMETERS:
+                one = ds[parameter].isel(network=i)
+                crop = {d: slice(size) for d in ("unit", "presynaptic_unit") if d in one.dims}
+                if not np.isfinite(one.isel(crop).values).all():
+                    yield f"{where}: called trained, but {parameter} is not finite"
+        for stage, group, variable in (
+            ("record", "training", "activity"),
+            ("record", "training", "output"),
+            ("extrapolate", "extrapolation", "output"),
+        ):
+            if status[stage] == schema.DONE:
+                one = parts[group][variable].isel(network=i)
+                if "unit" in one.dims:
+                    one = one.isel(unit=slice(size))
+                if not np.isfinite(one.values).all():
+                    yield f"{where}: {stage} called done, but {group}/{variable} is not finite"
+        if status["features"] == schema.DONE and not np.isfinite(ds["features"].values[i]).all():
+            yield f"{where}: features called done, but one is not finite"
+        if status["reduce"] == schema.DONE:
+            if not ds["solution_key"].values[i]:
+                yield f"{where}: reduce called done, but solution_key is empty"
+            yield from _check_graph(parts["graph"], i, where)
+
+
+def _check_graph(ds: xr.Dataset, index: int, where: str) -> Iterator[str]:
+    from solspace.reduction.stage import graph_of
+
+    try:
+        graph_of(ds, index)
+    except SolspaceError as error:
+        yield f"{where}: {error}"
+
+
+# --------------------------------------------------------------------------- report
+
+
+def read_for_report(
+    path: str, task: str | None = None, architecture: str | None = None
+) -> dict[str, dict[str, xr.Dataset]]:
+    """The groups of each population, lazily read, as `solspace.report.write_report` takes them.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no population, or a stage has not been run; it is named.
+    """
+    populations = Store(path).populations(task, architecture)
+    if not populations:
+        raise SolspaceError(
+            f"{path}: no networks to report on; make some with `solspace train {path} ...`"
+        )
+    out = {}
+    for population in populations:
+        out[str(population)] = {group: population.open(group) for group in schema.GROUPS}
+        waiting = int((population.status("reduce") == schema.PENDING).sum())
+        if waiting:
+            raise SolspaceError(
+                f"{path}: reduce is pending for {waiting} networks of {population}; type "
+                f"`solspace run {path}` first"
+            )
+    return out

@@ -1,0 +1,474 @@
+"""Stages over a store: which groups each reads and fills, and the loop over shards.
+
+A stage is a function from Dataset to Dataset. Here it meets the store: its groups are laid as
+templates, each shard of networks that is still pending is read, computed and written by one
+writer, and its status is noted after its data, so that a run killed at any moment ends the same
+when it is started again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from solspace import compute, schema
+from solspace.errors import SolspaceError
+from solspace.population import read_networks
+from solspace.store import Population, Shard, Store
+from solspace.tasks import Task, get_task, register_task
+
+__all__ = [
+    "ANALYSES",
+    "PIPELINE",
+    "Outcome",
+    "Stage",
+    "add_population",
+    "create_population",
+    "default_shard_size",
+    "import_files",
+    "run_stage",
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the pipeline.
+
+    Attributes
+    ----------
+    name : str
+        Also the command and the suffix of its status variable.
+    function : str
+        ``module:function``, imported when used; Dataset -> Dataset.
+    reads : str
+        The group it takes.
+    fills : tuple of str
+        Groups it writes to.
+    after : tuple of str
+        Stages that have to have ended before.
+    sizes : mapping of str to int
+        Dims of its groups that the dataset laid first does not have.
+    """
+
+    name: str
+    function: str
+    reads: str
+    fills: tuple[str, ...]
+    after: tuple[str, ...]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def load(self) -> Callable[..., xr.Dataset]:
+        module, name = self.function.split(":")
+        function: Callable[..., xr.Dataset] = getattr(importlib.import_module(module), name)
+        return function
+
+
+PIPELINE = {
+    stage.name: stage
+    for stage in (
+        Stage("train", "solspace.training.stage:train", "population", ("population",), ()),
+        Stage("record", "solspace.simulation:record", "population", ("training",), ("train",)),
+        Stage(
+            "extrapolate",
+            "solspace.simulation:extrapolate",
+            "population",
+            ("extrapolation",),
+            ("train",),
+        ),
+        Stage(
+            "reduce",
+            "solspace.reduction.stage:reduce",
+            "population",
+            ("population", "graph"),
+            ("train",),
+            {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES},
+        ),
+        Stage(
+            "features",
+            "solspace.features:extract_features",
+            "training",
+            ("population",),
+            ("record",),
+        ),
+    )
+}
+ANALYSES = tuple(name for name in PIPELINE if name != "train")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended in one population: networks done and failed, of how many, how many now.
+
+    ``computed`` counts the networks of the shards that were computed in this run.
+    """
+
+    population: Population
+    stage: str
+    done: int
+    failed: int
+    networks: int
+    computed: int
+
+
+# --------------------------------------------------------------------------- populations
+
+
+def default_shard_size(networks: int) -> int:
+    """Networks in one shard: few enough to share the work out, many enough for few files.
+
+    Examples
+    --------
+    >>> [default_shard_size(n) for n in (8, 16, 400, 10_000)]
+    [1, 1, 8, 8]
+    """
+    return int(np.clip(networks // 16, 1, 8))
+
+
+def create_population(
+    path: str, ds: xr.Dataset, *, shard_size: int | None = None, verb: str = "train"
+) -> Population:
+    """The population of this description in a store: laid now, or found there half done.
+
+    Parameters
+    ----------
+    path : str
+        The store; made where there is none.
+    ds : Dataset
+        From `solspace.new_population`.
+    shard_size : int, optional
+    verb : str
+        Named to another process that wants to write meanwhile.
+
+    Raises
+    ------
+    SolspaceError
+        Where the store already has another population of this task and architecture.
+    """
+    task, architecture = ds.attrs["task"], ds.attrs["architecture"]
+    if shard_size is not None and shard_size < 1:
+        raise SolspaceError(f"shards of {shard_size} networks; give 1 or more")
+    store = Store(path, create=True)
+    with store.lock(verb):
+        found = store.populations(task, architecture)
+        if found:
+            _check_same(found[0], ds, path)
+            return found[0]
+        size = shard_size or default_shard_size(ds.sizes["network"])
+        return store.lay_population(ds, shard_size=size, task=task, architecture=architecture)
+
+
+def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
+    have = population.open()
+    differ = [
+        f"{what} {_short(old)} stored, {_short(new)} given"
+        for what, old, new in (
+            ("networks:", have.sizes["network"], ds.sizes["network"]),
+            ("hidden sizes:", have.hidden_size.values, ds.hidden_size.values),
+            ("seeds:", have.seed.values, ds.seed.values),
+            ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
+        )
+        if not np.array_equal(np.asarray(old), np.asarray(new))
+    ]
+    if differ:
+        raise SolspaceError(
+            f"{path}: already has another population {population} ({'; '.join(differ)}); give "
+            "the options it was begun with to go on with it, or another store"
+        )
+
+
+def _short(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, np.ndarray) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) -> Population:
+    """Write a population that is already trained, such as an imported one, into a store.
+
+    Parameters
+    ----------
+    path : str
+        The store; made where there is none.
+    ds : Dataset
+        From `solspace.import_networks`, or of one's own with its variables.
+    shard_size : int, optional
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset is no population, or the store has one of this task and architecture.
+    """
+    schema.check(ds, "population", required=["weight_hh", "weight_out", "loss", "status_train"])
+    task, architecture = ds.attrs["task"], ds.attrs["architecture"]
+    store = Store(path, create=True)
+    found = store.populations(task, architecture)
+    if found and not found[0].pending("train"):
+        raise SolspaceError(
+            f"{path}: already has a population {found[0]} of {found[0].networks} networks; "
+            "import into another store"
+        )
+    coordinates = ds.drop_vars(list(ds.data_vars))
+    population = create_population(path, coordinates, shard_size=shard_size, verb="import")
+    with store.lock("import"), population.provenance("import", {"networks": ds.sizes["network"]}):
+        for shard in population.pending("train"):
+            part = ds.isel(network=slice(shard.start, shard.stop))
+            population.write_shard(shard, "train", _split(part, PIPELINE["train"], architecture))
+    store.consolidate()
+    return population
+
+
+def import_files(
+    path: str, files: Sequence[str], task: str, architecture: str, *, shard_size: int | None = None
+) -> Population:
+    """Import torch state dicts from files into a store; nothing is written where one is bad."""
+    return add_population(path, read_networks(files, task, architecture), shard_size=shard_size)
+
+
+# --------------------------------------------------------------------------- the loop over shards
+
+
+def run_stage(
+    path: str,
+    stage: str,
+    *,
+    task: str | None = None,
+    architecture: str | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> list[Outcome]:
+    """Run one stage on every network of a store for which it has not ended.
+
+    Parameters
+    ----------
+    path : str
+    stage : str
+        A key of `PIPELINE`.
+    task, architecture : str, optional
+        Only these populations; all of the store by default.
+    workers : int, optional
+        Processes of a local dask cluster; by default threads of this process.
+    scheduler : str, optional
+        Address of a dask scheduler to send the shards to.
+    options : mapping, optional
+        Passed to the stage's function.
+    progress : bool
+        Show a bar on stderr.
+
+    Returns
+    -------
+    list of Outcome
+        One for each population.
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no networks, an earlier stage is missing, or another process is writing.
+    """
+    described = PIPELINE[stage]
+    store = Store(path)
+    with store.lock(stage):
+        populations = _selected(store, path, task, architecture)
+        for population in populations:
+            _check_ready(population, described, path)
+        outcomes = [
+            _run_population(
+                population, described, workers, scheduler, dict(options or {}), progress
+            )
+            for population in populations
+        ]
+        store.consolidate()
+    return outcomes
+
+
+def _selected(
+    store: Store, path: str, task: str | None, architecture: str | None
+) -> list[Population]:
+    found = store.populations(task, architecture)
+    if found:
+        return found
+    wanted = "/".join(x for x in (task, architecture) if x) or "any task"
+    there = ", ".join(map(str, store.populations())) or "none"
+    raise SolspaceError(
+        f"{path}: has no networks of {wanted} (populations: {there}); make some with "
+        f"`solspace train {path} --task T --architecture A` or `solspace import {path} ...`"
+    )
+
+
+def _check_ready(population: Population, stage: Stage, path: str) -> None:
+    for earlier in stage.after:
+        waiting = int((population.status(earlier) == schema.PENDING).sum())
+        if waiting:
+            raise SolspaceError(
+                f"{path}: {stage.name} needs {earlier} to have ended, and {waiting} of "
+                f"{population.networks} networks of {population} are pending; type "
+                f"`solspace {earlier} {path}` first"
+            )
+
+
+def _run_population(
+    population: Population,
+    stage: Stage,
+    workers: int | None,
+    scheduler: str | None,
+    options: dict[str, Any],
+    progress: bool,
+) -> Outcome:
+    task = get_task(population.task)
+    pending = population.pending(stage.name)
+    computed = sum(shard.stop - shard.start for shard in pending)
+    if pending:
+        _lay(population, stage, task)
+        where = {"workers": workers, "scheduler": scheduler}
+        with (
+            population.provenance(stage.name, options | where),
+            _bar(population, stage, computed, progress) as bar,
+        ):
+            local = workers is None and scheduler is None
+            function = partial(
+                _run_shard,
+                population,
+                stage.name,
+                None if local else task,
+                options,
+                bar.update if local else None,
+            )
+            for shard, _ in compute.map_unordered(
+                function, pending, workers=workers, scheduler=scheduler
+            ):
+                if not local:
+                    bar.update(shard.stop - shard.start)
+            _finish(population, stage)
+    status = population.status(stage.name)
+    return Outcome(
+        population=population,
+        stage=stage.name,
+        done=int((status == schema.DONE).sum()),
+        failed=int((status == schema.FAILED).sum()),
+        networks=len(status),
+        computed=computed,
+    )
+
+
+def _run_shard(
+    population: Population,
+    stage_name: str,
+    task: Task | None,
+    options: dict[str, Any],
+    report: Callable[[int], Any] | None,
+    shard: Shard,
+) -> None:
+    """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
+    stage = PIPELINE[stage_name]
+    if task is not None:
+        register_task(task)  # a worker knows only the tasks of the package
+        _one_thread()
+    ds = _read(population, stage, shard)
+    extra = {"stop": compute.stopping} if stage.name == "train" else {}
+    with warnings.catch_warnings():
+        # Failures are counted and told once for the population, not shard by shard.
+        warnings.filterwarnings("ignore", message=r".* networks failed in ")
+        out = stage.load()(ds, progress=report, **options, **extra)
+    if compute.stopping() and task is None:
+        raise KeyboardInterrupt
+    population.write_shard(shard, stage.name, _split(out, stage, population.architecture))
+
+
+def _read(population: Population, stage: Stage, shard: Shard) -> xr.Dataset:
+    declared = schema.variables(stage.reads, population.architecture)
+    there = population.open(stage.reads)
+    # Only what the stage could need: no result of a later stage, and for training no weights.
+    earlier = {None, *stage.after, "train"} - ({"train"} if stage.name == "train" else set())
+    names = [
+        n
+        for n, v in declared.items()
+        if n in there.variables and v.stage in earlier and not n.startswith("initial_")
+    ]
+    names += [str(n) for n in there.variables if n not in declared]
+    ds = population.read(stage.reads, shard, names)
+    if stage.reads != "population":
+        status = [f"status_{earlier}" for earlier in stage.after]
+        own = population.read("population", shard, [*status, "hidden_size"])
+        ds = ds.assign({name: own[name] for name in status})
+        ds = ds.assign_coords(hidden_size=own["hidden_size"])
+        ds.attrs |= {"task": population.task, "architecture": population.architecture}
+    return ds
+
+
+def _split(ds: xr.Dataset, stage: Stage, architecture: str) -> dict[str, dict[str, xr.DataArray]]:
+    """What a stage computed, by the group each variable belongs to."""
+    out: dict[str, dict[str, xr.DataArray]] = {}
+    for group in {*stage.fills, "population"}:
+        out[group] = {
+            name: ds[name]
+            for name, variable in schema.variables(group, architecture).items()
+            if name in ds.variables and variable.stage == stage.name and not variable.coordinate
+        }
+    # Numbered over the whole population, once all shards are there.
+    out["population"].pop("solution", None)
+    for name in (f"message_{stage.name}", f"status_{stage.name}"):
+        out["population"][name] = ds[name]
+    return out
+
+
+def _lay(population: Population, stage: Stage, task: Task) -> None:
+    """Lay the groups a stage fills, where they are not there yet."""
+    from solspace.simulation import trials_dataset
+
+    if stage.name == "features":
+        from solspace.features import feature_coordinate
+
+        population.add_variables(feature_coordinate(task), ["feature", "features"])
+    for group in stage.fills:
+        if population.has(group):
+            continue
+        have = population.open()
+        ds = xr.Dataset(coords={"network": have["network"]}, attrs={})
+        sizes = {"network": have.sizes["network"], **stage.sizes}
+        if group in ("training", "extrapolation"):
+            trials = task.recorded_trials() if group == "training" else task.extrapolation_trials()
+            ds = trials_dataset(task, trials, group).assign_coords(network=have["network"])
+            if group == "training":
+                ds = ds.assign_coords(unit=have["unit"])
+        elif group == "graph":
+            ds = ds.assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
+        ds = ds.assign_coords(name=have["name"], hidden_size=have["hidden_size"]).load()
+        ds.attrs |= {"task": task.name, "architecture": population.architecture}
+        channels = {"output": {"channels": list(task.outputs)}}
+        population.lay(group, ds, sizes, channels if "trial" in ds.dims else {})
+
+
+def _finish(population: Population, stage: Stage) -> None:
+    if stage.name == "reduce":
+        from solspace.reduction.stage import rank_solutions
+
+        keys = population.open()["solution_key"].values
+        population.write_all("solution", rank_solutions(keys))
+
+
+def _one_thread() -> None:
+    """A worker is one core: no threads of BLAS or torch inside."""
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _bar(population: Population, stage: Stage, networks: int, show: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=networks,
+        unit="network",
+        desc=f"{stage.name} {population}",
+        disable=not show,
+        dynamic_ncols=True,
+        smoothing=0.1,
+    )

@@ -1,0 +1,96 @@
+"""Train the networks of a population dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from solspace import schema
+from solspace.errors import SolspaceError
+from solspace.population import each_network, pack_weights, recipe_of, task_of, warn_of_failures
+from solspace.tasks import Task
+from solspace.training.driver import train_network
+
+__all__ = ["NotTrained", "train"]
+
+
+class NotTrained(SolspaceError):
+    """A network did not reach its target loss; its best weights are kept all the same."""
+
+
+def train(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> xr.Dataset:
+    """Train every network of a population from scratch.
+
+    Parameters
+    ----------
+    ds : Dataset
+        From `solspace.new_population`: sizes, seeds and the recipe.
+    task : str or Task, optional
+        From the dataset's attrs by default.
+    progress : callable (int) -> None, optional
+        Told the number of networks done since last called.
+    stop : callable () -> bool, optional
+        Asked between gradient steps; True raises ``KeyboardInterrupt``.
+
+    Returns
+    -------
+    Dataset
+        With final and initial weights, ``loss``, ``gradient_steps``, ``attempts`` and
+        ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
+        weights are kept and whose reason is in ``message_train``. The same for the same seeds,
+        however the population is split.
+
+    Examples
+    --------
+    >>> from solspace import new_population
+    >>> ds = new_population("interval_reproduction", "vanilla", networks=2, hidden_size=20)
+    >>> trained = train(ds)                                                # doctest: +SKIP
+    >>> trained.loss.max().item() < 1e-4                                   # doctest: +SKIP
+    True
+    """
+    task = task_of(ds, task)
+    recipe = recipe_of(ds)
+    architecture = ds.attrs["architecture"]
+    n = ds.sizes["network"]
+    final: list[Any] = [None] * n
+    initial: list[Any] = [None] * n
+    loss = np.full(n, np.nan)
+    steps = np.full(n, -1, np.int64)
+    attempts = np.full(n, -1, np.int64)
+
+    def compute(i: int) -> None:
+        result = train_network(
+            task,
+            architecture,
+            int(ds["hidden_size"].values[i]),
+            seed=int(ds["seed"].values[i]),
+            recipe=recipe,
+            stop=stop,
+        )
+        final[i], initial[i] = result.weights, result.initial_weights
+        loss[i], steps[i], attempts[i] = result.loss, result.gradient_steps, result.attempts
+        if not result.trained:
+            raise NotTrained(result.reason)
+
+    ended = each_network(ds, "train", compute, progress=progress)
+    ds = ds.assign(
+        pack_weights(final, ds)
+        | pack_weights(initial, ds, initial=True)
+        | {
+            "loss": ("network", loss),
+            "gradient_steps": ("network", steps),
+            "attempts": ("network", attempts),
+        }
+        | ended
+    )
+    warn_of_failures(ds, "train")
+    return schema.annotate(ds, "population")
