@@ -14,7 +14,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,13 +22,18 @@ from numpy.typing import ArrayLike, NDArray
 from solspace.errors import SolspaceError
 from solspace.tasks import Task, get_task
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 __all__ = [
     "Feature",
     "FeatureError",
     "FeatureTable",
     "compute_features",
     "curvature",
+    "extract_features",
     "feature",
+    "feature_coordinate",
     "feature_table",
     "features_of",
     "mean_speed",
@@ -226,27 +231,33 @@ def compute_features(
     {'corr': ..., 'svm': ...}
     """
     task = get_task(task)
-    states, epochs = np.asarray(activity), np.asarray(epoch)
-    if states.ndim != 3 or states.shape[:2] != epochs.shape:
-        raise SolspaceError(
-            f"activity of shape {states.shape} with epoch of shape {epochs.shape}; "
-            "give (trial, time, unit) and (trial, time)"
-        )
-    if not np.isfinite(states).all():
-        raise FeatureError(
-            "activity holds NaN or infinity; give one network's recorded activity without the "
-            "padding past its hidden size"
-        )
-    states = np.ascontiguousarray(states, dtype=np.float64)
-    parameters = {key: np.asarray(value) for key, value in parameters.items()}
-    found = _stretches(task, states, epochs, parameters)
-    registered = {f.name: f for f in _applicable(task, found)}
+    found, registered = _prepare(task, np.asarray(activity), np.asarray(epoch), parameters)
     wanted = list(registered) if names is None else list(names)
     if unknown := [name for name in wanted if name not in registered]:
         raise SolspaceError(
             f"task {task.name!r} has no feature {unknown[0]!r}; features: {', '.join(registered)}"
         )
     return {name: _compute(registered[name], found) for name in wanted}
+
+
+def _prepare(
+    task: Task, activity: NDArray[Any], epoch: NDArray[Any], parameters: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Feature]]:
+    """The stretches of activity and the features that apply, by name."""
+    if activity.ndim != 3 or activity.shape[:2] != epoch.shape:
+        raise SolspaceError(
+            f"activity of shape {activity.shape} with epoch of shape {epoch.shape}; "
+            "give (trial, time, unit) and (trial, time)"
+        )
+    if not np.isfinite(activity).all():
+        raise FeatureError(
+            "activity holds NaN or infinity; give one network's recorded activity without the "
+            "padding past its hidden size"
+        )
+    states = np.ascontiguousarray(activity, dtype=np.float64)
+    arrays = {key: np.asarray(value) for key, value in parameters.items()}
+    found = _stretches(task, states, epoch, arrays)
+    return found, {f.name: f for f in _applicable(task, found)}
 
 
 def _compute(one: Feature, found: Mapping[str, Any]) -> float:
@@ -278,6 +289,106 @@ def _applicable(task: Task, found: Mapping[str, Any]) -> tuple[Feature, ...]:
             f"two features of task {task.name!r} are named {twice[0]!r}; rename one of them"
         )
     return tuple(sorted(rows, key=lambda f: f.name))
+
+
+# --------------------------------------------------------------------------- over a dataset
+
+
+def feature_coordinate(task: str | Task) -> xr.Dataset:
+    """The ``feature`` coordinate of a task, with units, sources and meanings in its attributes.
+
+    Examples
+    --------
+    >>> labels = feature_coordinate("interval_reproduction")
+    >>> labels.feature.values[0], labels.feature.attrs["feature_units"][0]
+    ('angle', 'degree')
+    """
+    import xarray as xr
+
+    table = feature_table(task)
+    attrs = {
+        "feature_units": table.units,
+        "feature_sources": table.source,
+        "feature_meanings": table.description,
+    }
+    return xr.Dataset(coords={"feature": ("feature", np.array(table.name, dtype=object), attrs)})
+
+
+def extract_features(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Features of every network's recorded activity.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A training group: ``activity``, ``epoch``, the trial parameters, ``hidden_size``, and for
+        an LSTM ``cell_state``.
+    task : str or Task, optional
+        From the dataset's attrs by default.
+    progress : callable (int) -> None, optional
+        Told the number of networks done since last called.
+
+    Returns
+    -------
+    Dataset
+        The dataset with ``features`` (network, feature). A network of which a feature cannot be
+        computed has ``status_features`` 2, the reasons in ``message_features``, NaN for those
+        features and the values of the others.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset holds no recorded activity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from solspace.population import import_networks
+    >>> from solspace.simulation import record
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
+    >>> dict(extract_features(record(ds)).features.sizes)
+    {'network': 1, 'feature': 11}
+    """
+    from solspace import schema
+    from solspace.population import each_network, task_of, warn_of_failures
+
+    task = task_of(ds, task)
+    lstm = ds.attrs.get("architecture") == "lstm"
+    needed = ["activity", "epoch", "hidden_size", *(["cell_state"] if lstm else [])]
+    if missing := [name for name in needed if name not in ds.variables]:
+        raise SolspaceError(
+            f"the dataset has no {missing[0]!r}; features are taken from the training group, "
+            "type `solspace record STORE` first"
+        )
+    labels = feature_coordinate(task)
+    names = [str(name) for name in labels.feature.values]
+    values = np.full((ds.sizes["network"], len(names)), np.nan)
+    epoch = ds["epoch"].values
+    parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
+
+    def compute(i: int) -> None:
+        here = {"network": i, "unit": slice(int(ds["hidden_size"].values[i]))}
+        parts = [ds[name].isel(here).values for name in ("activity", "cell_state")[: 1 + lstm]]
+        found, registered = _prepare(task, np.concatenate(parts, axis=-1), epoch, parameters)
+        reasons = []
+        for j, name in enumerate(names):
+            try:
+                values[i, j] = _compute(registered[name], found)
+            except FeatureError as error:
+                reasons.append(str(error))
+        if reasons:
+            raise FeatureError("; ".join(reasons))
+
+    ended = each_network(ds, "features", compute, after="record", progress=progress)
+    out = ds.assign_coords(feature=labels["feature"])
+    out = out.assign({"features": (("network", "feature"), values)} | ended)
+    warn_of_failures(out, "features")
+    return schema.annotate(out, "population")
 
 
 # --------------------------------------------------------------------------- kernels

@@ -16,6 +16,7 @@ from solspace.features import (
     FeatureError,
     compute_features,
     curvature,
+    extract_features,
     feature,
     feature_table,
     features_of,
@@ -25,6 +26,8 @@ from solspace.features import (
     speed_change,
     unregister,
 )
+from solspace.population import import_networks
+from solspace.simulation import record
 from solspace.tasks import get_task, task_names
 
 TASKS = [name for name in task_names() if get_task(name).feature_epochs is not None]
@@ -247,6 +250,35 @@ def test_a_feature_of_ones_own():
         unregister("range")
     with pytest.raises(SolspaceError, match="no docstring"):
         feature(name="mute", units="1", source="here")(lambda activity: 0.0)
+
+
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_features_of_a_population(architecture):
+    task = get_task("interval_reproduction")
+    rng = np.random.default_rng(0)
+    sizes = {"a": 12, "b": 10, "still": 5}
+    given = {}
+    for name, size in sizes.items():
+        shapes = networks.parameter_shapes(architecture, size, inputs=2, outputs=1)
+        # A gain at which activity does not come to rest, where features would be undefined.
+        gain = 0.0 if name == "still" else 3.0
+        given[name] = {
+            key: (gain * rng.normal(size=shape)).astype("f4") for key, shape in shapes.items()
+        }
+    recorded = record(import_networks(task, architecture, given))
+    with pytest.warns(UserWarning, match="1 of 3 networks failed in features"):
+        ds = extract_features(recorded)
+    assert ds.features.dims == ("network", "feature")
+    assert ds.features.sel(feature="angle").notnull().values.tolist() == [True, True, False]
+    assert ds.features.sel(feature="speed_end").values[2] == 0
+    assert ds.status_features.values.tolist() == [1, 1, 2]
+    assert "'angle' cannot be computed" in ds.message_features.values[2]
+    states, _ = networks.run(architecture, given["b"], recorded.input.values)
+    trials = task.recorded_trials()
+    alone = compute_features(task, states.astype("f4"), trials.epoch, trials.parameters)
+    assert ds.features.values[1] == pytest.approx(list(alone.values()))
+    with pytest.raises(SolspaceError, match=r"no 'activity'.*solspace record"):
+        extract_features(recorded.drop_vars("activity"))
 
 
 def test_infinite_values_are_refused():
