@@ -165,7 +165,7 @@ def _check(population: Population) -> Iterator[str]:
     ):
         if sound and group not in groups and (population.status(stage) != schema.PENDING).any():
             sound = False
-            yield f"{population}: stage {stage} has ended for networks, but there is no {group} group"
+            yield f"{population}: networks have ended {stage}, but there is no {group} group"
     if sound:  # values are looked at only where names and shapes can be relied on
         yield from _check_names(population, groups)
         for shard in population.shards():

@@ -404,7 +404,8 @@ def _create(
     chunks = tuple(max(size, 1) for size in shape)
     shards = None
     string = variable.dtype == "string"
-    if variable.dims and variable.dims[0] == "network" and len(shape) and shape[0]:
+    # Coordinates are written once, when the group is laid, and read whole by every opening.
+    if variable.dims[:1] == ("network",) and shape[0] and not variable.coordinate:
         block = (min(shard_size, shape[0]), *chunks[1:])
         chunks = block
         if not string:

@@ -1,0 +1,49 @@
+# Everything runs in .venv, made by `make env`; delete the folder to begin anew.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := stores/demo
+
+.PHONY: env demo test test-slow lint docs bench clean
+
+env: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml requirements/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c requirements/constraints.txt -e ".[dev]"
+	@touch $@
+
+# Trains 16 networks from scratch, runs every stage, and writes a page about them.
+demo: env
+	$(BIN)/solspace train $(DEMO).zarr --task interval_reproduction --architecture vanilla \
+		--networks 16 --hidden-size 20 30 40 50 --seed 0
+	$(BIN)/solspace run $(DEMO).zarr
+	$(BIN)/solspace report $(DEMO).zarr $(DEMO).html
+	$(BIN)/solspace info $(DEMO).zarr
+	@echo
+	@echo "The page is $(DEMO).html. Next, fifty networks of one size, in about ten minutes:"
+	@echo "    $(BIN)/solspace train stores/mine.zarr --task interval_reproduction" \
+		"--architecture vanilla --networks 50 --hidden-size 50 --seed 1"
+
+test: env
+	$(BIN)/python -m pytest -q
+
+test-slow: env
+	$(BIN)/python -m pytest -q -m slow
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The tables that are made from the code.
+docs: env
+	$(BIN)/python docs/make_schema.py
+
+bench: env
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/reduction.py
+
+clean:
+	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files
