@@ -17,11 +17,28 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "SolspaceError": "errors",
+    "Recipe": "tasks",
     "Task": "tasks",
     "Trials": "tasks",
-    "Recipe": "tasks",
     "get_task": "tasks",
     "register_task": "tasks",
+    "import_networks": "population",
+    "network_weights": "population",
+    "new_population": "population",
+    "read_networks": "population",
+    "train": "training.stage",
+    "extrapolate": "simulation",
+    "record": "simulation",
+    "graph_of": "reduction.stage",
+    "reduce": "reduction.stage",
+    "extract_features": "features",
+    "add_population": "pipeline",
+    "create_population": "pipeline",
+    "run_stage": "pipeline",
+    "open_population": "store",
+    "check_store": "info",
+    "describe": "info",
+    "write_report": "report",
 }
 
 __all__ = [*sorted(_PUBLIC), "__version__"]

@@ -1,0 +1,188 @@
+"""The cells against torch's own modules, and state dicts in and out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solspace import SolspaceError
+from solspace.networks import (
+    ARCHITECTURES,
+    PARAMETERS,
+    from_state_dict,
+    read_state_dict,
+    run,
+    run_population,
+    to_state_dict,
+)
+
+MODULES = {"vanilla": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+
+
+class Model(torch.nn.Module):
+    def __init__(self, architecture: str, inputs: int, units: int, outputs: int) -> None:
+        super().__init__()
+        self.rnn = MODULES[architecture](inputs, units, batch_first=True)
+        self.fc = torch.nn.Linear(units, outputs)
+
+    def forward(self, x):
+        states, _ = self.rnn(x)
+        return states, self.fc(states)
+
+
+def make_model(
+    architecture: str, units: int, seed: int, inputs: int = 2, outputs: int = 1
+) -> Model:
+    torch.manual_seed(seed)
+    return Model(architecture, inputs, units, outputs)
+
+
+def make_weights(architecture: str, units: int, seed: int, inputs: int = 2, outputs: int = 1):
+    model = make_model(architecture, units, seed, inputs, outputs)
+    return from_state_dict(model.state_dict(), architecture, inputs=inputs, outputs=outputs)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@settings(max_examples=12, deadline=None)
+@given(
+    units=st.integers(1, 50),
+    inputs=st.integers(1, 4),
+    outputs=st.integers(1, 3),
+    seed=st.integers(0, 2**16),
+)
+def test_cells_equal_torch_over_500_steps(architecture, units, inputs, outputs, seed):
+    model = make_model(architecture, units, seed, inputs, outputs).double()
+    x = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 500, inputs)))
+    with torch.no_grad():
+        states, output = model(x)
+    weights = {
+        name: array.astype(np.float64)
+        for name, array in from_state_dict(
+            model.state_dict(), architecture, inputs=inputs, outputs=outputs
+        ).items()
+    }
+    ours, ours_out = run(architecture, weights, x.numpy())
+    # float64 weights were rounded to float32 on the way
+    np.testing.assert_allclose(ours[..., :units], states.numpy(), atol=1e-5)
+    np.testing.assert_allclose(ours_out, output.numpy(), atol=1e-5)
+    with torch.no_grad():
+        batched, batched_out = run_population(
+            architecture, {k: torch.from_numpy(v)[None] for k, v in weights.items()}, x
+        )
+    np.testing.assert_allclose(batched[0].numpy(), ours, atol=1e-10)
+    np.testing.assert_allclose(batched_out[0].numpy(), ours_out, atol=1e-10)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padded_units_stay_silent_and_change_nothing(architecture):
+    small = make_weights(architecture, 6, seed=1)
+    units = 9
+    padded = {}
+    for name, array in small.items():
+        shape = tuple(units if size == 6 else size for size in array.shape)
+        padded[name] = np.zeros((1, *shape))
+        padded[name][(0, *map(slice, array.shape))] = array
+    x = np.random.default_rng(0).normal(size=(3, 40, 2))
+    tensors = {name: torch.from_numpy(array) for name, array in padded.items()}
+    states, output = run_population(architecture, tensors, torch.from_numpy(x))
+    alone, alone_output = run(architecture, small, x)
+    np.testing.assert_allclose(output[0].numpy(), alone_output, atol=1e-10)
+    np.testing.assert_allclose(states[0, ..., :6].numpy(), alone[..., :6], atol=1e-10)
+    assert not states[0, ..., 6:9].any()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_continuing_from_a_state_equals_running_through(architecture):
+    weights = make_weights(architecture, 7, seed=2)
+    x = np.random.default_rng(1).normal(size=(4, 30, 2))
+    states, output = run(architecture, weights, x)
+    rest, rest_output = run(architecture, weights, x[:, 12:], states[:, 11])
+    np.testing.assert_array_equal(rest, states[:, 12:])
+    np.testing.assert_allclose(rest_output, output[:, 12:], atol=1e-12)
+
+
+def test_a_start_state_of_another_shape_is_refused():
+    weights = make_weights("lstm", 7, seed=2)
+    with pytest.raises(SolspaceError, match=r"state of shape \(2, 7\).*give \(2, 14\)"):
+        run("lstm", weights, np.zeros((2, 5, 2)), np.zeros((2, 7)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@given(units=st.integers(1, 12), prefix=st.sampled_from(["", "rnn.", "rnn.rnn.", "module.core."]))
+@settings(max_examples=10, deadline=None)
+def test_state_dicts_round_trip_under_any_prefix(architecture, units, prefix):
+    weights = make_weights(architecture, units, seed=units)
+    again = from_state_dict(
+        to_state_dict(weights, prefix=prefix, readout="decoder."),
+        architecture,
+        inputs=2,
+        outputs=1,
+    )
+    for name in PARAMETERS:
+        np.testing.assert_array_equal(again[name], weights[name])
+    model = Model(architecture, 2, units, 1)
+    model.load_state_dict(to_state_dict(weights))
+
+
+def test_a_state_dict_of_another_architecture_is_named_with_its_shapes():
+    with pytest.raises(SolspaceError) as caught:
+        from_state_dict(
+            make_model("gru", 8, 0).state_dict(), "vanilla", inputs=2, outputs=1, source="a.pt"
+        )
+    text = str(caught.value)
+    assert text.startswith("a.pt: does not fit a vanilla network")
+    assert "(24, 2)" in text
+    assert "expected (8, 2)" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("rnn.bias_hh_l0"), "0 parameters end in 'bias_hh_l0'"),
+        (lambda d: d.update({"rnn.weight_ih_l1": torch.zeros(8, 8)}), "one recurrent layer"),
+        (lambda d: d.update({"fc2.weight": torch.zeros(1, 8)}), "one linear readout"),
+        (lambda d: d.update({"fc.weight": torch.zeros(1, 9)}), "weight_out is (1, 9)"),
+        (lambda d: d.update({"fc.bias": torch.full((1,), torch.nan)}), "NaN or infinity"),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_says_what_was_found(change, message):
+    state = dict(make_model("vanilla", 8, 0).state_dict())
+    change(state)
+    with pytest.raises(SolspaceError) as caught:
+        from_state_dict(state, "vanilla", inputs=2, outputs=1)
+    assert message in str(caught.value)
+
+
+class Bomb:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path):
+    target = tmp_path / "written"
+    torch.save({"rnn.weight_ih_l0": Bomb(str(target))}, tmp_path / "bomb.pt")
+    with pytest.raises(SolspaceError, match="could run code"):
+        read_state_dict(str(tmp_path / "bomb.pt"))
+    assert not target.exists()
+
+
+def test_a_truncated_file_and_a_missing_one_are_named(tmp_path):
+    path = tmp_path / "half.pt"
+    torch.save(make_model("vanilla", 20, 0).state_dict(), path)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(SolspaceError, match=r"half\.pt: cannot be read, truncated"):
+        read_state_dict(str(path))
+    with pytest.raises(SolspaceError, match="no such file"):
+        read_state_dict(str(tmp_path / "none.pt"))
+    path.write_bytes(b"")
+    with pytest.raises(SolspaceError, match=r"half\.pt: cannot be read"):
+        read_state_dict(str(path))
+    torch.save([1, 2], path)
+    with pytest.raises(SolspaceError, match="holds a list"):
+        read_state_dict(str(path))
