@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import IntervalEpochs, Recipe, Task, Trials, epoch_stretch, find_trial
+from solspace.tasks.base import (
+    Chain,
+    Explorer,
+    IntervalEpochs,
+    Recipe,
+    Task,
+    Trials,
+    epoch_stretch,
+    find_trial,
+)
 
 READY_ON = 5
 PULSE = 5
@@ -83,6 +92,30 @@ def feature_epochs(
     )
 
 
+def last_before_output(waiting: Chain) -> int:
+    """The last step at which the readout is within its ordinary range.
+
+    Ordinary is up to one and a half times the spread from the 10th to the 80th percentile over
+    the 80th.
+    """
+    size = np.abs(waiting.output)
+    low, high = np.percentile(size, [10, 80])
+    ordinary = np.flatnonzero(size < high + 1.5 * (high - low))
+    return int(ordinary[-1]) if ordinary.size else -1
+
+
+def probe(explorer: Explorer) -> None:
+    """Let the network wait after Ready; give Set early on, and just before it answers unasked."""
+    trial = explorer.record(make_trials([T_IN[-1]]).input[0])
+    waiting = explorer.free_run(trial.states[READY_ON + PULSE + 15])
+    explorer.begin(waiting)
+    for node in (20, last_before_output(waiting)):
+        after_set = explorer.pulse(waiting.at(node), "set", PULSE, 2 * PULSE)
+        explorer.extend(node, "set", explorer.free_run(after_set))
+    explorer.join()
+    explorer.compare(answer="set")
+
+
 TASK = Task(
     name="interval_reproduction",
     description="Ready-Set-Go: reproduce the interval between Ready and Set by the time of Go",
@@ -95,6 +128,7 @@ TASK = Task(
     recorded_trials=lambda: make_trials(T_IN),
     extrapolation_trials=lambda: make_trials(EXTRAPOLATION_T_IN, EXTRAPOLATION_STEPS),
     output_symbol=output_symbol,
+    probe=probe,
     feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(

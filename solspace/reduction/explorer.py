@@ -1,0 +1,174 @@
+"""What a task's probe is given: a network to run, and a fine graph to lay its chains into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solspace import networks
+from solspace.errors import SolspaceError
+from solspace.reduction.graph import ReductionError
+from solspace.reduction.merging import TrajectoryGraph
+from solspace.reduction.trajectories import (
+    FREE_STEPS,
+    Chain,
+    autocorrelation_loop,
+    free_chain_loop,
+    steps_to_rest,
+)
+from solspace.tasks import Task
+
+__all__ = ["NetworkExplorer"]
+
+SETTLING_STEPS = 10_000
+SETTLING_CHUNK = 250
+
+
+class NetworkExplorer:
+    """The `solspace.tasks.base.Explorer` of one network.
+
+    Parameters
+    ----------
+    task : Task
+    architecture : str
+    weights : mapping
+        One network's parameters (see `solspace.networks`).
+
+    Attributes
+    ----------
+    fine : TrajectoryGraph or None
+        What has been explored so far.
+    """
+
+    def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
+        self.task = task
+        self.architecture = networks.check_architecture(architecture)
+        self.weights: Mapping[str, NDArray[Any]] = {
+            name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
+        }
+        for name, array in self.weights.items():
+            if not np.isfinite(array).all():
+                raise SolspaceError(
+                    f"{name} holds NaN or infinity; give one network's weights without padding"
+                )
+        self.fine: TrajectoryGraph | None = None
+        self.answer: int | None = None
+        self.question: int | None = None
+
+    # ------------------------------------------------------------------ running the network
+
+    def record(self, inputs: ArrayLike, start: NDArray[np.float64] | None = None) -> Chain:
+        """Run one trial; from rest, or from a state."""
+        states, output = networks.run(
+            self.architecture,
+            self.weights,
+            np.asarray(inputs)[None],
+            None if start is None else start[None],
+        )
+        return Chain(states[0], output[0, :, 0])
+
+    def silence(self, steps: int) -> Chain:
+        """Run without input, from zero."""
+        return self.record(np.zeros((steps, len(self.task.inputs))))
+
+    def pulse(
+        self, state: NDArray[np.float64], channel: str, width: int, steps: int
+    ) -> NDArray[np.float64]:
+        """The state that a pulse of amplitude 1 leads to, ``steps`` after its onset."""
+        inputs = np.zeros((steps, len(self.task.inputs)))
+        inputs[:width, self.task.inputs.index(channel)] = 1
+        return self.record(inputs, state).states[-1]
+
+    def free_run(self, state: NDArray[np.float64]) -> Chain:
+        """The chain that silence leads to: cut where it rests, closed where it comes round."""
+        run = self.record(np.zeros((FREE_STEPS, len(self.task.inputs))), state)
+        run = run.part(0, steps_to_rest(run.states))
+        if len(run) < 2:
+            raise ReductionError(
+                "a state from which the network was to run freely is at rest already; "
+                "there is no trajectory to follow"
+            )
+        return run.closed(free_chain_loop(run.states))
+
+    def stretch(self, recorded: Chain, start: int, stop: int | None = None) -> Chain:
+        """A stretch of a recorded trial, closed where it comes round."""
+        part = recorded.part(start, stop)
+        return part.closed(autocorrelation_loop(part.states))
+
+    # ------------------------------------------------------------------ laying the graph
+
+    def _symbol(self, name: str) -> int:
+        return self.task.input_symbols.index(name)
+
+    @property
+    def _laid(self) -> TrajectoryGraph:
+        if self.fine is None:
+            raise SolspaceError(
+                f"the probe of task {self.task.name!r} looks at the graph before it begins one; "
+                "call explorer.begin(chain) first"
+            )
+        return self.fine
+
+    def begin(self, chain: Chain) -> None:
+        """Begin the graph with the chain of the root; node i is its state i."""
+        self.fine = TrajectoryGraph(chain)
+
+    def extend(self, node: int, symbol: str, chain: Chain) -> None:
+        """Lead from a node by a pulse to a chain, and join that to what it runs together with."""
+        if not 0 <= node < len(self._laid.alive):
+            raise ReductionError(
+                f"a pulse {symbol!r} was to be given at step {node} of a chain that is shorter"
+            )
+        self._laid.attach(int(node), chain, self._symbol(symbol))
+
+    def state(self, node: int) -> NDArray[np.float64]:
+        """State at a node."""
+        if not (node < len(self._laid.alive) and self._laid.alive[node]):
+            raise ReductionError(
+                f"a pulse was to be given at step {node} of a chain that is shorter"
+            )
+        return self._laid.states[node].copy()
+
+    def target(self, node: int, symbol: str) -> int | None:
+        """The node a pulse given at a node leads to; None where none was given."""
+        return self._laid.target(node, self._symbol(symbol))
+
+    def led_to(self, node: int, symbol: str) -> int:
+        """`target` that must be there."""
+        target = self.target(node, symbol)
+        if target is None:
+            raise ReductionError(
+                f"pulse {symbol!r} does nothing: it leads to where the network was going anyway"
+            )
+        return target
+
+    def follow(self, node: int) -> NDArray[np.int64]:
+        """The nodes that silence leads through from a node on."""
+        return self._laid.flow_from(node)
+
+    def end(self, node: int) -> int:
+        """The last node of what follows a node, by flow or by pulses."""
+        return self._laid.end_from(node)
+
+    def join(self) -> None:
+        """Join parts that run together, then those that end at the same place long after."""
+        self._laid.merge_components()
+        self._laid.join_sinks(self._settle)
+
+    def compare(self, answer: str, question: str | None = None) -> None:
+        """Name the pulses whose effects tell nodes apart: the last of a trial, and the first."""
+        self.answer = self._symbol(answer)
+        self.question = None if question is None else self._symbol(question)
+
+    def _settle(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where states are after 10,000 silent steps."""
+        silence = np.zeros((len(states), SETTLING_CHUNK, len(self.task.inputs)))
+        for _ in range(SETTLING_STEPS // SETTLING_CHUNK):
+            run, _ = networks.run(self.architecture, self.weights, silence, states)
+            states = run[:, -1]
+            if (run[:, -2] == states).all():
+                break
+        return states
