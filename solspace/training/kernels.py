@@ -264,7 +264,7 @@ Q1, Q2, Q3, Q4 = (
 )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _tanh(x):  # type: ignore[no-untyped-def]
     limit = np.float32(8.0)  # compared so that NaN stays NaN
     x = limit if x > limit else x
@@ -282,19 +282,23 @@ def _tanh(x):  # type: ignore[no-untyped-def]
     return x * p / q
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _tanh_rows(source, out):  # type: ignore[no-untyped-def]
-    for u in range(out.shape[0]):
-        for k in range(BLOCK):
-            out[u, k] = _tanh(source[u, k])
+# One flat loop each, in NumPy's error model: LLVM leaves a nest of short loops, or a loop that may
+# raise on a division by zero, in scalars.
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _times_slope(source, h, out):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _activate(drive, hidden, state):  # type: ignore[no-untyped-def]
+    source, out = drive.reshape(-1), state.reshape(-1)
+    for k in range(hidden * BLOCK):
+        out[k] = _tanh(source[k])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _through_activation(drive, hidden, state, error):  # type: ignore[no-untyped-def]
     """Error before the tanh from that after it."""
-    for u in range(h.shape[0]):
-        for k in range(BLOCK):
-            out[u, k] = source[u, k] * (np.float32(1.0) - h[u, k] * h[u, k])
+    source, h, out = drive.reshape(-1), state.reshape(-1), error.reshape(-1)
+    for k in range(hidden * BLOCK):
+        out[k] = source[k] * (np.float32(1.0) - h[k] * h[k])
 
 
 @njit(cache=True, nogil=True)
@@ -319,7 +323,7 @@ def _forward(transposed, outputs, state, drive, readout):  # type: ignore[no-unt
     for t in range(last + 1):
         _multiply(transposed, rows, state[t], drive)
         if t < last:
-            _tanh_rows(drive, state[t + 1, :hidden])
+            _activate(drive, hidden, state[t + 1])
         readout[t] = drive[hidden:]
 
 
@@ -333,14 +337,14 @@ def _backward(matrix, state, readout_error, drive, error, total):  # type: ignor
     for chunk in range(chunks - 1, -1, -1):
         first, stop = chunk * slots // chunks, (chunk + 1) * slots // chunks
         for t in range(stop - 1, first - 1, -1):
-            here = error[t - first]
+            here = t - first
             if t == slots - 1:
-                here[:hidden] = np.float32(0.0)
+                error[here, :hidden] = np.float32(0.0)
             else:
                 _multiply(matrix, hidden, error[following], drive)
-                _times_slope(drive, state[t + 1, :hidden], here)
-            here[hidden:] = readout_error[t]
-            following = t - first
+                _through_activation(drive, hidden, state[t + 1], error[here])
+            error[here, hidden:] = readout_error[t]
+            following = here
         _add_gradient(error[: stop - first], state[first:stop], total)
 
 
