@@ -156,6 +156,7 @@ class NetworkExplorer:
     def join(self) -> None:
         """Join parts that run together, then those that end at the same place long after."""
         self._laid.merge_components()
+        self._laid.remove_self_loops()
         self._laid.join_sinks(self._settle)
 
     def compare(self, answer: str, question: str | None = None) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from solspace.errors import SolspaceError
-from solspace.tasks import interval_reproduction
+from solspace.tasks import delayed_discrimination, interval_discrimination, interval_reproduction
 from solspace.tasks.base import Recipe, Task, Trials
 
 __all__ = ["Recipe", "Task", "Trials", "get_task", "register_task", "task_names"]
 
-_TASKS: dict[str, Task] = {task.name: task for task in (interval_reproduction.TASK,)}
+_TASKS: dict[str, Task] = {
+    module.TASK.name: module.TASK
+    for module in (interval_reproduction, delayed_discrimination, interval_discrimination)
+}
 
 
 def task_names() -> tuple[str, ...]:

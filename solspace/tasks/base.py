@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +20,9 @@ __all__ = [
     "Task",
     "Trials",
     "epoch_stretch",
+    "epochs_from_starts",
     "find_trial",
+    "rounded_sign",
 ]
 
 
@@ -205,6 +207,30 @@ def epoch_stretch(
     return activity[trial, steps[0] : steps[-1] + 1]
 
 
+def epochs_from_starts(steps: int, starts: Iterable[NDArray[np.integer]]) -> NDArray[np.int8]:
+    """The epoch of each step, (trial, time): 0 at first, one more from each start on.
+
+    Examples
+    --------
+    >>> epochs_from_starts(6, [np.array([[2], [3]]), np.array([[5], [5]])]).tolist()
+    [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2]]
+    """
+    time = np.arange(steps)
+    zero = np.zeros((1, steps), np.int8)
+    return sum(((time >= start).astype(np.int8) for start in starts), zero)
+
+
+def rounded_sign(output: NDArray[np.floating]) -> NDArray[np.int8]:
+    """Sign of the readout rounded to a whole number: -1, 0 or 1.
+
+    Examples
+    --------
+    >>> rounded_sign(np.array([-0.9, 0.4, 0.6])).tolist()
+    [-1, 0, 1]
+    """
+    return np.sign(np.round(output)).astype(np.int8)
+
+
 class Chain(Protocol):
     """One stretch of a trajectory: ``states`` (time, state) and ``output`` (time,)."""
 
@@ -219,6 +245,9 @@ class Chain(Protocol):
         """Index that the last state flows back to; -1 where the stretch has an end."""
 
     def __len__(self) -> int: ...
+
+    def part(self, start: int, stop: int | None = None) -> Chain:
+        """The stretch between two indices."""
 
     def at(self, index: int) -> NDArray[np.float64]:
         """The state at an index, or an error that says the stretch is shorter."""

@@ -1,0 +1,136 @@
+"""Delayed discrimination: two stimuli with a delay between them; which was stronger?
+
+Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Romo et al. (1999).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from solspace.tasks.base import (
+    Chain,
+    Explorer,
+    Recipe,
+    Task,
+    Trials,
+    epochs_from_starts,
+    rounded_sign,
+)
+
+F1_ON = 5
+PULSE = 5
+QUIET_GAP = 5  # between the stimuli when the delay is 0
+RESPONSE_AFTER = 15
+STEPS = 60
+AMPLITUDES = range(2, 11)
+DELAYS = range(20)
+
+# Amplitudes on both sides of the trained ones, and four times the longest delay.
+EXTRAPOLATION_AMPLITUDES = range(1, 14)
+EXTRAPOLATION_DELAYS = (0, 19, 40, 80)
+EXTRAPOLATION_STEPS = 130
+
+EPOCHS = ("quiet", "f1", "delay", "f2", "decision", "response", "after_response")
+
+
+def make_trials(conditions: Sequence[tuple[int, int, int]], steps: int = STEPS) -> Trials:
+    """Trials with these ``(f1, f2, delay)``: two amplitudes, and gap steps after the quiet ones."""
+    f1, f2, delay = np.asarray(conditions, dtype=np.int64).reshape(-1, 3).T
+    time = np.arange(steps)
+    f1_on = np.full_like(delay, F1_ON)[:, None]
+    f2_on = f1_on + PULSE + QUIET_GAP + delay[:, None]
+    respond_on = f2_on + RESPONSE_AFTER
+    first = (time >= f1_on) & (time < f1_on + PULSE)
+    second = (time >= f2_on) & (time < f2_on + PULSE)
+    respond = (time >= respond_on) & (time < respond_on + PULSE)
+    return Trials(
+        input=np.stack([first * f1[:, None], second * f2[:, None]], axis=-1).astype(np.float32),
+        target=(respond * np.sign(f1 - f2)[:, None])[..., None].astype(np.float32),
+        epoch=epochs_from_starts(
+            steps,
+            (f1_on, f1_on + PULSE, f2_on, f2_on + PULSE, respond_on, respond_on + PULSE),
+        ),
+        parameters={"f1": f1, "f2": f2, "delay": delay},
+    )
+
+
+def unequal(amplitudes: Iterable[int], delays: Iterable[int]) -> list[tuple[int, int, int]]:
+    """All ordered pairs of two different amplitudes, each with all delays.
+
+    Examples
+    --------
+    >>> unequal([2, 10], [19])
+    [(2, 10, 19), (10, 2, 19)]
+    """
+    amplitudes, delays = list(amplitudes), list(delays)
+    return [(f1, f2, d) for f1 in amplitudes for f2 in amplitudes if f1 != f2 for d in delays]
+
+
+def probe(explorer: Explorer) -> None:
+    """Follow recorded trials: two first stimuli through the delay, and two second ones after each.
+
+    The first steps after a stimulus are left out, they are its transient.
+    """
+    delay = DELAYS[-1]
+    f1_off = F1_ON + PULSE
+    f2_on = f1_off + QUIET_GAP + delay
+    transient = 5
+
+    def trial(f1: int, f2: int) -> Chain:
+        return explorer.record(make_trials([(f1, f2, delay)]).input[0])
+
+    explorer.begin(trial(2, 3).part(0, F1_ON))
+    start = F1_ON - 1
+    for f1 in (4, 8):
+        remembered = explorer.stretch(trial(f1, 10), f1_off + transient, f2_on)
+        explorer.extend(start, str(f1), remembered)
+        end = explorer.end(explorer.led_to(start, str(f1)))
+        for f2 in (f1 - 2, f1 + 2):
+            answered = explorer.stretch(trial(f1, f2), f2_on + PULSE + transient)
+            explorer.extend(end, str(f2), answered)
+    # The published rules compare what these two amplitudes lead to, as stimuli of either kind.
+    explorer.compare(answer="2", question="4")
+
+
+TASK = Task(
+    name="delayed_discrimination",
+    description="Two stimuli with a delay between them: was the first the stronger one?",
+    inputs=("f1", "f2"),
+    outputs=("choice",),
+    epochs=EPOCHS,
+    parameters={
+        "f1": "amplitude of the first stimulus",
+        "f2": "amplitude of the second stimulus",
+        "delay": "gap steps between the stimuli after the 5 quiet ones",
+    },
+    input_symbols=("autonomous", "2", "4", "6", "8", "10"),
+    # All conditions are trained on; nothing is left to draw.
+    training_trials=lambda rng: make_trials(unequal(AMPLITUDES, DELAYS)),
+    recorded_trials=lambda: make_trials(unequal(AMPLITUDES, DELAYS[-1:])),
+    extrapolation_trials=lambda: make_trials(
+        unequal(EXTRAPOLATION_AMPLITUDES, EXTRAPOLATION_DELAYS), EXTRAPOLATION_STEPS
+    ),
+    output_symbol=rounded_sign,
+    probe=probe,
+    recipes={
+        "vanilla": Recipe(
+            target_loss=2e-4,
+            max_steps=12_000,
+            learning_rate=0.08,
+            learning_rate_power=-1.0,
+            schedule="cosine",
+            decay_start=0.0,
+            decay_stop=0.75,
+            final_rate=0.05,
+            beta2=0.99,
+            clip=0.1,
+            init="orthogonal",
+            rollback_ratio=3.0,
+            rollback_floor=0.03,
+            rollback_armed=np.inf,
+            rollback_rate=0.7,
+        ),
+    },
+)

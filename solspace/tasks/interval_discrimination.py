@@ -1,0 +1,121 @@
+"""Interval discrimination: two pulses mark two intervals one after the other; which was longer?
+
+Numbers of Turner, Dabholkar & Barak (NeurIPS 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from solspace.tasks.base import Explorer, Task, Trials, epochs_from_starts, rounded_sign
+
+PULSE = 2
+RESPONSE_AFTER = 15
+RESPONSE = 2
+STEPS = 90
+INTERVALS = range(10, 31)
+
+# Twice the longest trained interval, and half of the shortest.
+EXTRAPOLATION_INTERVALS = range(4, 61, 2)
+EXTRAPOLATION_STEPS = 160
+
+EPOCHS = (
+    "first_interval",
+    "pulse1",
+    "second_interval",
+    "pulse2",
+    "decision",
+    "response",
+    "after_response",
+)
+
+
+def unequal_pairs(values: Iterable[int]) -> list[tuple[int, int]]:
+    """All ordered pairs of two different values.
+
+    Examples
+    --------
+    >>> unequal_pairs([10, 20])
+    [(10, 20), (20, 10)]
+    """
+    values = list(values)
+    return [(first, second) for first in values for second in values if first != second]
+
+
+def make_trials(pairs: Sequence[tuple[int, int]], steps: int = STEPS) -> Trials:
+    """Trials with these first and second intervals (steps)."""
+    t1, t2 = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
+    time = np.arange(steps)
+    pulse1_on, pulse2_on = t1[:, None], (t1 + t2)[:, None]
+    respond_on = pulse2_on + RESPONSE_AFTER
+    pulse1 = (time >= pulse1_on) & (time < pulse1_on + PULSE)
+    pulse2 = (time >= pulse2_on) & (time < pulse2_on + PULSE)
+    respond = (time >= respond_on) & (time < respond_on + RESPONSE)
+    return Trials(
+        input=np.stack([pulse1, pulse2], axis=-1).astype(np.float32),
+        target=(respond * np.sign(t1 - t2)[:, None])[..., None].astype(np.float32),
+        epoch=epochs_from_starts(
+            steps,
+            (
+                pulse1_on,
+                pulse1_on + PULSE,
+                pulse2_on,
+                pulse2_on + PULSE,
+                respond_on,
+                respond_on + RESPONSE,
+            ),
+        ),
+        parameters={"t1": t1, "t2": t2},
+    )
+
+
+def probe(explorer: Explorer) -> None:
+    """Give the first pulse early, and at rest; after each the second pulse early, late, at rest."""
+    waiting = explorer.free_run(explorer.silence(10).states[-1])
+    explorer.begin(waiting)
+    first_pulses = [10]
+    if waiting.loop < 0 or not waiting.output.any():
+        first_pulses.append(len(waiting) - 1)
+    for first in first_pulses:
+        after_first = explorer.pulse(explorer.state(first), "pulse1", PULSE, 3)
+        explorer.extend(first, "pulse1", explorer.free_run(after_first))
+        nodes = explorer.follow(explorer.led_to(first, "pulse1"))
+        steps = sorted([12, 22, len(nodes) - 1])
+        if first > 30:
+            steps = steps[::2]
+        seconds = [
+            (node, explorer.state(node))
+            for node in (int(nodes[step]) for step in steps if step < len(nodes))
+            if explorer.target(node, "pulse2") is None
+        ]
+        for second, state in seconds:
+            after_second = explorer.pulse(state, "pulse2", PULSE, 10)
+            explorer.extend(second, "pulse2", explorer.free_run(after_second))
+    explorer.join()
+    explorer.compare(answer="pulse2", question="pulse1")
+
+
+TASK = Task(
+    name="interval_discrimination",
+    description="Two intervals, each ended by a pulse: was the first the longer one?",
+    inputs=("pulse1", "pulse2"),
+    outputs=("choice",),
+    epochs=EPOCHS,
+    parameters={
+        "t1": "steps from trial start to pulse 1 onset",
+        "t2": "steps from pulse 1 onset to pulse 2 onset",
+    },
+    input_symbols=("autonomous", "pulse1", "pulse2"),
+    # All pairs are trained on; nothing is left to draw.
+    training_trials=lambda rng: make_trials(unequal_pairs(INTERVALS)),
+    recorded_trials=lambda: make_trials(unequal_pairs(INTERVALS)),
+    extrapolation_trials=lambda: make_trials(
+        unequal_pairs(EXTRAPOLATION_INTERVALS), EXTRAPOLATION_STEPS
+    ),
+    output_symbol=rounded_sign,
+    probe=probe,
+    # Training needs a curriculum, easy pairs first.
+    recipes={},
+)
