@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from solspace.errors import SolspaceError
 
-__all__ = ["map_unordered", "stopping"]
+__all__ = ["check_where", "map_unordered", "stopping"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +25,14 @@ _stop = threading.Event()
 def stopping() -> bool:
     """Whether the run was interrupted; long work in threads asks this and leaves."""
     return _stop.is_set()
+
+
+def check_where(workers: int | None, scheduler: str | None) -> None:
+    """Refuse numbers of workers that cannot be, before anything is begun."""
+    if workers is not None and scheduler is not None:
+        raise SolspaceError("give --workers or --scheduler, not both")
+    if workers is not None and workers < 1:
+        raise SolspaceError(f"{workers} workers; give 1 or more, or leave it out to use threads")
 
 
 def map_unordered(
@@ -59,10 +67,7 @@ def map_unordered(
     >>> sorted(map_unordered(abs, [-1, 2]))
     [(-1, 1), (2, 2)]
     """
-    if workers is not None and scheduler is not None:
-        raise SolspaceError("give --workers or --scheduler, not both")
-    if workers is not None and workers < 1:
-        raise SolspaceError(f"{workers} workers; give 1 or more, or leave it out to use threads")
+    check_where(workers, scheduler)
     if not items:
         return
     if workers is None and scheduler is None:

@@ -273,6 +273,7 @@ def run_stage(
         Where there are no networks, an earlier stage is missing, or another process is writing.
     """
     described = PIPELINE[stage]
+    compute.check_where(workers, scheduler)
     store = Store(path)
     with store.lock(stage):
         populations = _selected(store, path, task, architecture)

@@ -1,0 +1,282 @@
+"""The command line as a user types it: a real process, its output and its exit code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import zarr
+
+from solspace.cli import main
+from solspace.pipeline import create_population
+from solspace.population import new_population
+from solspace.tasks import Recipe
+
+GROUP = "interval_reproduction/vanilla"
+TRAIN = ["--task", "interval_reproduction", "--architecture", "vanilla"]
+
+# Learns nothing much, in a second.
+QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
+
+
+def solspace(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "solspace.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def save_networks(folder, sizes=(4, 6, 5), module=torch.nn.RNN, gain=1.0):
+    files = []
+    for i, n in enumerate(sizes):
+        torch.manual_seed(i)
+        path = folder / f"{n}_i{i}" / "weights.pt"
+        path.parent.mkdir(parents=True)
+        model = torch.nn.ModuleDict({"rnn": module(2, n), "fc": torch.nn.Linear(n, 1)})
+        torch.save({k: gain * v for k, v in model.state_dict().items()}, path)
+        files.append(path)
+    return files
+
+
+def assert_fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("solspace: ")
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "mine.zarr"
+    files = save_networks(tmp_path / "nets")
+    assert main(["import", str(path), *TRAIN, *map(str, files)]) == 0
+    return path
+
+
+def test_from_files_to_features(tmp_path):
+    files = save_networks(tmp_path / "nets")
+    path = tmp_path / "mine.zarr"
+    done = solspace("import", path, *TRAIN, *files)
+    assert (done.returncode, done.stdout) == (0, f"import {GROUP}: 3 networks\n")
+    done = solspace("record", path, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"record {GROUP}: 3 of 3 networks done\n"
+    assert "3/3" in done.stderr  # the bar
+    done = solspace("features", path, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = solspace("record", path)
+    assert done.stdout == f"record {GROUP}: 3 of 3 networks done, nothing was pending\n"
+    text = solspace("info", path).stdout
+    assert f"{GROUP}: 3 networks (1 of 4 units, 1 of 5 units, 1 of 6 units)" in text
+    assert "3 pending" in text
+    assert solspace("check", path).stdout == f"{path}: no faults\n"
+    ds = xr.open_zarr(path, group=GROUP).load()
+    assert ds.name.values.tolist() == ["4_i0", "6_i1", "5_i2"]
+    # An untrained network may rest, and then has no direction to compare: it says so.
+    done = ds.status_features == 1
+    assert done.any()
+    assert np.isfinite(ds.features[done]).all()
+    assert all(ds.message_features[~done].values != "")
+
+
+def test_training_goes_through_every_command(tmp_path):
+    path = str(tmp_path / "trained.zarr")
+    ds = new_population(
+        "interval_reproduction", "vanilla", networks=3, hidden_size=[4, 5], recipe=QUICK
+    )
+    create_population(path, ds)
+    assert main(["run", path, "--task", "interval_reproduction", "--quiet"]) == 0
+    done = xr.open_zarr(path, group=GROUP).load()
+    assert done.status_train.values.tolist() == [1, 1, 1]
+    assert (done.loss < 0.2).all()
+    assert (done.gradient_steps > 0).all()
+    for i, n in enumerate(done.hidden_size.values):
+        final, first = done.weight_hh[i, 0, :n, :n], done.initial_weight_hh[i, 0, :n, :n]
+        assert np.isfinite(final).all()
+        assert not np.array_equal(final, first)
+    assert main(["check", path]) == 0
+
+
+def test_a_network_that_never_gets_there_is_stored_as_failed(tmp_path):
+    path = str(tmp_path / "hopeless.zarr")
+    recipe = Recipe(target_loss=1e-9, max_steps=20, learning_rate=1e-3, attempts=2, check_every=10)
+    ds = new_population(
+        "interval_reproduction", "vanilla", networks=2, hidden_size=4, recipe=recipe
+    )
+    create_population(path, ds)
+    result = solspace("run", path)
+    assert result.returncode == 0, result.stderr
+    assert f"train {GROUP}: 0 of 2 networks done, 2 failed" in result.stdout
+    stored = xr.open_zarr(path, group=GROUP).load()
+    assert stored.status_train.values.tolist() == [2, 2]
+    assert stored.status_reduce.values.tolist() == [2, 2]
+    assert stored.attempts.values.tolist() == [2, 2]
+    assert np.isfinite(stored.weight_hh.values).all()
+    assert "wanted 1e-09" in solspace("info", path, "--failed").stdout
+
+
+def test_help_teaches():
+    text = solspace("--help").stdout
+    assert "solspace train demo.zarr" in text
+    for verb in ("train", "import", "record", "extrapolate", "reduce", "features", "run", "info"):
+        assert "example:" in solspace(verb, "--help").stdout
+
+
+# --------------------------------------------------------------------------- bad input
+
+
+def test_unknown_task(tmp_path):
+    path = tmp_path / "x.zarr"
+    result = solspace("train", path, "--task", "ready_set_stop", "--architecture", "vanilla")
+    assert_fails(result, "unknown task 'ready_set_stop'", "interval_reproduction")
+    result = solspace("train", path, "--task", "interval_reproduction", "--architecture", "rnn")
+    assert_fails(result, "unknown architecture 'rnn'", "vanilla, gru, lstm")
+    assert not path.exists()
+
+
+def test_hidden_size_zero(tmp_path):
+    path = tmp_path / "x.zarr"
+    assert_fails(solspace("train", path, *TRAIN, "--hidden-size", 20, 0), "hidden size 0")
+    assert not path.exists()
+
+
+def test_a_state_dict_of_another_architecture_writes_nothing(tmp_path):
+    good, bad = (
+        save_networks(tmp_path / "a", (4,)),
+        save_networks(tmp_path / "b", (6,), torch.nn.GRU),
+    )
+    path = tmp_path / "x.zarr"
+    result = solspace("import", path, *TRAIN, *good, *bad)
+    assert_fails(result, str(bad[0]), "weight_ih_l0 is (18, 2)", "expected (6, 2)")
+    assert not path.exists()
+
+
+def test_a_truncated_file_writes_nothing(tmp_path):
+    files = save_networks(tmp_path / "nets")
+    files[1].write_bytes(files[1].read_bytes()[:500])
+    path = tmp_path / "x.zarr"
+    assert_fails(solspace("import", path, *TRAIN, *files), str(files[1]), "truncated")
+    assert not path.exists()
+
+
+def test_a_pickle_that_runs_code(tmp_path):
+    target = tmp_path / "written"
+    file = tmp_path / "bomb.pt"
+    code = (
+        "import torch\n"
+        "class Bomb:\n"
+        f"    def __reduce__(self): return (open, ({str(target)!r}, 'w'))\n"
+        f"torch.save(Bomb(), {str(file)!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert_fails(solspace("import", tmp_path / "x.zarr", *TRAIN, file), "could run code")
+    assert not target.exists()
+
+
+def test_a_store_of_another_schema_version(store):
+    zarr.open_group(str(store), mode="r+").attrs["solspace_schema_version"] = 2
+    assert_fails(solspace("record", store), "has schema version 2", "reads version 1")
+
+
+def test_a_store_being_written_by_another_process(store):
+    code = (
+        "import sys, time\n"
+        "from solspace.store import Store\n"
+        "with Store(sys.argv[1]).lock('record'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(120)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(store)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        assert_fails(solspace("record", store), "another process", f"process {holder.pid}")
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_missing_stage(tmp_path, store):
+    assert_fails(solspace("reduce", tmp_path / "none.zarr"), "no such store", "solspace train")
+    assert_fails(solspace("features", store), "features needs record", "solspace record")
+    assert_fails(solspace("report", store, tmp_path / "x.html"), "solspace")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_workers_and_schedulers_that_cannot_be(store):
+    assert_fails(solspace("record", store, "--workers", 0), "0 workers")
+    assert_fails(
+        solspace("record", store, "--workers", 2, "--scheduler", "tcp://127.0.0.1:1"), "not both"
+    )
+    assert_fails(
+        solspace("record", store, "--quiet", "--scheduler", "tcp://127.0.0.1:1"),
+        "no dask scheduler answers",
+    )
+
+
+def test_a_running_scheduler_does_the_work(store):
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        result = solspace("record", store, "--scheduler", cluster.scheduler_address)
+    assert result.stdout == f"record {GROUP}: 3 of 3 networks done\n"
+
+
+def test_a_full_disk(tmp_path):
+    """A small tmpfs: one clear line, what is stored stays, and more space lets it go on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=60M", "tmpfs", str(disk)], capture_output=True
+        ).returncode
+    ):
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        files = save_networks(
+            tmp_path / "nets", (40, 40, 40), gain=4.0
+        )  # chaotic: hardly compresses
+        path = disk / "mine.zarr"
+        assert solspace("import", path, *TRAIN, *files).returncode == 0
+        used = shutil.disk_usage(disk).used
+        subprocess.run(
+            ["mount", "-o", f"remount,size={used // 1024 + 200}k", str(disk)], check=True
+        )
+        assert_fails(solspace("record", path, "--quiet"), str(path), "no space left")
+        before = xr.open_zarr(str(path), group=GROUP, consolidated=False).load()
+        assert (before.status_train == 1).all()
+        assert (before.status_record != 1).any()
+        subprocess.run(["mount", "-o", "remount,size=60M", str(disk)], check=True)
+        assert solspace("record", path).returncode == 0
+        assert solspace("check", path).stdout == f"{path}: no faults\n"
+        elsewhere = tmp_path / "same.zarr"
+        solspace("import", elsewhere, *TRAIN, *files)
+        solspace("record", elsewhere)
+        xr.testing.assert_equal(
+            xr.open_zarr(str(path), group=f"{GROUP}/training").load(),
+            xr.open_zarr(str(elsewhere), group=f"{GROUP}/training").load(),
+        )
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import time; t = time.perf_counter(); import solspace; dt = time.perf_counter() - t\n"
+        "import sys; heavy = {'torch', 'numba', 'xarray', 'zarr', 'panel', 'holoviews'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n"
