@@ -78,15 +78,26 @@ def _fail(message: str) -> int:
 def _train(args: argparse.Namespace) -> None:
     from solspace.pipeline import create_population
     from solspace.population import new_population
+    from solspace.store import Store
 
-    ds = new_population(
-        args.task,
-        args.architecture,
-        networks=args.networks,
-        hidden_size=args.hidden_size,
-        seed=args.seed,
+    described = {
+        name: value
+        for name in ("networks", "hidden_size", "seed")
+        if (value := getattr(args, name)) is not None
+    }
+    begun = os.path.exists(args.store) and Store(args.store).populations(
+        args.task, args.architecture
     )
-    create_population(args.store, ds, shard_size=args.shard_size)
+    if described or not begun:
+        if args.task is None or args.architecture is None:
+            raise SolspaceError(
+                "a new population needs --task and --architecture, such as "
+                "--task interval_reproduction --architecture vanilla"
+            )
+        ds = new_population(
+            args.task, args.architecture, **{"networks": 16, "hidden_size": [50]} | described
+        )
+        create_population(args.store, ds, shard_size=args.shard_size)
     _run_stages(args, ["train"])
 
 
@@ -207,21 +218,21 @@ def _parser() -> argparse.ArgumentParser:
         "train a population of networks from scratch",
         "Each network gets a seed of its own and up to several inits; one that never reaches\n"
         "the recipe's target loss is stored as failed, with its best weights. Type the same\n"
-        "command again to go on after an interruption.",
+        "command again to go on after an interruption; for a population that was begun the STORE\n"
+        "is enough.",
         "solspace train my.zarr --task interval_reproduction --architecture vanilla "
         "--networks 400 --hidden-size 20 30 40 50",
     )
-    _choice(train, required=True)
-    train.add_argument("--networks", type=int, default=16, help="how many (default: 16)")
+    _choice(train, required=False)
+    train.add_argument("--networks", type=int, help="how many (default: 16)")
     train.add_argument(
         "--hidden-size",
         type=int,
         nargs="+",
-        default=[50],
         metavar="N",
         help="units of a network; several sizes are dealt out in turn (default: 50)",
     )
-    train.add_argument("--seed", type=int, default=0, help="of the population (default: 0)")
+    train.add_argument("--seed", type=int, help="of the population (default: 0)")
     _shard_size(train)
     _where(train)
 

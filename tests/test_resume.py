@@ -1,0 +1,120 @@
+"""Killed at any moment and typed again, a command ends with the store of an undisturbed run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from solspace.info import check_store
+from solspace.pipeline import create_population, run_stage
+from solspace.population import new_population
+from solspace.tasks import Recipe
+
+GROUP = "interval_reproduction/vanilla"
+
+# Some networks get under this loss in 300 steps, some do not: both ends have to be resumed.
+RECIPE = Recipe(target_loss=0.03, max_steps=300, learning_rate=0.0135, attempts=1, check_every=50)
+MOMENTS = 10
+
+
+def solspace(*args: str) -> list[str]:
+    return [sys.executable, "-m", "solspace.cli", *args, "--quiet"]
+
+
+def lay(path: str, networks: int = 24) -> str:
+    ds = new_population(
+        "interval_reproduction",
+        "vanilla",
+        networks=networks,
+        hidden_size=[20, 25],
+        seed=3,
+        recipe=RECIPE,
+    )
+    create_population(path, ds, shard_size=2)
+    return path
+
+
+def arrays(path: str) -> dict[str, np.ndarray]:
+    """Every array of a store by its path, read with Zarr alone."""
+    found = {}
+
+    def walk(group: zarr.Group, prefix: str) -> None:
+        for name, array in group.arrays():
+            found[prefix + name] = array[:]
+        for name, child in group.groups():
+            walk(child, f"{prefix}{name}/")
+
+    walk(zarr.open_group(path, mode="r", use_consolidated=False), "")
+    return found
+
+
+def assert_same(path: str, other: str) -> None:
+    these, those = arrays(path), arrays(other)
+    assert these.keys() == those.keys()
+    for name, array in these.items():
+        np.testing.assert_array_equal(array, those[name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["train", "reduce"])
+def test_kill_9_at_random_moments(tmp_path, stage):
+    begun = lay(str(tmp_path / "begun.zarr"))
+    if stage == "reduce":
+        run_stage(begun, "train")
+        # Failed ones would be skipped by the reduction: call all of them trained.
+        status = zarr.open_group(begun, path=GROUP, mode="r+")["status_train"]
+        status[:] = np.ones(24, np.uint8)
+    whole = shutil.copytree(begun, str(tmp_path / "whole.zarr"))
+    started = time.monotonic()
+    subprocess.run(solspace(stage, whole), check=True)
+    seconds = time.monotonic() - started
+    assert check_store(whole) == []
+    rng = np.random.default_rng(7)
+    interrupted = 0
+    for moment in range(MOMENTS):
+        killed = shutil.copytree(begun, str(tmp_path / f"killed{moment}.zarr"))
+        process = subprocess.Popen(solspace(stage, killed))
+        # Most of the first seconds are imports.
+        time.sleep(rng.uniform(0.2, 1.0) * seconds)
+        process.kill()
+        process.wait()
+        done = xr.open_zarr(killed, group=GROUP, consolidated=False)[f"status_{stage}"].values
+        interrupted += 0 < (done > 0).sum() < len(done)
+        subprocess.run(solspace(stage, killed), check=True)
+        assert_same(killed, whole)
+        assert check_store(killed) == []
+        shutil.rmtree(killed)
+    assert interrupted >= 2, "no kill came in the middle: the moments test nothing"
+
+
+def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
+    """Threads, two worker processes, other shards: the same arrays to the last bit."""
+    ways = {"threads": {}, "workers": {"workers": 2}}
+    stores = {}
+    for way, where in ways.items():
+        stores[way] = lay(str(tmp_path / f"{way}.zarr"), networks=6)
+        for stage in ("train", "record", "extrapolate", "reduce", "features"):
+            run_stage(stores[way], stage, **where)
+    assert_same(stores["workers"], stores["threads"])
+    ds = new_population(
+        "interval_reproduction",
+        "vanilla",
+        networks=6,
+        hidden_size=[20, 25],
+        seed=3,
+        recipe=RECIPE,
+    )
+    other = str(tmp_path / "other.zarr")
+    create_population(other, ds, shard_size=6)
+    for stage in ("train", "record", "extrapolate", "reduce", "features"):
+        run_stage(other, stage)
+    assert_same(other, stores["threads"])
+    status = arrays(other)[f"{GROUP}/status_train"]
+    assert {1, 2} <= set(status.tolist()), "both trained and failed networks are wanted here"
