@@ -5,17 +5,22 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Romo et
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solspace.tasks.base import (
     Chain,
+    DelayEpochs,
     Explorer,
     Recipe,
     Task,
     Trials,
+    epoch_stretch,
     epochs_from_starts,
+    find_trial,
     rounded_sign,
 )
 
@@ -94,6 +99,31 @@ def probe(explorer: Explorer) -> None:
     explorer.compare(answer="2", question="4")
 
 
+def feature_epochs(
+    activity: NDArray[Any], epoch: NDArray[np.integer], parameters: Mapping[str, NDArray[Any]]
+) -> DelayEpochs:
+    """The delay for each first stimulus but the extremes, and the responses to the extremes.
+
+    The first 5 steps of a delay are left out; a response is the last 10 steps of its trial.
+    """
+    smallest, largest = AMPLITUDES[0], AMPLITUDES[-1]
+    delays = {
+        f1: epoch_stretch(
+            activity, epoch, find_trial(parameters, f1=f1, f2=largest), EPOCHS.index("delay")
+        )[5:]
+        for f1 in AMPLITUDES[1:-1]
+    }
+    return DelayEpochs(
+        activity=activity,
+        delays=tuple(delays.values()),
+        curved_delay=delays[8],
+        responses=(
+            activity[find_trial(parameters, f1=smallest, f2=largest), -10:],
+            activity[find_trial(parameters, f1=largest, f2=smallest), -10:],
+        ),
+    )
+
+
 TASK = Task(
     name="delayed_discrimination",
     description="Two stimuli with a delay between them: was the first the stronger one?",
@@ -113,6 +143,7 @@ TASK = Task(
         unequal(EXTRAPOLATION_AMPLITUDES, EXTRAPOLATION_DELAYS), EXTRAPOLATION_STEPS
     ),
     output_symbol=rounded_sign,
+    feature_epochs=feature_epochs,
     probe=probe,
     recipes={
         "vanilla": Recipe(

@@ -5,11 +5,22 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solspace.tasks.base import Explorer, Task, Trials, epochs_from_starts, rounded_sign
+from solspace.tasks.base import (
+    Explorer,
+    IntervalEpochs,
+    Task,
+    Trials,
+    epoch_stretch,
+    epochs_from_starts,
+    find_trial,
+    rounded_sign,
+)
 
 PULSE = 2
 RESPONSE_AFTER = 15
@@ -97,6 +108,23 @@ def probe(explorer: Explorer) -> None:
     explorer.compare(answer="pulse2", question="pulse1")
 
 
+def feature_epochs(
+    activity: NDArray[Any], epoch: NDArray[np.integer], parameters: Mapping[str, NDArray[Any]]
+) -> IntervalEpochs:
+    """The longest first interval, and second intervals after one of the middle length.
+
+    The first 8 steps of each are left out; the second counts from the last step of pulse 1.
+    """
+    first, second = EPOCHS.index("first_interval"), EPOCHS.index("second_interval")
+    longest = find_trial(parameters, t1=30, t2=10)
+    trials = [find_trial(parameters, t1=20, t2=t2) for t2 in (12, 14, 16, 18, 22, 24, 26, 28)]
+    return IntervalEpochs(
+        activity=activity,
+        epoch1=epoch_stretch(activity, epoch, longest, first)[8:],
+        epoch2=tuple(epoch_stretch(activity, epoch, trial, second)[7:] for trial in trials),
+    )
+
+
 TASK = Task(
     name="interval_discrimination",
     description="Two intervals, each ended by a pulse: was the first the longer one?",
@@ -115,6 +143,7 @@ TASK = Task(
         unequal_pairs(EXTRAPOLATION_INTERVALS), EXTRAPOLATION_STEPS
     ),
     output_symbol=rounded_sign,
+    feature_epochs=feature_epochs,
     probe=probe,
     # Training needs a curriculum, easy pairs first.
     recipes={},
