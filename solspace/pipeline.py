@@ -9,7 +9,6 @@ when it is started again.
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,7 @@ import xarray as xr
 
 from solspace import compute, schema
 from solspace.errors import SolspaceError
-from solspace.population import read_networks
+from solspace.population import failures_told_elsewhere, read_networks
 from solspace.store import Population, Shard, Store
 from solspace.tasks import Task, get_task, register_task
 
@@ -373,9 +372,7 @@ def _run_shard(
         _one_thread()
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
-    with warnings.catch_warnings():
-        # Failures are counted and told once for the population, not shard by shard.
-        warnings.filterwarnings("ignore", message=r".* networks failed in ")
+    with failures_told_elsewhere():
         out = stage.load()(ds, progress=report, **options, **extra)
     if compute.stopping() and task is None:
         raise KeyboardInterrupt

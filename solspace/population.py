@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -389,8 +391,23 @@ def each_network(
     }
 
 
+_told_elsewhere: ContextVar[bool] = ContextVar("told_elsewhere", default=False)
+
+
+@contextlib.contextmanager
+def failures_told_elsewhere() -> Iterator[None]:
+    """No warnings about failed networks: the caller counts them itself, over many datasets."""
+    token = _told_elsewhere.set(True)
+    try:
+        yield
+    finally:
+        _told_elsewhere.reset(token)
+
+
 def warn_of_failures(ds: xr.Dataset, stage: str) -> None:
     """Warn where networks failed, so that no fill value is taken for a result."""
+    if _told_elsewhere.get():
+        return
     failed = int((ds[f"status_{stage}"] == schema.FAILED).sum())
     if failed:
         warnings.warn(
