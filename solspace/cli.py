@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from solspace import __version__
 from solspace.errors import SolspaceError
@@ -80,7 +81,7 @@ def _train(args: argparse.Namespace) -> None:
     from solspace.population import new_population
     from solspace.store import Store
 
-    described = {
+    described: dict[str, Any] = {
         name: value
         for name in ("networks", "hidden_size", "seed")
         if (value := getattr(args, name)) is not None
