@@ -96,7 +96,11 @@ def _train(args: argparse.Namespace) -> None:
                 "--task interval_reproduction --architecture vanilla"
             )
         ds = new_population(
-            args.task, args.architecture, **{"networks": 16, "hidden_size": [50]} | described
+            args.task,
+            args.architecture,
+            networks=described.get("networks", 16),
+            hidden_size=described.get("hidden_size", 50),
+            seed=described.get("seed", 0),
         )
         create_population(args.store, ds, shard_size=args.shard_size)
     _run_stages(args, ["train"])
