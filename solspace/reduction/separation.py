@@ -1,87 +1,113 @@
 """How wide a margin parts two clouds of points: a linear support vector machine.
 
-Sequential minimal optimisation with second-order selection of the working pair (Fan, Chen & Lin,
-J. Mach. Learn. Res. 6, 2005), one compiled loop, so that the reduction needs no further package.
+A primal-dual interior-point method on the machine's dual (Mehrotra, SIAM J. Optim. 2, 1992).
+The Gram matrix has the rank of the space, so that each step solves a system of the size of the
+space only (Ferris & Munson, SIAM J. Optim. 13, 2002): a dozen steps, whatever the clouds, where
+pairwise methods take tens of thousands on clouds that overlap.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["margin"]
+__all__ = ["linear_machine", "margin"]
 
 PENALTY = 100.0
-TOLERANCE = 1e-3
-MAX_ITERATIONS = 1_000_000
+TOLERANCE = 1e-7
+MAX_STEPS = 100
+
+Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
-def _solve(kernel, label, penalty, tolerance, max_iterations):  # type: ignore[no-untyped-def]
-    """Dual variables and offset of the machine with this Gram matrix."""
-    n = label.size
-    tiny = 1e-12
-    alpha = np.zeros(n)
-    gradient = np.full(n, -1.0)
-    for _ in range(max_iterations):
-        i = -1
-        highest = -np.inf
-        for t in range(n):
-            movable = alpha[t] < penalty if label[t] > 0 else alpha[t] > 0
-            if movable and -label[t] * gradient[t] > highest:
-                highest = -label[t] * gradient[t]
-                i = t
-        j = -1
-        lowest = np.inf
-        best = np.inf
-        for t in range(n):
-            movable = alpha[t] > 0 if label[t] > 0 else alpha[t] < penalty
-            if movable:
-                value = -label[t] * gradient[t]
-                lowest = min(lowest, value)
-                gap = highest - value
-                if gap > 0:
-                    curve = kernel[i, i] + kernel[t, t] - 2 * kernel[i, t]
-                    gain = -gap * gap / (curve if curve > 0 else tiny)
-                    if gain < best:
-                        best = gain
-                        j = t
-        if highest - lowest < tolerance or j < 0:
+def linear_machine(points: Array, label: Array, penalty: float = PENALTY) -> tuple[Array, float]:
+    """Weights and offset of the soft-margin linear support vector machine.
+
+    Minimises ``|weights|^2 / 2 + penalty * sum(max(0, 1 - label * (points @ weights + offset)))``.
+
+    Parameters
+    ----------
+    points : array (point, dimension)
+    label : array (point,)
+        -1 or 1; both occur.
+    penalty : float
+
+    Returns
+    -------
+    weights : array (dimension,)
+    offset : float
+
+    Examples
+    --------
+    >>> points, label = np.array([[0.0], [1.0], [3.0]]), np.array([-1.0, -1.0, 1.0])
+    >>> weights, offset = linear_machine(points, label)
+    >>> round(float(weights[0]), 4), round(offset, 4)
+    (1.0, -2.0)
+    """
+    n, dimension = points.shape
+    signed = points * label[:, None]
+    # alpha within 0 and penalty: its distances to the two bounds, and their multipliers.
+    alpha, room = np.full((2, n), penalty / 2)
+    low, high = np.full((2, n), penalty)
+    offset = 0.0
+    for _ in range(MAX_STEPS):
+        weights = alpha @ signed
+        residual = signed @ weights - 1 + offset * label - low + high
+        balance = label @ alpha
+        gap = (alpha @ low + room @ high) / (2 * n)
+        size = abs(weights @ weights / 2 - alpha.sum()) + 1
+        if (
+            2 * n * gap < TOLERANCE * size
+            and np.abs(residual).max() < 1e-5
+            and abs(balance) < 1e-5 * penalty
+        ):
             break
-        curve = kernel[i, i] + kernel[j, j] - 2 * kernel[i, j]
-        step = (-label[i] * gradient[i] + label[j] * gradient[j]) / (curve if curve > 0 else tiny)
-        # Keep both within [0, penalty]; the sum of label * alpha stays zero.
-        room_i = penalty - alpha[i] if label[i] > 0 else alpha[i]
-        room_j = alpha[j] if label[j] > 0 else penalty - alpha[j]
-        step = min(step, room_i, room_j)
-        alpha[i] += label[i] * step
-        alpha[j] -= label[j] * step
-        if step == room_i:
-            alpha[i] = penalty if label[i] > 0 else 0.0
-        if step == room_j:
-            alpha[j] = 0.0 if label[j] > 0 else penalty
-        for t in range(n):
-            gradient[t] += label[t] * step * (kernel[i, t] - kernel[j, t])
-    # The offset: mean over free variables, or the middle of what the bound ones allow.
-    free = 0
-    total = 0.0
-    upper = np.inf
-    lower = -np.inf
-    for t in range(n):
-        value = label[t] * gradient[t]
-        if 0 < alpha[t] < penalty:
-            free += 1
-            total += value
-        elif (alpha[t] == 0) == (label[t] > 0):
-            upper = min(upper, value)
-        else:
-            lower = max(lower, value)
-    offset = -total / free if free else -(upper + lower) / 2
-    return alpha, offset
+        stiffness = low / alpha + high / room
+        inner = np.eye(dimension) + signed.T @ (signed / stiffness[:, None])
+        along = _solve(stiffness, signed, inner, label)
+        # First straight for the solution, then corrected for what that step would miss.
+        to_low = to_high = np.zeros(n)
+        for corrected in (False, True):
+            right = to_low / alpha - low - to_high / room + high - residual
+            free = _solve(stiffness, signed, inner, right)
+            d_offset = (label @ free + balance) / (label @ along)
+            d_alpha = free - d_offset * along
+            d_low = to_low / alpha - low - low / alpha * d_alpha
+            d_high = to_high / room - high + high / room * d_alpha
+            step = min(
+                _longest(alpha, d_alpha),
+                _longest(room, -d_alpha),
+                _longest(low, d_low),
+                _longest(high, d_high),
+            )
+            if not corrected:
+                left = (alpha + step * d_alpha) @ (low + step * d_low)
+                left += (room - step * d_alpha) @ (high + step * d_high)
+                center = (left / (2 * n)) ** 3 / gap**2
+                to_low = center - d_alpha * d_low
+                to_high = center + d_alpha * d_high
+        step *= 0.995
+        alpha = alpha + step * d_alpha
+        room = room - step * d_alpha
+        low = low + step * d_low
+        high = high + step * d_high
+        offset += step * float(d_offset)
+    return alpha @ signed, offset
 
 
-def margin(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+def _solve(stiffness: Array, signed: Array, inner: Array, right: Array) -> Array:
+    """Solve ``(diag(stiffness) + signed @ signed.T) x = right`` by the small system ``inner``."""
+    quotient = right / stiffness
+    return quotient - signed @ np.linalg.solve(inner, signed.T @ quotient) / stiffness
+
+
+def _longest(value: Array, step: Array) -> float:
+    """The share of a step, up to 1, that keeps values from turning negative."""
+    falling = step < 0
+    return min(1.0, float((-value[falling] / step[falling]).min())) if falling.any() else 1.0
+
+
+def margin(first: Array, second: Array) -> float:
     """Width of the margin of a linear machine that parts two clouds; 0 where it does not.
 
     Each dimension is first scaled to unit variance over both clouds together; the machine's
@@ -104,14 +130,12 @@ def margin(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     0.0
     """
     points = np.concatenate([first, second])
-    scale = points.std(axis=0)
-    mean = points.mean(axis=0)
+    scale, mean = points.std(axis=0), points.mean(axis=0)
     # A dimension that does not vary beyond rounding is only centred.
-    constant = scale <= 10 * np.finfo(float).eps * np.maximum(np.abs(mean), scale)
+    constant = scale <= 10 * np.finfo(float).eps * np.abs(mean)
     points = (points - mean) / np.where(constant, 1.0, scale)
     label = np.where(np.arange(len(points)) < len(first), 1.0, -1.0)
-    alpha, offset = _solve(points @ points.T, label, PENALTY, TOLERANCE, MAX_ITERATIONS)
-    weights = (alpha * label) @ points
+    weights, offset = linear_machine(points, label)
     side = points @ weights + offset
     if not ((side > 0) == (label > 0)).all() or not weights.any():
         return 0.0
