@@ -49,13 +49,14 @@ def reduce(
 
     Examples
     --------
-    >>> import torch
     >>> from solspace import import_networks, reduce
-    >>> _ = torch.manual_seed(0)
-    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
-    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
-    >>> reduce(ds).solution.values
-    array([0], dtype=int16)
+    >>> from solspace.networks import parameter_shapes
+    >>> rng = np.random.default_rng(1)
+    >>> shapes = parameter_shapes("vanilla", 20, inputs=2, outputs=1)
+    >>> mine = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
+    >>> ds = reduce(import_networks("interval_reproduction", "vanilla", {"mine": mine}))
+    >>> ds.solution.item(), ds.n_nodes.item()
+    (0, 1)
     """
     from solspace.reduction import reduce_network
 
