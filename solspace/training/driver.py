@@ -213,6 +213,10 @@ def train_network(
             f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more attempts"
         )
     trials = training_trials(task, seed)
+    if not (np.isfinite(trials.input).all() and np.isfinite(trials.target).all()):
+        raise SolspaceError(
+            f"the training trials of task {task.name!r} hold NaN or infinity; give finite numbers"
+        )
     rates = learning_rates(recipe, hidden_size)
     best: _Attempt | None = None
     early = []

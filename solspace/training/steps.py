@@ -31,6 +31,9 @@ class Steps(Protocol):
     def loss(self) -> float:
         """Mean squared error over the whole training set."""
 
+    def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
+        """Mean squared error of a batch and its gradient, unclipped; for tests."""
+
     def weights(self) -> Weights:
         """The network's parameters, shaped as `solspace.networks.parameter_shapes`."""
 
@@ -128,6 +131,22 @@ class VanillaSteps:
         squares = self._kernels.squared_error(self._matrix, self._inputs, self._targets, self._work)
         return float(squares / self._targets.size)
 
+    def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
+        n = self._n
+        squares = self._kernels.gradient(
+            self._matrix, self._inputs, self._targets, batch, self._work
+        )
+        grad = self._work[6]
+        weights = {
+            "weight_ih": grad[None, :n, n:-1].copy(),
+            "weight_hh": grad[None, :n, :n].copy(),
+            "bias_ih": grad[None, :n, -1].copy(),
+            "bias_hh": grad[None, :n, -1].copy(),
+            "weight_out": grad[n:, :n].copy(),
+            "bias_out": grad[n:, -1].copy(),
+        }
+        return squares / (len(batch) * self._targets[..., 0].size), weights
+
     def weights(self) -> Weights:
         n, matrix = self._n, self._matrix
         # Both biases have the same gradient at every step, so both moved by half of their sum.
@@ -216,10 +235,20 @@ class TorchSteps:
         with torch.no_grad():
             return float(self._squares(self._inputs, self._targets).double().mean())
 
+    def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
+        self._adam.zero_grad()
+        loss = self._squares(self._inputs[batch], self._targets[batch]).mean()
+        loss.backward()
+        named = {name: p.grad for name, p in self._model.named_parameters()}
+        return float(loss), self._shaped(named)
+
     def weights(self) -> Weights:
+        return self._shaped(self._model.state_dict())
+
+    def _shaped(self, state_dict: Mapping[str, Any]) -> Weights:
         inputs, outputs = self._inputs.shape[2], self._targets.shape[2]
         return networks.from_state_dict(
-            self._model.state_dict(), self._architecture, inputs=inputs, outputs=outputs
+            state_dict, self._architecture, inputs=inputs, outputs=outputs
         )
 
     def snapshot(self) -> Any:
