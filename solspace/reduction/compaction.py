@@ -393,6 +393,10 @@ class Rewriter:
                         led_other = self.target(other, symbol)
                         if None not in (led, led_other) and led != led_other:
                             self.absorb(led, led_other, between=False)  # type: ignore[arg-type]
+                    if not {one, other} <= self.output.keys():
+                        raise ReductionError(
+                            "two nodes to be contracted are what the pulses given at them lead to"
+                        )
                     self.absorb(one, other, between=False)
                     break
             else:

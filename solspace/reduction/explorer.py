@@ -119,19 +119,11 @@ class NetworkExplorer:
 
     def extend(self, node: int, symbol: str, chain: Chain) -> None:
         """Lead from a node by a pulse to a chain, and join that to what it runs together with."""
-        if not 0 <= node < len(self._laid.alive):
-            raise ReductionError(
-                f"a pulse {symbol!r} was to be given at step {node} of a chain that is shorter"
-            )
-        self._laid.attach(int(node), chain, self._symbol(symbol))
+        self._laid.attach(node, chain, self._symbol(symbol))
 
     def state(self, node: int) -> NDArray[np.float64]:
         """State at a node."""
-        if not (node < len(self._laid.alive) and self._laid.alive[node]):
-            raise ReductionError(
-                f"a pulse was to be given at step {node} of a chain that is shorter"
-            )
-        return self._laid.states[node].copy()
+        return self._laid.states[self._laid.require(node)].copy()
 
     def target(self, node: int, symbol: str) -> int | None:
         """The node a pulse given at a node leads to; None where none was given."""

@@ -273,8 +273,8 @@ class TrajectoryGraph:
 
     def __init__(self, chain: Chain) -> None:
         room = 4 * len(chain)
-        self.states = np.empty((room, chain.states.shape[1]))
-        self.output = np.empty(room)
+        self.states = np.zeros((room, chain.states.shape[1]))
+        self.output = np.zeros(room)
         self.successor = np.full(room, -1, np.int64)
         self.alive = np.zeros(room, bool)
         self.pulses: dict[tuple[int, int], int] = {}
@@ -285,8 +285,8 @@ class TrajectoryGraph:
         stop = start + len(chain)
         if stop > len(self.alive):
             more = max(stop, 2 * len(self.alive)) - len(self.alive)
-            self.states = np.concatenate([self.states, np.empty((more, self.states.shape[1]))])
-            self.output = np.concatenate([self.output, np.empty(more)])
+            self.states = np.concatenate([self.states, np.zeros((more, self.states.shape[1]))])
+            self.output = np.concatenate([self.output, np.zeros(more)])
             self.successor = np.concatenate([self.successor, np.full(more, -1, np.int64)])
             self.alive = np.concatenate([self.alive, np.zeros(more, bool)])
         self.states[start:stop] = chain.states
@@ -296,6 +296,20 @@ class TrajectoryGraph:
         self.alive[start:stop] = True
 
     # ------------------------------------------------------------------ looking
+
+    def require(self, node: int) -> int:
+        """The node, or an error where it is not there.
+
+        Raises
+        ------
+        ReductionError
+        """
+        if not (0 <= node < len(self.alive) and self.alive[node]):
+            raise ReductionError(
+                f"a pulse was to be given at node {node}, which is not there: "
+                "its chain is shorter, or was lost when two cycles were merged"
+            )
+        return int(node)
 
     def chain(self, path: Nodes) -> Chain:
         """States and outputs along a path."""
@@ -434,10 +448,7 @@ class TrajectoryGraph:
         ReductionError
             Where the node is there no more.
         """
-        if not self.alive[node]:
-            raise ReductionError(
-                "a node at which a pulse was to be given was lost when two cycles were merged"
-            )
+        self.require(node)
         start = int(np.flatnonzero(self.alive)[-1]) + 1
         self._lay(chain, start)
         self.pulses[node, start] = symbol
