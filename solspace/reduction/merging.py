@@ -34,7 +34,7 @@ Nodes = NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _aligned(old, new, old_speed, new_speed, first_row):  # type: ignore[no-untyped-def]
+def _aligned(old, new, first_row):  # type: ignore[no-untyped-def]
     """Diagonal on which two stretches run together, or a value that is none.
 
     Along each diagonal pairs are looked at from the end backwards: a pair counts while it and
@@ -43,6 +43,7 @@ def _aligned(old, new, old_speed, new_speed, first_row):  # type: ignore[no-unty
     """
     rows, size = old.shape
     columns = new.shape[0]
+    old_speed, new_speed = speeds(old), speeds(new)
     nearest = np.full(columns, np.inf)
     nearest_row = np.zeros(columns, np.int64)
     for d in range(1 - rows, columns):
@@ -126,7 +127,7 @@ def meeting_point(old: Chain, new: Chain, output_limit: float) -> tuple[int, int
     """
     rows, columns = len(old), len(new)
     first_row = np.full(rows + columns - 1, -1, np.int64)
-    diagonal = _aligned(old.states, new.states, speeds(old.states), speeds(new.states), first_row)
+    diagonal = _aligned(old.states, new.states, first_row)
     if diagonal >= rows + columns:
         return None
     row = int(first_row[diagonal])

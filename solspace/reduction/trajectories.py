@@ -75,18 +75,33 @@ class Chain:
         return Chain(self.states[:stop], self.output[:stop], entry)
 
 
-def speeds(states: NDArray[np.float64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def speeds(states):  # type: ignore[no-untyped-def]
     """Distance between each state and the next; the last is given the speed of the one before.
+
+    Parameters
+    ----------
+    states : array (time, state)
+
+    Returns
+    -------
+    array (time,)
 
     Examples
     --------
     >>> speeds(np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])).tolist()
     [5.0, 1.0, 1.0]
     """
-    if len(states) < 2:
-        return np.zeros(len(states))
-    step = np.linalg.norm(np.diff(states, axis=0), axis=1)
-    return np.append(step, step[-1])
+    n, size = states.shape
+    speed = np.zeros(n)
+    for i in range(n - 1):
+        square = 0.0
+        for u in range(size):
+            square += (states[i + 1, u] - states[i, u]) ** 2
+        speed[i] = np.sqrt(square)
+    if n > 1:
+        speed[n - 1] = speed[n - 2]
+    return speed
 
 
 def steps_to_rest(states: NDArray[np.float64]) -> int:
