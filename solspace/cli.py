@@ -164,7 +164,7 @@ def _info(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace) -> None:
     from solspace.info import check_store
 
-    found = check_store(args.store)
+    found = check_store(args.store, args.task, args.architecture)
     if found:
         raise SolspaceError(
             f"{args.store}: {len(found)} fault{'s' * (len(found) > 1)}: {'; '.join(found)}"
@@ -309,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     _choice(info)
     info.add_argument("--failed", action="store_true", help="list failed networks and reasons")
 
-    verb(
+    check = verb(
         "check",
         _check,
         "check a store against the contract",
@@ -317,6 +317,7 @@ def _parser() -> argparse.ArgumentParser:
         "shape or type, called done but empty, or at odds with itself.",
         "solspace check my.zarr",
     )
+    _choice(check)
 
     report = verb(
         "report",

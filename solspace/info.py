@@ -123,7 +123,7 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
 # --------------------------------------------------------------------------- check
 
 
-def check_store(path: str) -> list[str]:
+def check_store(path: str, task: str | None = None, architecture: str | None = None) -> list[str]:
     """All faults of a store on disk, a sentence each; an empty list where it is sound.
 
     Arrays are read shard by shard, so memory does not grow with the population.
@@ -135,7 +135,8 @@ def check_store(path: str) -> list[str]:
     >>> check_store(Store(tempfile.mkdtemp() + "/small.zarr", create=True).path)
     []
     """
-    return [fault for population in Store(path).populations() for fault in _check(population)]
+    populations = Store(path).populations(task, architecture)
+    return [fault for population in populations for fault in _check(population)]
 
 
 def _check(population: Population) -> Iterator[str]:

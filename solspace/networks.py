@@ -371,6 +371,20 @@ def read_state_dict(path: str) -> dict[str, Any]:
             f"{path}: holds a {type(loaded).__name__}, not a state dict; "
             "save torch.save(model.state_dict(), path)"
         )
+    if not any(hasattr(value, "shape") for value in loaded.values()):
+        # A checkpoint: {"epoch": 7, "model_state_dict": {...}, "optimizer": {...}}.
+        inner = [
+            value
+            for value in loaded.values()
+            if isinstance(value, Mapping) and any(str(k).endswith("weight_hh_l0") for k in value)
+        ]
+        if len(inner) != 1:
+            raise SolspaceError(
+                f"{path}: holds no state dict of a recurrent network (keys: "
+                f"{', '.join(map(str, loaded)) or 'none'}); save "
+                "torch.save(model.state_dict(), path)"
+            )
+        loaded = inner[0]
     return dict(loaded)
 
 

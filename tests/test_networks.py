@@ -172,6 +172,19 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path):
     assert not target.exists()
 
 
+def test_a_checkpoint_with_the_state_dict_inside_is_taken(tmp_path):
+    model = make_model("gru", 5, 0)
+    path = tmp_path / "checkpoint.pt"
+    optimizer = torch.optim.Adam(model.parameters())
+    checkpoint = {"epoch": 3, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(checkpoint, path)
+    found = from_state_dict(read_state_dict(str(path)), "gru", inputs=2, outputs=1)
+    np.testing.assert_array_equal(found["bias_out"], model.fc.bias.detach().numpy())
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(SolspaceError, match="no state dict of a recurrent network"):
+        read_state_dict(str(path))
+
+
 def test_a_truncated_file_and_a_missing_one_are_named(tmp_path):
     path = tmp_path / "half.pt"
     torch.save(make_model("vanilla", 20, 0).state_dict(), path)

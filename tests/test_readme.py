@@ -1,0 +1,117 @@
+"""What the README and the docs show runs as written."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from solspace.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A store with every group, of networks that were not trained: quick to make."""
+    folder = tmp_path_factory.mktemp("readme")
+    files = []
+    for i in range(2):
+        rng = np.random.default_rng(i)
+        shapes = {
+            "rnn.weight_ih_l0": (20, 2),
+            "rnn.weight_hh_l0": (20, 20),
+            "rnn.bias_ih_l0": (20,),
+            "rnn.bias_hh_l0": (20,),
+            "fc.weight": (1, 20),
+            "fc.bias": (1,),
+        }
+        path = folder / f"20_i{i}.pt"
+        torch.save(
+            {k: torch.from_numpy(rng.normal(0, 0.3, s).astype("f4")) for k, s in shapes.items()},
+            path,
+        )
+        files.append(str(path))
+    store = str(folder / "demo.zarr")
+    where = ["--task", "interval_reproduction", "--architecture", "vanilla"]
+    assert main(["import", store, *where, *files]) == 0
+    assert main(["run", store, "--quiet"]) == 0
+    return store
+
+
+def test_the_xarray_lines_run_as_written(demo, capsys):
+    first, second = (
+        block for block in blocks("python") if "stores/demo.zarr" in block or "where" in block
+    )
+    names: dict = {}
+    exec(first.replace("stores/demo.zarr", demo), names)
+    assert "solution" in capsys.readouterr().out
+    assert len(second.strip().splitlines()) == 1  # one line, as it says
+    value = eval(second.strip(), names)
+    population, training = names["population"], names["training"].load()
+    chosen = training.activity.values[population.solution.values == 0][:, 10, 10:35]
+    assert value.item() == pytest.approx(np.nanmean(chosen), rel=1e-5)
+
+
+def test_the_python_example_runs(demo):
+    (block,) = (b for b in blocks("python") if "import_networks" in b)
+    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 20), "fc": torch.nn.Linear(20, 1)})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    names: dict = {"model": model}
+    exec(block, names)
+    assert names["training"].activity.dims == ("network", "trial", "time", "unit")
+    assert names["labeled"].solution.dims == ("network",)
+
+
+def test_the_commands_exist():
+    import solspace.cli as cli
+
+    parser = cli._parser()
+    verbs = next(a for a in parser._actions if a.dest == "verb").choices
+    shown = set(re.findall(r"^solspace (\w+)", README, flags=re.M))
+    assert shown <= set(verbs)
+    assert {"train", "run", "info", "report", "check", "import"} <= shown
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in blocks("sh")[0]
+    ci = (ROOT / ".ci" / "run").read_text()
+    commands = [
+        line for line in ci.splitlines() if line and not line.startswith(("#", "set", "cd"))
+    ]
+    assert commands == ["make test"]
+
+
+def test_docs_schema_is_what_the_code_declares():
+    page = runpy.run_path(str(ROOT / "docs" / "make_schema.py"))
+    assert (ROOT / "docs" / "schema.md").read_text() == page["text"]()
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_nothing_names_a_path_of_this_machine():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    if not listed:
+        pytest.skip("needs a git checkout")
+    home = str(ROOT.parent) + "/"
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".yml"} or path.name == "Makefile":
+            assert home not in path.read_text(), name
