@@ -6,6 +6,7 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Romo et
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,11 @@ STEPS = 60
 AMPLITUDES = range(2, 11)
 DELAYS = range(20)
 
-# Amplitudes on both sides of the trained ones, and four times the longest delay.
-EXTRAPOLATION_AMPLITUDES = range(1, 14)
-EXTRAPOLATION_DELAYS = (0, 19, 40, 80)
-EXTRAPOLATION_STEPS = 130
+# A cube: amplitudes to twice the largest trained one, delays to five times the longest. Equal
+# amplitudes are included (the target is then 0), so that it can be unstacked whole.
+EXTRAPOLATION_AMPLITUDES = range(2, 21, 2)
+EXTRAPOLATION_DELAYS = range(0, 101, 10)
+EXTRAPOLATION_STEPS = 150
 
 EPOCHS = ("quiet", "f1", "delay", "f2", "decision", "response", "after_response")
 
@@ -126,7 +128,7 @@ def feature_epochs(
 
 TASK = Task(
     name="delayed_discrimination",
-    description="Two stimuli with a delay between them: was the first the stronger one?",
+    description="Compare two stimuli with a delay between them: is the first the stronger",
     inputs=("f1", "f2"),
     outputs=("choice",),
     epochs=EPOCHS,
@@ -140,7 +142,8 @@ TASK = Task(
     training_trials=lambda rng: make_trials(unequal(AMPLITUDES, DELAYS)),
     recorded_trials=lambda: make_trials(unequal(AMPLITUDES, DELAYS[-1:])),
     extrapolation_trials=lambda: make_trials(
-        unequal(EXTRAPOLATION_AMPLITUDES, EXTRAPOLATION_DELAYS), EXTRAPOLATION_STEPS
+        list(product(EXTRAPOLATION_AMPLITUDES, EXTRAPOLATION_AMPLITUDES, EXTRAPOLATION_DELAYS)),
+        EXTRAPOLATION_STEPS,
     ),
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,

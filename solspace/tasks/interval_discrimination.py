@@ -6,6 +6,7 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ RESPONSE = 2
 STEPS = 90
 INTERVALS = range(10, 31)
 
-# Twice the longest trained interval, and half of the shortest.
-EXTRAPOLATION_INTERVALS = range(4, 61, 2)
-EXTRAPOLATION_STEPS = 160
+# Half of the shortest trained interval to over three times the longest, equal ones included (the
+# target is then 0); long enough for the latest response and what follows it.
+EXTRAPOLATION_INTERVALS = range(5, 101, 5)
+EXTRAPOLATION_STEPS = 240
 
 EPOCHS = (
     "first_interval",
@@ -127,7 +129,7 @@ def feature_epochs(
 
 TASK = Task(
     name="interval_discrimination",
-    description="Two intervals, each ended by a pulse: was the first the longer one?",
+    description="Compare two intervals, each ended by a pulse: is the first the longer",
     inputs=("pulse1", "pulse2"),
     outputs=("choice",),
     epochs=EPOCHS,
@@ -140,7 +142,7 @@ TASK = Task(
     training_trials=lambda rng: make_trials(unequal_pairs(INTERVALS)),
     recorded_trials=lambda: make_trials(unequal_pairs(INTERVALS)),
     extrapolation_trials=lambda: make_trials(
-        unequal_pairs(EXTRAPOLATION_INTERVALS), EXTRAPOLATION_STEPS
+        list(product(EXTRAPOLATION_INTERVALS, repeat=2)), EXTRAPOLATION_STEPS
     ),
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
