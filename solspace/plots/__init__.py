@@ -1,0 +1,23 @@
+"""Pictures of a population: HoloViews elements made from in-memory datasets.
+
+Every function takes a dataset laid out as the store's group of that name and returns HoloViews
+elements, styled for the matplotlib backend. Show one in a notebook after
+``holoviews.extension("matplotlib")``, or write it with `save`.
+"""
+
+from __future__ import annotations
+
+from solspace.plots.extrapolation import extrapolation_picture
+from solspace.plots.graph import graph_drawing
+from solspace.plots.saving import save, to_svg
+from solspace.plots.solutions import solution_histogram
+from solspace.plots.trajectories import trajectories
+
+__all__ = [
+    "extrapolation_picture",
+    "graph_drawing",
+    "save",
+    "solution_histogram",
+    "to_svg",
+    "trajectories",
+]

@@ -1,0 +1,350 @@
+"""What one network puts out on trials outside of those it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+from solspace.plots.style import (
+    COLUMN,
+    DIVERGING,
+    FONT,
+    INK,
+    SEQUENTIAL,
+    TARGET,
+    holoviews,
+    pick,
+    symbol,
+)
+from solspace.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+__all__ = ["choose_trials", "extrapolation_picture", "onsets", "trained_values"]
+
+_NEEDS = ("output", "input", "target")
+_DASHES = ((0, (1, 1.6)), (0, (4, 2)), (0, (4, 1.5, 1, 1.5)))
+NO_TRIAL = "#E4E4E4"
+# Share of the height kept free above the image for the names of the lines.
+_HEADROOM = 0.09
+
+
+def onsets(channel: NDArray[Any]) -> NDArray[np.float64]:
+    """First step of each trial at which a channel is not zero; NaN where it is throughout.
+
+    Parameters
+    ----------
+    channel : array (trial, time)
+
+    Returns
+    -------
+    array (trial,)
+
+    Examples
+    --------
+    >>> onsets(np.array([[0, 0, 1, 1, 0], [0, 0, 0, 0, 0]]))
+    array([ 2., nan])
+    """
+    active = np.asarray(channel) != 0
+    return np.where(active.any(axis=1), active.argmax(axis=1), np.nan)
+
+
+def trained_values(task: Task) -> dict[str, NDArray[Any]]:
+    """The values of each trial parameter in a training set and the recorded trials together.
+
+    Examples
+    --------
+    >>> values = trained_values(get_task("delayed_discrimination"))["delay"]
+    >>> values.min().item(), values.max().item()
+    (0, 19)
+    """
+    sets = task.training_trials(np.random.default_rng(0)), task.recorded_trials()
+    return {
+        name: np.concatenate([np.asarray(trials.parameters[name]) for trials in sets])
+        for name in task.parameters
+    }
+
+
+def choose_trials(
+    values: Mapping[str, NDArray[Any]],
+    target: NDArray[Any],
+    trained: Mapping[str, NDArray[Any]],
+    rows: str | None = None,
+    at: Mapping[str, float] | None = None,
+) -> tuple[str, dict[str, float], NDArray[np.intp]]:
+    """Which parameter runs up the picture, where the others are held, and the trials in order.
+
+    By default the parameter along which the target takes the most courses, the last of those
+    where several are equal; the others at the value nearest the middle of the trained ones.
+
+    Parameters
+    ----------
+    values : mapping of str to array (trial,)
+    target : array (trial, time)
+    trained : mapping of str to array
+    rows : str, optional
+    at : mapping of str to float, optional
+
+    Examples
+    --------
+    >>> t1, t2 = np.array([10, 10, 20, 20, 20]), np.array([20, 30, 10, 30, 40])
+    >>> values = {"t1": t1, "t2": t2}
+    >>> choose_trials(values, np.stack([t1, t2], axis=1), values)
+    ('t2', {'t1': 20}, array([2, 3, 4]))
+    """
+    if rows is not None:
+        if rows not in values:
+            raise SolspaceError(f"no trial parameter {rows!r}; parameters: {', '.join(values)}")
+        return (rows, *_along(rows, values, trained, at or {}))
+    options = []
+    for place, name in enumerate(values):
+        if name in (at or {}):
+            continue
+        held, trials = _along(name, values, trained, at or {})
+        options.append((len(np.unique(target[trials], axis=0)), place, name, held, trials))
+    if not options:
+        raise SolspaceError("every trial parameter is held by at={...}; leave one out")
+    return max(options, key=lambda option: option[:2])[2:]
+
+
+def _along(
+    rows: str,
+    values: Mapping[str, NDArray[Any]],
+    trained: Mapping[str, NDArray[Any]],
+    at: Mapping[str, float],
+) -> tuple[dict[str, float], NDArray[np.intp]]:
+    """The values of all other parameters, and the trials that have them, in order of the rows."""
+    chosen = np.ones(len(values[rows]), bool)
+    held: dict[str, float] = {}
+    for name, value in values.items():
+        if name == rows:
+            continue
+        known = np.unique(value[chosen])
+        wanted = at.get(name, np.median(trained[name]) if name in trained else known[0])
+        held[name] = known[np.argmin(np.abs(known - wanted))].item()
+        if name in at and held[name] != at[name]:
+            raise SolspaceError(
+                f"no trial has {name} = {at[name]}; values: {', '.join(map(str, known))}"
+            )
+        chosen &= value == held[name]
+    order = np.flatnonzero(chosen)
+    return held, order[np.argsort(values[rows][order], kind="stable")]
+
+
+def extrapolation_picture(
+    extrapolation: xr.Dataset,
+    network: int | str,
+    task: str | Task,
+    *,
+    rows: str | None = None,
+    at: Mapping[str, float] | None = None,
+    channel: int = 0,
+) -> hv.Overlay:
+    """One network's output over time, a row for each trial, with what came in and was asked for.
+
+    Black lines are the onsets of the inputs, the coloured one that of the target. The bar on the
+    right marks the rows within the trained range; a grey row is one that no trial stands for.
+
+    Parameters
+    ----------
+    extrapolation : Dataset
+        The extrapolation group.
+    network : int or str
+        Position along ``network``, or name.
+    task : str or Task
+    rows : str, optional
+        The trial parameter that runs upwards. By default that along which the target differs
+        most.
+    at : mapping of str to float, optional
+        Where the other parameters are held. By default near the middle of the trained values.
+    channel : int
+        Which output.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no recorded output, or no such trial.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from solspace.population import import_networks
+    >>> from solspace.simulation import extrapolate
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
+    >>> picture = extrapolation_picture(extrapolate(ds), "mine", "interval_reproduction")
+    >>> type(picture).__name__
+    'Overlay'
+    """
+    i = pick(extrapolation, network, _NEEDS, "extrapolate")
+    task = get_task(task)
+    values = {n: extrapolation[n].values for n in task.parameters if n in extrapolation.variables}
+    if not values:
+        raise SolspaceError(
+            f"the dataset has no parameter of {task.name} on its trials "
+            f"({', '.join(task.parameters)}); type `solspace extrapolate STORE` first"
+        )
+    trained = trained_values(task)
+    wanted = extrapolation["target"].isel(output=channel).values
+    rows, held, trials = choose_trials(values, wanted, trained, rows, at)
+    output = extrapolation["output"].isel(network=i, trial=trials, output=channel).values
+    if np.isnan(output).all():
+        raise SolspaceError(
+            f"network {network} has no recorded output; type `solspace extrapolate STORE` first"
+        )
+    y, image = _evenly(values[rows][trials], output.astype(float))
+    inputs = extrapolation["input"].isel(trial=trials).values
+    target = wanted[trials]
+    signed = bool((target < 0).any())
+    # All of what is asked for, and half as long again for what comes unasked.
+    asked = np.flatnonzero((target != 0).any(axis=0))
+    steps = min(output.shape[1], int(1.55 * asked[-1])) if len(asked) else output.shape[1]
+    image = image[:, :steps]
+    lines: list[tuple[str, NDArray[Any], str, Any]] = [
+        (name, onsets(inputs[..., c]), INK, _DASHES[c % len(_DASHES)])
+        for c, name in enumerate(task.inputs)
+    ]
+    lines.append((f"{task.outputs[channel]} asked for", onsets(target), TARGET, (0, (2.2, 2.2))))
+    hv = holoviews()
+    half = (y[1] - y[0]) / 2 if len(y) > 1 else 0.5
+    low, high = y[0] - half, y[-1] + half
+    top = high + _HEADROOM * (high - low)
+    x_label, y_label = "time (steps)", symbol(rows) + _unit(task.parameters.get(rows, ""))
+    picture = hv.Image(
+        (np.arange(steps), y, image), kdims=["time", rows], vdims=["output value"]
+    ).opts(
+        cmap=_colormap(signed),
+        clim=(-1, 1) if signed else (0, 1),
+        clipping_colors={"NaN": NO_TRIAL},
+        backend="matplotlib",
+    )
+    curves, names = [], []
+    for name, onset, color, style in lines:
+        there = ~np.isnan(onset)
+        if not there.any():
+            continue
+        at_row = values[rows][trials][there]
+        curves.append(
+            hv.Curve((onset[there], at_row), "time", rows).opts(
+                color=color, linestyle=style, linewidth=1.0, backend="matplotlib"
+            )
+        )
+        names.append((onset[there][-1], high + 0.02 * (high - low), name, color))
+    texts = [
+        hv.Labels([(x, at_y, name)], ["time", rows], "text").opts(
+            color=color,
+            size=FONT["ticks"],
+            verticalalignment="bottom",
+            horizontalalignment="left" if x < 0.08 * steps else "center",
+            backend="matplotlib",
+        )
+        for x, at_y, name, color in _apart(names, steps)
+    ]
+    title = ", ".join(f"{symbol(name)} = {value:g}" for name, value in held.items())
+    title = title.replace("{", "{{").replace("}", "}}")  # HoloViews fills in braces
+    return (hv.Overlay([picture, *curves, *texts])).opts(
+        title=title,
+        fig_inches=(COLUMN, 2.45),
+        xlim=(-0.5, steps),
+        ylim=(low, top),
+        xlabel=x_label,
+        ylabel=y_label,
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[
+            _trained_bar(trained.get(rows), (low, high)),
+            _frame(high, (-1, 0, 1) if signed else (0, 0.5, 1)),
+        ],
+        backend="matplotlib",
+    )
+
+
+def _evenly(
+    values: NDArray[Any], rows: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The rows on an even grid, NaN where no trial has the value."""
+    if len(values) < 2:
+        return values.astype(float), rows
+    step = np.diff(values).min()
+    if step <= 0:
+        raise SolspaceError("two trials have the same parameters; hold the others by at={...}")
+    grid = np.arange(values[0], values[-1] + step / 2, step)
+    image = np.full((len(grid), rows.shape[1]), np.nan)
+    image[np.rint((values - values[0]) / step).astype(int)] = rows
+    return grid.astype(float), image
+
+
+def _unit(meaning: str) -> str:
+    """The unit of a parameter that is told in its meaning."""
+    return " (steps)" if "steps" in meaning.split() else ""
+
+
+def _colormap(signed: bool) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("output", DIVERGING if signed else SEQUENTIAL)
+
+
+def _apart(
+    names: list[tuple[float, float, str, str]], steps: int
+) -> list[tuple[float, float, str, str]]:
+    """Names of the lines moved along where they would run into each other."""
+    placed: list[tuple[float, float, str, str]] = []
+    right = -np.inf
+    for x, y, name, color in sorted(names):
+        half = 0.0125 * steps * len(name)
+        x = max(x, right + half + 0.02 * steps) if placed else x
+        right = x + (2 * half if not placed and x < 0.08 * steps else half)
+        placed.append((x, y, name, color))
+    return placed
+
+
+def _trained_bar(trained: NDArray[Any] | None, span: tuple[float, float]) -> Any:
+    """Mark the trained rows beside the frame."""
+
+    def hook(plot: Any, element: Any) -> None:
+        if trained is None:
+            return
+        axes = plot.handles["axis"]
+        low, high = max(float(np.min(trained)), span[0]), min(float(np.max(trained)), span[1])
+        beside = axes.get_yaxis_transform()
+        axes.plot(
+            [1.025] * 2, [low, high], transform=beside, color=INK, linewidth=2.2, clip_on=False,
+            solid_capstyle="butt",
+        )  # fmt: skip
+        axes.text(
+            1.045, (low + high) / 2, "trained", transform=beside, rotation=90, va="center",
+            ha="left", fontsize=FONT["ticks"], color=INK,
+        )  # fmt: skip
+
+    return hook
+
+
+def _frame(high: float, ticks: tuple[float, ...]) -> Any:
+    """Frame around the image only, and the scale of its colours."""
+
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        axes.set_position((0.15, 0.17, 0.65, 0.7))
+        low = axes.get_ylim()[0]
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines["left"].set_bounds(low, high)
+        axes.set_yticks([t for t in axes.get_yticks() if low <= t <= high])
+        bar = axes.inset_axes((1.13, 0.0, 0.035, 1 / (1 + _HEADROOM)))
+        scale = axes.figure.colorbar(axes.images[0], cax=bar, ticks=ticks, extend="neither")
+        scale.ax.tick_params(labelsize=FONT["ticks"])
+        scale.set_label("output", fontsize=FONT["labels"], labelpad=2)
+        scale.outline.set_linewidth(0.6)
+
+    return hook

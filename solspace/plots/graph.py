@@ -1,0 +1,274 @@
+"""The reduced-dynamics graph of one network as a drawing."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+from solspace.plots.layout import (
+    COLUMN,
+    RADIUS,
+    Array,
+    autonomous_path,
+    edge_curves,
+    half_size,
+    node_positions,
+)
+from solspace.plots.style import BLUE, INK, ORANGE, holoviews, pick
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+__all__ = ["describe_graph", "graph_drawing"]
+
+PULSE = "#B03A00"
+# One unit of the layout on paper. The same in every drawing, so nodes and letters match in size.
+INCHES = 0.85
+_NEEDS = (
+    "n_nodes",
+    "n_edges",
+    "node_output",
+    "edge_source",
+    "edge_target",
+    "edge_input",
+    "input_symbol",
+)
+
+
+def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
+    """Draw one network's reduced-dynamics graph.
+
+    Silent nodes are open circles; output nodes are filled and carry their output, +1 a circle
+    and -1 a square. The root has a second ring and the mark "start". Autonomous edges are solid,
+    pulse edges dashed and labelled with the pulse.
+
+    Parameters
+    ----------
+    graph : Dataset
+        The graph group.
+    network : int or str
+        Position along ``network``, or name.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Raises
+    ------
+    SolspaceError
+        Where the network has no graph.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset(
+    ...     {"n_nodes": ("network", [2]), "n_edges": ("network", [2]),
+    ...      "node_output": (("network", "node"), [[0, 1]]),
+    ...      "edge_source": (("network", "edge"), [[0, 1]]),
+    ...      "edge_target": (("network", "edge"), [[1, 0]]),
+    ...      "edge_input": (("network", "edge"), [[1, 0]])},
+    ...     coords={"input_symbol": ["autonomous", "set"]})
+    >>> type(graph_drawing(ds, 0)).__name__
+    'Overlay'
+    """
+    output, source, target, symbol, names = _arrays(graph, network)
+    nodes = len(output)
+    autonomous = symbol == 0
+    longest = max((len(names[s]) for s in symbol if s), default=0)
+    column = COLUMN + min(0.09 * max(longest - 4, 0), 0.6)
+    at = node_positions(nodes, source, target, autonomous, output, column)
+    drawn = edge_curves(
+        at, source, target, autonomous, ["" if s == 0 else names[s] for s in symbol]
+    )
+    hv = holoviews()
+    flow = [e for e in drawn if e.autonomous]
+    pulse = [e for e in drawn if not e.autonomous]
+    start = at[0] + np.array([[-RADIUS - 0.36, 0.0], [-RADIUS - 0.2, 0.0], [-RADIUS - 0.07, 0.0]])
+    signed = bool((output < 0).any())
+    parts = [
+        _lines([e.curve for e in flow], INK, "solid"),
+        _lines([e.curve for e in pulse], PULSE, (0, (3.2, 1.8))),
+        _polygons([e.head for e in flow], INK),
+        _polygons([e.head for e in pulse], PULSE),
+        _lines([start[:2]], INK, "solid"),
+        _polygons([_head(start[2])], INK),
+        _texts([(start[0, 0] - 0.03, start[0, 1], "start")], INK, halign="right"),
+        _polygons([_circle(at[0], RADIUS + 0.045)], "white", edge=INK, width=0.9),
+        _polygons([_circle(p, RADIUS) for p in at[output == 0]], "white", edge=INK),
+        _polygons([_circle(p, RADIUS) for p in at[output > 0]], BLUE, edge=INK),
+        _polygons([_square(p, RADIUS) for p in at[output < 0]], ORANGE, edge=INK),
+        _texts([(*p, "+1" if signed else "1") for p in at[output > 0]], "white", weight="bold"),
+        _texts([(*p, "−1") for p in at[output < 0]], INK, weight="bold"),
+        _texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[_on_paper]),
+    ]
+    corners = np.concatenate(
+        [at - RADIUS, at + RADIUS, start - np.array([0.36, 0]), *(e.curve for e in drawn)]
+        + [
+            e.label_at[None] + side * np.array(half_size(e.label))
+            for e in pulse
+            for side in (-1, 1)
+        ]
+    )
+    low, high = corners.min(axis=0) - 0.13, corners.max(axis=0) + 0.13
+    return hv.Overlay([part for part in parts if part is not None]).opts(
+        xlim=(low[0], high[0]),
+        ylim=(low[1], high[1]),
+        xaxis=None,
+        yaxis=None,
+        show_frame=False,
+        show_legend=False,
+        fig_inches=tuple(float(x) * INCHES for x in high - low),
+        aspect="equal",
+        hooks=[_fill_figure],
+        backend="matplotlib",
+    )
+
+
+def _arrays(
+    graph: xr.Dataset, network: int | str
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], list[str]]:
+    """Output of each node; source, target and symbol of each edge; names of the symbols."""
+    i = pick(graph, network, _NEEDS, "reduce")
+    nodes, edges = int(graph["n_nodes"].values[i]), int(graph["n_edges"].values[i])
+    if nodes < 1:
+        raise SolspaceError(f"network {network} has no graph; type `solspace reduce STORE` first")
+    output = graph["node_output"].isel(network=i, node=slice(nodes)).values.astype(int)
+    source, target, symbol = (
+        graph[name].isel(network=i, edge=slice(edges)).values.astype(int)
+        for name in ("edge_source", "edge_target", "edge_input")
+    )
+    return output, source, target, symbol, [str(x) for x in graph["input_symbol"].values]
+
+
+def _lines(curves: list[Array], color: str, style: Any) -> Any:
+    hv = holoviews()
+    if not curves:
+        return None
+    return hv.Path(curves).opts(color=color, linewidth=1.1, linestyle=style, backend="matplotlib")
+
+
+def _polygons(shapes: list[Array], fill: str, *, edge: str = "", width: float = 1.1) -> Any:
+    hv = holoviews()
+    if not shapes:
+        return None
+    return hv.Polygons(shapes).opts(
+        facecolor=fill,
+        edgecolor=edge or fill,
+        linewidth=width if edge else 0.2,
+        backend="matplotlib",
+    )
+
+
+def _texts(rows: list[tuple[Any, ...]], color: str, **options: Any) -> Any:
+    hv = holoviews()
+    if not rows:
+        return None
+    weight = options.pop("weight", None)
+    hooks = options.pop("hooks", []) + ([_bold] if weight else [])
+    options = {"horizontalalignment": options.pop("halign", "center")} | options
+    return hv.Labels(rows, ["x", "y"], "text").opts(
+        color=color,
+        size=8,
+        verticalalignment="center",
+        hooks=hooks,
+        backend="matplotlib",
+        **options,
+    )
+
+
+def _circle(middle: Array, radius: float) -> Array:
+    turn = np.linspace(0, 2 * np.pi, 61)
+    return middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+
+
+def _square(middle: Array, radius: float) -> Array:
+    half = radius * 0.92
+    return middle + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
+
+
+def _head(tip: Array) -> Array:
+    return tip + np.array([[0, 0], [-0.13, 0.055], [-0.13, -0.055]])
+
+
+def _drawn_texts(plot: Any) -> list[Any]:
+    artist = plot.handles.get("artist")
+    return list(artist) if isinstance(artist, (list, tuple)) else [artist]
+
+
+def _bold(plot: Any, element: Any) -> None:
+    for text in _drawn_texts(plot):
+        text.set_fontweight("bold")
+
+
+def _on_paper(plot: Any, element: Any) -> None:
+    """White under a label, so that the edge it stands on does not run through it."""
+    for text in _drawn_texts(plot):
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+
+
+def _fill_figure(plot: Any, element: Any) -> None:
+    """The drawing takes the whole figure, so that its unit is as long in every drawing."""
+    plot.handles["axis"].set_position((0, 0, 1, 1))
+
+
+def describe_graph(graph: xr.Dataset, network: int | str) -> str:
+    """What a drawing shows, in words: the flow from the start, then every pulse.
+
+    Nodes are numbered as in the store, the root being 0.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset(
+    ...     {"n_nodes": ("network", [2]), "n_edges": ("network", [3]),
+    ...      "node_output": (("network", "node"), [[0, 1]]),
+    ...      "edge_source": (("network", "edge"), [[0, 1, 0]]),
+    ...      "edge_target": (("network", "edge"), [[1, 0, 0]]),
+    ...      "edge_input": (("network", "edge"), [[0, 0, 1]])},
+    ...     coords={"input_symbol": ["autonomous", "set"]})
+    >>> describe_graph(ds, 0)
+    'Left alone from the start, the network is silent, then puts out 1, and so on in a circle. \
+A set pulse leads from node 0 to node 0.'
+    """
+    output, source, target, symbol, names = _arrays(graph, network)
+    path = autonomous_path(source, target, symbol == 0)
+    told = ", then ".join(
+        f"puts out {_number(v)}" if v else "is silent" for v, _ in groupby(output[path].tolist())
+    )
+    following = {int(s): int(t) for s, t, i in zip(source, target, symbol, strict=True) if i == 0}
+    last = following.get(path[-1])
+    if last == path[-1]:
+        end = ", and stays so"
+    elif last is None:
+        end = ""
+    elif last == path[0]:
+        end = ", and so on in a circle"
+    else:
+        end = f", and goes on in a circle through the last {len(path) - path.index(last)} of these"
+    sentences = [f"Left alone from the start, the network {told}{end}."]
+    for i, name in enumerate(names):
+        ways = [f"node {s} to node {t}" for s, t, j in zip(source, target, symbol, strict=True)
+                if j == i and i]  # fmt: skip
+        if ways:
+            sentences.append(f"A {name} pulse leads from {_listed(ways)}.")
+    loose = [
+        f"node {s} to node {t}"
+        for s, t, j in zip(source, target, symbol, strict=True)
+        if j == 0 and s not in path
+    ]
+    if loose:
+        sentences.append(f"Elsewhere it flows from {_listed(loose)}.")
+    return " ".join(sentences)
+
+
+def _number(value: int) -> str:
+    return str(value).replace("-", "\N{MINUS SIGN}")
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solspace.errors import SolspaceError
+from solspace.plots import (
+    extrapolation_picture,
+    graph_drawing,
+    save,
+    solution_histogram,
+    to_svg,
+    trajectories,
+)
+from solspace.plots.extrapolation import choose_trials, onsets, trained_values
+from solspace.plots.graph import describe_graph
+from solspace.plots.layout import COLUMN, RADIUS, ROW, autonomous_path, edge_curves, node_positions
+from solspace.plots.style import symbol
+from solspace.plots.trajectories import principal_plane, shown_trials
+from solspace.population import import_networks
+from solspace.simulation import extrapolate, record
+from solspace.tasks import get_task, task_names
+
+SYMBOLS = ["autonomous", "pulse1", "pulse2"]
+
+
+@st.composite
+def graphs(draw, most=10):
+    """Node outputs, and edges (source, target, symbol) of which each node has one per symbol."""
+    n = draw(st.integers(1, most))
+    output = [0, *draw(st.lists(st.sampled_from([-1, 0, 0, 1]), min_size=n - 1, max_size=n - 1))]
+    nodes = st.integers(0, n - 1)
+    keys = st.tuples(nodes, st.integers(0, 2))
+    edges = draw(st.dictionaries(keys, nodes, max_size=3 * n))
+    return output, [(s, t, i) for (s, i), t in sorted(edges.items())]
+
+
+def graph_dataset(output, edges, symbols=SYMBOLS, room=3):
+    """One network's graph as the store has it, with empty room past the counts."""
+    source, target, index = np.array(edges, dtype=int).reshape(-1, 3).T
+    pad = {"constant_values": -1, "pad_width": (0, room)}
+    return xr.Dataset(
+        {
+            "n_nodes": ("network", [len(output)]),
+            "n_edges": ("network", [len(edges)]),
+            "node_output": (("network", "node"), [[*output, *[0] * room]]),
+            "edge_source": (("network", "edge"), [np.pad(source, **pad)]),
+            "edge_target": (("network", "edge"), [np.pad(target, **pad)]),
+            "edge_input": (("network", "edge"), [np.pad(index, **pad)]),
+        },
+        coords={"input_symbol": symbols, "name": ("network", ["only"])},
+    )
+
+
+def population(task_name, architecture="vanilla"):
+    """Two networks that nobody trained, of different size."""
+    from solspace.networks import parameter_shapes
+
+    task = get_task(task_name)
+    rng = np.random.default_rng(0)
+    weights = {}
+    for size in (6, 9):
+        shapes = parameter_shapes(
+            architecture, size, inputs=len(task.inputs), outputs=len(task.outputs)
+        )
+        weights[f"of{size}"] = {
+            key: rng.normal(size=shape) / np.sqrt(size) for key, shape in shapes.items()
+        }
+    return import_networks(task, architecture, weights)
+
+
+def texts(picture):
+    """Every text that HoloViews labels put into a picture."""
+    import holoviews as hv
+
+    return [str(t) for labels in picture.traverse(lambda x: x, [hv.Labels])
+            for t in labels.dimension_values("text")]  # fmt: skip
+
+
+# --------------------------------------------------------------------------- layout
+
+
+@settings(max_examples=40, deadline=None)
+@given(graph=graphs())
+def test_nodes_keep_apart_and_the_path_is_a_line(graph):
+    output, edges = graph
+    source, target, index = np.array(edges, dtype=int).reshape(-1, 3).T
+    at = node_positions(len(output), source, target, index == 0, np.array(output))
+    again = node_positions(len(output), source, target, index == 0, np.array(output))
+    np.testing.assert_array_equal(at, again)
+    gaps = np.linalg.norm(at[:, None] - at[None], axis=-1)[~np.eye(len(at), dtype=bool)]
+    assert not len(gaps) or gaps.min() >= ROW - 1e-9
+    path = autonomous_path(source, target, index == 0)
+    np.testing.assert_allclose(at[path, 1], 0)
+    np.testing.assert_allclose(at[path, 0], COLUMN * np.arange(len(path)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(graph=graphs(most=7))
+def test_edges_run_from_rim_to_rim(graph):
+    output, edges = graph
+    source, target, index = np.array(edges, dtype=int).reshape(-1, 3).T
+    at = node_positions(len(output), source, target, index == 0, np.array(output))
+    drawn = edge_curves(at, source, target, index == 0, [SYMBOLS[i] if i else "" for i in index])
+    shown = {(e.source, e.target, e.autonomous) for e in drawn}
+    assert shown == {(s, t, i == 0) for s, t, i in edges}
+    assert len(shown) == len(drawn)
+    for edge in drawn:
+        labels = [SYMBOLS[i] for s, t, i in edges if (s, t) == (edge.source, edge.target) and i]
+        assert edge.autonomous or all(name in edge.label for name in labels)
+        ends = edge.curve[0] - at[edge.source], edge.head[0] - at[edge.target]
+        np.testing.assert_allclose(np.hypot(*np.transpose(ends)), RADIUS, atol=0.08)
+        away = np.linalg.norm(edge.curve - at[edge.target], axis=1)
+        assert (away[len(away) // 4 :] > RADIUS - 1e-9).all()
+
+
+def test_published_shapes_are_drawn_without_crossings_or_detours():
+    # A cycle of two; a detour that returns; two stimuli, each with two answers.
+    for edges in (
+        [(0, 1, 0), (1, 0, 0), (0, 0, 1)],
+        [(0, 1, 0), (1, 2, 0), (2, 3, 1), (3, 0, 0), (0, 0, 1)],
+        [(0, 1, 0), (1, 2, 0), (0, 0, 1), (2, 0, 1)],
+    ):
+        source, target, index = np.array(edges).T
+        at = node_positions(int(target.max()) + 1, source, target, index == 0)
+        drawn = edge_curves(at, source, target, index == 0, [""] * len(edges))
+        for a in drawn:
+            for node in set(range(len(at))) - {a.source, a.target}:
+                assert np.linalg.norm(a.curve - at[node], axis=1).min() > RADIUS + 0.05
+
+
+# --------------------------------------------------------------------------- graphs
+
+
+def test_drawing_tells_nodes_and_edges_apart():
+    import holoviews as hv
+
+    ds = graph_dataset([0, 1, -1], [(0, 1, 0), (1, 0, 0), (0, 2, 2), (2, 2, 0), (1, 1, 1)])
+    picture = graph_drawing(ds, "only")
+    assert {"start", "+1", "−1", "pulse1", "pulse2"} <= set(texts(picture))
+    paths = picture.traverse(lambda x: x, [hv.Path])
+    styles = [
+        hv.Store.lookup_options("matplotlib", p, "style").kwargs.get("linestyle")
+        for p in paths
+        if type(p) is hv.Path
+    ]
+    assert "solid" in styles and any(s not in ("solid", None) for s in styles)
+    one_sided = graph_dataset([0, 1], [(0, 1, 0)])
+    assert "1" in texts(graph_drawing(one_sided, 0))
+
+
+@settings(max_examples=5, deadline=None)
+@given(graph=graphs(most=6))
+def test_any_small_graph_can_be_drawn(graph):
+    svg = to_svg(graph_drawing(graph_dataset(*graph), 0), prefix="g-", label='A "graph" & more')
+    root = ElementTree.fromstring(svg)
+    assert root.attrib["aria-label"] == 'A "graph" & more'
+
+
+@settings(max_examples=40, deadline=None)
+@given(graph=graphs())
+def test_words_tell_every_pulse(graph):
+    words = describe_graph(graph_dataset(*graph), 0)
+    for s, t, i in graph[1]:
+        if i:
+            assert f"node {s} to node {t}" in words and SYMBOLS[i] in words
+
+
+def test_words_tell_where_the_flow_ends():
+    told = {
+        "is silent, and stays so.": [(0, 0, 0)],
+        "is silent, then puts out 1, and so on in a circle.": [(0, 1, 0), (1, 0, 0)],
+        "is silent, then puts out 1, and stays so.": [(0, 1, 0), (1, 1, 0)],
+        "is silent, then puts out 1.": [(0, 1, 0)],
+    }
+    for words, edges in told.items():
+        found = describe_graph(graph_dataset([0, 1], edges), 0)
+        assert found == f"Left alone from the start, the network {words}"
+
+
+def test_missing_graphs_name_the_stage():
+    ds = graph_dataset([0], [])
+    with pytest.raises(SolspaceError, match=r"no 'n_nodes'.*solspace reduce"):
+        graph_drawing(ds.drop_vars("n_nodes"), 0)
+    with pytest.raises(SolspaceError, match=r"no graph.*solspace reduce"):
+        graph_drawing(ds.assign(n_nodes=("network", [-1])), 0)
+    with pytest.raises(SolspaceError, match=r"network 3 of 1; give 0 to 0"):
+        graph_drawing(ds, 3)
+    with pytest.raises(SolspaceError, match=r"no network named 'other'; networks: only"):
+        graph_drawing(ds, "other")
+
+
+# --------------------------------------------------------------------------- histogram
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    solution=st.lists(st.integers(-1, 14), min_size=1, max_size=60),
+    most=st.integers(1, 12),
+    seed=st.integers(0, 100),
+)
+def test_histogram_counts_every_network_once(solution, most, seed):
+    import holoviews as hv
+
+    sizes = np.random.default_rng(seed).choice([20, 30, 50], len(solution))
+    ds = xr.Dataset({"solution": ("network", solution)}, {"hidden_size": ("network", sizes)})
+    if max(solution) < 0:
+        with pytest.raises(SolspaceError, match="solspace reduce"):
+            solution_histogram(ds)
+        return
+    picture = solution_histogram(ds, most=most)
+    heights = {}
+    for by_size in picture.traverse(lambda x: x, [hv.NdOverlay]):
+        for size, bars in by_size.items():
+            top, bottom = bars.dimension_values("top"), bars.dimension_values("bottom")
+            heights[int(size)] = top - bottom
+    for size, found in heights.items():
+        of_it = np.array([s for s, n in zip(solution, sizes, strict=True) if n == size and s >= 0])
+        np.testing.assert_array_equal(
+            found, [np.sum(np.minimum(of_it, most) == i) for i in range(len(found))]
+        )
+    assert sum(h.sum() for h in heights.values()) == sum(s >= 0 for s in solution)
+    assert len(next(iter(heights.values()))) <= most + 1
+
+
+# --------------------------------------------------------------------------- extrapolation
+
+
+@pytest.mark.parametrize("task_name", task_names())
+def test_extrapolation_shows_each_row_of_the_output(task_name):
+    import holoviews as hv
+
+    task = get_task(task_name)
+    ds = extrapolate(population(task_name))
+    picture = extrapolation_picture(ds, 1, task)
+    values = {name: ds[name].values for name in task.parameters}
+    rows, held, trials = choose_trials(values, ds.target.values[..., 0], trained_values(task))
+    (image,) = picture.traverse(lambda x: x, [hv.Image])
+    shown = image.dimension_values(2, flat=False)
+    y = image.dimension_values(1, expanded=False)
+    for trial in trials:
+        row = int(np.flatnonzero(np.isclose(y, values[rows][trial]))[0])
+        expected = ds.output.values[1, trial, : shown.shape[1], 0]
+        np.testing.assert_allclose(shown[row], expected, rtol=1e-6)
+        assert all(values[name][trial] == value for name, value in held.items())
+    assert np.isnan(shown).all(axis=1).sum() == len(y) - len(trials)
+    assert {*task.inputs, f"{task.outputs[0]} asked for"} <= set(texts(picture))
+
+
+def test_lines_are_the_onsets_of_inputs_and_target():
+    import holoviews as hv
+
+    ds = extrapolate(population("interval_reproduction"))
+    picture = extrapolation_picture(ds, 0, "interval_reproduction")
+    t_in = ds.t_in.values
+    ready, set_, go = (c.dimension_values(0) for c in picture.traverse(lambda x: x, [hv.Curve]))
+    np.testing.assert_array_equal(ready, 5)
+    np.testing.assert_array_equal(set_, 5 + t_in)
+    np.testing.assert_array_equal(go, 5 + 2 * t_in)
+
+
+@settings(max_examples=50, deadline=None)
+@given(first=st.lists(st.integers(0, 9), min_size=1, max_size=8), size=st.floats(-5, 5))
+def test_onsets(first, size):
+    channel = np.zeros((len(first), 12))
+    for i, t in enumerate(first):
+        channel[i, t : t + 2] = size
+    expected = first if size else [np.nan] * len(first)
+    np.testing.assert_array_equal(onsets(channel), expected)
+
+
+def test_extrapolation_refuses_what_is_not_there():
+    ds = extrapolate(population("delayed_discrimination"))
+    task = get_task("delayed_discrimination")
+    with pytest.raises(SolspaceError, match=r"no 'output'.*solspace extrapolate"):
+        extrapolation_picture(ds.drop_vars("output"), 0, task)
+    with pytest.raises(SolspaceError, match=r"no recorded output.*solspace extrapolate"):
+        extrapolation_picture(ds.assign(output=ds.output * np.nan), 0, task)
+    with pytest.raises(SolspaceError, match=r"no trial parameter 'f3'; parameters: f1, f2, delay"):
+        extrapolation_picture(ds, 0, task, rows="f3")
+    with pytest.raises(SolspaceError, match=r"no trial has delay = 7; values: 0, 10"):
+        extrapolation_picture(ds, 0, task, at={"delay": 7})
+    with pytest.raises(SolspaceError, match="every trial parameter is held"):
+        extrapolation_picture(ds, 0, task, at={"f1": 2, "f2": 8, "delay": 0})
+    picture = extrapolation_picture(ds, 0, task, rows="delay", at={"f1": 2, "f2": 8})
+    assert "choice asked for" in texts(picture)
+
+
+def test_symbols_are_set_in_print():
+    assert symbol("after_response") == "after response"
+    assert symbol("t1") == r"$t_\mathrm{1}$"
+
+
+# --------------------------------------------------------------------------- trajectories
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), units=st.integers(1, 7))
+def test_plane_holds_the_variance_it_says(seed, units):
+    rng = np.random.default_rng(seed)
+    activity = rng.normal(size=(4, 30, units)) * rng.uniform(0.1, 3, units)
+    plane, share = principal_plane(activity)
+    total = activity.reshape(-1, units).var(axis=0).sum()
+    found = plane.reshape(-1, 2).var(axis=0)
+    np.testing.assert_allclose(found / total, share, rtol=1e-6, atol=1e-9)
+    assert share[0] >= share[1] >= 0 and share.sum() <= 1 + 1e-9
+    order = rng.permutation(units)
+    np.testing.assert_allclose(np.abs(principal_plane(activity[..., order])[0]), np.abs(plane))
+
+
+@pytest.mark.parametrize("architecture", ["vanilla", "lstm"])
+def test_trajectories_join_the_epochs_of_each_trial(architecture):
+    import holoviews as hv
+
+    ds = record(population("interval_reproduction", architecture))
+    # The smaller network is padded in the dataset.
+    picture = trajectories(ds, "of6", trials=3)
+    plane, _ = principal_plane(ds.activity.values[0][..., :6])
+    pieces = [
+        piece[["component 1", "component 2"]].values if hasattr(piece, "values") else piece
+        for path in picture.traverse(lambda x: x, [hv.Path])
+        for piece in path.split(datatype="dataframe")
+    ]
+    shown = shown_trials(31, 3)
+    assert len(pieces) == 3 * len(np.unique(ds.epoch.values))
+    steps = sum(len(np.asarray(piece)) - 1 for piece in pieces)
+    assert steps == 3 * (ds.sizes["time"] - 1)
+    ends = picture.traverse(lambda x: x, [hv.Points])
+    found = np.stack([ends[0].dimension_values(i) for i in range(2)], axis=-1)
+    np.testing.assert_allclose(found, plane[shown, -1])
+
+
+def test_trajectories_refuse_what_is_not_there():
+    ds = record(population("interval_reproduction"))
+    with pytest.raises(SolspaceError, match=r"no 'activity'.*solspace record"):
+        trajectories(ds.drop_vars("activity"), 0)
+    with pytest.raises(SolspaceError, match=r"no recorded activity.*solspace record"):
+        trajectories(ds.assign(activity=ds.activity * np.nan), 0)
+    with pytest.raises(SolspaceError, match=r"trials \[31\] of 31; give some of 0 to 30"):
+        trajectories(ds, 0, trials=[31])
+    with pytest.raises(SolspaceError, match="does not change"):
+        trajectories(ds.assign(activity=ds.activity * 0), 0)
+
+
+# --------------------------------------------------------------------------- files
+
+
+def test_pictures_are_saved_whole_and_the_same_each_time(tmp_path):
+    from PIL import Image
+
+    ds = record(population("interval_reproduction"))
+    first = save(trajectories(ds, 0), tmp_path / "one")
+    second = save(trajectories(ds, 0), tmp_path / "two")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "one.png",
+        "one.svg",
+        "two.png",
+        "two.svg",
+    ]
+    for a, b in zip(first, second, strict=True):
+        with open(a, "rb") as one, open(b, "rb") as two:
+            assert one.read() == two.read()
+    with Image.open(first[0]) as image:
+        assert image.info["dpi"] == pytest.approx((200, 200), abs=1)
+        assert len(np.unique(np.asarray(image))) > 10
+    with pytest.raises(SolspaceError, match="unknown format 'gif'; formats: png, svg, pdf"):
+        save(trajectories(ds, 0), tmp_path / "three", formats=["gif"])
+
+
+def test_importing_the_pictures_does_not_choose_a_backend():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, solspace.plots;"
+        "assert not {'holoviews', 'matplotlib', 'torch'} & set(sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
