@@ -11,7 +11,6 @@ space of solutions for recurrent neural networks" (NeurIPS 2021), under their pu
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
+from solspace.separation import margin
 from solspace.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -38,13 +38,10 @@ __all__ = [
     "features_of",
     "mean_speed",
     "path_length",
-    "separation_margin",
     "unregister",
 ]
 
 PAPER = "Turner, Dabholkar & Barak (NeurIPS 2021)"
-SVM_PENALTY = 100.0
-SVM_ITERATIONS = 1_000_000
 
 Array = NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., float])
@@ -506,44 +503,6 @@ def displacement(points: Array) -> Array:
     return vector
 
 
-def separation_margin(these: Array, those: Array) -> float:
-    """Width of the margin of a linear support vector machine between two sets of points.
-
-    Units are scaled to zero mean and unit variance over both sets; the penalty is 100. Zero where
-    the machine does not put every point on its own side.
-
-    Parameters
-    ----------
-    these, those : array (point, unit)
-
-    Returns
-    -------
-    float
-        In standard deviations.
-
-    Examples
-    --------
-    >>> round(separation_margin(np.array([[0.0], [1.0]]), np.array([[3.0], [4.0]])), 6)
-    1.264911
-    >>> separation_margin(np.array([[0.0], [4.0]]), np.array([[2.0], [3.0]]))
-    0.0
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    points = StandardScaler().fit_transform(np.concatenate([these, those]))
-    side = np.repeat([1, -1], [len(these), len(those)])
-    machine = SVC(kernel="linear", C=SVM_PENALTY, max_iter=SVM_ITERATIONS)
-    with warnings.catch_warnings():
-        # Only sets that cannot be separated run out of iterations, and those count as 0.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        machine.fit(points, side)
-    if not np.array_equal(machine.predict(points), side):
-        return 0.0
-    return float(2 / np.linalg.norm(machine.coef_))
-
-
 def ratio(numerator: float, denominator: float, what: str) -> float:
     """The quotient, or a `FeatureError` where the denominator is zero."""
     if denominator == 0:
@@ -663,7 +622,7 @@ def speed_vs_length(epoch2: Sequence[Array]) -> float:
 @feature(name="svm", units="standard deviation", source=PAPER)
 def svm(epoch1: Array, epoch2: Sequence[Array]) -> float:
     """Margin of a line between the first interval and all second ones; 0 where there is none."""
-    return separation_margin(epoch1, np.concatenate(epoch2))
+    return margin(epoch1, np.concatenate(epoch2))
 
 
 # --------------------------------------------------------------------------- delay tasks
@@ -733,7 +692,7 @@ def delay_speed_vs_length(delays: Sequence[Array]) -> float:
 @feature(name="svm", units="standard deviation", source=PAPER)
 def delay_svm(delays: Sequence[Array], responses: Sequence[Array]) -> float:
     """Margin of a line between the responses and all delays; 0 where there is none."""
-    return separation_margin(np.concatenate(responses), np.concatenate(delays))
+    return margin(np.concatenate(responses), np.concatenate(delays))
 
 
 def _aspect_ratio(stretches: Sequence[Array]) -> float:

@@ -22,11 +22,11 @@ from solspace.features import (
     features_of,
     mean_speed,
     path_length,
-    separation_margin,
     speed_change,
     unregister,
 )
 from solspace.population import import_networks
+from solspace.separation import margin
 from solspace.simulation import record
 from solspace.tasks import get_task, task_names
 
@@ -108,16 +108,16 @@ def test_margin_is_symmetric_and_blind_to_units(seed, gap):
     rng = np.random.default_rng(seed)
     these, those = rng.normal(size=(12, 4)), rng.normal(size=(9, 4))
     those[:, 0] += gap
-    margin = separation_margin(these, those)
-    assert margin == pytest.approx(separation_margin(those, these), rel=1e-2, abs=1e-6)
+    width = margin(these, those)
+    assert width == pytest.approx(margin(those, these), rel=1e-2, abs=1e-6)
     order, scale = rng.permutation(4), rng.uniform(0.1, 10, size=4)
-    other = separation_margin(these[:, order] * scale, those[:, order] * scale)
-    assert margin == pytest.approx(other, rel=1e-2, abs=1e-6)
+    other = margin(these[:, order] * scale, those[:, order] * scale)
+    assert width == pytest.approx(other, rel=1e-2, abs=1e-6)
 
 
 def test_margin_of_sets_that_cannot_be_separated_is_zero():
     inside, outside = np.zeros((1, 2)), np.array([[1, 0], [-1, 1], [-1, -1.0]])
-    assert separation_margin(inside, outside) == 0
+    assert margin(inside, outside) == 0
 
 
 @pytest.mark.parametrize("task_name", TASKS)

@@ -19,7 +19,6 @@ from solspace.errors import SolspaceError
 from solspace.reduction import Graph, ReductionError, reduce_network, solution_key
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
-from solspace.reduction.separation import linear_machine, margin
 from solspace.reduction.trajectories import (
     Chain,
     autocorrelation_loop,
@@ -29,6 +28,7 @@ from solspace.reduction.trajectories import (
     speeds,
     steps_to_rest,
 )
+from solspace.separation import linear_machine, margin
 from solspace.tasks import get_task, task_names
 
 POPULATIONS = (

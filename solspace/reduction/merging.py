@@ -15,8 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from solspace.reduction.graph import ReductionError
-from solspace.reduction.separation import margin
 from solspace.reduction.trajectories import Chain, speeds
+from solspace.separation import margin
 
 __all__ = ["TrajectoryGraph", "flow_paths", "meeting_point"]
 
