@@ -595,7 +595,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); }
   figure, tr { break-inside: avoid; }
   .row { grid-template-columns: repeat(2, 1fr); gap: .3rem 1rem; break-inside: avoid; }
   .row figure:first-child { grid-column: 1 / -1; }
-  figure.wide svg { max-width: 7.2cm; }
+  figure.wide svg { max-width: 6.4cm; }
   h4 { margin-top: .6rem; } figure { margin: .4rem 0; }
   .scroll { overflow: visible; }
   a { color: inherit; text-decoration: none; }

@@ -92,7 +92,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     ticks = list(enumerate(bars))
     return (segments * labels).opts(
         fig_inches=(width, 2.3),
-        xlim=(-0.6, len(bars) - 0.4),
+        xlim=(-0.6, max(len(bars), 5) - 0.4),
         ylim=(0, top.max() * 1.22),
         xticks=ticks,
         xlabel="solution, most common first",
