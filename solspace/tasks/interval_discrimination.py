@@ -142,7 +142,7 @@ TASK = Task(
     training_trials=lambda rng: make_trials(unequal_pairs(INTERVALS)),
     recorded_trials=lambda: make_trials(unequal_pairs(INTERVALS)),
     extrapolation_trials=lambda: make_trials(
-        list(product(EXTRAPOLATION_INTERVALS, repeat=2)), EXTRAPOLATION_STEPS
+        list(product(EXTRAPOLATION_INTERVALS, EXTRAPOLATION_INTERVALS)), EXTRAPOLATION_STEPS
     ),
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
