@@ -368,7 +368,7 @@ def _run_shard(
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
     stage = PIPELINE[stage_name]
     if task is not None:
-        register_task(task)  # a worker knows only the tasks of the package
+        register_task(task, check=False)  # a worker knows only the tasks of the package
         _one_thread()
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from solspace.errors import SolspaceError
 from solspace.tasks import delayed_discrimination, interval_discrimination, interval_reproduction
-from solspace.tasks.base import Recipe, Task, Trials
+from solspace.tasks.base import Recipe, Task, Trials, check_task, epochs_from_starts
 
-__all__ = ["Recipe", "Task", "Trials", "get_task", "register_task", "task_names"]
+__all__ = [
+    "Recipe",
+    "Task",
+    "Trials",
+    "check_task",
+    "epochs_from_starts",
+    "get_task",
+    "register_task",
+    "task_names",
+]
 
 _TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
@@ -49,8 +58,13 @@ def get_task(task: str | Task) -> Task:
         ) from None
 
 
-def register_task(task: Task) -> Task:
+def register_task(task: Task, *, check: bool = True) -> Task:
     """Make a task of one's own known by its name, for this process and its workers.
+
+    Raises
+    ------
+    SolspaceError
+        Where its trials do not fit together; all faults are listed (see `check_task`).
 
     Examples
     --------
@@ -59,5 +73,5 @@ def register_task(task: Task) -> Task:
     >>> register_task(mine).name
     'my_intervals'
     """
-    _TASKS[task.name] = task
+    _TASKS[task.name] = check_task(task) if check else task
     return task

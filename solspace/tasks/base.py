@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,9 +18,13 @@ __all__ = [
     "DelayEpochs",
     "Explorer",
     "IntervalEpochs",
+    "Pulse",
+    "PulseGrammar",
+    "PulseSequences",
     "Recipe",
     "Task",
     "Trials",
+    "check_task",
     "epoch_stretch",
     "epochs_from_starts",
     "find_trial",
@@ -210,12 +216,25 @@ def epoch_stretch(
 def epochs_from_starts(steps: int, starts: Iterable[NDArray[np.integer]]) -> NDArray[np.int8]:
     """The epoch of each step, (trial, time): 0 at first, one more from each start on.
 
+    Raises
+    ------
+    SolspaceError
+        Where an epoch starts before the one it follows.
+
     Examples
     --------
     >>> epochs_from_starts(6, [np.array([[2], [3]]), np.array([[5], [5]])]).tolist()
     [[0, 0, 1, 1, 1, 2], [0, 0, 0, 1, 1, 2]]
     """
     time = np.arange(steps)
+    starts = [np.asarray(start) for start in starts]
+    for i, (earlier, later) in enumerate(pairwise(starts), start=1):
+        if (later < earlier).any():
+            trial = int(np.argmax((later < earlier).ravel()))
+            raise SolspaceError(
+                f"epochs overlap: epoch {i + 1} starts before epoch {i} in trial {trial}; "
+                "give starts that do not fall"
+            )
     zero = np.zeros((1, steps), np.int8)
     return sum(((time >= start).astype(np.int8) for start in starts), zero)
 
@@ -229,6 +248,145 @@ def rounded_sign(output: NDArray[np.floating]) -> NDArray[np.int8]:
     [-1, 0, 1]
     """
     return np.sign(np.round(output)).astype(np.int8)
+
+
+LONGEST_WAIT = 300  # six times the longest interval of any task
+SEQUENCE_STEPS = 600
+
+
+@dataclass(frozen=True)
+class PulseSequences:
+    """Sequences of pulses and waits from the root of a task's graphs.
+
+    Attributes
+    ----------
+    input : array, float32, (sequence, time, input)
+    start : int
+        The root is the state after this many steps; the output counts from that state on.
+    onset : array, int64, (sequence, pulse)
+        First step of each pulse, in order; -1 past the last.
+    seen_from : array, int64, (sequence, pulse)
+        The step from which the output after a pulse counts: what is put out during a pulse and
+        right after it is its transient. -1 past the last.
+    symbol : array, int64, (sequence, pulse)
+        Index into the task's ``input_symbols``; -1 past the last.
+    shortest : int
+        An output held for fewer steps may be a flicker of the threshold.
+    """
+
+    input: NDArray[np.float32]
+    start: int
+    onset: NDArray[np.int64]
+    seen_from: NDArray[np.int64]
+    symbol: NDArray[np.int64]
+    shortest: int
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """One pulse that can be given to a network under reduction.
+
+    Attributes
+    ----------
+    symbol : int
+        Index into the task's ``input_symbols``.
+    channel : int
+    amplitude : float
+    width : int
+        Steps it lasts.
+    settled : int
+        Steps from its onset after which the output counts again.
+    place, next_place : int
+        Where in the grammar it can come, and where that leads; 0 is the root's.
+    """
+
+    symbol: int
+    channel: int
+    width: int
+    settled: int
+    amplitude: float = 1.0
+    place: int = 0
+    next_place: int = 0
+
+
+@dataclass(frozen=True)
+class PulseGrammar:
+    """Which pulses a network can be asked about, and where it is when that begins.
+
+    A grammar is a small machine: in each *place* some pulses can come, each leads to a place.
+
+    Attributes
+    ----------
+    before : array, float32, (time, input)
+        The input that leads from silence to the root; the root is the state after it.
+    pulses : tuple of Pulse
+    shortest : int
+        An output held for fewer steps may be a flicker of the threshold.
+    most : int
+        Pulses of the longest random sequence.
+    """
+
+    before: NDArray[np.float32]
+    pulses: tuple[Pulse, ...]
+    shortest: int = 3
+    most: int = 6
+
+    def random_sequences(
+        self,
+        rng: np.random.Generator,
+        n: int,
+        *,
+        steps: int = SEQUENCE_STEPS,
+        longest_wait: int = LONGEST_WAIT,
+    ) -> PulseSequences:
+        """Random pulses that the grammar has, with random waits.
+
+        The number of pulses is uniform from 1 to ``most``. The wait before each is log-uniform
+        from 1 to ``longest_wait`` steps, the last lasts to the end of the sequence; pulses that
+        would come after the end are left out.
+
+        Parameters
+        ----------
+        rng : Generator
+        n : int
+            Sequences.
+        steps : int
+            Steps of each after the root.
+        longest_wait : int
+            Steps.
+
+        Examples
+        --------
+        >>> set_ = Pulse(symbol=1, channel=1, width=5, settled=10)
+        >>> grammar = PulseGrammar(np.zeros((25, 2), np.float32), (set_,))
+        >>> drawn = grammar.random_sequences(np.random.default_rng(0), 200)
+        >>> drawn.input.shape, drawn.onset.shape
+        ((200, 625, 2), (200, 6))
+        """
+        start = len(self.before)
+        inputs = np.zeros((n, start + steps, self.before.shape[1]), np.float32)
+        inputs[:, :start] = self.before
+        onset = np.full((n, self.most), -1, np.int64)
+        seen_from, symbol = onset.copy(), onset.copy()
+        for i in range(n):
+            place, time = 0, start
+            for k in range(rng.integers(1, self.most + 1)):
+                possible = [pulse for pulse in self.pulses if pulse.place == place]
+                if not possible:
+                    break
+                pulse = possible[rng.integers(len(possible))]
+                time += int(np.exp(rng.uniform(0, np.log(longest_wait))))
+                if time + pulse.settled > start + steps:
+                    break
+                inputs[i, time : time + pulse.width, pulse.channel] = pulse.amplitude
+                onset[i, k], seen_from[i, k] = time, time + pulse.settled
+                symbol[i, k] = pulse.symbol
+                time += pulse.width
+                place = pulse.next_place
+        return PulseSequences(inputs, start, onset, seen_from, symbol, self.shortest)
 
 
 class Chain(Protocol):
@@ -332,6 +490,8 @@ class Task:
         The published way to explore a network's dynamics; None where the task has none.
     output_symbol : callable (array) -> array of int8
         Turns readout values into -1, 0 or 1.
+    grammar : PulseGrammar or None
+        The pulses that graphs are made from and tested with; None where the task has none.
     feature_epochs : callable or None
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
@@ -352,6 +512,7 @@ class Task:
     input_symbols: tuple[str, ...] = ("autonomous",)
     probe: Callable[[Any], None] | None = None
     output_symbol: Callable[[NDArray[Any]], NDArray[np.int8]] | None = None
+    grammar: PulseGrammar | None = None
     feature_epochs: Callable[..., Any] | None = None
     description: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -373,3 +534,72 @@ class Task:
                 f"task {self.name!r} has no training recipe for architecture {architecture!r}; "
                 f"recipes: {known}"
             ) from None
+
+
+def check_task(task: Task) -> Task:
+    """The task as it is, or one error that lists all that is wrong with it.
+
+    Its trials are made and looked at: shapes, epochs, and the channels they have.
+
+    Raises
+    ------
+    SolspaceError
+
+    Examples
+    --------
+    >>> from solspace.tasks import get_task
+    >>> check_task(get_task("interval_reproduction")).name
+    'interval_reproduction'
+    """
+    found = []
+    if not re.fullmatch(r"[A-Za-z0-9_]+", task.name):
+        found.append(f"the name {task.name!r} is no group name; use letters, digits and _")
+    if task.input_symbols[:1] != ("autonomous",):
+        found.append(f"input_symbols {task.input_symbols} do not begin with 'autonomous'")
+    sets = {
+        "training_trials": lambda: task.training_trials(np.random.default_rng(0)),
+        "recorded_trials": task.recorded_trials,
+        "extrapolation_trials": task.extrapolation_trials,
+    }
+    for name, make in sets.items():
+        found += [f"{name}: {fault}" for fault in _trial_faults(task, make())]
+    if found:
+        raise SolspaceError(f"task {task.name!r} cannot be used: {'; '.join(found)}")
+    return task
+
+
+def _trial_faults(task: Task, trials: Trials) -> list[str]:
+    if not len(trials) or trials.input.ndim != 3:
+        return [f"input has shape {trials.input.shape}; give at least one (trial, time, input)"]
+    n, steps = trials.input.shape[:2]
+    expected = {
+        "input": (n, steps, len(task.inputs)),
+        "target": (n, steps, len(task.outputs)),
+        "epoch": (n, steps),
+    }
+    found = [
+        f"{name} has shape {getattr(trials, name).shape}, expected {shape}"
+        for name, shape in expected.items()
+        if getattr(trials, name).shape != shape
+    ]
+    if found:
+        return found
+    if not (np.isfinite(trials.input).all() and np.isfinite(trials.target).all()):
+        found.append("input or target holds NaN or infinity")
+    if (np.diff(trials.epoch.astype(int), axis=1) < 0).any():
+        found.append("epochs overlap: a trial goes back to an earlier epoch")
+    if trials.epoch.min() < 0 or trials.epoch.max() >= len(task.epochs):
+        found.append(
+            f"epoch runs from {trials.epoch.min()} to {trials.epoch.max()}, "
+            f"there are {len(task.epochs)} epochs: {', '.join(task.epochs)}"
+        )
+    found += [
+        f"parameter {name!r} has shape {np.shape(values)}, expected ({n},)"
+        for name, values in trials.parameters.items()
+        if np.shape(values) != (n,)
+    ]
+    if set(trials.parameters) != set(task.parameters):
+        found.append(
+            f"parameters {sorted(trials.parameters)}, the task names {sorted(task.parameters)}"
+        )
+    return found

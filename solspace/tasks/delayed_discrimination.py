@@ -16,6 +16,8 @@ from solspace.tasks.base import (
     Chain,
     DelayEpochs,
     Explorer,
+    Pulse,
+    PulseGrammar,
     Recipe,
     Task,
     Trials,
@@ -73,6 +75,20 @@ def unequal(amplitudes: Iterable[int], delays: Iterable[int]) -> list[tuple[int,
     """
     amplitudes, delays = list(amplitudes), list(delays)
     return [(f1, f2, d) for f1 in amplitudes for f2 in amplitudes if f1 != f2 for d in delays]
+
+
+def grammar() -> PulseGrammar:
+    """A first stimulus from the quiet start on, then a second one of another amplitude."""
+    pulses = []
+    every = (2, 4, 6, 8, 10)
+    for i, f1 in enumerate(every, start=1):
+        pulses.append(Pulse(i, 0, PULSE, 2 * PULSE, amplitude=f1, place=0, next_place=i))
+        pulses += [
+            Pulse(j, 1, PULSE, 2 * PULSE, amplitude=f2, place=i, next_place=-1)
+            for j, f2 in enumerate(every, start=1)
+            if f2 != f1
+        ]
+    return PulseGrammar(before=np.zeros((1, 2), np.float32), pulses=tuple(pulses), most=2)
 
 
 def probe(explorer: Explorer) -> None:
@@ -148,6 +164,7 @@ TASK = Task(
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
     probe=probe,
+    grammar=grammar(),
     recipes={
         "vanilla": Recipe(
             target_loss=2e-4,

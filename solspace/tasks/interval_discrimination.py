@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from solspace.tasks.base import (
     Explorer,
     IntervalEpochs,
+    Pulse,
+    PulseGrammar,
     Task,
     Trials,
     epoch_stretch,
@@ -84,6 +86,21 @@ def make_trials(pairs: Sequence[tuple[int, int]], steps: int = STEPS) -> Trials:
     )
 
 
+def grammar() -> PulseGrammar:
+    """Pulse 1 and pulse 2 in turn, from 10 steps of silence on.
+
+    Responses last 2 steps, so that only a single step can be a flicker.
+    """
+    return PulseGrammar(
+        before=np.zeros((10, 2), np.float32),
+        pulses=(
+            Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1),
+            Pulse(symbol=2, channel=1, width=PULSE, settled=10, place=1, next_place=0),
+        ),
+        shortest=RESPONSE,
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Give the first pulse early, and at rest; after each the second pulse early, late, at rest."""
     waiting = explorer.free_run(explorer.silence(10).states[-1])
@@ -147,6 +164,7 @@ TASK = Task(
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
     probe=probe,
+    grammar=grammar(),
     # Training needs a curriculum, easy pairs first.
     recipes={},
 )

@@ -15,6 +15,8 @@ from solspace.tasks.base import (
     Chain,
     Explorer,
     IntervalEpochs,
+    Pulse,
+    PulseGrammar,
     Recipe,
     Task,
     Trials,
@@ -104,6 +106,14 @@ def last_before_output(waiting: Chain) -> int:
     return int(ordinary[-1]) if ordinary.size else -1
 
 
+def grammar() -> PulseGrammar:
+    """Set at any moment, from 15 steps after the end of Ready."""
+    return PulseGrammar(
+        before=make_trials([T_IN[-1]]).input[0, : READY_ON + PULSE + 16],
+        pulses=(Pulse(symbol=1, channel=1, width=PULSE, settled=2 * PULSE),),
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Let the network wait after Ready; give Set early on, and just before it answers unasked."""
     trial = explorer.record(make_trials([T_IN[-1]]).input[0])
@@ -129,6 +139,7 @@ TASK = Task(
     extrapolation_trials=lambda: make_trials(EXTRAPOLATION_T_IN, EXTRAPOLATION_STEPS),
     output_symbol=output_symbol,
     probe=probe,
+    grammar=grammar(),
     feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(
