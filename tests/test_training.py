@@ -31,7 +31,7 @@ torch = pytest.importorskip("torch")
 TASK = get_task("interval_reproduction")
 RECIPE = TASK.recipe("vanilla")
 EASY = dataclasses.replace(RECIPE, target_loss=0.03, max_steps=3000, attempts=2)
-COMPILED = ("vanilla",)
+COMPILED = ("vanilla", "gru", "lstm")
 
 
 def some_trials(trials: int, steps: int, inputs: int, outputs: int, seed: int = 0) -> Trials:
@@ -139,7 +139,7 @@ def test_steps_are_those_of_torchs_adam(architecture: str, clip: float) -> None:
         for name, array in steps.weights().items():
             expected = parameters[name].detach().numpy()[0]
             moved = np.abs(expected - weights[name]).max()
-            assert moved > 1e-3, name
+            assert moved > 1e-4, name
             np.testing.assert_allclose(array, expected, atol=1e-3 * moved, err_msg=name)
 
 
@@ -174,16 +174,17 @@ def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
 
 
 def test_tanh_is_tanh() -> None:
-    from solspace.training import kernels
+    from solspace.training.blocks import BLOCK
+    from solspace.training.kernels import _activate
 
     x = np.linspace(-12, 12, 200_001, dtype=np.float32)
-    drive = x[:-1].reshape(-1, kernels.BLOCK)
+    drive = x[:-1].reshape(-1, BLOCK)
     out = np.empty_like(drive)
-    kernels._activate(drive, len(drive), out)
+    _activate(drive, len(drive), out)
     assert np.abs(out - np.tanh(drive.astype(float))).max() < 5e-7
     assert np.abs(out).max() <= 1
     drive[0, 3] = np.nan
-    kernels._activate(drive, len(drive), out)
+    _activate(drive, len(drive), out)
     assert np.isnan(out[0, 3]) and np.isfinite(out).sum() == out.size - 1
 
 

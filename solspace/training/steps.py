@@ -6,7 +6,8 @@ compiled kernel without a line of the driver changing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,16 @@ from numpy.typing import NDArray
 from solspace import networks
 from solspace.tasks.base import Recipe, Trials
 
-__all__ = ["Steps", "TorchSteps", "VanillaSteps", "make_steps"]
+__all__ = ["KERNELS", "CompiledSteps", "Steps", "TorchSteps", "make_steps"]
 
 EPSILON = 1e-8  # torch's default for Adam
+
+# Architectures with a compiled kernel; the others train in torch.
+KERNELS = {
+    "vanilla": "solspace.training.kernels",
+    "gru": "solspace.training.kernels_gru",
+    "lstm": "solspace.training.kernels_lstm",
+}
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -52,8 +60,8 @@ def make_steps(
     device: str | None = None,
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named."""
-    if architecture == "vanilla" and device is None:
-        return VanillaSteps(weights, trials, recipe)
+    if architecture in KERNELS and device is None:
+        return CompiledSteps(architecture, weights, trials, recipe)
     return TorchSteps(architecture, weights, trials, recipe, device or "cpu")
 
 
@@ -62,8 +70,32 @@ def _channels_first(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(array.transpose(1, 2, 0), dtype=np.float32)
 
 
-class VanillaSteps:
-    """Gradient steps in the compiled kernel (`solspace.training.kernels`), on the calling thread.
+def _layout(
+    architecture: str, n: int, outputs: int
+) -> Iterator[tuple[str, Any, slice, slice | int]]:
+    """Where each parameter is in the kernels' matrix: name, its part, rows, columns.
+
+    Columns are those of the augmented state (h, x, 1). Rows are the gates and then the readout;
+    a GRU keeps the input part of its last gate apart, in rows after the readout, since the
+    reset gate comes between the two parts.
+    """
+    gates = len(networks.GATES[architecture])
+    hidden, inputs, one = slice(0, n), slice(n, -1), -1
+    for gate in range(gates):
+        rows = slice(gate * n, (gate + 1) * n)
+        yield "weight_hh", gate, rows, hidden
+        yield "bias_hh", gate, rows, one
+        if architecture == "gru" and gate == gates - 1:
+            rows = slice(gates * n + outputs, (gates + 1) * n + outputs)
+        yield "weight_ih", gate, rows, inputs
+        yield "bias_ih", gate, rows, one
+    rows = slice(gates * n, gates * n + outputs)
+    yield "weight_out", slice(None), rows, hidden
+    yield "bias_out", slice(None), rows, one
+
+
+class CompiledSteps:
+    """Gradient steps in the architecture's compiled kernel, on the calling thread.
 
     Examples
     --------
@@ -71,7 +103,8 @@ class VanillaSteps:
     >>> from solspace.training import initial_weights
     >>> task, rng = get_task("interval_reproduction"), np.random.default_rng(0)
     >>> start = initial_weights("vanilla", 20, inputs=2, outputs=1, init="default", rng=rng)
-    >>> steps = VanillaSteps(start, task.training_trials(rng), task.recipe("vanilla"))
+    >>> trials, recipe = task.training_trials(rng), task.recipe("vanilla")
+    >>> steps = CompiledSteps("vanilla", start, trials, recipe)
     >>> before = steps.loss()
     >>> steps.advance(rng.integers(128, size=(50, 32)), np.full(50, 2e-3))
     >>> steps.loss() < before
@@ -79,42 +112,39 @@ class VanillaSteps:
     """
 
     def __init__(
-        self, weights: Mapping[str, NDArray[np.float32]], trials: Trials, recipe: Recipe
+        self,
+        architecture: str,
+        weights: Mapping[str, NDArray[np.float32]],
+        trials: Trials,
+        recipe: Recipe,
     ) -> None:
-        from solspace.training import kernels
+        from solspace.training.blocks import aligned
 
-        self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
+        self._kernel = importlib.import_module(KERNELS[architecture])
         self._recipe = recipe
         self._inputs = _channels_first(trials.input)
         self._targets = _channels_first(trials.target)
         steps, inputs, _ = self._inputs.shape
-        outputs = self._targets.shape[1]
-        n = networks.hidden_size(weights)
-        self._n = n
-        self._matrix = kernels.aligned(n + outputs, n + inputs + 1)
-        self._matrix[:n, :n] = self._start["weight_hh"][0]
-        self._matrix[:n, n:-1] = self._start["weight_ih"][0]
-        self._matrix[:n, -1] = (self._start["bias_ih"] + self._start["bias_hh"])[0]
-        self._matrix[n:, :n] = self._start["weight_out"]
-        self._matrix[n:, -1] = self._start["bias_out"]
-        self._bias = self._matrix[:n, -1].copy()
-        # How many of torch's parameters each element stands for.
-        self._copies = np.ones_like(self._matrix)
-        self._copies[:n, -1] = 2
-        self._copies[n:, n:-1] = 0
-        self._first_moment = np.zeros_like(self._matrix)
-        self._second_moment = np.zeros_like(self._matrix)
+        n, outputs = networks.hidden_size(weights), self._targets.shape[1]
+        self._work = self._kernel.workspace(n, inputs, outputs, steps)
+        self._layout = list(_layout(architecture, n, outputs))
+        self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
+        self._matrix = aligned(*self._work[-1].shape)
+        # How many of torch's parameters each element of the matrix is the sum of.
+        self._copies = np.zeros_like(self._matrix)
+        for name, part, rows, columns in self._layout:
+            self._matrix[rows, columns] += self._start[name][part]
+            self._copies[rows, columns] += 1
+        self._first_matrix = self._matrix.copy()
+        self._moments = np.zeros((2, *self._matrix.shape), np.float32)
         self._done = 0
-        self._work = kernels.workspace(n, inputs, outputs, steps)
-        self._kernels = kernels
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
-        self._kernels.adam_steps(
+        self._kernel.adam_steps(
             self._matrix,
-            self._first_moment,
-            self._second_moment,
-            self._done,
+            self._moments,
             self._copies,
+            self._done,
             self._inputs,
             self._targets,
             batches,
@@ -128,47 +158,34 @@ class VanillaSteps:
         self._done += len(batches)
 
     def loss(self) -> float:
-        squares = self._kernels.squared_error(self._matrix, self._inputs, self._targets, self._work)
+        squares = self._kernel.squared_error(self._matrix, self._inputs, self._targets, self._work)
         return float(squares / self._targets.size)
 
     def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
-        n = self._n
-        squares = self._kernels.gradient(
+        squares = self._kernel.gradient(
             self._matrix, self._inputs, self._targets, batch, self._work
         )
-        grad = self._work[6]
-        weights = {
-            "weight_ih": grad[None, :n, n:-1].copy(),
-            "weight_hh": grad[None, :n, :n].copy(),
-            "bias_ih": grad[None, :n, -1].copy(),
-            "bias_hh": grad[None, :n, -1].copy(),
-            "weight_out": grad[n:, :n].copy(),
-            "bias_out": grad[n:, -1].copy(),
-        }
-        return squares / (len(batch) * self._targets[..., 0].size), weights
+        out = {name: np.zeros_like(array) for name, array in self._start.items()}
+        for name, part, rows, columns in self._layout:
+            out[name][part] = self._work[-1][rows, columns]
+        return squares / (len(batch) * self._targets[..., 0].size), out
 
     def weights(self) -> Weights:
-        n, matrix = self._n, self._matrix
-        # Both biases have the same gradient at every step, so both moved by half of their sum.
-        half = (matrix[:n, -1] - self._bias) * np.float32(0.5)
-        return {
-            "weight_ih": matrix[None, :n, n:-1].copy(),
-            "weight_hh": matrix[None, :n, :n].copy(),
-            "bias_ih": self._start["bias_ih"] + half,
-            "bias_hh": self._start["bias_hh"] + half,
-            "weight_out": matrix[n:, :n].copy(),
-            "bias_out": matrix[n:, -1].copy(),
-        }
+        out = {name: array.copy() for name, array in self._start.items()}
+        for name, part, rows, columns in self._layout:
+            if name.startswith("weight") or name == "bias_out":
+                out[name][part] = self._matrix[rows, columns]
+            else:
+                # Biases that are summed have the same gradient, so they moved alike.
+                moved = self._matrix[rows, columns] - self._first_matrix[rows, columns]
+                out[name][part] += moved / self._copies[rows, columns]
+        return out
 
     def snapshot(self) -> Any:
-        state = (self._matrix, self._first_moment, self._second_moment)
-        return tuple(array.copy() for array in state), self._done
+        return self._matrix.copy(), self._moments.copy(), self._done
 
     def restore(self, snapshot: Any) -> None:
-        arrays, self._done = snapshot
-        state = (self._matrix, self._first_moment, self._second_moment)
-        for array, saved in zip(state, arrays, strict=True):
-            array[:] = saved
+        self._matrix[:], self._moments[:], self._done = snapshot
 
 
 class TorchSteps:

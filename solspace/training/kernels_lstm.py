@@ -1,0 +1,200 @@
+"""Many Adam steps of one LSTM in one compiled call; see `solspace.training.kernels` for the plan.
+
+The matrix of an LSTM has the rows of its gates i, f, g, o and then those of the readout. With
+``c[t] = f c[t-1] + i g`` and ``h[t] = o tanh(c[t])`` the cell state never meets the matrix; its
+error is handed from step to step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from solspace.training.blocks import (
+    BLOCK,
+    CHUNK,
+    LANES,
+    adam,
+    add_gradient,
+    aligned,
+    gather,
+    multiply,
+    sigmoid,
+    sum_lanes,
+    tanh,
+    to_error,
+)
+
+__all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _activate(drive, hidden, before, gates, after, state):  # type: ignore[no-untyped-def]
+    """Gates (i, f, g, o, tanh c), the next c and the next h from the products."""
+    x, g, h = drive.reshape(-1), gates.reshape(-1), state.reshape(-1)
+    old, new = before.reshape(-1), after.reshape(-1)
+    size = hidden * BLOCK
+    for k in range(2 * size):
+        g[k] = sigmoid(x[k])
+    for k in range(2 * size, 3 * size):
+        g[k] = tanh(x[k])
+    for k in range(3 * size, 4 * size):
+        g[k] = sigmoid(x[k])
+    for k in range(size):
+        new[k] = g[size + k] * old[k] + g[k] * g[2 * size + k]
+    for k in range(size):
+        g[4 * size + k] = tanh(new[k])
+    for k in range(size):
+        h[k] = g[3 * size + k] * g[4 * size + k]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _through_activation(drive, hidden, before, gates, carried, error):  # type: ignore[no-untyped-def]
+    """Errors before the gates from that of h and that of c, which is taken one step back."""
+    d, g, e = drive.reshape(-1), gates.reshape(-1), error.reshape(-1)
+    c, old = carried.reshape(-1), before.reshape(-1)
+    one, size = np.float32(1.0), hidden * BLOCK
+    for k in range(size):
+        o, squashed = g[3 * size + k], g[4 * size + k]
+        e[3 * size + k] = d[k] * squashed * o * (one - o)
+        c[k] += d[k] * o * (one - squashed * squashed)
+    for k in range(size):
+        i = g[k]
+        e[k] = c[k] * g[2 * size + k] * i * (one - i)
+    for k in range(size):
+        f = g[size + k]
+        e[size + k] = c[k] * old[k] * f * (one - f)
+    for k in range(size):
+        candidate = g[2 * size + k]
+        e[2 * size + k] = c[k] * g[k] * (one - candidate * candidate)
+    for k in range(size):
+        c[k] *= g[size + k]
+
+
+@njit(cache=True, nogil=True)
+def _forward(transposed, hidden, state, cell, gates, drive, readout):  # type: ignore[no-untyped-def]
+    """Fill ``state``, ``cell``, ``gates`` and ``readout``, the readout one slot late."""
+    rows, columns, last = transposed.shape[1], state.shape[1], state.shape[0] - 1
+    cell[0] = np.float32(0.0)
+    for t in range(last + 1):
+        multiply(transposed, 0, rows, 0, columns, state[t], drive)
+        if t < last:
+            _activate(drive, hidden, cell[t], gates[t], cell[t + 1], state[t + 1])
+        readout[t] = drive[4 * hidden :]
+
+
+@njit(cache=True, nogil=True)
+def _backward(matrix, hidden, cell, state, gates, readout_error, drive, carried, error, total):  # type: ignore[no-untyped-def]
+    """Add this block's gradient to ``total`` (row, column, lane)."""
+    slots, rows = readout_error.shape[0], matrix.shape[0]
+    chunks = (slots + error.shape[0] - 1) // error.shape[0]
+    following = 0  # where in `error` the slot after this one is
+    carried[:] = np.float32(0.0)
+    for chunk in range(chunks - 1, -1, -1):
+        first, stop = chunk * slots // chunks, (chunk + 1) * slots // chunks
+        for t in range(stop - 1, first - 1, -1):
+            here = t - first
+            if t == slots - 1:
+                error[here] = np.float32(0.0)
+            else:
+                multiply(matrix, 0, hidden, 0, rows, error[following], drive)
+                _through_activation(drive, hidden, cell[t], gates[t], carried, error[here])
+            error[here, 4 * hidden :] = readout_error[t]
+            following = here
+        add_gradient(error[: stop - first], state[first:stop], total, 0, rows, 0)
+
+
+@njit(cache=True, nogil=True)
+def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-def]
+    """Sum of squared errors of a batch, and in the last buffer the gradient of the mean."""
+    transposed, state, cell, gates, drive, readout, carried, error, total, out = work
+    outputs = targets.shape[1]
+    hidden = carried.shape[0]
+    transposed[:] = matrix.T
+    total[:] = np.float32(0.0)
+    scale = np.float32(2.0 / (trials.size * targets.shape[0] * outputs))
+    squares = 0.0
+    for first in range(0, trials.size, BLOCK):
+        block = trials[first : first + BLOCK]
+        gather(inputs, block, hidden, state)
+        _forward(transposed, hidden, state, cell, gates, drive, readout)
+        squares += to_error(targets, block, scale, readout)
+        _backward(matrix, hidden, cell, state, gates, readout, drive, carried, error, total)
+    sum_lanes(total, out)
+    return squares
+
+
+@njit(cache=True, nogil=True)
+def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def]
+    """Sum of squared errors over all trials (no gradient)."""
+    transposed, state, cell, gates, drive, readout, carried = work[:7]
+    hidden = carried.shape[0]
+    transposed[:] = matrix.T
+    trials = np.arange(inputs.shape[2])
+    squares = 0.0
+    for first in range(0, trials.size, BLOCK):
+        block = trials[first : first + BLOCK]
+        gather(inputs, block, hidden, state)
+        _forward(transposed, hidden, state, cell, gates, drive, readout)
+        squares += to_error(targets, block, np.float32(1.0), readout)
+    return squares
+
+
+@njit(cache=True, nogil=True)
+def adam_steps(  # type: ignore[no-untyped-def]
+    matrix,
+    moments,
+    copies,
+    done,
+    inputs,
+    targets,
+    batches,
+    rates,
+    beta1,
+    beta2,
+    epsilon,
+    clip,
+    work,
+):
+    """One Adam step for each row of ``batches`` after ``done`` such steps (see `blocks.adam`)."""
+    for step in range(len(batches)):
+        gradient(matrix, inputs, targets, batches[step], work)
+        adam(
+            matrix,
+            moments,
+            copies,
+            work[-1],
+            done + step + 1,
+            rates[step],
+            beta1,
+            beta2,
+            epsilon,
+            clip,
+        )
+
+
+def workspace(hidden: int, inputs: int, outputs: int, steps: int) -> tuple[NDArray[Any], ...]:
+    """Buffers of one network: transposed matrix, state, cell, gates, drive, readout, carried
+    error of the cell, error, sums, gradient.
+
+    Examples
+    --------
+    >>> [buffer.shape for buffer in workspace(20, inputs=2, outputs=1, steps=150)][-2:]
+    [(81, 23, 16), (81, 23)]
+    """
+    rows, columns, slots = 4 * hidden + outputs, hidden + inputs + 1, steps + 1
+    return (
+        aligned(columns, rows),
+        aligned(slots, columns, BLOCK),
+        aligned(slots, hidden, BLOCK),
+        aligned(steps, 5 * hidden, BLOCK),
+        aligned(rows, BLOCK),
+        aligned(slots, outputs, BLOCK),
+        aligned(hidden, BLOCK),
+        aligned(min(CHUNK, slots), rows, BLOCK),
+        aligned(rows, columns, LANES),
+        aligned(rows, columns),
+    )
