@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := stores/demo
 
-.PHONY: env demo test test-slow lint docs bench clean
+.PHONY: env demo test test-slow lint docs reference bench clean
 
 env: $(VENV)/.done
 
@@ -40,6 +40,10 @@ lint: env
 # The tables that are made from the code.
 docs: env
 	$(BIN)/python docs/make_schema.py
+
+# Our results on the authors' networks; needs shared/reference beside the checkout.
+reference: env
+	$(BIN)/python docs/make_validation.py
 
 bench: env
 	$(BIN)/python benchmarks/training.py
