@@ -45,40 +45,39 @@ __all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _activate(drive, hidden, outputs, before, gates, after):  # type: ignore[no-untyped-def]
     """Gates (r, z, n, q) and the next h from the products; ``before`` and ``after`` hold h."""
-    x, g = drive.reshape(-1), gates.reshape(-1)
-    h, out = before.reshape(-1), after.reshape(-1)
-    one, size = np.float32(1.0), hidden * BLOCK
-    p = 3 * size + outputs * BLOCK
+    size = hidden * BLOCK
+    x, out = drive.reshape(-1), gates.reshape(-1)
+    h, new = before.reshape(-1), after.reshape(-1)
+    q, p = x[2 * size : 3 * size], x[3 * size + outputs * BLOCK :]
+    r, z, n, kept = out[:size], out[size : 2 * size], out[2 * size : 3 * size], out[3 * size :]
     for k in range(2 * size):
-        g[k] = sigmoid(x[k])
+        out[k] = sigmoid(x[k])
     for k in range(size):
-        g[3 * size + k] = x[2 * size + k]
+        n[k] = tanh(p[k] + r[k] * q[k])
     for k in range(size):
-        g[2 * size + k] = tanh(x[p + k] + g[k] * x[2 * size + k])
+        kept[k] = q[k]
     for k in range(size):
-        z = g[size + k]
-        out[k] = (one - z) * g[2 * size + k] + z * h[k]
+        new[k] = n[k] + z[k] * (h[k] - n[k])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _through_activation(delta, hidden, outputs, before, gates, error):  # type: ignore[no-untyped-def]
     """Errors before the gates from that of h, which becomes the part that skips them."""
-    d, g, h, e = delta.reshape(-1), gates.reshape(-1), before.reshape(-1), error.reshape(-1)
-    one, size = np.float32(1.0), hidden * BLOCK
-    p = 3 * size + outputs * BLOCK
+    size, one = hidden * BLOCK, np.float32(1.0)
+    d, h, g, e = delta.reshape(-1), before.reshape(-1), gates.reshape(-1), error.reshape(-1)
+    r, z, n, q = g[:size], g[size : 2 * size], g[2 * size : 3 * size], g[3 * size :]
+    e_r, e_z, e_q = e[:size], e[size : 2 * size], e[2 * size : 3 * size]
+    e_p = e[3 * size + outputs * BLOCK :]
     for k in range(size):
-        z, n = g[size + k], g[2 * size + k]
-        e[size + k] = d[k] * (h[k] - n) * z * (one - z)
+        e_z[k] = d[k] * (h[k] - n[k]) * z[k] * (one - z[k])
     for k in range(size):
-        z, n = g[size + k], g[2 * size + k]
-        e[p + k] = d[k] * (one - z) * (one - n * n)
+        e_p[k] = d[k] * (one - z[k]) * (one - n[k] * n[k])
     for k in range(size):
-        e[2 * size + k] = e[p + k] * g[k]
+        e_q[k] = e_p[k] * r[k]
     for k in range(size):
-        r = g[k]
-        e[k] = e[p + k] * g[3 * size + k] * r * (one - r)
+        e_r[k] = e_q[k] * q[k] * (one - r[k])
     for k in range(size):
-        d[k] *= g[size + k]
+        d[k] *= z[k]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

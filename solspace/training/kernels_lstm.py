@@ -34,44 +34,48 @@ __all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _activate(drive, hidden, before, gates, after, state):  # type: ignore[no-untyped-def]
     """Gates (i, f, g, o, tanh c), the next c and the next h from the products."""
-    x, g, h = drive.reshape(-1), gates.reshape(-1), state.reshape(-1)
-    old, new = before.reshape(-1), after.reshape(-1)
     size = hidden * BLOCK
+    x, out, h = drive.reshape(-1), gates.reshape(-1), state.reshape(-1)
+    old, c = before.reshape(-1), after.reshape(-1)
+    i, f, g = out[:size], out[size : 2 * size], out[2 * size : 3 * size]
+    o, squashed = out[3 * size : 4 * size], out[4 * size :]
+    x_g, x_o = x[2 * size : 3 * size], x[3 * size : 4 * size]
     for k in range(2 * size):
-        g[k] = sigmoid(x[k])
-    for k in range(2 * size, 3 * size):
-        g[k] = tanh(x[k])
-    for k in range(3 * size, 4 * size):
-        g[k] = sigmoid(x[k])
+        out[k] = sigmoid(x[k])
     for k in range(size):
-        new[k] = g[size + k] * old[k] + g[k] * g[2 * size + k]
+        g[k] = tanh(x_g[k])
     for k in range(size):
-        g[4 * size + k] = tanh(new[k])
+        o[k] = sigmoid(x_o[k])
     for k in range(size):
-        h[k] = g[3 * size + k] * g[4 * size + k]
+        c[k] = f[k] * old[k] + i[k] * g[k]
+    for k in range(size):
+        squashed[k] = tanh(c[k])
+    for k in range(size):
+        h[k] = o[k] * squashed[k]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _through_activation(drive, hidden, before, gates, carried, error):  # type: ignore[no-untyped-def]
     """Errors before the gates from that of h and that of c, which is taken one step back."""
-    d, g, e = drive.reshape(-1), gates.reshape(-1), error.reshape(-1)
-    c, old = carried.reshape(-1), before.reshape(-1)
-    one, size = np.float32(1.0), hidden * BLOCK
+    size, one = hidden * BLOCK, np.float32(1.0)
+    d, e, e_c = drive.reshape(-1), error.reshape(-1), carried.reshape(-1)
+    out, old = gates.reshape(-1), before.reshape(-1)
+    i, f, g = out[:size], out[size : 2 * size], out[2 * size : 3 * size]
+    o, squashed = out[3 * size : 4 * size], out[4 * size :]
+    e_i, e_f, e_g = e[:size], e[size : 2 * size], e[2 * size : 3 * size]
+    e_o = e[3 * size : 4 * size]
     for k in range(size):
-        o, squashed = g[3 * size + k], g[4 * size + k]
-        e[3 * size + k] = d[k] * squashed * o * (one - o)
-        c[k] += d[k] * o * (one - squashed * squashed)
+        e_o[k] = d[k] * squashed[k] * o[k] * (one - o[k])
     for k in range(size):
-        i = g[k]
-        e[k] = c[k] * g[2 * size + k] * i * (one - i)
+        e_c[k] += d[k] * o[k] * (one - squashed[k] * squashed[k])
     for k in range(size):
-        f = g[size + k]
-        e[size + k] = c[k] * old[k] * f * (one - f)
+        e_i[k] = e_c[k] * g[k] * i[k] * (one - i[k])
     for k in range(size):
-        candidate = g[2 * size + k]
-        e[2 * size + k] = c[k] * g[k] * (one - candidate * candidate)
+        e_f[k] = e_c[k] * old[k] * f[k] * (one - f[k])
     for k in range(size):
-        c[k] *= g[size + k]
+        e_g[k] = e_c[k] * i[k] * (one - g[k] * g[k])
+    for k in range(size):
+        e_c[k] *= f[k]
 
 
 @njit(cache=True, nogil=True)
