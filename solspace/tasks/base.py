@@ -270,8 +270,8 @@ class PulseSequences:
         right after it is its transient. -1 past the last.
     symbol : array, int64, (sequence, pulse)
         Index into the task's ``input_symbols``; -1 past the last.
-    shortest : int
-        An output held for fewer steps may be a flicker of the threshold.
+    shortest, patience : int
+        See `PulseGrammar`.
     """
 
     input: NDArray[np.float32]
@@ -280,6 +280,7 @@ class PulseSequences:
     seen_from: NDArray[np.int64]
     symbol: NDArray[np.int64]
     shortest: int
+    patience: int
 
     def __len__(self) -> int:
         return len(self.input)
@@ -323,6 +324,9 @@ class PulseGrammar:
     before : array, float32, (time, input)
         The input that leads from silence to the root; the root is the state after it.
     pulses : tuple of Pulse
+    patience : int
+        Steps after which a network that goes on with one output is taken to stay there: four
+        times the longest interval it was trained on.
     shortest : int
         An output held for fewer steps may be a flicker of the threshold.
     most : int
@@ -331,6 +335,7 @@ class PulseGrammar:
 
     before: NDArray[np.float32]
     pulses: tuple[Pulse, ...]
+    patience: int
     shortest: int = 3
     most: int = 6
 
@@ -344,9 +349,9 @@ class PulseGrammar:
     ) -> PulseSequences:
         """Random pulses that the grammar has, with random waits.
 
-        The number of pulses is uniform from 1 to ``most``. The wait before each is log-uniform
-        from 1 to ``longest_wait`` steps, the last lasts to the end of the sequence; pulses that
-        would come after the end are left out.
+        The number of pulses is uniform from 1 to ``most``. The wait before each, after the
+        transient of the one before, is log-uniform from 1 to ``longest_wait`` steps, the last
+        lasts to the end of the sequence; pulses that would come after the end are left out.
 
         Parameters
         ----------
@@ -361,7 +366,7 @@ class PulseGrammar:
         Examples
         --------
         >>> set_ = Pulse(symbol=1, channel=1, width=5, settled=10)
-        >>> grammar = PulseGrammar(np.zeros((25, 2), np.float32), (set_,))
+        >>> grammar = PulseGrammar(np.zeros((25, 2), np.float32), (set_,), patience=200)
         >>> drawn = grammar.random_sequences(np.random.default_rng(0), 200)
         >>> drawn.input.shape, drawn.onset.shape
         ((200, 625, 2), (200, 6))
@@ -384,9 +389,11 @@ class PulseGrammar:
                 inputs[i, time : time + pulse.width, pulse.channel] = pulse.amplitude
                 onset[i, k], seen_from[i, k] = time, time + pulse.settled
                 symbol[i, k] = pulse.symbol
-                time += pulse.width
+                time += pulse.settled
                 place = pulse.next_place
-        return PulseSequences(inputs, start, onset, seen_from, symbol, self.shortest)
+        return PulseSequences(
+            inputs, start, onset, seen_from, symbol, self.shortest, self.patience
+        )
 
 
 class Chain(Protocol):

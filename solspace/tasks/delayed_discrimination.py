@@ -88,7 +88,12 @@ def grammar() -> PulseGrammar:
             for j, f2 in enumerate(every, start=1)
             if f2 != f1
         ]
-    return PulseGrammar(before=np.zeros((1, 2), np.float32), pulses=tuple(pulses), most=2)
+    return PulseGrammar(
+        before=np.zeros((1, 2), np.float32),
+        pulses=tuple(pulses),
+        patience=4 * (QUIET_GAP + DELAYS[-1] + 1),
+        most=2,
+    )
 
 
 def probe(explorer: Explorer) -> None:

@@ -1,0 +1,316 @@
+"""Graphs from what networks do: pulses at many moments, places told apart by what they answer.
+
+The published construction gives each network two or three pulses and compares states. Here pulses
+are given at many moments of every stretch of silence, all at once, and everything is compared by
+what is put out, so that nothing depends on distances, on units or on their order.
+
+A *stretch* is what silence leads to after a pulse, or from the root. What it puts out is its
+*story*: outputs in order, and how it ends, at rest with one output or going round through several.
+A stretch is explored by giving each pulse that can come at moments spread evenly in the logarithm
+of time, and reading off the stories of the stretches these lead to. Of all stretches that one
+pulse leads to with one story, one from each run of consecutive moments is explored in turn, until
+no story is new or `MOST_STRETCHES` have been; others are taken for the nearest explored.
+
+Nodes are pieces of stretches: what is still to come of the story, and at its end, the stories that
+pulses late in the stretch lead to. Where timing decides what a pulse does, a node has several edges
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace import networks
+from solspace.errors import SolspaceError
+from solspace.reduction.graph import Graph
+from solspace.tasks.base import Pulse, PulseGrammar, Task
+
+__all__ = ["Story", "explore", "read_story"]
+
+HORIZON = 420
+MOMENTS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 86, 115, 135, 160, 190, 225, 260, 300)
+LONGEST_STORY = 8
+MOST_STRETCHES = 24
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a stretch puts out.
+
+    Attributes
+    ----------
+    outputs : tuple of int
+        In order, until it ends; the last is what it rests with, or for a cycle all that the
+        cycle goes through, in order.
+    cyclic : bool
+    starts : tuple of int
+        Steps at which each run of outputs begins.
+    """
+
+    outputs: tuple[int, ...]
+    cyclic: bool
+    runs: tuple[int, ...] = field(compare=False)
+    starts: tuple[int, ...] = field(compare=False)
+
+    @property
+    def key(self) -> Key:
+        """What two stretches with the same story have in common."""
+        return (self.outputs, self.cyclic)
+
+
+def read_story(symbols: NDArray[np.int8], unseen: int, shortest: int) -> Story:
+    """The story of the outputs of a stretch.
+
+    Parameters
+    ----------
+    symbols : array (time,), int8
+    unseen : int
+        Steps at the beginning that do not count.
+    shortest : int
+        Runs of fewer steps do not count.
+
+    Examples
+    --------
+    >>> read_story(np.array([0] * 9 + [1] * 5 + [0] * 90, np.int8), 0, 3).outputs
+    (0, 1, 0)
+    >>> read_story(np.array(([0] * 9 + [1] * 5) * 9, np.int8), 0, 3).cyclic
+    True
+    """
+    edges = np.flatnonzero(np.diff(symbols[unseen:])) + 1 + unseen
+    begins = [unseen, *edges.tolist()]
+    ends = [*edges.tolist(), len(symbols)]
+    runs: list[int] = []
+    starts: list[int] = []
+    for begin, end in zip(begins, ends, strict=True):
+        # The last run is cut by the horizon.
+        if end - begin < shortest:
+            continue
+        value = int(symbols[begin])
+        if not runs or runs[-1] != value:
+            runs.append(value)
+            starts.append(begin)
+    if not runs:
+        runs, starts = [int(symbols[-1])], [unseen]
+    spans = np.diff([*starts, len(symbols)])
+    cyclic = len(runs) > 4 and spans[-1] <= 1.5 * spans[1:-1].max()
+    cyclic = cyclic or len(runs) > LONGEST_STORY
+    if cyclic:
+        return Story(tuple(sorted(set(runs[2:]))), True, tuple(runs), tuple(starts))
+    return Story(tuple(runs), False, tuple(runs), tuple(starts))
+
+
+@dataclass
+class _Stretch:
+    states: NDArray[np.float64]  # (time, state)
+    place: int
+    settled: int  # index from which the output counts
+    story: Story
+    pulse: int  # the symbol that led here, -1 the root
+    moments: list[int] = field(default_factory=list)
+    # By moment and symbol, the stretch a pulse leads to: its group and first state.
+    answers: list[tuple[int, int, Key, NDArray[np.float64]]] = field(default_factory=list)
+    nodes: list[Key] = field(default_factory=list)
+
+
+class _Exploration:
+    def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
+        assert task.grammar is not None and task.output_symbol is not None
+        self.task = task
+        self.grammar: PulseGrammar = task.grammar
+        self.architecture = architecture
+        self.weights: Mapping[str, NDArray[Any]] = {
+            name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
+        }
+        self.explored: dict[Key, list[_Stretch]] = {}
+
+    def run(
+        self, inputs: NDArray[Any], start: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        assert self.task.output_symbol is not None
+        states, output = networks.run(self.architecture, self.weights, inputs, start)
+        return states, self.task.output_symbol(output[..., 0])
+
+    def possible(self, place: int) -> list[Pulse]:
+        return [pulse for pulse in self.grammar.pulses if pulse.place == place]
+
+    def explore(self) -> _Stretch:
+        grammar = self.grammar
+        before = grammar.before
+        silence = np.zeros((1, HORIZON, before.shape[1]))
+        states, symbols = self.run(
+            np.concatenate([before[None].astype(float), silence], axis=1), None
+        )
+        at = len(before) - 1
+        root = _Stretch(states[0, at:], 0, 0, read_story(symbols[0, at:], 0, grammar.shortest), -1)
+        queue: list[tuple[Key, _Stretch]] = [(("root",), root)]
+        count = 0
+        while queue and count < MOST_STRETCHES:
+            group, stretch = queue.pop(0)
+            self.explored.setdefault(group, []).append(stretch)
+            count += 1
+            queue += self.answers_of(stretch, {g for g, _ in queue})
+        return root
+
+    def answers_of(self, stretch: _Stretch, waiting: set[Key]) -> list[tuple[Key, _Stretch]]:
+        """Give every possible pulse at every moment; what is new among what that leads to."""
+        pulses = self.possible(stretch.place)
+        if not pulses:
+            stretch.moments = []
+            return []
+        moments = {stretch.settled + m for m in MOMENTS}
+        # Short outputs would be missed otherwise.
+        bounds = [*stretch.story.starts, HORIZON]
+        for begin, end in zip(bounds, bounds[1:], strict=False):
+            if not any(begin <= m < end for m in moments) and begin < MOMENTS[-1]:
+                moments.add((begin + end) // 2)
+        stretch.moments = sorted(m for m in moments if m < len(stretch.states))
+        given = [(m, pulse) for pulse in pulses for m in stretch.moments]
+        width = max(pulse.width for pulse in pulses)
+        inputs = np.zeros((len(given), width + HORIZON, self.grammar.before.shape[1]))
+        start = np.empty((len(given), stretch.states.shape[1]))
+        for i, (m, pulse) in enumerate(given):
+            inputs[i, : pulse.width, pulse.channel] = pulse.amplitude
+            start[i] = stretch.states[m]
+        states, symbols = self.run(inputs, start)
+        found: list[tuple[Key, _Stretch]] = []
+        previous: Key | None = None
+        for i, (m, pulse) in enumerate(given):
+            first = pulse.width - 1
+            story = read_story(
+                symbols[i, first:], pulse.settled - pulse.width, self.grammar.shortest
+            )
+            group = (pulse.next_place, pulse.symbol, story.key)
+            stretch.answers.append((m, pulse.symbol, group, states[i, first]))
+            if group != previous:
+                # One of each run of moments that lead to the same story.
+                known = self.explored.get(group, [])
+                new = group not in waiting and len(known) < 2
+                if new:
+                    last = i
+                    while (
+                        last + 1 < len(given)
+                        and given[last + 1][1] is pulse
+                        and self._group(symbols[last + 1], given[last + 1][1]) == group
+                    ):
+                        last += 1
+                    middle = (i + last) // 2
+                    waiting.add(group)
+                    found.append(
+                        (
+                            group,
+                            _Stretch(
+                                states[middle, first:].copy(),
+                                pulse.next_place,
+                                pulse.settled - pulse.width,
+                                self._story(symbols[middle], pulse),
+                                pulse.symbol,
+                            ),
+                        )
+                    )
+            previous = group
+        return found
+
+    def _story(self, symbols: NDArray[np.int8], pulse: Pulse) -> Story:
+        return read_story(
+            symbols[pulse.width - 1 :], pulse.settled - pulse.width, self.grammar.shortest
+        )
+
+    def _group(self, symbols: NDArray[np.int8], pulse: Pulse) -> Key:
+        return (pulse.next_place, pulse.symbol, self._story(symbols, pulse).key)
+
+    # ------------------------------------------------------------------ nodes
+
+    def node_at(self, stretch: _Stretch, moment: int) -> Key:
+        index = int(np.searchsorted(stretch.story.starts, moment, side="right")) - 1
+        index = max(index, 0)
+        late = moment - stretch.story.starts[index] > self.grammar.patience
+        return self.node(stretch, index, late)
+
+    def node(self, stretch: _Stretch, index: int, late: bool) -> Key:
+        """The node of one run of a stretch's outputs."""
+        story = stretch.story
+        if story.cyclic:
+            return (stretch.place, "cycle", story.runs[index], story.outputs, self.ending(stretch))
+        if index < len(story.runs) - 1:
+            return (stretch.place, "before", story.runs[index:], self.ending(stretch))
+        ending = self.ending(stretch)
+        if not late:
+            early = self._answered(stretch, index, late=False)
+            if not early <= ending:
+                return (stretch.place, "early", story.runs[index], early, ending)
+        return (stretch.place, "rest", story.runs[index], ending)
+
+    def _answered(self, stretch: _Stretch, index: int, *, late: bool) -> frozenset[Key]:
+        begin = stretch.story.starts[index] if not stretch.story.cyclic else 0
+        return frozenset(
+            group
+            for m, _, group, _ in stretch.answers
+            if m >= begin and (m - begin > self.grammar.patience) == late
+        )
+
+    def ending(self, stretch: _Stretch) -> frozenset[Key]:
+        """The stories that pulses late in a stretch lead to."""
+        last = len(stretch.story.runs) - 1
+        found = self._answered(stretch, last, late=True)
+        return found or frozenset(group for _, _, group, _ in stretch.answers[-1:])
+
+    def entry(self, group: Key, state: NDArray[np.float64]) -> Key | None:
+        """The first node of the explored stretch that begins nearest to a state."""
+        candidates = self.explored.get(group)
+        if not candidates:
+            return None
+        nearest = min(candidates, key=lambda c: float(np.sum((c.states[0] - state) ** 2)))
+        return self.node_at(nearest, 0)
+
+    def graph(self, root: _Stretch) -> Graph:
+        number: dict[Key, int] = {}
+        edges: set[tuple[int, int, int]] = set()
+
+        def numbered(key: Key) -> int:
+            return number.setdefault(key, len(number))
+
+        numbered(self.node_at(root, 0))
+        for stretches in self.explored.values():
+            for stretch in stretches:
+                story = stretch.story
+                bounds = [*story.starts, HORIZON]
+                path = []
+                for i, begin in enumerate(story.starts):
+                    if i < len(story.runs) - 1 or story.cyclic:
+                        path.append((self.node(stretch, i, late=False), bounds[i + 1] - begin))
+                    else:
+                        path.append((self.node(stretch, i, late=False), 0))
+                        path.append((self.node(stretch, i, late=True), 0))
+                for (one, lasts), (other, _) in zip(path, path[1:], strict=False):
+                    if one != other:
+                        edges.add((numbered(one), numbered(other), 0))
+                        if lasts > self.grammar.patience:
+                            edges.add((numbered(one), numbered(one), 0))
+                for m, symbol, group, state in stretch.answers:
+                    target = self.entry(group, state)
+                    if target is not None:
+                        edges.add((numbered(self.node_at(stretch, m)), numbered(target), symbol))
+        output = [0] * len(number)
+        for key, i in number.items():
+            output[i] = key[2] if key[1] != "before" else key[2][0]
+        source, target_, symbol_ = zip(*sorted(edges), strict=True) if edges else ((), (), ())
+        return Graph(output, source, target_, symbol_)
+
+
+def explore(task: Task, architecture: str, weights: networks.Weights) -> Graph:
+    """The graph of one network, before it is minimised."""
+    if task.grammar is None or task.output_symbol is None:
+        raise SolspaceError(
+            f"task {task.name!r} does not say which pulses its networks can be given; "
+            "give it a `grammar` and an `output_symbol`"
+        )
+    networks.check_architecture(architecture)
+    exploration = _Exploration(task, architecture, weights)
+    return exploration.graph(exploration.explore())

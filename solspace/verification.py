@@ -1,0 +1,530 @@
+"""Is a graph right: does it allow what its network does, and forbid what other networks do?
+
+A network is driven from the root of its graph with random pulses and waits, and what it puts out
+is read off as a *word*: the outputs seen, in order, and the pulses between them. A graph is read
+as a non-deterministic automaton that takes words or does not:
+
+- the output of a node is what is seen while in it;
+- an autonomous edge may be taken at any moment: graphs know no time;
+- a node that autonomous flow leads out of is left in the end: after the grammar's `patience` of
+  one output the network must be where it can stay, at a node that nothing autonomous leaves, that leads
+  autonomously to itself, or that lies on a silent cycle of autonomous edges;
+- a pulse moves along an edge that carries it; where a node has no such edge the graph does not
+  allow the pulse there (``missing="forbid"``);
+- a change of output must be an edge, and nodes of one output may follow each other unseen;
+- what is put out during a pulse and its transient is not seen, so that right after it one change
+  of output may have gone by;
+- an output held for a step or two may be a flicker of the threshold: the graph may take it for a
+  change of output or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from solspace import networks
+from solspace.errors import SolspaceError
+from solspace.reduction.graph import Graph
+from solspace.tasks import Task, get_task
+from solspace.tasks.base import PulseSequences
+
+__all__ = [
+    "MISSING",
+    "Pool",
+    "Verification",
+    "Words",
+    "allowed",
+    "graph_recall",
+    "graph_specificity",
+    "join_words",
+    "output_words",
+    "pool_words",
+    "read_words",
+    "verification_sequences",
+    "verify_graphs",
+]
+
+MISSING = ("forbid", "stay")
+SEQUENCES = 300
+SEED = 0
+POOL = 2000
+
+
+# How items of a word are coded: outputs -1, 0, 1; a flicker 10 more, an output held for long 20
+# more; pulses 100 and the symbol.
+_FLICKER = 10
+_LONG = 20
+_PULSE = 100
+
+
+class Words(NamedTuple):
+    """What networks put out, as words one after the other.
+
+    Attributes
+    ----------
+    items : array, int16
+        An output is -1, 0 or 1, one that may be a flicker 10 more, one held for long 20 more;
+        a pulse is 100 and its symbol.
+    ends : array, int64, (word,)
+        Where each word ends in ``items``.
+    """
+
+    items: NDArray[np.int16]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def word(self, index: int) -> NDArray[np.int16]:
+        """The items of one word."""
+        start = self.ends[index - 1] if index > 0 else 0
+        return self.items[start : self.ends[index]]
+
+    def select(self, indices: Sequence[int] | NDArray[Any]) -> Words:
+        """Some of the words."""
+        chosen = [self.word(int(i)) for i in indices]
+        return join_words(chosen)
+
+    def certain(self, index: int) -> tuple[int, ...]:
+        """One word without its flickers, equal outputs in a row once."""
+        out: list[int] = []
+        for item in self.word(index).tolist():
+            if item > _LONG - 2 and item < _PULSE:
+                item -= _LONG
+            if item in (-1, 0, 1) or item >= _PULSE:
+                if out and out[-1] == item and item < _PULSE:
+                    continue
+                out.append(item)
+        return tuple(out)
+
+
+def join_words(words: Sequence[NDArray[np.int16]]) -> Words:
+    """Words from the items of each."""
+    items = np.concatenate(words) if words else np.empty(0, np.int16)
+    return Words(items, np.cumsum([len(word) for word in words], dtype=np.int64))
+
+
+@njit(cache=True, nogil=True)
+def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, items, ends):  # type: ignore[no-untyped-def]
+    filled = 0
+    time = symbols.shape[1]
+    for i in range(symbols.shape[0]):
+        begin = start
+        for k in range(onset.shape[1] + 1):
+            last = k == onset.shape[1] or onset[i, k] < 0
+            stop = time if last else onset[i, k]
+            at = begin
+            while at < stop:
+                run = at + 1
+                while run < stop and symbols[i, run] == symbols[i, at]:
+                    run += 1
+                items[filled] = symbols[i, at]
+                if run - at < shortest:
+                    items[filled] += _FLICKER
+                elif run - at > patience:
+                    items[filled] += _LONG
+                filled += 1
+                at = run
+            if last:
+                break
+            items[filled] = _PULSE + symbol[i, k]
+            filled += 1
+            begin = seen_from[i, k]
+        ends[i] = filled
+    return filled
+
+
+def output_words(symbols: NDArray[np.int8], sequences: PulseSequences) -> Words:
+    """The words of outputs over time.
+
+    Parameters
+    ----------
+    symbols : array (sequence, time), int8
+        Output at each step: -1, 0 or 1.
+    sequences : PulseSequences
+        What the network was driven with.
+
+    Examples
+    --------
+    >>> none = np.full((1, 1), -1)
+    >>> silent = PulseSequences(np.zeros((1, 9, 2), np.float32), 0, none, none, none,
+    ...                         shortest=3, patience=200)
+    >>> output_words(np.array([[0, 0, 0, 1, 0, 0, 0, 1, 1]], np.int8), silent).word(0).tolist()
+    [0, 11, 0, 11]
+    """
+    symbols = np.asarray(symbols, np.int8)
+    if symbols.shape != sequences.input.shape[:2]:
+        raise SolspaceError(
+            f"outputs of shape {symbols.shape} for sequences of shape "
+            f"{sequences.input.shape[:2]}; give one output a sequence and step"
+        )
+    items = np.empty(symbols.size + sequences.onset.size, np.int16)
+    ends = np.empty(len(symbols), np.int64)
+    # The root is the state before step `start`.
+    filled = _write_words(
+        symbols,
+        max(sequences.start - 1, 0),
+        sequences.onset,
+        sequences.seen_from,
+        sequences.symbol,
+        sequences.shortest,
+        sequences.patience,
+        items,
+        ends,
+    )
+    return Words(items[:filled].copy(), ends)
+
+
+def verification_sequences(
+    task: str | Task, n: int = SEQUENCES, *, seed: int = SEED
+) -> PulseSequences:
+    """The random sequences that networks of a task are tested with, the same for all of them.
+
+    Raises
+    ------
+    SolspaceError
+        Where the task does not say which pulses its networks can be given.
+
+    Examples
+    --------
+    >>> len(verification_sequences("interval_reproduction", 50))
+    50
+    """
+    task = get_task(task)
+    if task.grammar is None or task.output_symbol is None:
+        raise SolspaceError(
+            f"task {task.name!r} does not say which pulses its networks can be given; "
+            "give it a `grammar` and an `output_symbol`"
+        )
+    return task.grammar.random_sequences(np.random.default_rng(seed), n)
+
+
+def read_words(
+    task: str | Task, architecture: str, weights: networks.Weights, sequences: PulseSequences
+) -> Words:
+    """Drive one network with sequences and read off what it puts out.
+
+    Examples
+    --------
+    >>> shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    >>> weights = {name: np.zeros(shape) for name, shape in shapes.items()}
+    >>> sequences = verification_sequences("interval_reproduction", 3)
+    >>> words = read_words("interval_reproduction", "vanilla", weights, sequences)
+    >>> words.certain(0)[:3]
+    (0, 101, 0)
+    """
+    task = get_task(task)
+    assert task.output_symbol is not None
+    _, output = networks.run(architecture, weights, sequences.input)
+    return output_words(task.output_symbol(output[..., 0]), sequences)
+
+
+# --------------------------------------------------------------------------- graphs take words
+
+
+@njit(cache=True, nogil=True)
+def _spread(here, follows, output):  # type: ignore[no-untyped-def]
+    """Add what nodes of the same output lead to unseen."""
+    n = here.size
+    grown = True
+    while grown:
+        grown = False
+        for v in range(n):
+            if here[v]:
+                for u in range(n):
+                    if follows[v, u] and not here[u] and output[u] == output[v]:
+                        here[u] = True
+                        grown = True
+
+
+@njit(cache=True, nogil=True)
+def _takes(items, ends, output, follows, edges, lasting, stay):  # type: ignore[no-untyped-def]
+    n = output.size
+    taken = np.zeros(ends.size, np.bool_)
+    here = np.zeros(n, np.bool_)
+    there = np.zeros(n, np.bool_)
+    begin = 0
+    for w in range(ends.size):
+        here[:] = False
+        here[0] = True
+        alive = True
+        for k in range(begin, ends[w]):
+            item = items[k]
+            _spread(here, follows, output)
+            if item >= _PULSE:
+                there[:] = False
+                for v in range(n):
+                    if here[v]:
+                        led = False
+                        for e in range(edges.shape[0]):
+                            if edges[e, 0] == v and edges[e, 2] == item - _PULSE:
+                                there[edges[e, 1]] = True
+                                led = True
+                        if stay and not led:
+                            there[v] = True
+                here[:] = there
+            else:
+                held = item > _LONG - 2
+                flicker = item > 1 and not held
+                seen = item - _LONG if held else item - _FLICKER if flicker else item
+                there[:] = False
+                for u in range(n):
+                    if output[u] == seen:
+                        if here[u]:
+                            there[u] = True
+                        else:
+                            for v in range(n):
+                                if here[v] and follows[v, u]:
+                                    there[u] = True
+                                    break
+                for u in range(n):
+                    here[u] = there[u] or (flicker and here[u])
+                if held:
+                    _spread(here, follows, output)
+                    here &= lasting
+            alive = False
+            for v in range(n):
+                alive |= here[v]
+            if not alive:
+                break
+        taken[w] = alive
+        begin = ends[w]
+    return taken
+
+
+def _lasting(output: NDArray[np.int8], follows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Nodes a network can stay at: without a way out, or on a cycle of their own output."""
+    unseen = follows & (output[:, None] == output[None, :])
+    reached = unseen.copy()
+    for v in range(len(output)):
+        reached |= reached[:, v : v + 1] & reached[v]
+    return reached.diagonal() | ~follows.any(axis=1)
+
+
+def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[np.bool_]:
+    """Which words a graph allows.
+
+    Parameters
+    ----------
+    graph : Graph
+    words : Words
+    missing : {"forbid", "stay"}
+        What it means that a node has no edge for a pulse: that the pulse is not allowed there,
+        or that it changes nothing.
+
+    Returns
+    -------
+    array (word,), bool
+
+    Raises
+    ------
+    SolspaceError
+        For another ``missing``.
+
+    Examples
+    --------
+    >>> go = Graph([0, 1], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 0])
+    >>> allowed(go, join_words([np.array(w, np.int16) for w in ([0, 101, 1, 0], [0, 1])])).tolist()
+    [True, False]
+    """
+    if missing not in MISSING:
+        raise SolspaceError(f"missing={missing!r}; give one of {', '.join(MISSING)}")
+    n = graph.n_nodes
+    follows = np.zeros((n, n), bool)
+    free = graph.edge_symbol == 0
+    follows[graph.edge_source[free], graph.edge_target[free]] = True
+    edges = np.stack([graph.edge_source, graph.edge_target, graph.edge_symbol], axis=1)
+    return _takes(
+        words.items,
+        words.ends,
+        graph.node_output,
+        follows,
+        np.ascontiguousarray(edges[~free]).astype(np.int64),
+        _lasting(graph.node_output, follows),
+        missing == "stay",
+    )
+
+
+def graph_recall(graph: Graph, words: Words, *, missing: str = "forbid") -> float:
+    """Share of a network's own words that its graph allows.
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no words.
+
+    Examples
+    --------
+    >>> go = Graph([0, 1], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 0])
+    >>> graph_recall(go, join_words([np.array(w, np.int16) for w in ([0, 101, 1, 0], [0, 1])]))
+    0.5
+    """
+    if not len(words):
+        raise SolspaceError("no words to test a graph with; give one or more sequences")
+    return float(allowed(graph, words, missing=missing).mean())
+
+
+class Pool(NamedTuple):
+    """Words of a whole population, to be forbidden by graphs of other solutions.
+
+    Attributes
+    ----------
+    words : Words
+    network : array, int64, (word,)
+        Whose word it is.
+    sequence : array, int64, (word,)
+        Index of the sequence it answers.
+    """
+
+    words: Words
+    network: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+
+
+def pool_words(words: Sequence[Words], *, size: int = POOL, seed: int = SEED) -> Pool:
+    """Words drawn evenly from all networks, so many in all that cost is linear in networks.
+
+    Parameters
+    ----------
+    words : sequence of Words
+        Each network's, on the same sequences.
+    size : int
+        Most words of the pool; from each network as many as from any other, at least one.
+    seed : int
+
+    Examples
+    --------
+    >>> quiet = join_words([np.array([0], np.int16)] * 300)
+    >>> len(pool_words([quiet] * 40).words)
+    2000
+    """
+    if len({len(own) for own in words}) != 1 or not len(words[0]):
+        raise SolspaceError("words of different numbers of sequences; drive all with the same")
+    rng = np.random.default_rng(seed)
+    share = min(max(size // len(words), 1), len(words[0]))
+    chosen = [np.sort(rng.permutation(len(own))[:share]) for own in words]
+    return Pool(
+        join_words([own.word(int(k)) for own, ks in zip(words, chosen, strict=True) for k in ks]),
+        np.repeat(np.arange(len(words)), share),
+        np.concatenate(chosen),
+    )
+
+
+def graph_specificity(
+    graph: Graph,
+    own: Words,
+    pool: Pool,
+    other: NDArray[np.bool_],
+    *,
+    missing: str = "forbid",
+) -> float:
+    """Share of other solutions' words that a graph forbids, where its network answers otherwise.
+
+    A word that the graph's own network gives on the same sequence has to be allowed and says
+    nothing; it is left out.
+
+    Parameters
+    ----------
+    graph : Graph
+    own : Words
+        What the graph's network puts out on the sequences.
+    pool : Pool
+    other : array (network,), bool
+        Which networks have another solution.
+    missing : {"forbid", "stay"}
+        See `allowed`.
+
+    Returns
+    -------
+    float
+        NaN where no network with another solution has answered otherwise: there is nothing that
+        could be forbidden.
+
+    Examples
+    --------
+    >>> words = [join_words([np.array(w, np.int16)]) for w in ([0, 101, 1], [0, 101, 0])]
+    >>> go = Graph([0, 1], edge_source=[0], edge_target=[1], edge_symbol=[1])
+    >>> graph_specificity(go, words[0], pool_words(words), np.array([False, True]))
+    1.0
+    """
+    candidates = np.flatnonzero(np.asarray(other, bool)[pool.network])
+    certain: dict[int, tuple[int, ...]] = {}
+    telling = []
+    for k in candidates.tolist():
+        sequence = int(pool.sequence[k])
+        if sequence not in certain:
+            certain[sequence] = own.certain(sequence)
+        if pool.words.certain(k) != certain[sequence]:
+            telling.append(k)
+    if not telling:
+        return float("nan")
+    return float(1 - allowed(graph, pool.words.select(telling), missing=missing).mean())
+
+
+class Verification(NamedTuple):
+    """How right the graphs of a population are.
+
+    Attributes
+    ----------
+    recall : array (network,)
+        Share of a network's own sequences that its graph allows.
+    specificity : array (network,)
+        Share of sequences that networks with another solution answer otherwise, and that the
+        graph forbids; NaN where there are none.
+    """
+
+    recall: NDArray[np.float64]
+    specificity: NDArray[np.float64]
+
+
+def verify_graphs(
+    words: Sequence[Words],
+    graphs: Sequence[Graph],
+    keys: Sequence[str],
+    *,
+    missing: str = "forbid",
+    pool: int = POOL,
+    seed: int = SEED,
+) -> Verification:
+    """Recall and specificity of every graph of a population.
+
+    Parameters
+    ----------
+    words : sequence of Words
+        Each network's, on the same sequences (see `read_words`).
+    graphs : sequence of Graph
+    keys : sequence of str
+        Each network's solution.
+    missing : {"forbid", "stay"}
+        See `allowed`.
+    pool : int
+        How many of all networks' words each graph is shown.
+    seed : int
+        Which words these are.
+
+    Examples
+    --------
+    >>> words = [join_words([np.array(w, np.int16)]) for w in ([0, 101, 1], [0, 101, 0])]
+    >>> go = Graph([0, 1], edge_source=[0], edge_target=[1], edge_symbol=[1])
+    >>> rest = Graph([0], edge_source=[0], edge_target=[0], edge_symbol=[1])
+    >>> verify_graphs(words, [go, rest], ["go", "rest"]).recall.tolist()
+    [1.0, 1.0]
+    """
+    if not len(words) == len(graphs) == len(keys):
+        raise SolspaceError(
+            f"{len(words)} networks' words, {len(graphs)} graphs and {len(keys)} keys; "
+            "give one of each a network"
+        )
+    drawn = pool_words(words, size=pool, seed=seed)
+    names = np.array([str(key) for key in keys])
+    recall = [graph_recall(g, w, missing=missing) for g, w in zip(graphs, words, strict=True)]
+    specificity = [
+        graph_specificity(graph, own, drawn, names != name, missing=missing)
+        for graph, own, name in zip(graphs, words, names, strict=True)
+    ]
+    return Verification(np.array(recall), np.array(specificity))
