@@ -31,6 +31,7 @@ _PUBLIC: dict[str, str] = {
     "record": "simulation",
     "graph_of": "reduction.stage",
     "reduce": "reduction.stage",
+    "verify": "verification_stage",
     "extract_features": "features",
     "add_population": "pipeline",
     "create_population": "pipeline",

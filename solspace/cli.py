@@ -272,6 +272,11 @@ def _parser() -> argparse.ArgumentParser:
             "Fills the group TASK/ARCHITECTURE/graph, and solution (most common first) and\n"
             "solution_key of the population. Networks with the same key found the same solution.",
         ),
+        "verify": (
+            "test every network's graph with random sequences of pulses and waits",
+            "Fills graph_recall (share of its own sequences a network's graph allows) and\n"
+            "graph_specificity (share of other solutions' sequences it forbids).",
+        ),
         "features": (
             "compute features of every network's recorded activity",
             "Fills features (network, feature) of the population, by the published names.",
@@ -292,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         _run,
         "run every stage that is pending",
-        "train (where networks are pending), record, extrapolate, reduce, features: whatever\n"
+        "train (where networks are pending), record, extrapolate, reduce, verify, features: what\n"
         "has not ended for all networks of the store.",
         "solspace run my.zarr",
     )

@@ -54,6 +54,11 @@ class Stage:
         Stages that have to have ended before.
     sizes : mapping of str to int
         Dims of its groups that the dataset laid first does not have.
+    also_reads : tuple of str
+        Further groups it takes, merged with the first.
+    before : str or None
+        ``module:function``, called once with the whole population, lazily read; what it returns
+        is given to the stage's function under the function's last word.
     """
 
     name: str
@@ -62,11 +67,17 @@ class Stage:
     fills: tuple[str, ...]
     after: tuple[str, ...]
     sizes: Mapping[str, int] = field(default_factory=dict)
+    also_reads: tuple[str, ...] = ()
+    before: str | None = None
 
     def load(self) -> Callable[..., xr.Dataset]:
-        module, name = self.function.split(":")
-        function: Callable[..., xr.Dataset] = getattr(importlib.import_module(module), name)
-        return function
+        return _load(self.function)
+
+
+def _load(where: str) -> Callable[..., Any]:
+    module, name = where.split(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 PIPELINE = {
@@ -88,6 +99,15 @@ PIPELINE = {
             ("population", "graph"),
             ("train",),
             {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES},
+        ),
+        Stage(
+            "verify",
+            "solspace.verification_stage:verify",
+            "population",
+            ("population",),
+            ("reduce",),
+            also_reads=("graph",),
+            before="solspace.verification_stage:draw_others",
         ),
         Stage(
             "features",
@@ -326,6 +346,9 @@ def _run_population(
     computed = sum(shard.stop - shard.start for shard in pending)
     if pending:
         _lay(population, stage, task)
+        extra = {}
+        if stage.before:
+            extra[stage.before.rsplit("_", 1)[-1]] = _load(stage.before)(population.open())
         where = {"workers": workers, "scheduler": scheduler}
         with (
             population.provenance(stage.name, options | where),
@@ -337,7 +360,7 @@ def _run_population(
                 population,
                 stage.name,
                 None if local else task,
-                options,
+                options | extra,
                 bar.update if local else None,
             )
             for shard, _ in compute.map_unordered(
@@ -383,7 +406,7 @@ def _read(population: Population, stage: Stage, shard: Shard) -> xr.Dataset:
     declared = schema.variables(stage.reads, population.architecture)
     there = population.open(stage.reads)
     # Only what the stage could need: no result of a later stage, and for training no weights.
-    earlier = {None, *stage.after, "train"} - ({"train"} if stage.name == "train" else set())
+    earlier = {None, *stage.after, "train"} - {stage.name}
     names = [
         n
         for n, v in declared.items()
@@ -391,6 +414,9 @@ def _read(population: Population, stage: Stage, shard: Shard) -> xr.Dataset:
     ]
     names += [str(n) for n in there.variables if n not in declared]
     ds = population.read(stage.reads, shard, names)
+    for group in stage.also_reads:
+        more = population.read(group, shard)
+        ds = ds.assign({n: more[n] for n in more.data_vars})
     if stage.reads != "population":
         status = [f"status_{earlier}" for earlier in stage.after]
         own = population.read("population", shard, [*status, "hidden_size"])
@@ -424,6 +450,10 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
         from solspace.features import feature_coordinate
 
         population.add_variables(feature_coordinate(task), ["feature", "features"])
+    # There since the population was laid, but for stages younger than it.
+    declared = schema.variables("population", population.architecture)
+    own = [n for n, v in declared.items() if v.stage == stage.name and v.dims == ("network",)]
+    population.add_variables(xr.Dataset(), [f"status_{stage.name}", f"message_{stage.name}", *own])
     for group in stage.fills:
         if population.has(group):
             continue

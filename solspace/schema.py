@@ -36,7 +36,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 PENDING, DONE, FAILED = 0, 1, 2
-STAGES = ("train", "record", "extrapolate", "reduce", "features")
+STAGES = ("train", "record", "extrapolate", "reduce", "verify", "features")
 
 GROUPS = {
     "population": "weights, training outcome, features, solution labels",
@@ -211,6 +211,25 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "canonical form of the reduced-dynamics graph; equal where two graphs are the same "
         "solution, in any store; empty where not computed",
         stage="reduce",
+    )
+    add(
+        "population",
+        "graph_recall",
+        "network",
+        "float64",
+        np.nan,
+        "share of the network's own random sequences that its graph allows",
+        stage="verify",
+    )
+    add(
+        "population",
+        "graph_specificity",
+        "network",
+        "float64",
+        np.nan,
+        "share of sequences of networks with another solution, where this network does otherwise, "
+        "that its graph forbids; NaN where there are none",
+        stage="verify",
     )
     for stage in STAGES:
         add(

@@ -224,7 +224,10 @@ class Population:
 
     def status(self, stage: str) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network (see `solspace.schema`)."""
-        return np.asarray(self._zarr()[f"status_{stage}"][:], dtype=np.uint8)
+        group = self._zarr()
+        if f"status_{stage}" not in group:  # laid before there was such a stage
+            return np.full(self.networks, schema.PENDING, np.uint8)
+        return np.asarray(group[f"status_{stage}"][:], dtype=np.uint8)
 
     def pending(self, stage: str) -> list[Shard]:
         """Shards with a network for which the stage has not ended."""

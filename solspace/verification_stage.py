@@ -1,0 +1,147 @@
+"""Verify the graphs of a population against what its networks do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from solspace import schema
+from solspace.population import each_network, network_weights, task_of, warn_of_failures
+from solspace.reduction.stage import graph_of
+from solspace.tasks import Task
+from solspace.tasks.base import PulseSequences
+from solspace.verification import (
+    POOL,
+    SEED,
+    Pool,
+    graph_recall,
+    graph_specificity,
+    join_words,
+    read_words,
+    verification_sequences,
+)
+
+__all__ = ["Others", "draw_others", "verify"]
+
+
+class Others(NamedTuple):
+    """A sample of what the networks of a whole population do, and the solution of each.
+
+    Attributes
+    ----------
+    pool : Pool
+        Words of networks by their position in the population.
+    keys : array of str, (network,)
+    """
+
+    pool: Pool
+    keys: NDArray[np.object_]
+
+
+def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
+    """Words of all networks of a population that have a graph, as many from each.
+
+    Their number is bounded, so that looking at them costs each network the same however many
+    networks there are.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A population with weights and ``solution_key``; its arrays may be lazily read.
+    """
+    task = task_of(ds, task)
+    sequences = verification_sequences(task)
+    keys = ds["solution_key"].values.astype(object)
+    chosen = np.flatnonzero(keys != "")
+    share = int(np.clip(POOL // max(len(chosen), 1), 1, len(sequences)))
+    rng = np.random.default_rng(SEED)
+    words, network, sequence = [], [], []
+    for i in chosen.tolist():
+        picked = np.sort(rng.permutation(len(sequences))[:share])
+        own = read_words(
+            task, ds.attrs["architecture"], network_weights(ds, i), _some(sequences, picked)
+        )
+        words += [own.word(k) for k in range(share)]
+        network += [i] * share
+        sequence += picked.tolist()
+    pool = Pool(join_words(words), np.array(network, np.int64), np.array(sequence, np.int64))
+    return Others(pool, keys)
+
+
+def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:
+    return dataclasses.replace(
+        sequences,
+        input=sequences.input[picked],
+        onset=sequences.onset[picked],
+        seen_from=sequences.seen_from[picked],
+        symbol=sequences.symbol[picked],
+    )
+
+
+def verify(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    others: Others | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Test each network's graph: does it allow what the network does, and forbid what others do?
+
+    Every network is driven from the root of its graph with the same few hundred random sequences
+    of pulses and waits (see `solspace.verification`).
+
+    Parameters
+    ----------
+    ds : Dataset
+        A population with weights, graphs and ``solution_key``, as `solspace.reduce` returns it.
+    task : str or Task, optional
+        From the dataset's attrs by default.
+    others : Others, optional
+        From `draw_others` on the population this dataset is a part of; by default it is a whole.
+    progress : callable (int) -> None, optional
+        Told the number of networks done since last called.
+
+    Returns
+    -------
+    Dataset
+        With ``graph_recall`` (share of its own sequences that a network's graph allows) and
+        ``graph_specificity`` (share of the sequences of networks with another solution that it
+        forbids; of those only on which its own network does otherwise, and NaN where there are
+        none).
+
+    Examples
+    --------
+    >>> from solspace import import_networks, reduce
+    >>> from solspace.networks import parameter_shapes
+    >>> rng = np.random.default_rng(1)
+    >>> shapes = parameter_shapes("vanilla", 20, inputs=2, outputs=1)
+    >>> mine = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
+    >>> ds = reduce(import_networks("interval_reproduction", "vanilla", {"mine": mine}))
+    >>> 0 <= verify(ds).graph_recall.item() <= 1
+    True
+    """
+    task = task_of(ds, task)
+    sequences = verification_sequences(task)
+    if others is None:
+        others = draw_others(ds, task=task)
+    n = ds.sizes["network"]
+    recall, specificity = np.full((2, n), np.nan)
+
+    def compute(i: int) -> None:
+        graph = graph_of(ds, i)
+        own = read_words(task, ds.attrs["architecture"], network_weights(ds, i), sequences)
+        recall[i] = graph_recall(graph, own)
+        key = ds["solution_key"].values[i]
+        specificity[i] = graph_specificity(graph, own, others.pool, others.keys != key)
+
+    ended = each_network(ds, "verify", compute, after="reduce", progress=progress)
+    out = ds.assign(
+        {"graph_recall": ("network", recall), "graph_specificity": ("network", specificity)} | ended
+    )
+    warn_of_failures(out, "verify")
+    return schema.annotate(out, "population")

@@ -1,0 +1,68 @@
+"""The stage that tests graphs, on a dataset and on a store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from solspace import SolspaceError, add_population, import_networks, reduce, run_stage, verify
+from solspace.networks import parameter_shapes
+
+GROUP = "interval_reproduction/vanilla"
+
+
+@pytest.fixture(scope="module")
+def population():
+    networks = {}
+    for i, gain in enumerate((0.2, 0.3, 0.35, 0.4, 0.45)):
+        rng = np.random.default_rng(i)
+        networks[f"20_i{i}"] = {
+            name: rng.normal(0, gain, shape)
+            for name, shape in parameter_shapes("vanilla", 20, 2, 1).items()
+        }
+    return import_networks("interval_reproduction", "vanilla", networks)
+
+
+@pytest.fixture(scope="module")
+def labeled(population):
+    return reduce(population)
+
+
+def test_shares_are_shares_and_what_cannot_be_tested_says_so(labeled):
+    ds = verify(labeled)
+    reduced = labeled.status_reduce.values == 1
+    assert reduced.any()
+    np.testing.assert_array_equal(ds.status_verify.values == 1, reduced)
+    assert ((ds.graph_recall[reduced] >= 0) & (ds.graph_recall[reduced] <= 1)).all()
+    assert np.isnan(ds.graph_recall[~reduced]).all()
+    # Where all have one solution there is nothing to forbid.
+    alone = verify(labeled.isel(network=[int(np.flatnonzero(reduced)[0])]))
+    assert np.isnan(alone.graph_specificity.values).all()
+
+
+def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, population, labeled):
+    whole = verify(labeled)
+    for shard_size, where in ((1, {}), (2, {"workers": 2}), (5, {})):
+        path = str(tmp_path / f"{shard_size}.zarr")
+        add_population(path, population, shard_size=shard_size)
+        run_stage(path, "reduce")
+        run_stage(path, "verify", **where)
+        stored = xr.open_zarr(path, group=GROUP).load()
+        for name in ("graph_recall", "graph_specificity"):
+            np.testing.assert_array_equal(stored[name].values, whole[name].values)
+
+
+def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):
+    path = str(tmp_path / "old.zarr")
+    add_population(path, population)
+    with pytest.raises(SolspaceError, match="verify needs reduce"):
+        run_stage(path, "verify")
+    run_stage(path, "reduce")
+    group = zarr.open_group(path, path=GROUP, mode="r+")
+    for name in ("status_verify", "message_verify", "graph_recall", "graph_specificity"):
+        del group[name]
+    outcome = run_stage(path, "verify")[0]
+    assert outcome.computed == 5
+    assert "graph_recall" in xr.open_zarr(path, group=GROUP)
