@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import subprocess
@@ -294,7 +295,7 @@ def test_stop_raises_before_anything_is_returned() -> None:
 
 def test_batches_hold_every_trial_equally_often() -> None:
     recipe = Recipe(target_loss=1, max_steps=130, learning_rate=1, batch_size=24, check_every=40)
-    parts = list(_batches(100, recipe, np.random.default_rng(0)))
+    parts = list(_batches(100, 130, recipe, np.random.default_rng(0)))
     assert [part.shape for part in parts] == [(40, 24), (40, 24), (40, 24), (10, 24)]
     stream = np.concatenate([part.ravel() for part in parts])
     for epoch in range(len(stream) // 100):
@@ -401,6 +402,33 @@ def test_own_task_of_other_shape_trains() -> None:
     result = train_network(task, "vanilla", 9, seed=0)
     assert result.trained, result.reason
     assert result.loss < 1e-3
+
+
+def test_lesson_comes_first_and_counts() -> None:
+    """Easy trials alone are learnt first; one that cannot be learnt ends the attempt."""
+    task = get_task("interval_discrimination")
+    recipe = dataclasses.replace(
+        task.recipe("vanilla"), attempts=1, lesson_loss=1.0, max_steps=100, target_loss=1e-9
+    )
+    taught = train_network(task, "vanilla", 20, seed=0, recipe=recipe)
+    assert taught.gradient_steps == 150  # learnt at the first check
+    assert "lesson" not in taught.reason
+    recipe = dataclasses.replace(recipe, lesson_loss=1e-9, lesson_steps=100)
+    failed = train_network(task, "vanilla", 20, seed=0, recipe=recipe)
+    assert failed.gradient_steps == 100
+    assert failed.reason.endswith("attempt 1 ended at step 100: lesson not learnt")
+    for change, message in (
+        ({"lesson_gap": 21}, "t1 and t2 21 apart"),
+        ({"lesson_first": "t_in"}, "compares 't_in' and 't2'.* parameters are t1, t2"),
+    ):
+        with pytest.raises(SolspaceError, match=message):
+            train_network(task, "vanilla", 20, seed=0, recipe=dataclasses.replace(recipe, **change))
+
+
+def test_recipes_come_back_from_json() -> None:
+    for name in ("interval_reproduction", "delayed_discrimination", "interval_discrimination"):
+        for recipe in get_task(name).recipes.values():
+            assert Recipe(**json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from solspace.tasks.base import (
     IntervalEpochs,
     Pulse,
     PulseGrammar,
+    Recipe,
     Task,
     Trials,
     epoch_stretch,
@@ -167,5 +168,27 @@ TASK = Task(
     probe=probe,
     grammar=grammar(),
     # Training needs a curriculum, easy pairs first.
-    recipes={},
+    # The orthogonal start is ours; from torch's default no network left the plateau.
+    recipes={
+        "vanilla": Recipe(
+            target_loss=2e-4,
+            max_steps=20_000,
+            learning_rate=0.009,
+            schedule="cosine",
+            decay_start=0.0,
+            decay_stop=0.7,
+            final_rate=0.1,
+            beta2=0.999,
+            clip=0.1,
+            init="orthogonal",
+            rollback_ratio=2.0,
+            rollback_floor=0.014,
+            rollback_armed=0.012,
+            lesson_steps=6_000,
+            lesson_loss=2e-3,
+            lesson_first="t1",
+            lesson_second="t2",
+            lesson_gap=8,
+        ),
+    },
 )

@@ -229,9 +229,8 @@ def train_network(
             init=recipe.init,
             rng=np.random.default_rng([seed, attempt, _INIT]),
         )
-        steps = make_steps(architecture, start, trials, recipe, device)
-        batches = _batches(len(trials), recipe, np.random.default_rng([seed, attempt, _BATCHES]))
-        this = _attempt(architecture, steps, start, batches, rates, recipe, trials, stop)
+        rng = np.random.default_rng([seed, attempt, _BATCHES])
+        this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device)
         if best is None or this.loss < best.loss:
             best = this
         if this.ended:
@@ -285,52 +284,138 @@ class _Attempt:
     ended: str = ""  # why before max_steps
 
 
-def _batches(trials: int, recipe: Recipe, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def _batches(
+    trials: int, steps: int, recipe: Recipe, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
     """Trial indices of each check interval, (step, batch); every epoch is a new shuffle."""
     queue = np.empty(0, np.int64)
-    for first in range(0, recipe.max_steps, recipe.check_every):
-        steps = min(recipe.check_every, recipe.max_steps - first)
-        wanted = steps * recipe.batch_size
+    for first in range(0, steps, recipe.check_every):
+        rows = min(recipe.check_every, steps - first)
+        wanted = rows * recipe.batch_size
         epochs = -(-max(0, wanted - len(queue)) // trials)
         queue = np.concatenate([queue, *(rng.permutation(trials) for _ in range(epochs))])
-        yield queue[:wanted].reshape(steps, recipe.batch_size)
+        yield queue[:wanted].reshape(rows, recipe.batch_size)
         queue = queue[wanted:]
+
+
+def _easy_trials(trials: Trials, recipe: Recipe) -> Trials:
+    """The trials of the recipe's lesson."""
+    names = (recipe.lesson_first, recipe.lesson_second)
+    missing = [name for name in names if name not in trials.parameters]
+    if missing:
+        raise SolspaceError(
+            f"the recipe's lesson compares {names[0]!r} and {names[1]!r}, but the trials' "
+            f"parameters are {', '.join(trials.parameters) or 'none'}"
+        )
+    first, second = (np.asarray(trials.parameters[name]) for name in names)
+    easy = np.flatnonzero(np.abs(first - second) >= recipe.lesson_gap)
+    if not len(easy):
+        raise SolspaceError(
+            f"no training trial has {names[0]} and {names[1]} {recipe.lesson_gap:g} apart; "
+            "give a smaller lesson_gap"
+        )
+    return Trials(
+        input=trials.input[easy],
+        target=trials.target[easy],
+        epoch=trials.epoch[easy],
+        parameters={name: values[easy] for name, values in trials.parameters.items()},
+    )
 
 
 def _attempt(
     architecture: str,
-    steps: Steps,
     start: Weights,
+    trials: Trials,
+    rates: NDArray[np.float64],
+    recipe: Recipe,
+    rng: np.random.Generator,
+    stop: Callable[[], bool] | None,
+    device: str | None,
+) -> _Attempt:
+    """Train from one set of initial weights until the target, the last step or no hope."""
+
+    def exact_loss() -> float:
+        return mean_squared_error(architecture, steps.weights(), trials)
+
+    steps = make_steps(architecture, start, trials, recipe, device)
+    lesson = _Descent()
+    if recipe.lesson_steps:
+        easy = _easy_trials(trials, recipe)
+        lesson_steps = make_steps(architecture, start, easy, recipe, device)
+        lesson = _descend(
+            lesson_steps,
+            _batches(len(easy), recipe.lesson_steps, recipe, rng),
+            np.full(recipe.lesson_steps, rates[0]),
+            recipe,
+            _silence(easy),
+            lambda loss: loss < recipe.lesson_loss,
+            stop,
+        )
+        if not (lesson.ended or lesson.reached):
+            lesson.ended = f"ended at step {lesson.done:,}: lesson not learnt"
+        steps.restore(lesson_steps.snapshot())
+    descent = lesson
+    if not lesson.ended:
+        descent = _descend(
+            steps,
+            _batches(len(trials), recipe.max_steps, recipe, rng),
+            rates,
+            recipe,
+            _silence(trials),
+            # The verdict is float64's.
+            lambda loss: loss < recipe.target_loss and exact_loss() < recipe.target_loss,
+            stop,
+        )
+        if recipe.lesson_steps:
+            descent.done += lesson.done
+    loss = exact_loss()
+    return _Attempt(
+        start, steps.weights(), loss, descent.done, loss < recipe.target_loss, descent.ended
+    )
+
+
+def _silence(trials: Trials) -> float:
+    """Loss of a network whose readout is always zero."""
+    return float(np.mean(np.square(trials.target, dtype=np.float64)))
+
+
+@dataclass
+class _Descent:
+    done: int = 0  # gradient steps
+    reached: bool = False
+    ended: str = ""  # why before the last step
+
+
+def _descend(
+    steps: Steps,
     batches: Iterator[NDArray[np.int64]],
     rates: NDArray[np.float64],
     recipe: Recipe,
-    trials: Trials,
+    silence: float,
+    reached: Callable[[float], bool],
     stop: Callable[[], bool] | None,
-) -> _Attempt:
-    """Train from one set of initial weights until the target, the last step or no hope."""
-    silence = float(np.mean(np.square(trials.target, dtype=np.float64)))
-    best, best_loss = steps.snapshot(), steps.loss()
-    factor, done, ended = 1.0, 0, ""
+) -> _Descent:
+    """Gradient steps with checks and rollbacks; the best weights are left in ``steps``."""
+    result = _Descent()
+    best, best_loss, factor = steps.snapshot(), steps.loss(), 1.0
     for batch in batches:
         if stop is not None and stop():
-            raise KeyboardInterrupt(f"training was stopped at step {done:,}")
-        steps.advance(batch, factor * rates[done : done + len(batch)])
-        done += len(batch)
+            raise KeyboardInterrupt(f"training was stopped at step {result.done:,}")
+        steps.advance(batch, factor * rates[result.done : result.done + len(batch)])
+        result.done += len(batch)
         loss = steps.loss()
+        at = f"ended at step {result.done:,}"
         if not np.isfinite(loss):
-            ended = f"ended at step {done:,}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"
+            result.ended = f"{at}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"
             break
         if loss > _DIVERGED * silence:
-            ended = f"ended at step {done:,}: loss diverged to {loss:.2g}"
+            result.ended = f"{at}: loss diverged to {loss:.2g}"
             break
         if loss < best_loss:
             best, best_loss = steps.snapshot(), loss
-            if loss < recipe.target_loss:
-                # The verdict is float64's.
-                weights = steps.weights()
-                exact = mean_squared_error(architecture, weights, trials)
-                if exact < recipe.target_loss:
-                    return _Attempt(start, weights, exact, done, trained=True)
+            if reached(loss):
+                result.reached = True
+                break
         elif (
             best_loss < recipe.rollback_armed
             and loss > recipe.rollback_floor
@@ -338,14 +423,9 @@ def _attempt(
         ):
             steps.restore(best)
             factor *= recipe.rollback_rate
-        if (
-            recipe.plateau_steps
-            and done >= recipe.plateau_steps > done - len(batch)
-            and (best_loss > recipe.plateau_loss)
-        ):
-            ended = f"ended at step {done:,}: loss still {best_loss:.2g}"
+        plateau_ends = 0 < recipe.plateau_steps <= result.done < recipe.plateau_steps + len(batch)
+        if plateau_ends and best_loss > recipe.plateau_loss:
+            result.ended = f"{at}: loss still {best_loss:.2g}"
             break
     steps.restore(best)
-    weights = steps.weights()
-    exact = mean_squared_error(architecture, weights, trials)
-    return _Attempt(start, weights, exact, done, exact < recipe.target_loss, ended)
+    return result
