@@ -6,9 +6,9 @@ as a non-deterministic automaton that takes words or does not:
 
 - the output of a node is what is seen while in it;
 - an autonomous edge may be taken at any moment: graphs know no time;
-- a node that autonomous flow leads out of is left in the end: after the grammar's `patience` of
-  one output the network must be where it can stay, at a node that nothing autonomous leaves, that leads
-  autonomously to itself, or that lies on a silent cycle of autonomous edges;
+- a node that autonomous flow leads out of is left in the end: after the grammar's ``patience``
+  of one output the network must be where it can stay: at a node that nothing autonomous leaves,
+  or that leads autonomously back to itself through nodes of its own output;
 - a pulse moves along an edge that carries it; where a node has no such edge the graph does not
   allow the pulse there (``missing="forbid"``);
 - a change of output must be an edge, and nodes of one output may follow each other unseen;
@@ -215,8 +215,8 @@ def read_words(
     >>> weights = {name: np.zeros(shape) for name, shape in shapes.items()}
     >>> sequences = verification_sequences("interval_reproduction", 3)
     >>> words = read_words("interval_reproduction", "vanilla", weights, sequences)
-    >>> words.certain(0)[:3]
-    (0, 101, 0)
+    >>> words.certain(0)[:2]
+    (0, 101)
     """
     task = get_task(task)
     assert task.output_symbol is not None

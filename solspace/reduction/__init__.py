@@ -1,20 +1,36 @@
 """Reduced dynamics: what a network does, as a graph of a few nodes.
 
 `trajectories` finds chains and where they come round, `merging` joins them where they run
-together, `compaction` rewrites the outcome, `canonical` names it.
+together, `compaction` rewrites the outcome, `canonical` names it. `automaton` makes graphs in
+another way, from outputs alone.
 """
 
 from __future__ import annotations
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.reduction.canonical import solution_key
+from solspace.reduction.canonical import (
+    behavior,
+    behavior_key,
+    describe_solution,
+    minimized,
+    solution_key,
+)
 from solspace.reduction.graph import Graph, ReductionError
 from solspace.tasks import Task, get_task
 
-__all__ = ["Graph", "ReductionError", "reduce_network", "solution_key"]
+__all__ = [
+    "Graph",
+    "ReductionError",
+    "behavior",
+    "behavior_key",
+    "describe_solution",
+    "minimized",
+    "reduce_network",
+    "solution_key",
+]
 
-METHODS = ("turner2021",)
+METHODS = ("turner2021", "automaton")
 
 
 def reduce_network(
@@ -29,12 +45,15 @@ def reduce_network(
     Parameters
     ----------
     task : str or Task
-        With a ``probe`` and an ``output_symbol``.
+        With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``grammar``
+        (``automaton``).
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
-    method : {"turner2021"}
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021).
+    method : {"turner2021", "automaton"}
+        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), from a few pulses and
+        distances in state space; or a graph read off what the network puts out after pulses at
+        many moments (see `solspace.reduction.automaton`).
 
     Returns
     -------
@@ -64,6 +83,10 @@ def reduce_network(
     task = get_task(task)
     if method not in METHODS:
         raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
+    if method == "automaton":
+        from solspace.reduction.automaton import explore
+
+        return explore(task, architecture, weights)
     if task.probe is None or task.output_symbol is None:
         raise SolspaceError(
             f"task {task.name!r} does not say how its networks are probed; "

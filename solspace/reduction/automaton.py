@@ -11,15 +11,17 @@ of time, and reading off the stories of the stretches these lead to. Of all stre
 pulse leads to with one story, one from each run of consecutive moments is explored in turn, until
 no story is new or `MOST_STRETCHES` have been; others are taken for the nearest explored.
 
-Nodes are pieces of stretches: what is still to come of the story, and at its end, the stories that
-pulses late in the stretch lead to. Where timing decides what a pulse does, a node has several edges
-for it.
+Nodes are pieces of stretches: what is still to come of the story, and the stories that pulses at
+its end lead to, when the network has been at rest for long. The rest is one node from then on, and
+another before where more can follow a pulse then. Where timing decides what a pulse does, a node
+has several edges for it; those that fewer than `RARE` of a node's moments ask for are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,15 +29,17 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.reduction.canonical import minimized
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import Pulse, PulseGrammar, Task
 
 __all__ = ["Story", "explore", "read_story"]
 
-HORIZON = 420
-MOMENTS = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 86, 115, 135, 160, 190, 225, 260, 300)
+HORIZON = 1.75  # in units of the task's patience
+MOMENTS = 20
 LONGEST_STORY = 8
 MOST_STRETCHES = 24
+RARE = 0.15
 
 Key = tuple[Any, ...]
 
@@ -50,8 +54,8 @@ class Story:
         In order, until it ends; the last is what it rests with, or for a cycle all that the
         cycle goes through, in order.
     cyclic : bool
-    starts : tuple of int
-        Steps at which each run of outputs begins.
+    runs, starts : tuple of int
+        Every run of outputs up to the horizon, and the step at which it begins.
     """
 
     outputs: tuple[int, ...]
@@ -129,6 +133,12 @@ class _Exploration:
             name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
         }
         self.explored: dict[Key, list[_Stretch]] = {}
+        patience = self.grammar.patience
+        self.horizon = int(HORIZON * patience)
+        # Evenly in the logarithm of time while the network is under way, and some at the end.
+        under_way = np.geomspace(1, patience, MOMENTS)
+        resting = np.linspace(1.1, 1.6, 5) * patience
+        self.moments = np.unique(np.rint(np.concatenate([under_way, resting])).astype(int)).tolist()
 
     def run(
         self, inputs: NDArray[Any], start: NDArray[np.float64] | None
@@ -143,7 +153,7 @@ class _Exploration:
     def explore(self) -> _Stretch:
         grammar = self.grammar
         before = grammar.before
-        silence = np.zeros((1, HORIZON, before.shape[1]))
+        silence = np.zeros((1, self.horizon, before.shape[1]))
         states, symbols = self.run(
             np.concatenate([before[None].astype(float), silence], axis=1), None
         )
@@ -164,16 +174,16 @@ class _Exploration:
         if not pulses:
             stretch.moments = []
             return []
-        moments = {stretch.settled + m for m in MOMENTS}
+        moments = {stretch.settled + m for m in self.moments}
         # Short outputs would be missed otherwise.
-        bounds = [*stretch.story.starts, HORIZON]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            if not any(begin <= m < end for m in moments) and begin < MOMENTS[-1]:
+        bounds = [*stretch.story.starts, self.horizon]
+        for begin, end in pairwise(bounds):
+            if not any(begin <= m < end for m in moments) and begin < self.moments[-1]:
                 moments.add((begin + end) // 2)
         stretch.moments = sorted(m for m in moments if m < len(stretch.states))
         given = [(m, pulse) for pulse in pulses for m in stretch.moments]
         width = max(pulse.width for pulse in pulses)
-        inputs = np.zeros((len(given), width + HORIZON, self.grammar.before.shape[1]))
+        inputs = np.zeros((len(given), width + self.horizon, self.grammar.before.shape[1]))
         start = np.empty((len(given), stretch.states.shape[1]))
         for i, (m, pulse) in enumerate(given):
             inputs[i, : pulse.width, pulse.channel] = pulse.amplitude
@@ -244,7 +254,7 @@ class _Exploration:
         if not late:
             early = self._answered(stretch, index, late=False)
             if not early <= ending:
-                return (stretch.place, "early", story.runs[index], early, ending)
+                return (stretch.place, "early", story.runs[index], ending)
         return (stretch.place, "rest", story.runs[index], ending)
 
     def _answered(self, stretch: _Stretch, index: int, *, late: bool) -> frozenset[Key]:
@@ -272,6 +282,7 @@ class _Exploration:
     def graph(self, root: _Stretch) -> Graph:
         number: dict[Key, int] = {}
         edges: set[tuple[int, int, int]] = set()
+        pulses: dict[tuple[Key, int], dict[Key, int]] = {}
 
         def numbered(key: Key) -> int:
             return number.setdefault(key, len(number))
@@ -280,7 +291,7 @@ class _Exploration:
         for stretches in self.explored.values():
             for stretch in stretches:
                 story = stretch.story
-                bounds = [*story.starts, HORIZON]
+                bounds = [*story.starts, self.horizon]
                 path = []
                 for i, begin in enumerate(story.starts):
                     if i < len(story.runs) - 1 or story.cyclic:
@@ -288,7 +299,7 @@ class _Exploration:
                     else:
                         path.append((self.node(stretch, i, late=False), 0))
                         path.append((self.node(stretch, i, late=True), 0))
-                for (one, lasts), (other, _) in zip(path, path[1:], strict=False):
+                for (one, lasts), (other, _) in pairwise(path):
                     if one != other:
                         edges.add((numbered(one), numbered(other), 0))
                         if lasts > self.grammar.patience:
@@ -296,21 +307,74 @@ class _Exploration:
                 for m, symbol, group, state in stretch.answers:
                     target = self.entry(group, state)
                     if target is not None:
-                        edges.add((numbered(self.node_at(stretch, m)), numbered(target), symbol))
-        output = [0] * len(number)
+                        answers = pulses.setdefault((self.node_at(stretch, m), symbol), {})
+                        answers[target] = answers.get(target, 0) + 1
+        for (source, symbol), answers in pulses.items():
+            total = sum(answers.values())
+            for target, count in answers.items():
+                if count > RARE * total:
+                    edges.add((numbered(source), numbered(target), symbol))
+        return self._reachable(number, edges)
+
+    @staticmethod
+    def _reachable(number: dict[Key, int], edges: set[tuple[int, int, int]]) -> Graph:
+        """What the root leads to; rare answers may have been all that led to some nodes."""
+        leads = sorted(edges)
+        found = [0]
+        for node in found:
+            for source, target, _ in leads:
+                if source == node and target not in found:
+                    found.append(target)
+        new = {node: i for i, node in enumerate(found)}
+        output = [0] * len(found)
         for key, i in number.items():
-            output[i] = key[2] if key[1] != "before" else key[2][0]
-        source, target_, symbol_ = zip(*sorted(edges), strict=True) if edges else ((), (), ())
-        return Graph(output, source, target_, symbol_)
+            if i in new:
+                output[new[i]] = key[2][0] if key[1] == "before" else key[2]
+        kept = sorted((new[s], new[t], symbol) for s, t, symbol in edges if s in new)
+        sources, targets, symbols = zip(*kept, strict=True) if kept else ((), (), ())
+        return Graph(output, sources, targets, symbols)
 
 
 def explore(task: Task, architecture: str, weights: networks.Weights) -> Graph:
-    """The graph of one network, before it is minimised."""
+    """The graph of one network.
+
+    Parameters
+    ----------
+    task : Task
+        With a ``grammar`` and an ``output_symbol``.
+    architecture : {"vanilla", "gru", "lstm"}
+    weights : mapping
+        One network's parameters, without padding (see `solspace.networks`).
+
+    Returns
+    -------
+    Graph
+        Without nodes that answer everything alike (see `minimized`).
+
+    Raises
+    ------
+    SolspaceError
+        Where the task does not say which pulses its networks can be given, the architecture is
+        unknown, or weights hold NaN.
+
+    Examples
+    --------
+    >>> from solspace.tasks import get_task
+    >>> shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    >>> silent = {name: np.zeros(shape) for name, shape in shapes.items()}
+    >>> explore(get_task("interval_reproduction"), "vanilla", silent).n_nodes
+    1
+    """
     if task.grammar is None or task.output_symbol is None:
         raise SolspaceError(
             f"task {task.name!r} does not say which pulses its networks can be given; "
             "give it a `grammar` and an `output_symbol`"
         )
     networks.check_architecture(architecture)
+    for name in networks.PARAMETERS:
+        if not np.isfinite(weights[name]).all():
+            raise SolspaceError(
+                f"{name} holds NaN or infinity; give one network's weights without padding"
+            )
     exploration = _Exploration(task, architecture, weights)
-    return exploration.graph(exploration.explore())
+    return minimized(exploration.graph(exploration.explore()))

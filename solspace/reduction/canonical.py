@@ -10,14 +10,27 @@ that do not touch are settled one by one, so that twins cost nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
 
-__all__ = ["KEY_VERSION", "canonical_form", "canonical_order", "solution_key"]
+__all__ = [
+    "BEHAVIOR_VERSION",
+    "KEY_VERSION",
+    "behavior",
+    "behavior_key",
+    "canonical_form",
+    "canonical_order",
+    "describe_solution",
+    "minimized",
+    "solution_key",
+]
 
 KEY_VERSION = "v1"
+BEHAVIOR_VERSION = "v2"
+MOST_STATES = 20_000
 
 Form = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
 
@@ -229,3 +242,338 @@ def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
         leaving[source].append(f"{names[symbol]}>{target}")
     nodes = (f"{out}|{','.join(to)}" for out, to in zip(outputs, leaving, strict=True))
     return f"{KEY_VERSION}:{';'.join(nodes)}"
+
+
+# --------------------------------------------------------------------------- what a graph allows
+
+
+class _Automaton:
+    """A graph as what takes words: sets of nodes, as bits of an integer."""
+
+    def __init__(self, graph: Graph) -> None:
+        n = graph.n_nodes
+        self.output: list[int] = graph.node_output.tolist()
+        self.follows = [0] * n
+        self.led: dict[int, list[int]] = {}
+        for source, target, symbol in zip(
+            graph.edge_source.tolist(),
+            graph.edge_target.tolist(),
+            graph.edge_symbol.tolist(),
+            strict=True,
+        ):
+            if symbol:
+                self.led.setdefault(symbol, [0] * n)[source] |= 1 << target
+            else:
+                self.follows[source] |= 1 << target
+        self.of = {
+            out: sum(1 << v for v in range(n) if self.output[v] == out) for out in (-1, 0, 1)
+        }
+        # What each node leads to unseen, itself not included unless it comes back to itself.
+        unseen = [self.follows[v] & self.of[self.output[v]] for v in range(n)]
+        for middle in range(n):
+            for v in range(n):
+                if unseen[v] >> middle & 1:
+                    unseen[v] |= unseen[middle]
+        self.unseen = unseen
+        self.lasting = sum(1 << v for v in range(n) if not self.follows[v] or unseen[v] >> v & 1)
+
+    @staticmethod
+    def _union(nodes: int, of: list[int]) -> int:
+        out = 0
+        while nodes:
+            lowest = nodes & -nodes
+            out |= of[lowest.bit_length() - 1]
+            nodes ^= lowest
+        return out
+
+    def step(self, nodes: int, letter: tuple[str, int]) -> int:
+        """Where a network may be after one more letter; 0 where the graph does not allow it."""
+        kind, value = letter
+        nodes |= self._union(nodes, self.unseen)
+        if kind == "pulse":
+            return self._union(nodes, self.led[value])
+        nodes = (nodes | self._union(nodes, self.follows)) & self.of[value]
+        # The node where a change of output arrives leads on unseen.
+        nodes |= self._union(nodes, self.unseen)
+        return nodes & self.lasting if kind == "held" else nodes
+
+    def letters(self) -> list[tuple[str, int]]:
+        outputs = sorted(set(self.output))
+        return [(kind, out) for kind in ("seen", "held") for out in outputs] + [
+            ("pulse", symbol) for symbol in sorted(self.led)
+        ]
+
+
+def behavior(graph: Graph) -> tuple[tuple[tuple[str, int, int], ...], ...]:
+    """The smallest deterministic automaton that allows the same words as a graph.
+
+    Words are those of `solspace.verification`: outputs that are seen, outputs held until the
+    network must be where it stays, and pulses. Every state allows what led to it.
+
+    Parameters
+    ----------
+    graph : Graph
+
+    Returns
+    -------
+    tuple of states, each a tuple of (kind, value, state)
+        ``kind`` is "seen", "held" (values: outputs) or "pulse" (values: symbols); the first state
+        is the start, the others come in the order in which a breadth-first search meets them.
+
+    Raises
+    ------
+    SolspaceError
+        Where the automaton would have more than `MOST_STATES` states.
+
+    Examples
+    --------
+    Two nodes that do the same are as good as one.
+
+    >>> one = Graph([0], edge_source=[0], edge_target=[0], edge_symbol=[1])
+    >>> two = Graph([0, 0], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 1])
+    >>> behavior(one) == behavior(two)
+    True
+    """
+    automaton = _Automaton(graph)
+    letters = automaton.letters()
+    found = {1: 0}
+    order = [1]
+    moves: list[list[int]] = []
+    for nodes in order:
+        row = []
+        for letter in letters:
+            after = automaton.step(nodes, letter)
+            if not after:
+                row.append(-1)
+                continue
+            if after not in found:
+                if len(order) == MOST_STATES:
+                    raise SolspaceError(
+                        f"graph of {graph.n_nodes} nodes: more than {MOST_STATES} states when "
+                        "made deterministic; use solution_key, which tells nodes apart"
+                    )
+                found[after] = len(order)
+                order.append(after)
+            row.append(found[after])
+        moves.append(row)
+    # States differ where one allows a letter that the other does not, or they lead to such.
+    color = _numbered([tuple(to >= 0 for to in row) for row in moves])
+    while True:
+        finer = _numbered(
+            [
+                (color[i], *(color[to] if to >= 0 else -1 for to in row))
+                for i, row in enumerate(moves)
+            ]
+        )
+        if max(finer) == max(color):
+            break
+        color = finer
+    member = {c: i for i, c in reversed(list(enumerate(color)))}
+    number = {color[0]: 0}
+    states = []
+    for c in number_in_order(number):
+        edges = []
+        for letter, to in zip(letters, moves[member[c]], strict=True):
+            if to >= 0:
+                edges.append((*letter, number.setdefault(color[to], len(number))))
+        states.append(tuple(edges))
+    return tuple(states)
+
+
+def number_in_order(number: dict[int, int]) -> Iterable[int]:
+    """Keys of a dictionary that grows, in the order in which they come."""
+    done = 0
+    while done < len(number):
+        yield list(number)[done]
+        done += 1
+
+
+def _numbered(values: Sequence[Any]) -> list[int]:
+    number: dict[Any, int] = {}
+    return [number.setdefault(value, len(number)) for value in values]
+
+
+def behavior_key(graph: Graph, input_symbols: Sequence[str]) -> str:
+    """What a graph allows as a short string, equal where two graphs allow the same words.
+
+    The digest of `behavior` with the names of the symbols; the same in every store and on every
+    machine.
+
+    Parameters
+    ----------
+    graph : Graph
+    input_symbols : sequence of str
+        The task's; the first is ``"autonomous"``.
+
+    Raises
+    ------
+    SolspaceError
+        As `behavior`, and where an edge carries a symbol past the task's.
+
+    Examples
+    --------
+    >>> one = Graph([0], edge_source=[0], edge_target=[0], edge_symbol=[1])
+    >>> two = Graph([0, 0], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 1])
+    >>> behavior_key(one, ("autonomous", "set")) == behavior_key(two, ("autonomous", "set"))
+    True
+    """
+    highest = int(graph.edge_symbol.max()) if graph.n_edges else 0
+    if highest >= max(len(input_symbols), 1):
+        raise SolspaceError(
+            f"graph: an edge carries symbol {highest}; the task has {len(input_symbols)} "
+            f"({', '.join(map(str, input_symbols))})"
+        )
+    text = ";".join(
+        ",".join(
+            f"{kind} {input_symbols[value] if kind == 'pulse' else value}>{to}"
+            for kind, value, to in state
+        )
+        for state in behavior(graph)
+    )
+    digest = blake2b(f"{BEHAVIOR_VERSION}:{text}".encode(), digest_size=8).hexdigest()
+    return f"{BEHAVIOR_VERSION}:{digest}"
+
+
+def minimized(graph: Graph) -> Graph:
+    """The graph with nodes that answer everything alike made one (its bisimulation quotient).
+
+    What it allows is the same. Nodes the root does not lead to are left out, and parallel edges
+    of one symbol.
+
+    Examples
+    --------
+    >>> two = Graph([0, 0], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 1])
+    >>> minimized(two).n_nodes
+    1
+    """
+    edges: list[set[tuple[int, int]]] = [set() for _ in range(graph.n_nodes)]
+    for source, target, symbol in zip(
+        graph.edge_source.tolist(),
+        graph.edge_target.tolist(),
+        graph.edge_symbol.tolist(),
+        strict=True,
+    ):
+        edges[source].add((symbol, target))
+    color = _numbered(graph.node_output.tolist())
+    while True:
+        finer = _numbered(
+            [
+                (color[v], tuple(sorted({(symbol, color[u]) for symbol, u in edges[v]})))
+                for v in range(graph.n_nodes)
+            ]
+        )
+        if max(finer) == max(color):
+            break
+        color = finer
+    member = {c: v for v, c in reversed(list(enumerate(color)))}
+    number = {color[0]: 0}
+    kept: set[tuple[int, int, int]] = set()
+    output = []
+    for c in number_in_order(number):
+        output.append(int(graph.node_output[member[c]]))
+        for symbol, target in sorted(edges[member[c]]):
+            to = number.setdefault(color[target], len(number))
+            kept.add((number[c], to, symbol))
+    source, target, symbol = zip(*sorted(kept), strict=True) if kept else ((), (), ())
+    return Graph(output, source, target, symbol)
+
+
+# --------------------------------------------------------------------------- in words
+
+
+def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
+    """What a graph says, in words: what happens by itself, and what each pulse does where.
+
+    Parameters
+    ----------
+    graph : Graph
+    input_symbols : sequence of str
+        The task's; the first is ``"autonomous"``.
+
+    Returns
+    -------
+    str
+        One sentence for the start and one for each pulse, separated by blanks.
+
+    Examples
+    --------
+    >>> cycle = Graph([0, 1], edge_source=[0, 1, 0, 1], edge_target=[1, 0, 0, 0],
+    ...               edge_symbol=[0, 0, 1, 1])
+    >>> describe_solution(cycle, ("autonomous", "set"))
+    'At the start: a limit cycle. set, at any moment: a limit cycle.'
+    """
+    small = minimized(graph)
+    automaton = _Automaton(small)
+    names = _node_names(small, automaton)
+    sentences = [f"At the start: {_outcome(automaton, 1)}."]
+    for symbol in sorted(automaton.led):
+        name = str(input_symbols[symbol])
+        places: dict[str, list[str]] = {}
+        missing = []
+        for v, targets in enumerate(automaton.led[symbol]):
+            if targets:
+                places.setdefault(_outcome(automaton, targets), []).append(names[v])
+            else:
+                missing.append(names[v])
+        if len(places) == 1 and not missing:
+            sentences.append(f"{name}, at any moment: {next(iter(places))}.")
+        else:
+            told = [f"{' or '.join(dict.fromkeys(at))}: {does}" for does, at in places.items()]
+            sentences.append(f"{name}, {'; '.join(told)}.")
+    return " ".join(sentences)
+
+
+def _node_names(graph: Graph, automaton: _Automaton) -> list[str]:
+    names = []
+    resting = [
+        v for v in range(graph.n_nodes) if automaton.lasting >> v & 1 and not automaton.output[v]
+    ]
+    for v, output in enumerate(automaton.output):
+        signed = -1 in automaton.output
+        if output:
+            name = f"during output {output:+d}" if signed else "during output"
+        elif v == 0:
+            name = "at the start"
+        elif v in resting:
+            name = "at rest" if len(resting) == 1 else f"at rest {1 + resting.index(v)}"
+        else:
+            name = "on the way"
+        names.append(name)
+    return names
+
+
+def _outcome(automaton: _Automaton, nodes: int) -> str:
+    """What comes of being at one of some nodes when no pulse is given."""
+    found: dict[str, None] = {}
+
+    def follow(v: int, path: tuple[int, ...]) -> None:
+        if v in path:
+            turns = {automaton.output[u] for u in path[path.index(v) :]}
+            if len(turns) > 1:
+                found["a limit cycle"] = None
+            return
+        path = (*path, v)
+        if automaton.lasting >> v & 1:
+            found[_told([automaton.output[u] for u in path])] = None
+        for u in range(len(automaton.output)):
+            if automaton.follows[v] >> u & 1:
+                follow(u, path)
+
+    for v in range(len(automaton.output)):
+        if nodes >> v & 1:
+            follow(v, ())
+    if len(found) > 1 and "a limit cycle" in found:
+        return "a limit cycle, or " + " or ".join(f for f in found if f != "a limit cycle")
+    return " or ".join(found)
+
+
+def _told(outputs: list[int]) -> str:
+    runs = [o for i, o in enumerate(outputs) if i == 0 or outputs[i - 1] != o]
+    if runs[-1]:
+        return f"output {runs[-1]:+d} that lasts"
+    pulses = [o for o in runs if o]
+    if not pulses:
+        return "silence"
+    if all(o == 1 for o in pulses):
+        return "one output" if len(pulses) == 1 else f"{len(pulses)} outputs"
+    return "output " + ", ".join(f"{o:+d}" for o in pulses)

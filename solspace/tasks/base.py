@@ -336,7 +336,7 @@ class PulseGrammar:
         The input that leads from silence to the root; the root is the state after it.
     pulses : tuple of Pulse
     patience : int
-        Steps after which a network that goes on with one output is taken to stay there: four
+        Steps after which a network that goes on with one output is taken to stay there: five
         times the longest interval it was trained on.
     shortest : int
         An output held for fewer steps may be a flicker of the threshold.

@@ -91,7 +91,7 @@ def grammar() -> PulseGrammar:
     return PulseGrammar(
         before=np.zeros((1, 2), np.float32),
         pulses=tuple(pulses),
-        patience=4 * (QUIET_GAP + DELAYS[-1] + 1),
+        patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
         most=2,
     )
 

@@ -98,7 +98,7 @@ def grammar() -> PulseGrammar:
             Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1),
             Pulse(symbol=2, channel=1, width=PULSE, settled=10, place=1, next_place=0),
         ),
-        patience=4 * INTERVALS[-1],
+        patience=5 * INTERVALS[-1],
         shortest=RESPONSE,
     )
 

@@ -111,7 +111,7 @@ def grammar() -> PulseGrammar:
     return PulseGrammar(
         before=make_trials([T_IN[-1]]).input[0, : READY_ON + PULSE + 16],
         pulses=(Pulse(symbol=1, channel=1, width=PULSE, settled=2 * PULSE),),
-        patience=4 * T_IN[-1],
+        patience=5 * T_IN[-1],
     )
 
 

@@ -1,0 +1,315 @@
+"""Graphs tested with random pulses, and graphs made from what networks answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import reference_path
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_canonical import graphs, renumbered
+
+from solspace import networks
+from solspace.errors import SolspaceError
+from solspace.reduction import (
+    Graph,
+    behavior,
+    behavior_key,
+    describe_solution,
+    minimized,
+    reduce_network,
+)
+from solspace.reduction.automaton import read_story
+from solspace.tasks import get_task, task_names
+from solspace.tasks.base import PulseSequences
+from solspace.verification import (
+    allowed,
+    graph_recall,
+    graph_specificity,
+    join_words,
+    output_words,
+    pool_words,
+    read_words,
+    verification_sequences,
+    verify_graphs,
+)
+
+SYMBOLS = ("autonomous", "set", "reset")
+SET = 101
+FLICKER, HELD = 10, 20
+
+
+def words(*of: list[int]):
+    return join_words([np.array(word, np.int16) for word in of])
+
+
+letter = st.sampled_from([0, 1, -1, 10, 11, 9, 20, 21, 19, 101, 102])
+some_words = st.lists(st.lists(letter, max_size=7), min_size=1, max_size=8)
+
+
+def taken(graph: Graph, word: list[int], *, stay: bool = False) -> bool:
+    """What the rules in the module's docstring say, node sets as Python sets."""
+    edges = list(
+        zip(
+            graph.edge_source.tolist(),
+            graph.edge_target.tolist(),
+            graph.edge_symbol.tolist(),
+            strict=True,
+        )
+    )
+    out = graph.node_output.tolist()
+
+    def spread(nodes: set[int]) -> set[int]:
+        while True:
+            more = {t for s, t, k in edges if s in nodes and not k and out[s] == out[t]}
+            if more <= nodes:
+                return nodes
+            nodes = nodes | more
+
+    def comes_back(v: int) -> bool:
+        first = {t for s, t, k in edges if s == v and not k and out[t] == out[v]}
+        return v in spread(first)
+
+    lasting = {
+        v
+        for v in range(len(out))
+        if comes_back(v) or not any(s == v and not k for s, _, k in edges)
+    }
+    here = {0}
+    for item in word:
+        here = spread(here)
+        if item >= 100:
+            led = {t for s, t, k in edges if s in here and k == item - 100}
+            if stay:
+                led |= {v for v in here if not any(s == v and k == item - 100 for s, _, k in edges)}
+            here = led
+            continue
+        held, flicker = item >= HELD - 1, FLICKER - 1 <= item <= FLICKER + 1
+        seen = item - HELD if held else item - FLICKER if flicker else item
+        moved = {v for v in here if out[v] == seen}
+        moved |= {t for s, t, k in edges if s in here and not k and out[t] == seen}
+        here = moved | here if flicker else moved
+        if held:
+            here = spread(here) & lasting
+    return bool(here)
+
+
+@given(graphs(max_nodes=5), some_words, st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_what_graphs_allow_is_what_the_rules_say(graph, of, stay):
+    found = allowed(graph, words(*of), missing="stay" if stay else "forbid")
+    assert found.tolist() == [taken(graph, word, stay=stay) for word in of]
+
+
+@given(graphs(max_nodes=6), some_words, st.integers(0, 99))
+@settings(max_examples=200, deadline=None)
+def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
+    expected = allowed(graph, words(*of)).tolist()
+    for other in (minimized(graph), renumbered(graph, seed)):
+        assert allowed(other, words(*of)).tolist() == expected
+        assert behavior_key(other, SYMBOLS) == behavior_key(graph, SYMBOLS)
+
+
+@given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_words)
+@settings(max_examples=300, deadline=None)
+def test_graphs_with_one_key_allow_the_same_words(one, other, of):
+    if behavior_key(one, SYMBOLS) == behavior_key(other, SYMBOLS):
+        assert allowed(one, words(*of)).tolist() == allowed(other, words(*of)).tolist()
+
+
+@given(graphs(max_nodes=5), st.lists(letter, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, word):
+    states = behavior(graph)
+    word = [item for item in word if not FLICKER - 1 <= item <= FLICKER + 1]
+    at = 0
+    for item in word:
+        kind, value = (
+            ("pulse", item - 100)
+            if item >= 100
+            else ("held", item - HELD)
+            if item >= HELD - 1
+            else ("seen", item)
+        )
+        at = next((to for k, v, to in states[at] if (k, v) == (kind, value)), -1)
+        if at < 0:
+            break
+    assert (at >= 0) == bool(allowed(graph, words(word))[0])
+
+
+def test_graphs_that_behave_the_same_coincide():
+    """Two rests that both answer Set with one Go are one; a rest that does not is another."""
+    go = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 0], [0, 0, 1, 1])
+    twice = Graph(
+        [0, 1, 0, 0, 1],
+        [0, 1, 0, 2, 3, 4, 3],
+        [1, 2, 0, 3, 4, 2, 3],
+        [0, 0, 1, 1, 0, 0, 1],
+    )
+    deaf = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 2], [0, 0, 1, 1])
+    assert behavior_key(go, SYMBOLS) == behavior_key(twice, SYMBOLS)
+    assert minimized(twice).n_nodes == 3
+    assert behavior_key(go, SYMBOLS) != behavior_key(deaf, SYMBOLS)
+    assert describe_solution(go, SYMBOLS) == (
+        "At the start: one output. set, at the start or at rest: one output."
+    )
+    assert describe_solution(deaf, SYMBOLS) == (
+        "At the start: one output. set, at the start: one output; at rest: silence."
+    )
+
+
+def test_a_key_of_behavior_is_the_same_string_for_ever():
+    go = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 0], [0, 0, 1, 1])
+    assert behavior_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"
+    with pytest.raises(SolspaceError, match="carries symbol 3"):
+        behavior_key(Graph([0], [0], [0], [3]), SYMBOLS)
+
+
+def test_words_hold_runs_flickers_and_pulses_between():
+    symbols = np.zeros((1, 60), np.int8)
+    symbols[0, 5:9] = 1
+    symbols[0, 12:14] = 1
+    symbols[0, 22:30] = 1  # a pulse at 20, seen from 25
+    sequences = PulseSequences(
+        np.zeros((1, 60, 2), np.float32),
+        start=1,
+        onset=np.array([[20, -1]]),
+        seen_from=np.array([[25, -1]]),
+        symbol=np.array([[1, -1]]),
+        shortest=3,
+        patience=29,
+    )
+    read = output_words(symbols, sequences)
+    assert read.word(0).tolist() == [0, 1, 0, 11, 0, SET, 1, 20]
+    assert read.certain(0) == (0, 1, 0, SET, 1, 0)
+    with pytest.raises(SolspaceError, match="outputs of shape"):
+        output_words(symbols[:, 1:], sequences)
+
+
+@pytest.mark.parametrize("name", ["interval_reproduction", "interval_discrimination"])
+def test_sequences_are_the_same_for_a_seed_and_lie_inside(name):
+    one, again = verification_sequences(name, 100), verification_sequences(name, 100)
+    assert np.array_equal(one.input, again.input)
+    assert not np.array_equal(one.input, verification_sequences(name, 100, seed=1).input)
+    given_pulses = one.onset >= 0
+    assert given_pulses[:, 0].all()
+    assert (one.seen_from[given_pulses] > one.onset[given_pulses]).all()
+    assert one.seen_from.max() <= one.input.shape[1]
+    later = one.onset[:, 1:] >= 0
+    waits = (one.onset[:, 1:] - one.seen_from[:, :-1])[later]
+    assert waits.min() >= 1
+    assert waits.max() > 2 * one.patience / 5 > waits.min()
+    counts = given_pulses.sum(axis=1)
+    assert counts.min() == 1 and counts.max() == 6
+
+
+def test_delayed_discrimination_compares_two_different_amplitudes():
+    drawn = verification_sequences("delayed_discrimination", 200)
+    assert set(np.unique(drawn.symbol)) == {-1, 1, 2, 3, 4, 5}
+    both = drawn.symbol[:, 1] >= 0
+    assert (drawn.symbol[both, 0] != drawn.symbol[both, 1]).all()
+    assert set(np.unique(drawn.input)) == {0, 2, 4, 6, 8, 10}
+
+
+def test_recall_and_specificity_of_graphs_known_to_be_right_and_wrong():
+    go = Graph([0, 0, 1], [0, 1, 2], [1, 2, 0], [1, 0, 0])
+    rest = Graph([0], [0], [0], [1])
+    own = words([0, SET, 1, 0, SET, 1, 0], [0, SET, 1, 0])
+    other = words([0, SET, HELD], [0, SET, 1, 0])
+    assert graph_recall(go, own) == 1
+    assert graph_recall(rest, own) == 0
+    # The second word is the graph's own as well, and does not count.
+    pool = pool_words([own, other])
+    assert graph_specificity(go, own, pool, np.array([False, True])) == 1
+    assert np.isnan(graph_specificity(go, own, pool, np.array([False, False])))
+    verified = verify_graphs([own, other], [go, rest], ["go", "rest"])
+    assert verified.recall.tolist() == [1, 0.5]
+    assert verified.specificity.tolist() == [1, 1]
+
+
+def test_errors_say_what_to_give():
+    go = Graph([0], [], [], [])
+    with pytest.raises(SolspaceError, match="one of forbid, stay"):
+        allowed(go, words([0]), missing="ignore")
+    with pytest.raises(SolspaceError, match="no words"):
+        graph_recall(go, words())
+    with pytest.raises(SolspaceError, match="1 networks' words, 2 graphs"):
+        verify_graphs([words([0])], [go, go], ["a", "b"])
+    with pytest.raises(SolspaceError, match="drive all with the same"):
+        pool_words([words([0]), words([0], [0])])
+
+
+def test_a_task_without_a_grammar_is_refused():
+    import dataclasses
+
+    mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", grammar=None)
+    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+        verification_sequences(mute)
+    shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
+    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+        reduce_network(mute, "vanilla", weights, method="automaton")
+    weights["bias_hh"][:] = np.nan
+    with pytest.raises(SolspaceError, match="bias_hh holds NaN"):
+        reduce_network("interval_reproduction", "vanilla", weights, method="automaton")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected", "cyclic"),
+    [
+        ([0] * 100, (0,), False),
+        ([0] * 20 + [1] * 5 + [0] * 100, (0, 1, 0), False),
+        ([0] * 20 + [1] * 2 + [0] * 100, (0,), False),
+        (([0] * 20 + [1] * 5) * 6, (0, 1), True),
+        ([0] * 20 + [1] * 5 + [0] * 20 + [1] * 5 + [0] * 200, (0, 1, 0, 1, 0), False),
+    ],
+)
+def test_stories(outputs, expected, cyclic):
+    story = read_story(np.array(outputs, np.int8), 0, 3)
+    assert (story.outputs, story.cyclic) == (expected, cyclic)
+
+
+# --------------------------------------------------------------------------- reference networks
+
+
+def reference(population: str):
+    architecture = population.split("/")[1]
+    for folder in sorted(reference_path("networks", population).iterdir()):
+        yield (
+            folder.name,
+            networks.from_state_dict(
+                networks.read_state_dict(str(folder / "weights.pt")),
+                architecture,
+                inputs=2,
+                outputs=1,
+            ),
+        )
+
+
+@pytest.mark.parametrize("task", task_names()[:3])
+def test_graphs_allow_what_their_networks_do(task):
+    sequences = verification_sequences(task, 60, seed=7)
+    recalls = [
+        graph_recall(
+            reduce_network(task, "vanilla", weights, method="automaton"),
+            read_words(task, "vanilla", weights, sequences),
+        )
+        for _, weights in reference(f"{task}/vanilla")
+    ]
+    assert np.median(recalls) >= 0.95
+
+
+@pytest.mark.parametrize("task", task_names()[:3])
+def test_graphs_do_not_depend_on_the_order_of_units(task):
+    for _, weights in list(reference(f"{task}/vanilla"))[:3]:
+        order = np.random.default_rng(3).permutation(networks.hidden_size(weights))
+        other = {
+            "weight_ih": weights["weight_ih"][:, order],
+            "weight_hh": weights["weight_hh"][:, order][:, :, order],
+            "bias_ih": weights["bias_ih"][:, order],
+            "bias_hh": weights["bias_hh"][:, order],
+            "weight_out": weights["weight_out"][:, order],
+            "bias_out": weights["bias_out"],
+        }
+        one = reduce_network(task, "vanilla", weights, method="automaton")
+        assert one == reduce_network(task, "vanilla", other, method="automaton")
