@@ -1,0 +1,125 @@
+"""How right graphs are, and at what cost: `python benchmarks/verification.py`.
+
+For each population of reference networks (``shared/reference`` beside the checkout) and each
+method: recall and specificity of the graphs (see `solspace.verification`), number of solutions,
+sizes of graphs and seconds a network. The published graphs are those of ``turner2021``. The last
+column is what no graph that knows no time can pass by much: the share of other solutions' words
+that never occur among many of the network's own, for the share of its own that do.
+One core: set OMP_NUM_THREADS=1 before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from solspace import networks
+from solspace.reduction import ReductionError, behavior_key, reduce_network
+from solspace.tasks import get_task
+from solspace.verification import (
+    Words,
+    graph_recall,
+    pool_words,
+    read_words,
+    verification_sequences,
+    verify_graphs,
+)
+
+REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "networks"
+POPULATIONS = (
+    "interval_reproduction/vanilla",
+    "interval_reproduction/gru",
+    "interval_reproduction/lstm",
+    "interval_discrimination/vanilla",
+    "delayed_discrimination/vanilla",
+)
+METHODS = ("turner2021", "automaton")
+
+
+def certain_words(words: Words) -> list[tuple[int, ...]]:
+    """Words with outputs held for long, without flickers."""
+    return [
+        tuple(item for item in words.word(i).tolist() if not 9 <= item <= 11)
+        for i in range(len(words))
+    ]
+
+
+def ceiling(own: list[Words], more: list[Words], keys: list[str]) -> tuple[float, float]:
+    """Median share of own words, and of other solutions' words that differ, among many own ones."""
+    known, unknown = [], []
+    for i, words in enumerate(own):
+        seen = set(certain_words(more[i]))
+        mine = certain_words(words)
+        known.append(np.mean([word in seen for word in mine]))
+        others = [
+            word not in seen
+            for j, other in enumerate(own)
+            if keys[j] != keys[i]
+            for k, word in enumerate(certain_words(other))
+            if other.certain(k) != words.certain(k)
+        ]
+        if others:
+            unknown.append(np.mean(others))
+    return float(np.median(known)), float(np.median(unknown)) if unknown else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sequences", type=int, default=300, help="a network (default 300)")
+    parser.add_argument("--reference", type=Path, default=REFERENCE)
+    parser.add_argument("--ceiling", type=int, default=0, help="own sequences for the ceiling")
+    options = parser.parse_args()
+    if not options.reference.exists():
+        parser.error(f"no reference networks at {options.reference}")
+
+    print(
+        f"{'population':33}{'method':>11}{'recall':>8}{'lowest':>8}{'(stay)':>8}{'specif.':>9}"
+        f"{'keys':>6}{'nodes':>8}{'edges':>8}{'s/network':>11}{'slowest':>9}"
+    )
+    for population in POPULATIONS:
+        task, architecture = population.split("/")
+        symbols = get_task(task).input_symbols
+        every = [
+            networks.from_state_dict(
+                networks.read_state_dict(str(path)), architecture, inputs=2, outputs=1
+            )
+            for path in sorted((options.reference / population).glob("*/weights.pt"))
+        ]
+        sequences = verification_sequences(task, options.sequences)
+        words = [read_words(task, architecture, weights, sequences) for weights in every]
+        pool_words(words)
+        keys: list[str] = []
+        for method in METHODS:
+            reduce_network(task, architecture, every[0], method=method)  # compile
+            graphs, seconds = [], []
+            for weights in every:
+                start = time.perf_counter()
+                try:
+                    graphs.append(reduce_network(task, architecture, weights, method=method))
+                except ReductionError as error:
+                    raise SystemExit(f"{population}: {error}") from error
+                seconds.append(time.perf_counter() - start)
+            keys = [behavior_key(graph, symbols) for graph in graphs]
+            verified = verify_graphs(words, graphs, keys)
+            stay = [graph_recall(g, w, missing="stay") for g, w in zip(graphs, words, strict=True)]
+            nodes = [graph.n_nodes for graph in graphs]
+            edges = [graph.n_edges for graph in graphs]
+            print(
+                f"{population:33}{method:>11}{np.median(verified.recall):8.2f}"
+                f"{verified.recall.min():8.2f}{np.median(stay):8.2f}"
+                f"{np.nanmedian(verified.specificity):9.2f}{len(set(keys)):6d}"
+                f"{f'{min(nodes)}-{max(nodes)}':>8}{f'{min(edges)}-{max(edges)}':>8}"
+                f"{np.median(seconds):11.3f}{max(seconds):9.3f}"
+            )
+        if options.ceiling:
+            many = verification_sequences(task, options.ceiling, seed=1)
+            more = [read_words(task, architecture, weights, many) for weights in every]
+            known, unknown = ceiling(words, more, keys)
+            print(f"{population:33}{'own words':>11}{known:8.2f}{'':16}{unknown:9.2f}")
+
+
+if __name__ == "__main__":
+    main()
