@@ -26,6 +26,7 @@ from solspace.verification import (
     read_words,
     verification_sequences,
     verify_graphs,
+    with_silent_leads,
 )
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "networks"
@@ -104,6 +105,13 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
             keys = [behavior_key(graph, symbols) for graph in graphs]
             verified = verify_graphs(words, graphs, keys)
+            if method == "turner2021":
+                leads = [with_silent_leads(graph) for graph in graphs]
+                led = verify_graphs(words, leads, keys)
+                print(
+                    f"{population:33}{'  with leads':>11}{np.median(led.recall):7.2f}"
+                    f"{led.recall.min():8.2f}{'':8}{np.nanmedian(led.specificity):9.2f}"
+                )
             stay = [graph_recall(g, w, missing="stay") for g, w in zip(graphs, words, strict=True)]
             nodes = [graph.n_nodes for graph in graphs]
             edges = [graph.n_edges for graph in graphs]

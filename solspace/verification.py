@@ -47,6 +47,7 @@ __all__ = [
     "read_words",
     "verification_sequences",
     "verify_graphs",
+    "with_silent_leads",
 ]
 
 MISSING = ("forbid", "stay")
@@ -348,6 +349,50 @@ def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[n
         _lasting(graph.node_output, follows),
         missing == "stay",
     )
+
+
+def with_silent_leads(graph: Graph) -> Graph:
+    """The graph with a silent node before each node that puts something out.
+
+    The published construction draws the silence before an output into the output's node, where
+    nothing else can come of it. Tested as they stand, its graphs forbid that silence; this gives
+    it back, so that they are tested with what they mean.
+
+    Parameters
+    ----------
+    graph : Graph
+
+    Returns
+    -------
+    Graph
+        Every edge to a node with output -1 or 1 leads to its silent node as well, which has the
+        same edges for pulses and leads on to the output.
+
+    Examples
+    --------
+    >>> go = Graph([0, 1], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 0])
+    >>> word = join_words([np.array([0, 101, 0, 1, 0], np.int16)])
+    >>> allowed(go, word).tolist(), allowed(with_silent_leads(go), word).tolist()
+    ([False], [True])
+    """
+    loud = np.flatnonzero(graph.node_output)
+    lead = {int(node): graph.n_nodes + i for i, node in enumerate(loud)}
+    edges = []
+    for source, target, symbol in zip(
+        graph.edge_source.tolist(),
+        graph.edge_target.tolist(),
+        graph.edge_symbol.tolist(),
+        strict=True,
+    ):
+        # Flow goes from the silence to the output, never past it.
+        sources = [source, lead[source]] if symbol and source in lead else [source]
+        targets = [target, lead[target]] if target in lead else [target]
+        edges += [(a, b, symbol) for a in sources for b in targets]
+    edges += [(silent, node, 0) for node, silent in lead.items()]
+    if not edges:
+        return graph
+    output = np.concatenate([graph.node_output, np.zeros(len(loud), np.int8)])
+    return Graph(output, *zip(*edges, strict=True))
 
 
 def graph_recall(graph: Graph, words: Words, *, missing: str = "forbid") -> float:
