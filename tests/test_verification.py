@@ -151,10 +151,10 @@ def test_graphs_that_behave_the_same_coincide():
     assert minimized(twice).n_nodes == 3
     assert behavior_key(go, SYMBOLS) != behavior_key(deaf, SYMBOLS)
     assert describe_solution(go, SYMBOLS) == (
-        "At the start: one output. set, at the start or at rest: one output."
+        "At the start: one output. set, at the start or after output: one output."
     )
     assert describe_solution(deaf, SYMBOLS) == (
-        "At the start: one output. set, at the start: one output; at rest: silence."
+        "At the start: one output. set, at the start: one output; after output: silence."
     )
 
 

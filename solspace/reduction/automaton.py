@@ -39,7 +39,7 @@ HORIZON = 1.75  # in units of the task's patience
 MOMENTS = 20
 LONGEST_STORY = 8
 MOST_STRETCHES = 24
-RARE = 0.15
+RARE = 0.1
 
 Key = tuple[Any, ...]
 
@@ -174,7 +174,9 @@ class _Exploration:
         if not pulses:
             stretch.moments = []
             return []
-        moments = {stretch.settled + m for m in self.moments}
+        # Half as many where many pulses can come: what they do differs by pulse more than by time.
+        spaced = self.moments[:: 2 if len(pulses) > 2 else 1]
+        moments = {stretch.settled + m for m in spaced}
         # Short outputs would be missed otherwise.
         bounds = [*stretch.story.starts, self.horizon]
         for begin, end in pairwise(bounds):

@@ -371,7 +371,7 @@ def behavior(graph: Graph) -> tuple[tuple[tuple[str, int, int], ...], ...]:
     member = {c: i for i, c in reversed(list(enumerate(color)))}
     number = {color[0]: 0}
     states = []
-    for c in number_in_order(number):
+    for c in _in_order(number):
         edges = []
         for letter, to in zip(letters, moves[member[c]], strict=True):
             if to >= 0:
@@ -380,7 +380,7 @@ def behavior(graph: Graph) -> tuple[tuple[tuple[str, int, int], ...], ...]:
     return tuple(states)
 
 
-def number_in_order(number: dict[int, int]) -> Iterable[int]:
+def _in_order(number: dict[int, Any]) -> Iterable[int]:
     """Keys of a dictionary that grows, in the order in which they come."""
     done = 0
     while done < len(number):
@@ -469,7 +469,7 @@ def minimized(graph: Graph) -> Graph:
     number = {color[0]: 0}
     kept: set[tuple[int, int, int]] = set()
     output = []
-    for c in number_in_order(number):
+    for c in _in_order(number):
         output.append(int(graph.node_output[member[c]]))
         for symbol, target in sorted(edges[member[c]]):
             to = number.setdefault(color[target], len(number))
@@ -504,7 +504,7 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     """
     small = minimized(graph)
     automaton = _Automaton(small)
-    names = _node_names(small, automaton)
+    names = _node_names(automaton, input_symbols)
     sentences = [f"At the start: {_outcome(automaton, 1)}."]
     for symbol in sorted(automaton.led):
         name = str(input_symbols[symbol])
@@ -523,21 +523,29 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     return " ".join(sentences)
 
 
-def _node_names(graph: Graph, automaton: _Automaton) -> list[str]:
+def _node_names(automaton: _Automaton, input_symbols: Sequence[str]) -> list[str]:
+    """Nodes by what they put out, silent ones by what has led there first."""
+    output = automaton.output
+    signed = -1 in output
+    history: dict[int, tuple[str, ...]] = {0: ()}
+    for v in _in_order(history):
+        for symbol, row in [(0, automaton.follows), *sorted(automaton.led.items())]:
+            for u in range(len(output)):
+                if row[v] >> u & 1 and u not in history:
+                    events = history[v]
+                    if symbol:
+                        events = (*events, str(input_symbols[symbol]))
+                    if output[u] and output[u] != output[v]:
+                        events = (*events, f"output {output[u]:+d}" if signed else "output")
+                    history[u] = events
     names = []
-    resting = [
-        v for v in range(graph.n_nodes) if automaton.lasting >> v & 1 and not automaton.output[v]
-    ]
-    for v, output in enumerate(automaton.output):
-        signed = -1 in automaton.output
-        if output:
-            name = f"during output {output:+d}" if signed else "during output"
+    for v, out in enumerate(output):
+        if out:
+            name = f"during output {out:+d}" if signed else "during output"
         elif v == 0:
             name = "at the start"
-        elif v in resting:
-            name = "at rest" if len(resting) == 1 else f"at rest {1 + resting.index(v)}"
         else:
-            name = "on the way"
+            name = f"after {' and '.join(history[v][-2:])}" if history[v] else "later"
         names.append(name)
     return names
 
@@ -554,7 +562,7 @@ def _outcome(automaton: _Automaton, nodes: int) -> str:
             return
         path = (*path, v)
         if automaton.lasting >> v & 1:
-            found[_told([automaton.output[u] for u in path])] = None
+            found[_told([automaton.output[u] for u in path], -1 in automaton.output)] = None
         for u in range(len(automaton.output)):
             if automaton.follows[v] >> u & 1:
                 follow(u, path)
@@ -567,13 +575,13 @@ def _outcome(automaton: _Automaton, nodes: int) -> str:
     return " or ".join(found)
 
 
-def _told(outputs: list[int]) -> str:
+def _told(outputs: list[int], signed: bool) -> str:
     runs = [o for i, o in enumerate(outputs) if i == 0 or outputs[i - 1] != o]
     if runs[-1]:
-        return f"output {runs[-1]:+d} that lasts"
+        return f"output {runs[-1]:+d} that lasts" if signed else "output that lasts"
     pulses = [o for o in runs if o]
     if not pulses:
         return "silence"
-    if all(o == 1 for o in pulses):
+    if not signed:
         return "one output" if len(pulses) == 1 else f"{len(pulses)} outputs"
     return "output " + ", ".join(f"{o:+d}" for o in pulses)
