@@ -142,6 +142,7 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
             workers=args.workers,
             scheduler=args.scheduler,
             options=options if len(stages) == 1 else {},
+            redo=getattr(args, "redo", False),
             progress=not args.quiet,
         ):
             text = f"{outcome.done} of {outcome.networks} networks done"
@@ -152,6 +153,7 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
                 )
             if not outcome.computed:
                 text += ", nothing was pending"
+                text += " (--redo computes them again)" if hasattr(args, "redo") else ""
             _say(f"{stage} {outcome.population}: {text}", quiet=args.quiet)
 
 
@@ -286,11 +288,17 @@ def _parser() -> argparse.ArgumentParser:
         sub = verb(name, _stage, short, text, f"solspace {name} my.zarr --workers 2")
         _choice(sub)
         _where(sub)
+        sub.add_argument(
+            "--redo", action="store_true", help="compute again what is done, such as differently"
+        )
         if name in ("record", "extrapolate"):
             sub.add_argument("--device", help="torch device to run on, such as cuda")
         if name == "reduce":
             sub.add_argument(
-                "--method", choices=["turner2021"], help="how graphs are made (default: turner2021)"
+                "--method",
+                choices=["turner2021", "automaton"],
+                help="how graphs are made: as published, or from what networks answer to pulses "
+                "at many moments (default: turner2021)",
             )
 
     run = verb(

@@ -234,7 +234,7 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
         )
     coordinates = ds.drop_vars(list(ds.data_vars))
     population = create_population(path, coordinates, shard_size=shard_size, verb="import")
-    with store.lock("import"), population.provenance("import", {"networks": ds.sizes["network"]}):
+    with store.lock("import"), population.provenance("import"):
         for shard in population.pending("train"):
             part = ds.isel(network=slice(shard.start, shard.stop))
             population.write_shard(shard, "train", _split(part, PIPELINE["train"], architecture))
@@ -261,6 +261,7 @@ def run_stage(
     workers: int | None = None,
     scheduler: str | None = None,
     options: Mapping[str, Any] | None = None,
+    redo: bool = False,
     progress: bool = False,
 ) -> list[Outcome]:
     """Run one stage on every network of a store for which it has not ended.
@@ -278,6 +279,8 @@ def run_stage(
         Address of a dask scheduler to send the shards to.
     options : mapping, optional
         Passed to the stage's function.
+    redo : bool
+        Call all networks pending first, to compute them again, such as with other options.
     progress : bool
         Show a bar on stderr.
 
@@ -298,6 +301,10 @@ def run_stage(
         populations = _selected(store, path, task, architecture)
         for population in populations:
             _check_ready(population, described, path)
+        if redo:
+            for population in populations:
+                nothing = np.full(population.networks, schema.PENDING, np.uint8)
+                population.write_all(f"status_{stage}", nothing)
         outcomes = [
             _run_population(
                 population, described, workers, scheduler, dict(options or {}), progress
@@ -345,13 +352,14 @@ def _run_population(
     pending = population.pending(stage.name)
     computed = sum(shard.stop - shard.start for shard in pending)
     if pending:
+        _check_same_options(population, stage, options)
         _lay(population, stage, task)
         extra = {}
         if stage.before:
             extra[stage.before.rsplit("_", 1)[-1]] = _load(stage.before)(population.open())
         where = {"workers": workers, "scheduler": scheduler}
         with (
-            population.provenance(stage.name, options | where),
+            population.provenance(stage.name, options, where),
             _bar(population, stage, computed, progress) as bar,
         ):
             local = workers is None and scheduler is None
@@ -378,6 +386,19 @@ def _run_population(
         networks=len(status),
         computed=computed,
     )
+
+
+def _check_same_options(population: Population, stage: Stage, options: dict[str, Any]) -> None:
+    """Networks of one population are not computed in two ways."""
+    if (population.status(stage.name) == schema.PENDING).all():
+        return
+    before = population.last_options(stage.name)
+    if before is not None and before != options:
+        said = " ".join(f"--{k} {v}" for k, v in before.items()) or "no options"
+        raise SolspaceError(
+            f"{population.path}: {stage.name} of {population} was begun with {said}; give the "
+            "same to go on, or --redo to compute all of it again"
+        )
 
 
 def _run_shard(

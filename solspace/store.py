@@ -353,14 +353,26 @@ class Population:
         array = self._zarr(mode="r+")[name]
         array[:] = values
 
+    def last_options(self, stage: str) -> dict[str, Any] | None:
+        """The options a stage was last run with; None where it was not run."""
+        entries = json.loads(str(self.attrs.get("provenance", "[]")))
+        found = [entry["options"] for entry in entries if entry["stage"] == stage]
+        return dict(found[-1]) if found else None
+
     @contextlib.contextmanager
-    def provenance(self, stage: str, options: Mapping[str, Any]) -> Iterator[None]:
+    def provenance(
+        self,
+        stage: str,
+        options: Mapping[str, Any] | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Iterator[None]:
         """Note in the population's attrs what was run, on what, and when it began and ended."""
         group = self._zarr(mode="r+")
         entries = json.loads(str(group.attrs.get("provenance", "[]")))
         entry: dict[str, Any] = {
             "stage": stage,
-            "options": dict(options),
+            "options": dict(options or {}),
+            "where": dict(where or {}),
             "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
             "versions": _versions(),
             "machine": platform.machine(),

@@ -288,6 +288,21 @@ def test_provenance_says_what_was_run_with_which_versions(store):
     assert entries[1]["finished"] >= entries[1]["started"]
 
 
+def test_one_population_is_not_computed_in_two_ways(store):
+    run_stage(store, "record")
+    population = Store(store).populations()[0]
+    before = open_group(store, "training").load()
+    status = population.status("record")
+    status[:2] = schema.PENDING
+    population.write_all("status_record", status)
+    with pytest.raises(SolspaceError, match=r"record of .* was begun with no options"):
+        run_stage(store, "record", options={"device": "cpu"})
+    outcome = run_stage(store, "record", options={"device": "cpu"}, redo=True)[0]
+    assert (outcome.computed, outcome.done) == (5, 5)
+    after = open_group(store, "training").load()
+    np.testing.assert_allclose(after.output.values, before.output.values, atol=1e-6)
+
+
 def test_a_check_says_all_faults_in_one_go(store):
     run_stage(store, "record")
     assert check_store(store) == []

@@ -35,8 +35,9 @@ def reduce(
         A population with weights.
     task : str or Task, optional
         From the dataset's attrs by default.
-    method : {"turner2021"}
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021).
+    method : {"turner2021", "automaton"}
+        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), or one from what the
+        network answers to pulses at many moments (see `solspace.reduction.reduce_network`).
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
