@@ -281,7 +281,7 @@ class _Exploration:
         nearest = min(candidates, key=lambda c: float(np.sum((c.states[0] - state) ** 2)))
         return self.node_at(nearest, 0)
 
-    def graph(self, root: _Stretch) -> Graph:
+    def graph(self, root: _Stretch, rare: float = RARE) -> Graph:
         number: dict[Key, int] = {}
         edges: set[tuple[int, int, int]] = set()
         pulses: dict[tuple[Key, int], dict[Key, int]] = {}
@@ -314,7 +314,7 @@ class _Exploration:
         for (source, symbol), answers in pulses.items():
             total = sum(answers.values())
             for target, count in answers.items():
-                if count > RARE * total:
+                if count > rare * total:
                     edges.add((numbered(source), numbered(target), symbol))
         return self._reachable(number, edges)
 
@@ -337,7 +337,9 @@ class _Exploration:
         return Graph(output, sources, targets, symbols)
 
 
-def explore(task: Task, architecture: str, weights: networks.Weights) -> Graph:
+def explore(
+    task: Task, architecture: str, weights: networks.Weights, *, rare: float = RARE
+) -> Graph:
     """The graph of one network.
 
     Parameters
@@ -347,6 +349,9 @@ def explore(task: Task, architecture: str, weights: networks.Weights) -> Graph:
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
+    rare : float
+        An answer to a pulse is left out where no more than this share of a node's moments get it.
+        More makes smaller graphs that allow less of what the network does.
 
     Returns
     -------
@@ -379,4 +384,4 @@ def explore(task: Task, architecture: str, weights: networks.Weights) -> Graph:
                 f"{name} holds NaN or infinity; give one network's weights without padding"
             )
     exploration = _Exploration(task, architecture, weights)
-    return minimized(exploration.graph(exploration.explore()))
+    return minimized(exploration.graph(exploration.explore(), rare))
