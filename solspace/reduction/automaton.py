@@ -1,15 +1,16 @@
 """Graphs from what networks do: pulses at many moments, places told apart by what they answer.
 
 The published construction gives each network two or three pulses and compares states. Here pulses
-are given at many moments of every stretch of silence, all at once, and everything is compared by
-what is put out, so that nothing depends on distances, on units or on their order.
+are given at many moments of every stretch of silence, all at once, and what they lead to is compared
+by what is put out.
 
 A *stretch* is what silence leads to after a pulse, or from the root. What it puts out is its
 *story*: outputs in order, and how it ends, at rest with one output or going round through several.
 A stretch is explored by giving each pulse that can come at moments spread evenly in the logarithm
-of time, and reading off the stories of the stretches these lead to. Of all stretches that one
-pulse leads to with one story, one from each run of consecutive moments is explored in turn, until
-no story is new or `MOST_STRETCHES` have been; others are taken for the nearest explored.
+of time, and reading off the stories of the stretches these lead to. Of all stretches that a pulse
+leads to with one story, one or two are explored in turn, the middle ones of a run of consecutive
+moments, until no story is new or `MOST_STRETCHES` have been. Any other is taken for the one of them
+that begins nearest to it; nothing else depends on distances, and nothing on the order of units.
 
 Nodes are pieces of stretches: what is still to come of the story, and the stories that pulses at
 its end lead to, when the network has been at rest for long. The rest is one node from then on, and
