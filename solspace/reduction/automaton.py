@@ -1,8 +1,8 @@
 """Graphs from what networks do: pulses at many moments, places told apart by what they answer.
 
 The published construction gives each network two or three pulses and compares states. Here pulses
-are given at many moments of every stretch of silence, all at once, and what they lead to is compared
-by what is put out.
+are given at many moments of every stretch of silence, all at once, and what they lead to is
+compared by what is put out.
 
 A *stretch* is what silence leads to after a pulse, or from the root. What it puts out is its
 *story*: outputs in order, and how it ends, at rest with one output or going round through several.
