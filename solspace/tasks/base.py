@@ -402,9 +402,7 @@ class PulseGrammar:
                 symbol[i, k] = pulse.symbol
                 time += pulse.settled
                 place = pulse.next_place
-        return PulseSequences(
-            inputs, start, onset, seen_from, symbol, self.shortest, self.patience
-        )
+        return PulseSequences(inputs, start, onset, seen_from, symbol, self.shortest, self.patience)
 
 
 class Chain(Protocol):
