@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -64,7 +65,7 @@ def published_features() -> dict[tuple[str, str, str], float]:
         }
 
 
-def compare(population: str, store: str) -> dict[str, object]:
+def compare(population: str, store: str) -> dict[str, Any]:
     """Run every stage on a reference population and count what agrees."""
     task, architecture = population.split("/")
     folders = sorted((REFERENCE / "networks" / population).iterdir())
@@ -91,6 +92,9 @@ def compare(population: str, store: str) -> dict[str, object]:
             total += 1
             close += abs(value - published) <= 0.01 * abs(published)
             closer += abs(value - published) <= max(0.01 * abs(published), ROUNDING)
+    checked = {"turner2021": verified(store, population)}
+    run_stage(store, "reduce", **where, options={"method": "automaton"}, redo=True)
+    checked["automaton"] = verified(store, population)
     loss = np.array([theirs[population, name, "validation_mse"] for name in names])
     return {
         "population": population,
@@ -101,10 +105,38 @@ def compare(population: str, store: str) -> dict[str, object]:
         "features": total,
         "loss": float(np.abs(ds.loss.values / loss - 1).max()),
         "seconds": seconds,
+        "verified": checked,
     }
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def verified(store: str, population: str) -> dict[str, float]:
+    """How right the graphs are that the store holds now."""
+    task, architecture = population.split("/")
+    run_stage(store, "verify", task=task, architecture=architecture, redo=True)
+    ds = xr.open_zarr(store, group=population).load()
+    return {
+        "recall": float(ds.graph_recall.median()),
+        "lowest": float(ds.graph_recall.min()),
+        "specificity": float(ds.graph_specificity.median()),
+        "solutions": int(ds.solution.max()) + 1,
+    }
+
+
+def verified_table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| population | method | recall, median | lowest | specificity, median | solutions of 8 |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['population']} | {method} | {v['recall']:.2f} | {v['lowest']:.2f} "
+        f"| {v['specificity']:.2f} | {v['solutions']} |"
+        for r in rows
+        for method, v in r["verified"].items()
+    ]
+    return "\n".join(lines)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| population | networks | graphs equal | features within 1 % | same, or both rounding | "
         "largest difference of loss |",
@@ -117,7 +149,7 @@ def table(rows: list[dict[str, object]]) -> str:
     ]
     total = {
         k: sum(r[k] for r in rows) for k in ("networks", "graphs", "close", "closer", "features")
-    }  # type: ignore[misc]
+    }
     lines.append(
         f"| all | {total['networks']} | {total['graphs']} | {total['close']} of "
         f"{total['features']} | {total['closer']} of {total['features']} | |"
@@ -142,6 +174,22 @@ nodes. The loss is the mean squared error on the recorded trials.
 leaves a rounding noise of a few 1e-8 there, which depends on the machine and which `torch.nn.RNN`
 itself does not reproduce. Such values count as equal when they differ by less than the rounding of
 float32 (1.2e-7).
+
+## Are the graphs right?
+
+`solspace verify` drives each network from the root of its graph with 300 random sequences of its
+task's pulses and waits, and asks whether the graph allows what the network puts out (recall) and
+forbids what networks with another solution put out where this one does otherwise (specificity).
+[solutions.md](solutions.md) says how a graph is read and where the published ones fail.
+
+{verified}
+
+The second method, `automaton`, meets the aim (median recall 0.95 with specificity 0.8) for vanilla
+interval reproduction and delayed discrimination. In interval discrimination and the gated networks
+what a pulse does depends on when it comes, and a graph that knows no time either forbids what its
+network does or allows what others do; there its specificity falls short. It was tuned on these
+networks, none were held out. `turner2021` stays the default, since `automaton` tells too many
+networks apart for its keys to be classes.
 """
 
 
@@ -151,9 +199,9 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(population, f"{folder}/reference.zarr") for population in POPULATIONS]
-    text = TEXT.format(table=table(rows))
+    text = TEXT.format(table=table(rows), verified=verified_table(rows))
     (ROOT / "docs" / "validation.md").write_text(text)
-    print(table(rows))
+    print(table(rows), verified_table(rows), sep="\n\n")
     for row in rows:
         print(f"{row['population']}: reduced in {row['seconds']:.3f} s a network, store included")
     return 0
