@@ -157,5 +157,25 @@ TASK = Task(
             rollback_floor=0.02,
             rollback_armed=0.01,
         ),
+        # The published gated networks started from torch's default divided by sqrt(N).
+        **dict.fromkeys(
+            ("gru", "lstm"),
+            Recipe(
+                target_loss=5e-5,
+                max_steps=12_000,
+                learning_rate=0.003,
+                learning_rate_power=0.0,
+                schedule="linear",
+                decay_start=0.4,
+                decay_stop=1.0,
+                final_rate=0.0,
+                beta2=0.99,
+                clip=0.1,
+                init="default/sqrt(N)",
+                rollback_ratio=2.0,
+                rollback_floor=0.02,
+                rollback_armed=0.016,
+            ),
+        ),
     },
 )
