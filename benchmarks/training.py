@@ -1,6 +1,6 @@
-"""Speed of one gradient step, compiled kernel against torch.nn.RNN, one network at a time.
+"""Speed of one gradient step, compiled kernel against torch.nn.RNN (or GRU, LSTM).
 
-    python benchmarks/training.py
+    python benchmarks/training.py [--architecture gru]
 
 A step is forward, backward, clipping and Adam on a batch of 32 trials of interval reproduction
 (150 time steps). What is compared is timed in turns, several rounds, best round each, so that
@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from solspace.networks import GATES
 from solspace.tasks import get_task
 from solspace.training import initial_weights, training_trials
 from solspace.training.steps import Steps, make_steps
@@ -62,16 +63,17 @@ def gemm_flops() -> float:
     return 2 * 1024**3 / best
 
 
-def step_operations(n: int, batch: int = 32, time_steps: int = 150) -> float:
+def step_operations(architecture: str, n: int, batch: int = 32, time_steps: int = 150) -> float:
     """Multiplications and additions of the three products of a step (2 inputs, 1 output)."""
-    return 2 * batch * (time_steps + 1) * ((n + 1) * (n + 3) * 2 + n * (n + 1))
+    rows, columns = len(GATES[architecture]) * n + 1, n + 3
+    return 2 * batch * (time_steps + 1) * rows * (columns + n + columns)
 
 
 def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", default="vanilla")
+    parser.add_argument("--architecture", default="vanilla", choices=tuple(GATES))
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -98,7 +100,7 @@ def main() -> None:
         reference = make(size, options.architecture, 0, "cpu")
         for network in networks:  # compile or load
             seconds_per_step([network], 2, pool)
-        steps = int(200 * (20 / size) ** 2) + 20
+        steps = (int(200 * (20 / size) ** 2) + 20) // len(GATES[options.architecture])
         contestants: dict[str, Callable[[], float]] = {
             "torch": with_torch(reference, 1),
             "torch default": with_torch(reference, default_threads),
@@ -110,7 +112,7 @@ def main() -> None:
         best = {name: min(r[name] for r in rounds) for name in contestants}
         torch_best = min(best["torch"], best["torch default"])
         sums += (torch_best, best["one"], best["all"])
-        flops = step_operations(size) / best["one"]
+        flops = step_operations(options.architecture, size) / best["one"]
         print(
             f"{size:>5} {best['torch'] * 1e3:>16.2f} {best['torch default'] * 1e3:>8.2f} "
             f"{best['one'] * 1e3:>17.3f} {best['all'] * 1e3:>9.3f} "
