@@ -24,7 +24,6 @@ from solspace.store import Population, Shard, Store
 from solspace.tasks import Task, get_task, register_task
 
 __all__ = [
-    "ANALYSES",
     "PIPELINE",
     "Outcome",
     "Stage",
@@ -56,9 +55,14 @@ class Stage:
         Dims of its groups that the dataset laid first does not have.
     also_reads : tuple of str
         Further groups it takes, merged with the first.
-    before : str or None
-        ``module:function``, called once with the whole population, lazily read; what it returns
-        is given to the stage's function under the function's last word.
+    coordinates : str or None
+        ``module:function`` of the task, a Dataset: coordinates it adds to the population.
+    prepared : mapping of str to str
+        Options of its function that are made once from the whole population, lazily read, each
+        by a ``module:function``.
+    at_end : mapping of str to str
+        Variables of the population that are computed over all networks once every shard is
+        there, each by a ``module:function``; one shard alone does not know them.
     """
 
     name: str
@@ -68,13 +72,13 @@ class Stage:
     after: tuple[str, ...]
     sizes: Mapping[str, int] = field(default_factory=dict)
     also_reads: tuple[str, ...] = ()
-    before: str | None = None
-
-    def load(self) -> Callable[..., xr.Dataset]:
-        return _load(self.function)
+    coordinates: str | None = None
+    prepared: Mapping[str, str] = field(default_factory=dict)
+    at_end: Mapping[str, str] = field(default_factory=dict)
 
 
 def _load(where: str) -> Callable[..., Any]:
+    """The function of a ``module:function``, imported when used."""
     module, name = where.split(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
@@ -99,6 +103,7 @@ PIPELINE = {
             ("population", "graph"),
             ("train",),
             {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES},
+            at_end={"solution": "solspace.reduction.stage:solutions"},
         ),
         Stage(
             "verify",
@@ -107,7 +112,7 @@ PIPELINE = {
             ("population",),
             ("reduce",),
             also_reads=("graph",),
-            before="solspace.verification_stage:draw_others",
+            prepared={"others": "solspace.verification_stage:draw_others"},
         ),
         Stage(
             "features",
@@ -115,10 +120,10 @@ PIPELINE = {
             "training",
             ("population",),
             ("record",),
+            coordinates="solspace.features:feature_coordinate",
         ),
     )
 }
-ANALYSES = tuple(name for name in PIPELINE if name != "train")
 
 
 @dataclass(frozen=True)
@@ -303,8 +308,7 @@ def run_stage(
             _check_ready(population, described, path)
         if redo:
             for population in populations:
-                nothing = np.full(population.networks, schema.PENDING, np.uint8)
-                population.write_all(f"status_{stage}", nothing)
+                _call_pending(population, stage)
         outcomes = [
             _run_population(
                 population, described, workers, scheduler, dict(options or {}), progress
@@ -354,9 +358,8 @@ def _run_population(
     if pending:
         _check_same_options(population, stage, options)
         _lay(population, stage, task)
-        extra = {}
-        if stage.before:
-            extra[stage.before.rsplit("_", 1)[-1]] = _load(stage.before)(population.open())
+        whole = population.open()
+        prepared = {name: _load(make)(whole) for name, make in stage.prepared.items()}
         where = {"workers": workers, "scheduler": scheduler}
         with (
             population.provenance(stage.name, options, where),
@@ -368,7 +371,7 @@ def _run_population(
                 population,
                 stage.name,
                 None if local else task,
-                options | extra,
+                options | prepared,
                 bar.update if local else None,
             )
             for shard, _ in compute.map_unordered(
@@ -376,7 +379,7 @@ def _run_population(
             ):
                 if not local:
                     bar.update(shard.stop - shard.start)
-            _finish(population, stage)
+    _finish(population, stage)
     status = population.status(stage.name)
     return Outcome(
         population=population,
@@ -386,6 +389,16 @@ def _run_population(
         networks=len(status),
         computed=computed,
     )
+
+
+def _call_pending(population: Population, stage: str) -> None:
+    """Call a stage pending for all networks, and first the stages that took what it made."""
+    for later in PIPELINE.values():
+        if stage in later.after and (population.status(later.name) != schema.PENDING).any():
+            _call_pending(population, later.name)
+    if (population.status(stage) != schema.PENDING).any():
+        nothing = np.full(population.networks, schema.PENDING, np.uint8)
+        population.write_all(f"status_{stage}", nothing)
 
 
 def _check_same_options(population: Population, stage: Stage, options: dict[str, Any]) -> None:
@@ -417,7 +430,7 @@ def _run_shard(
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     with failures_told_elsewhere():
-        out = stage.load()(ds, progress=report, **options, **extra)
+        out = _load(stage.function)(ds, progress=report, **options, **extra)
     if compute.stopping() and task is None:
         raise KeyboardInterrupt
     population.write_shard(shard, stage.name, _split(out, stage, population.architecture))
@@ -456,8 +469,8 @@ def _split(ds: xr.Dataset, stage: Stage, architecture: str) -> dict[str, dict[st
             for name, variable in schema.variables(group, architecture).items()
             if name in ds.variables and variable.stage == stage.name and not variable.coordinate
         }
-    # Numbered over the whole population, once all shards are there.
-    out["population"].pop("solution", None)
+    for name in stage.at_end:
+        out["population"].pop(name, None)
     for name in (f"message_{stage.name}", f"status_{stage.name}"):
         out["population"][name] = ds[name]
     return out
@@ -467,14 +480,12 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
     """Lay the groups a stage fills, where they are not there yet."""
     from solspace.simulation import trials_dataset
 
-    if stage.name == "features":
-        from solspace.features import feature_coordinate
-
-        population.add_variables(feature_coordinate(task), ["feature", "features"])
-    # There since the population was laid, but for stages younger than it.
+    # There since the population was laid, but for dims and stages that it did not know yet.
+    added = _load(stage.coordinates)(task) if stage.coordinates else xr.Dataset()
+    known = {"network", *added.dims}
     declared = schema.variables("population", population.architecture)
-    own = [n for n, v in declared.items() if v.stage == stage.name and v.dims == ("network",)]
-    population.add_variables(xr.Dataset(), [f"status_{stage.name}", f"message_{stage.name}", *own])
+    own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]
+    population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
     for group in stage.fills:
         if population.has(group):
             continue
@@ -495,11 +506,12 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
 
 
 def _finish(population: Population, stage: Stage) -> None:
-    if stage.name == "reduce":
-        from solspace.reduction.stage import rank_solutions
-
-        keys = population.open()["solution_key"].values
-        population.write_all("solution", rank_solutions(keys))
+    """Write what needs all shards; also where the last run was killed just before this."""
+    ds = population.open()
+    for name, compute_all in stage.at_end.items():
+        values = _load(compute_all)(ds)
+        if not np.array_equal(values, ds[name].values):
+            population.write_all(name, values)
 
 
 def _one_thread() -> None:

@@ -66,3 +66,29 @@ def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):
     outcome = run_stage(path, "verify")[0]
     assert outcome.computed == 5
     assert "graph_recall" in xr.open_zarr(path, group=GROUP)
+
+
+def test_doing_a_stage_again_calls_what_was_made_of_it_pending(tmp_path, population):
+    path = str(tmp_path / "again.zarr")
+    add_population(path, population)
+    for stage in ("record", "reduce", "verify", "features"):
+        run_stage(path, stage)
+    run_stage(path, "reduce", redo=True, options={"method": "automaton"})
+    stored = xr.open_zarr(path, group=GROUP).load()
+    assert not stored.status_verify.any()
+    assert stored.status_features.all()  # made of the recording, not of the graphs
+    run_stage(path, "verify")
+    expected = verify(reduce(population, method="automaton"))
+    stored = xr.open_zarr(path, group=GROUP).load()
+    np.testing.assert_array_equal(stored.graph_recall.values, expected.graph_recall.values)
+
+
+def test_solutions_are_numbered_after_a_kill_just_before_that(tmp_path, population, labeled):
+    path = str(tmp_path / "killed.zarr")
+    add_population(path, population)
+    run_stage(path, "reduce")
+    # As the last shard leaves it.
+    zarr.open_group(path, path=GROUP, mode="r+")["solution"][:] = np.full(5, -1, np.int16)
+    assert run_stage(path, "reduce")[0].computed == 0
+    stored = xr.open_zarr(path, group=GROUP).load()
+    np.testing.assert_array_equal(stored.solution.values, labeled.solution.values)

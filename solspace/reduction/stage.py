@@ -17,7 +17,7 @@ from solspace.reduction.canonical import solution_key
 from solspace.reduction.graph import Graph
 from solspace.tasks import Task
 
-__all__ = ["graph_of", "rank_solutions", "reduce"]
+__all__ = ["graph_of", "rank_solutions", "reduce", "solutions"]
 
 
 def reduce(
@@ -116,6 +116,11 @@ def rank_solutions(keys: Sequence[str] | NDArray) -> NDArray[np.int16]:
     order = sorted(counts, key=lambda key: (-counts[key], key))
     number = {key: i for i, key in enumerate(order)}
     return np.array([number.get(str(key), -1) for key in keys], dtype=np.int16)
+
+
+def solutions(ds: xr.Dataset) -> NDArray[np.int16]:
+    """The solution of every network of a whole population, from ``solution_key``."""
+    return rank_solutions(ds["solution_key"].values)
 
 
 def graph_of(ds: xr.Dataset, index: int) -> Graph:
