@@ -541,7 +541,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     out = {"python": platform.python_version()}
-    for package in ("solspace", "numpy", "numba", "torch", "xarray", "zarr", "scikit-learn"):
+    for package in ("solspace", "numpy", "numba", "torch", "xarray", "zarr"):
         with contextlib.suppress(PackageNotFoundError):
             out[package] = version(package)
     return out

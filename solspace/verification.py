@@ -43,6 +43,7 @@ __all__ = [
     "graph_specificity",
     "join_words",
     "output_words",
+    "pool_sequences",
     "pool_words",
     "read_words",
     "verification_sequences",
@@ -450,14 +451,28 @@ def pool_words(words: Sequence[Words], *, size: int = POOL, seed: int = SEED) ->
     """
     if len({len(own) for own in words}) != 1 or not len(words[0]):
         raise SolspaceError("words of different numbers of sequences; drive all with the same")
-    rng = np.random.default_rng(seed)
-    share = min(max(size // len(words), 1), len(words[0]))
-    chosen = [np.sort(rng.permutation(len(own))[:share]) for own in words]
+    chosen = pool_sequences(len(words), len(words[0]), size=size, seed=seed)
     return Pool(
         join_words([own.word(int(k)) for own, ks in zip(words, chosen, strict=True) for k in ks]),
-        np.repeat(np.arange(len(words)), share),
-        np.concatenate(chosen),
+        np.repeat(np.arange(len(words)), chosen.shape[1]),
+        chosen.ravel(),
     )
+
+
+def pool_sequences(
+    networks: int, sequences: int, *, size: int = POOL, seed: int = SEED
+) -> NDArray[np.int64]:
+    """Which sequences of each network go into a pool, (network, sequence), in order.
+
+    Examples
+    --------
+    >>> pool_sequences(400, 300).shape
+    (400, 5)
+    """
+    rng = np.random.default_rng(seed)
+    share = min(max(size // max(networks, 1), 1), sequences)
+    rows = [np.sort(rng.permutation(sequences)[:share]) for _ in range(networks)]
+    return np.array(rows, np.int64).reshape(networks, share)
 
 
 def graph_specificity(

@@ -11,22 +11,24 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solspace import schema
+from solspace.networks import PARAMETERS
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
 from solspace.reduction.stage import graph_of
 from solspace.tasks import Task
 from solspace.tasks.base import PulseSequences
 from solspace.verification import (
-    POOL,
-    SEED,
     Pool,
     graph_recall,
     graph_specificity,
     join_words,
+    pool_sequences,
     read_words,
     verification_sequences,
 )
 
 __all__ = ["Others", "draw_others", "verify"]
+
+_BLOCK = 64  # networks whose weights are read at once
 
 
 class Others(NamedTuple):
@@ -58,19 +60,18 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     sequences = verification_sequences(task)
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
-    share = int(np.clip(POOL // max(len(chosen), 1), 1, len(sequences)))
-    rng = np.random.default_rng(SEED)
-    words, network, sequence = [], [], []
-    for i in chosen.tolist():
-        picked = np.sort(rng.permutation(len(sequences))[:share])
-        own = read_words(
-            task, ds.attrs["architecture"], network_weights(ds, i), _some(sequences, picked)
-        )
-        words += [own.word(k) for k in range(share)]
-        network += [i] * share
-        sequence += picked.tolist()
-    pool = Pool(join_words(words), np.array(network, np.int64), np.array(sequence, np.int64))
-    return Others(pool, keys)
+    picked = pool_sequences(len(chosen), len(sequences))
+    words = []
+    for first in range(0, len(chosen), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
+        for i, rows in enumerate(picked[block]):
+            own = read_words(
+                task, ds.attrs["architecture"], network_weights(part, i), _some(sequences, rows)
+            )
+            words += [own.word(k) for k in range(len(rows))]
+    network = np.repeat(chosen, picked.shape[1])
+    return Others(Pool(join_words(words), network, picked.ravel()), keys)
 
 
 def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -531,7 +531,6 @@ class Task:
     grammar: PulseGrammar | None = None
     feature_epochs: Callable[..., Any] | None = None
     description: str = ""
-    attrs: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe(self, architecture: str) -> Recipe:
         """The recipe for one architecture, or an error that names those there are.
