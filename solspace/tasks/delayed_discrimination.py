@@ -172,7 +172,8 @@ TASK = Task(
     grammar=grammar(),
     recipes={
         "vanilla": Recipe(
-            target_loss=2e-4,
+            # The published networks end between 1e-5 and 8e-5; accepted were 2e-4.
+            target_loss=5e-5,
             max_steps=12_000,
             learning_rate=0.08,
             learning_rate_power=-1.0,
@@ -187,6 +188,7 @@ TASK = Task(
             rollback_floor=0.03,
             rollback_armed=np.inf,
             rollback_rate=0.7,
+            attempts=6,
         ),
     },
 )

@@ -171,7 +171,8 @@ TASK = Task(
     # The orthogonal start is ours; from torch's default no network left the plateau.
     recipes={
         "vanilla": Recipe(
-            target_loss=2e-4,
+            # The published networks end between 1e-5 and 1.7e-4; accepted were 2e-4.
+            target_loss=5e-5,
             max_steps=20_000,
             learning_rate=0.009,
             schedule="cosine",
@@ -189,6 +190,7 @@ TASK = Task(
             lesson_first="t1",
             lesson_second="t2",
             lesson_gap=8,
+            attempts=6,
         ),
     },
 )
