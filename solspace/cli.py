@@ -77,19 +77,19 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from solspace.locks import Slice
     from solspace.pipeline import create_population
     from solspace.population import new_population
-    from solspace.store import Store
 
     described: dict[str, Any] = {
         name: value
         for name in ("networks", "hidden_size", "seed")
         if (value := getattr(args, name)) is not None
     }
-    begun = os.path.exists(args.store) and Store(args.store).populations(
-        args.task, args.architecture
-    )
-    if described or not begun:
+    if args.slice is not None:
+        Slice.parse(args.slice)  # before anything is made
+    # With a description nothing is looked up: other slices may be making the store right now.
+    if described or not _begun(args):
         if args.task is None or args.architecture is None:
             raise SolspaceError(
                 "a new population needs --task and --architecture, such as "
@@ -102,8 +102,16 @@ def _train(args: argparse.Namespace) -> None:
             hidden_size=described.get("hidden_size", 50),
             seed=described.get("seed", 0),
         )
-        create_population(args.store, ds, shard_size=args.shard_size)
+        create_population(args.store, ds, shard_size=args.shard_size, shared=args.slice is not None)
     _run_stages(args, ["train"])
+
+
+def _begun(args: argparse.Namespace) -> bool:
+    from solspace.store import Store
+
+    if not os.path.exists(args.store):
+        return False
+    return bool(Store(args.store).populations(args.task, args.architecture))
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -143,9 +151,12 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
             scheduler=args.scheduler,
             options=options if len(stages) == 1 else {},
             redo=getattr(args, "redo", False),
+            part=getattr(args, "slice", None),
             progress=not args.quiet,
         ):
             text = f"{outcome.done} of {outcome.networks} networks done"
+            if getattr(args, "slice", None) is not None:
+                text += f", {outcome.computed} by slice {args.slice} now"
             if outcome.failed:
                 text += (
                     f", {outcome.failed} failed (reasons: message_{stage} in the store, "
@@ -242,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="of the population (default: 0)")
     _shard_size(train)
     _where(train)
+    _slice(train)
 
     importer = verb(
         "import",
@@ -288,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = verb(name, _stage, short, text, f"solspace {name} my.zarr --workers 2")
         _choice(sub)
         _where(sub)
+        _slice(sub)
         sub.add_argument(
             "--redo", action="store_true", help="compute again what is done, such as differently"
         )
@@ -364,6 +377,15 @@ def _where(parser: argparse.ArgumentParser) -> None:
         "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def _slice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--slice",
+        metavar="K/N",
+        help="only the K-th of N consecutive runs of networks, such as 3/8; other slices may run "
+        "at the same time, on any machine that sees the store",
+    )
 
 
 def _shard_size(parser: argparse.ArgumentParser) -> None:

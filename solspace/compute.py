@@ -76,11 +76,18 @@ def map_unordered(
         yield from _distributed(function, items, workers, scheduler)
 
 
+def _cores() -> int:
+    """Cores this process may use, which on a cluster are those its job was given."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _threads(
     function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[tuple[Item, Result]]:
     _stop.clear()
-    threads = min(len(items), os.cpu_count() or 1)
+    threads = min(len(items), _cores())
     with ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from solspace import compute, schema
+from solspace import compute, locks, schema
 from solspace.errors import SolspaceError
+from solspace.locks import Slice
 from solspace.population import failures_told_elsewhere, read_networks
 from solspace.store import Population, Shard, Store
 from solspace.tasks import Task, get_task, register_task
@@ -156,7 +158,12 @@ def default_shard_size(networks: int) -> int:
 
 
 def create_population(
-    path: str, ds: xr.Dataset, *, shard_size: int | None = None, verb: str = "train"
+    path: str,
+    ds: xr.Dataset,
+    *,
+    shard_size: int | None = None,
+    verb: str = "train",
+    shared: bool = False,
 ) -> Population:
     """The population of this description in a store: laid now, or found there half done.
 
@@ -169,6 +176,8 @@ def create_population(
     shard_size : int, optional
     verb : str
         Named to another process that wants to write meanwhile.
+    shared : bool
+        Other processes may write slices meanwhile.
 
     Raises
     ------
@@ -179,7 +188,7 @@ def create_population(
     if shard_size is not None and shard_size < 1:
         raise SolspaceError(f"shards of {shard_size} networks; give 1 or more")
     store = Store(path, create=True)
-    with store.lock(verb):
+    with store.lock(verb, shared=shared), locks.briefly(path):
         found = store.populations(task, architecture)
         if found:
             _check_same(found[0], ds, path)
@@ -267,6 +276,7 @@ def run_stage(
     scheduler: str | None = None,
     options: Mapping[str, Any] | None = None,
     redo: bool = False,
+    part: str | None = None,
     progress: bool = False,
 ) -> list[Outcome]:
     """Run one stage on every network of a store for which it has not ended.
@@ -286,6 +296,9 @@ def run_stage(
         Passed to the stage's function.
     redo : bool
         Call all networks pending first, to compute them again, such as with other options.
+    part : str, optional
+        ``K/N``: only the K-th of N consecutive runs of shards of each population, while other
+        processes may compute the others.
     progress : bool
         Show a bar on stderr.
 
@@ -301,19 +314,34 @@ def run_stage(
     """
     described = PIPELINE[stage]
     compute.check_where(workers, scheduler)
+    only = None if part is None else Slice.parse(part)
+    if only and redo:
+        raise SolspaceError(
+            f"--redo calls all of {stage} pending, which other slices may be computing; give it "
+            "without --slice"
+        )
     store = Store(path)
-    with store.lock(stage):
-        populations = _selected(store, path, task, architecture)
-        for population in populations:
-            _check_ready(population, described, path)
+    verb = stage if only is None else f"{stage} --slice {only}"
+    with ExitStack() as held:
+        held.enter_context(store.lock(verb, shared=only is not None))
+        with locks.briefly(path):
+            populations = _selected(store, path, task, architecture)
+            shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
+            for population, own in zip(populations, shards, strict=True):
+                # A stage that looks at the whole population first needs all of it.
+                needs = population.shards() if described.prepared else own
+                _check_ready(population, described, path, needs)
+                if only is not None:
+                    held.enter_context(population.claim(stage, own, verb))
         if redo:
             for population in populations:
                 _call_pending(population, stage)
+        where = {"workers": workers, "scheduler": scheduler}
+        if only is not None:
+            where["slice"] = str(only)
         outcomes = [
-            _run_population(
-                population, described, workers, scheduler, dict(options or {}), progress
-            )
-            for population in populations
+            _run_population(population, described, own, where, dict(options or {}), progress)
+            for population, own in zip(populations, shards, strict=True)
         ]
         store.consolidate()
     return outcomes
@@ -333,13 +361,17 @@ def _selected(
     )
 
 
-def _check_ready(population: Population, stage: Stage, path: str) -> None:
+def _check_ready(population: Population, stage: Stage, path: str, shards: Sequence[Shard]) -> None:
+    if not shards:
+        return
+    own = slice(shards[0].start, shards[-1].stop)
     for earlier in stage.after:
-        waiting = int((population.status(earlier) == schema.PENDING).sum())
+        status = population.status(earlier)[own]
+        waiting = int((status == schema.PENDING).sum())
         if waiting:
             raise SolspaceError(
                 f"{path}: {stage.name} needs {earlier} to have ended, and {waiting} of "
-                f"{population.networks} networks of {population} are pending; type "
+                f"{len(status)} networks of {population} are pending; type "
                 f"`solspace {earlier} {path}` first"
             )
 
@@ -347,24 +379,25 @@ def _check_ready(population: Population, stage: Stage, path: str) -> None:
 def _run_population(
     population: Population,
     stage: Stage,
-    workers: int | None,
-    scheduler: str | None,
+    shards: Sequence[Shard],
+    where: Mapping[str, Any],
     options: dict[str, Any],
     progress: bool,
 ) -> Outcome:
     task = get_task(population.task)
-    pending = population.pending(stage.name)
+    waiting = set(population.pending(stage.name))
+    pending = [shard for shard in shards if shard in waiting]
     computed = sum(shard.stop - shard.start for shard in pending)
     if pending:
-        _check_same_options(population, stage, options)
-        _lay(population, stage, task)
-        whole = population.open()
-        prepared = {name: _load(make)(whole) for name, make in stage.prepared.items()}
-        where = {"workers": workers, "scheduler": scheduler}
-        with (
-            population.provenance(stage.name, options, where),
-            _bar(population, stage, computed, progress) as bar,
-        ):
+        workers, scheduler = where["workers"], where["scheduler"]
+        with ExitStack() as noted:
+            with population.briefly():
+                _check_same_options(population, stage, options)
+                _lay(population, stage, task)
+                noted.enter_context(population.provenance(stage.name, options, where))
+            whole = population.open()
+            prepared = {name: _load(make)(whole) for name, make in stage.prepared.items()}
+            bar = noted.enter_context(_bar(population, stage, computed, progress))
             local = workers is None and scheduler is None
             function = partial(
                 _run_shard,
@@ -403,7 +436,8 @@ def _call_pending(population: Population, stage: str) -> None:
 
 def _check_same_options(population: Population, stage: Stage, options: dict[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
-    if (population.status(stage.name) == schema.PENDING).all():
+    alone = population.claimed(stage.name) <= 1
+    if alone and (population.status(stage.name) == schema.PENDING).all():
         return
     before = population.last_options(stage.name)
     if before is not None and before != options:
@@ -506,12 +540,18 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
 
 
 def _finish(population: Population, stage: Stage) -> None:
-    """Write what needs all shards; also where the last run was killed just before this."""
-    ds = population.open()
-    for name, compute_all in stage.at_end.items():
-        values = _load(compute_all)(ds)
-        if not np.array_equal(values, ds[name].values):
-            population.write_all(name, values)
+    """Write what needs all shards; also where the last run was killed just before this.
+
+    Of several slices the last to end finds all shards there.
+    """
+    with population.briefly():
+        if not stage.at_end or population.pending(stage.name):
+            return
+        ds = population.open()
+        for name, compute_all in stage.at_end.items():
+            values = _load(compute_all)(ds)
+            if not np.array_equal(values, ds[name].values):
+                population.write_all(name, values)
 
 
 def _one_thread() -> None:

@@ -12,14 +12,16 @@ import json
 import os
 import platform
 import shlex
-import socket
+import shutil
 import sys
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,11 +29,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.dtype import VariableLengthUTF8
 
-from solspace import schema
+from solspace import locks, schema
 from solspace.errors import SolspaceError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["Population", "Shard", "Store", "open_population"]
 
@@ -79,12 +78,8 @@ class Store:
                 f"{self.path}: no such store; make one with `solspace train {self.path} ...` "
                 f"or `solspace import {self.path} ...`"
             )
-        if os.path.isdir(self.path) and not os.listdir(self.path) and create:
-            os.rmdir(self.path)
-        if not os.path.exists(self.path):
-            root = zarr.open_group(self.path, mode="w", zarr_format=3)
-            root.attrs[_VERSION] = schema.SCHEMA_VERSION
-            return
+        if not os.path.exists(self.path) or (create and _is_empty(self.path)):
+            _make(self.path)
         try:
             root = self._root()
         except Exception:
@@ -124,20 +119,23 @@ class Store:
     ) -> Population:
         """Lay the template of a population from a dataset that has its coordinates and attrs."""
         population = Population(self.path, task, architecture)
-        population._lay("population", ds, {}, shard_size, {})
+        with locks.briefly(self.path):
+            population._lay("population", ds, {}, shard_size, {})
         return population
 
     @contextlib.contextmanager
-    def lock(self, verb: str) -> Iterator[None]:
-        """Hold the store for writing; another process that asks meanwhile gets an error."""
-        with _Lock(self.path, verb):
+    def lock(self, verb: str, *, shared: bool = False) -> Iterator[None]:
+        """Hold the store for writing; another process that asks meanwhile gets an error.
+
+        Shared by processes that write slices, each of which claims its own.
+        """
+        with locks.hold(self.path, verb, shared=shared):
             yield
 
     def consolidate(self) -> None:
         """Gather the metadata, so that opening the store reads one file for each group."""
-        root = self._root("r+")
-        paths = ["", *(path for path, _ in _subgroups(root))]
-        with warnings.catch_warnings():
+        with locks.briefly(self.path), warnings.catch_warnings():
+            paths = ["", *(path for path, _ in _subgroups(self._root("r+")))]
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
             for path in reversed(paths):
                 zarr.consolidate_metadata(self.path, path=path or None, zarr_format=3)
@@ -236,6 +234,28 @@ class Population:
 
     # ------------------------------------------------------------------ writing
 
+    def briefly(self) -> AbstractContextManager[None]:
+        """Wait for a moment alone with what all writers of the store share."""
+        return locks.briefly(self.path)
+
+    def claim(self, stage: str, shards: Sequence[Shard], verb: str) -> AbstractContextManager[None]:
+        """Claim consecutive shards for one stage, where the store's lock is shared.
+
+        Raises
+        ------
+        SolspaceError
+            Where another process has claimed one of them.
+        """
+        start, stop = (shards[0].start, shards[-1].stop) if shards else (0, 0)
+        return locks.claim(self.path, self._claims(stage), start, stop, verb)
+
+    def claimed(self, stage: str) -> int:
+        """How many processes write slices of this stage."""
+        return locks.claimed(self.path, self._claims(stage))
+
+    def _claims(self, stage: str) -> str:
+        return f"{self.task}.{self.architecture}.{stage}"
+
     def lay(
         self,
         group: str,
@@ -255,7 +275,8 @@ class Population:
         attrs : mapping of variable to attributes, optional
             For variables that are filled later.
         """
-        self._lay(group, ds, sizes, self.shard_size, attrs or {})
+        with self.briefly():
+            self._lay(group, ds, sizes, self.shard_size, attrs or {})
 
     def _lay(
         self,
@@ -328,10 +349,11 @@ class Population:
         ValueError
             Where a variable is not declared or has another shape than its array.
         """
-        if shard not in self.shards():
+        size, n = self.shard_size, self.networks
+        if shard.start not in range(0, n, size) or shard.stop != min(shard.start + size, n):
             raise SolspaceError(
                 f"networks {shard[0]}..{shard[1] - 1} are not one shard of {self} "
-                f"(shards of {self.shard_size} networks from 0); two writers in one shard "
+                f"(shards of {size} networks from 0); two writers in one shard "
                 "corrupt it, so write whole shards, see Population.shards()"
             )
         status, message = f"status_{stage}", f"message_{stage}"
@@ -367,8 +389,6 @@ class Population:
         where: Mapping[str, Any] | None = None,
     ) -> Iterator[None]:
         """Note in the population's attrs what was run, on what, and when it began and ended."""
-        group = self._zarr(mode="r+")
-        entries = json.loads(str(group.attrs.get("provenance", "[]")))
         entry: dict[str, Any] = {
             "stage": stage,
             "options": dict(options or {}),
@@ -376,14 +396,25 @@ class Population:
             "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
             "versions": _versions(),
             "machine": platform.machine(),
+            # Slices may begin in one second by one command: this tells their entries apart.
+            "run": uuid.uuid4().hex[:12],
             "started": _now(),
         }
-        group.attrs["provenance"] = json.dumps([*entries, entry])
+        self._note(entry)
         began = time.monotonic()
         yield
-        seconds = round(time.monotonic() - began, 1)
-        entry |= {"finished": _now(), "seconds": seconds}
-        self._zarr(mode="r+").attrs["provenance"] = json.dumps([*entries, entry])
+        entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
+        self._note(entry)
+
+    def _note(self, entry: Mapping[str, Any]) -> None:
+        """Add an entry to the provenance, or renew it."""
+        with self.briefly():
+            group = self._zarr(mode="r+")
+            entries = json.loads(str(group.attrs.get("provenance", "[]")))
+            at = [i for i, other in enumerate(entries) if other.get("run") == entry["run"]]
+            where = at[0] if at else len(entries)
+            entries[where : where + 1] = [entry]
+            group.attrs["provenance"] = json.dumps(entries)
 
 
 def open_population(
@@ -481,56 +512,25 @@ def _subgroups(group: zarr.Group, prefix: str = "") -> Iterator[tuple[str, zarr.
         yield from _subgroups(child, f"{prefix}{name}/")
 
 
-# --------------------------------------------------------------------------- lock, provenance
+# --------------------------------------------------------------------------- making, provenance
 
 
-class _Lock:
-    """An advisory lock beside the store; the system drops it when its holder dies."""
+def _is_empty(path: str) -> bool:
+    return os.path.isdir(path) and not os.listdir(path)
 
-    def __init__(self, path: str, verb: str) -> None:
-        self.store = path.rstrip("/")
-        self.path = self.store + ".lock"
-        self.verb = verb
-        self.handle: int | None = None
 
-    def __enter__(self) -> None:
-        import fcntl
-
-        while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.read(handle, 1000).decode(errors="replace").strip()
-                os.close(handle)
-                raise SolspaceError(
-                    f"{self.store}: is being written by another process "
-                    f"({holder or 'unknown'}); wait until it has ended, or stop it, and type "
-                    "the same command again"
-                ) from None
-            # The file may have been removed by its last holder between opening and locking.
-            with contextlib.suppress(FileNotFoundError):
-                if os.fstat(handle).st_ino == os.stat(self.path).st_ino:
-                    break
-            os.close(handle)
-        os.truncate(handle, 0)
-        note = f"solspace {self.verb}, process {os.getpid()} on {socket.gethostname()}"
-        # A full disk must not keep anybody from reading the reason.
-        with contextlib.suppress(OSError):
-            os.write(handle, f"{note}, since {_now()}".encode())
-        self.handle = handle
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.handle is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
-            os.close(self.handle)
-            self.handle = None
+def _make(path: str) -> None:
+    """An empty store, whole from the first moment: several processes may make it at once."""
+    path = path.rstrip("/")
+    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
+    attributes = {_VERSION: schema.SCHEMA_VERSION}
+    zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
+    try:
+        os.rename(unfinished, path)
+    except OSError:
+        shutil.rmtree(unfinished)
+        if not os.path.exists(path):
+            raise
 
 
 def _now() -> str:
