@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from solspace import networks
-from solspace.reduction import ReductionError, behavior_key, reduce_network
+from solspace.reduction import ReductionError, reduce_network, solution_key
 from solspace.tasks import get_task
 from solspace.verification import (
     Words,
@@ -103,7 +103,7 @@ def main() -> None:
                 except ReductionError as error:
                     raise SystemExit(f"{population}: {error}") from error
                 seconds.append(time.perf_counter() - start)
-            keys = [behavior_key(graph, symbols) for graph in graphs]
+            keys = [solution_key(graph, symbols) for graph in graphs]
             verified = verify_graphs(words, graphs, keys)
             if method == "turner2021":
                 leads = [with_silent_leads(graph) for graph in graphs]

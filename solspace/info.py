@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,23 +15,37 @@ from solspace.errors import SolspaceError
 from solspace.networks import ARCHITECTURES, PARAMETERS
 from solspace.store import Population, Shard, Store
 
-__all__ = ["check_store", "describe", "read_for_report", "solutions_table"]
+__all__ = ["SolutionRow", "check_store", "describe", "read_for_report", "solutions_table"]
 
 # A description, not a dump: the store itself has all solutions.
 _LISTED = 12
+_DESCRIBED = 4
 
 
-def solutions_table(ds: xr.Dataset) -> list[tuple[int, str, int, dict[int, int]]]:
+class SolutionRow(NamedTuple):
+    """One solution: its number and key, what it does, and how many networks found it."""
+
+    solution: int
+    key: str
+    description: str
+    networks: int
+    by_size: dict[int, int]
+
+
+def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
     """Solutions of a population, most common first.
 
     Parameters
     ----------
     ds : Dataset
-        A population with ``solution``, ``solution_key`` and ``hidden_size``.
+        A population with ``solution``, ``solution_key``, ``hidden_size`` and, where the store
+        has it, ``solution_description``.
 
     Returns
     -------
-    list of (solution, key, count, count by hidden size)
+    list of SolutionRow
+        Graphs of one solution allow the same, but may be worded differently; the commonest
+        wording is given.
 
     Examples
     --------
@@ -36,18 +53,25 @@ def solutions_table(ds: xr.Dataset) -> list[tuple[int, str, int, dict[int, int]]
     ...                  "solution_key": ("network", ["a", "b", "a"])},
     ...                 coords={"hidden_size": ("network", [20, 20, 30])})
     >>> solutions_table(ds)[0]
-    (0, 'a', 2, {20: 1, 30: 1})
+    SolutionRow(solution=0, key='a', description='', networks=2, by_size={20: 1, 30: 1})
     """
     solution = ds["solution"].values
     keys, sizes = ds["solution_key"].values, ds["hidden_size"].values
+    descriptions = (
+        ds["solution_description"].values
+        if "solution_description" in ds
+        else np.full(len(keys), "", dtype=object)
+    )
     rows = []
     for value in range(int(solution.max(initial=-1)) + 1):
         of_it = solution == value
         by_size, counts = np.unique(sizes[of_it], return_counts=True)
+        wordings = Counter(map(str, descriptions[of_it]))
         rows.append(
-            (
+            SolutionRow(
                 value,
                 str(keys[of_it][0]),
+                min(wordings, key=lambda words: (-wordings[words], words)),
                 int(of_it.sum()),
                 dict(zip(by_size.tolist(), counts.tolist(), strict=True)),
             )
@@ -108,16 +132,25 @@ def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
 
 def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
     rows = solutions_table(ds)
-    total = sum(count for _, _, count, _ in rows)
+    total = sum(row.networks for row in rows)
     head = "".join(f"{f'N={s}':>7}" for s in sizes)
     yield f"solution  networks   share{head}   key"
-    for value, key, count, by_size in rows[:_LISTED]:
-        cells = "".join(f"{by_size.get(s, 0):>7}" for s in sizes)
-        short = key if len(key) <= 60 else key[:57] + "..."
-        yield f"{value:>8}  {count:>8}  {count / total:>5.0%}{cells}   {short}"
+    for row in rows[:_LISTED]:
+        cells = "".join(f"{row.by_size.get(s, 0):>7}" for s in sizes)
+        share = row.networks / total
+        yield f"{row.solution:>8}  {row.networks:>8}  {share:>5.0%}{cells}   {row.key}"
     if len(rows) > _LISTED:
-        rest = sum(count for _, _, count, _ in rows[_LISTED:])
+        rest = sum(row.networks for row in rows[_LISTED:])
         yield f"and {len(rows) - _LISTED} more solutions of {rest} networks"
+    small = sum(row.networks for row in rows if row.networks < 10)
+    if small and total > 100:
+        yield f"{small / total:.0%} of the networks are in solutions of fewer than ten"
+    yield ""
+    for row in rows[:_DESCRIBED]:
+        text = row.description or "not described; run reduce again"
+        yield from textwrap.wrap(
+            f"{row.solution}: {text}", 96, initial_indent="", subsequent_indent="   "
+        )
 
 
 # --------------------------------------------------------------------------- check

@@ -20,6 +20,8 @@ from solspace.tasks import Task, get_task
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.info import SolutionRow
+
 __all__ = ["answered_rows", "representative", "write_report"]
 
 # The store has all solutions; a table longer than this is not read.
@@ -235,7 +237,7 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
     if not table:
         out += ["<p>No network has a solution.</p>", _provenance(population), "</section>"]
         return "\n".join(out)
-    commonest = table[0][2]
+    commonest = table[0].networks
     out += [
         f"<p>{_count(found, 'network')} found {_count(len(table), 'solution')}; the commonest "
         f"is that of {commonest} ({_share(commonest, found)}). Two networks have the same "
@@ -246,7 +248,7 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
                 solution_histogram(population),
                 f"{anchor}-solutions",
                 f"Bars of the number of networks per solution: "
-                f"{', '.join(f'{i}: {c}' for i, _, c, _ in table[:10])}.",
+                f"{', '.join(f'{row.solution}: {row.networks}' for row in table[:10])}.",
             ),
             "Networks per solution, the commonest first, coloured by hidden size "
             f"({found} of {n} networks have a solution).",
@@ -260,8 +262,8 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
         "solid arrows are what the network does by itself, dashed ones follow the input named "
         "on them.</p>",
     ]
-    for solution, _, count, _ in shown:
-        out.append(_solution(solution, count, found, task, groups, anchor, pictures))
+    for row in shown:
+        out.append(_solution(row.solution, row.networks, found, task, groups, anchor, pictures))
     out += [_provenance(population), "</section>"]
     return "\n".join(out)
 
@@ -445,23 +447,22 @@ def _failures(population: xr.Dataset) -> str:
     return "\n".join(w for w in words if w)
 
 
-def _solution_table(
-    table: list[tuple[int, str, int, dict[int, int]]], population: xr.Dataset, found: int
-) -> str:
+def _solution_table(table: list[SolutionRow], population: xr.Dataset, found: int) -> str:
     sizes = np.unique(population["hidden_size"].values).tolist()
     head = "".join(f'<th scope="col" class="number">{s}</th>' for s in sizes)
     body = []
-    for solution, key, count, by_size in table[:_LISTED]:
-        cells = "".join(f'<td class="number">{by_size.get(s, 0)}</td>' for s in sizes)
+    for row in table[:_LISTED]:
+        cells = "".join(f'<td class="number">{row.by_size.get(s, 0)}</td>' for s in sizes)
+        share = _share(row.networks, found)
         body.append(
-            f'<tr><th scope="row" class="number">{solution}</th>'
-            f'<td class="number">{count}</td><td class="number">{_share(count, found)}</td>'
-            f"{cells}<td><code>{escape(key)}</code></td></tr>"
+            f'<tr><th scope="row" class="number">{row.solution}</th>'
+            f'<td class="number">{row.networks}</td><td class="number">{share}</td>'
+            f"{cells}<td>{escape(row.description)} <code>{escape(row.key)}</code></td></tr>"
         )
     rest = table[_LISTED:]
     note = ""
     if rest:
-        networks = sum(count for _, _, count, _ in rest)
+        networks = sum(row.networks for row in rest)
         note = f"<p>And {_count(len(rest), 'solution')} of {_count(networks, 'network')}.</p>"
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of solutions"><table>'
@@ -470,7 +471,7 @@ def _solution_table(
         '<th scope="col" rowspan="2" class="number">Networks</th>'
         '<th scope="col" rowspan="2" class="number">Share</th>'
         f'<th scope="colgroup" colspan="{len(sizes)}">Networks of so many units</th>'
-        f'<th scope="col" rowspan="2">Key</th></tr><tr>{head}</tr></thead>'
+        f'<th scope="col" rowspan="2">What it does, and its key</th></tr><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>{note}"
     )
 

@@ -199,7 +199,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "network",
         "int16",
         -1,
-        "class of the reduced-dynamics graph, most common first; -1 not computed",
+        "class of solution_key, most common first; -1 not computed",
         stage="reduce",
     )
     add(
@@ -209,7 +209,26 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "string",
         "",
         "canonical form of the reduced-dynamics graph; equal where two graphs are the same "
-        "solution, in any store; empty where not computed",
+        "solution (allow the same), in any store; empty where not computed",
+        stage="reduce",
+    )
+    add(
+        "population",
+        "solution_description",
+        "network",
+        "string",
+        "",
+        "what the reduced-dynamics graph says, in words",
+        stage="reduce",
+    )
+    add(
+        "population",
+        "graph_key",
+        "network",
+        "string",
+        "",
+        "the reduced-dynamics graph in canonical numbering; equal where two graphs are the same "
+        "but for the numbers of their nodes, which is finer than solution_key",
         stage="reduce",
     )
     add(

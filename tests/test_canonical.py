@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solspace.errors import SolspaceError
-from solspace.reduction import Graph, solution_key
+from solspace.reduction import Graph, graph_key
 from solspace.reduction.canonical import canonical_form, canonical_order
 
 SYMBOLS = ("autonomous", "set", "reset")
@@ -56,14 +56,14 @@ def isomorphic(one: Graph, other: Graph) -> bool:
 @given(graphs(), st.integers(0, 99))
 def test_a_key_does_not_depend_on_the_numbering(graph, seed):
     other = renumbered(graph, seed)
-    assert solution_key(graph, SYMBOLS) == solution_key(other, SYMBOLS)
+    assert graph_key(graph, SYMBOLS) == graph_key(other, SYMBOLS)
     assert graph == other
 
 
 @given(graphs(max_nodes=4, symbols=2), graphs(max_nodes=4, symbols=2))
 @settings(max_examples=400)
 def test_keys_are_equal_exactly_for_isomorphic_graphs(one, other):
-    assert (solution_key(one, SYMBOLS) == solution_key(other, SYMBOLS)) == isomorphic(one, other)
+    assert (graph_key(one, SYMBOLS) == graph_key(other, SYMBOLS)) == isomorphic(one, other)
 
 
 @given(graphs(max_nodes=7), st.integers(0, 999))
@@ -80,9 +80,7 @@ def test_a_key_tells_apart_graphs_that_differ_little(graph, seed):
     else:
         output[rng.integers(graph.n_nodes)] = rng.integers(-1, 2)
     other = renumbered(Graph(output, source, target, symbol), seed)
-    assert (solution_key(graph, SYMBOLS) == solution_key(other, SYMBOLS)) == isomorphic(
-        graph, other
-    )
+    assert (graph_key(graph, SYMBOLS) == graph_key(other, SYMBOLS)) == isomorphic(graph, other)
 
 
 @given(graphs(deterministic=True))
@@ -100,8 +98,8 @@ def test_networkx_and_back(graph):
 def test_a_key_is_the_same_string_for_ever():
     """Stores of different machines and years are compared by these strings."""
     graph = Graph([0, 1, -1], [0, 0, 1, 2], [1, 2, 0, 0], [0, 1, 0, 0])
-    assert solution_key(graph, SYMBOLS) == "v1:0|>1,set>2;1|>0;-1|>0"
-    assert solution_key(Graph([0], [], [], []), SYMBOLS) == "v1:0|"
+    assert graph_key(graph, SYMBOLS) == "v1:0|>1,set>2;1|>0;-1|>0"
+    assert graph_key(Graph([0], [], [], []), SYMBOLS) == "v1:0|"
     assert canonical_form(Graph([0], [0], [0], [2])) == ((0,), ((0, 2, 0),))
 
 
@@ -121,7 +119,7 @@ def test_symmetric_remains_are_told_apart_and_cost_little():
     assert cycles(4, 2) == renumbered(cycles(2, 4), 5)
     assert cycles(*[3] * 20) == renumbered(cycles(*[3] * 20), 1)
     loners = Graph([0] + [1] * 60, [], [], [])
-    assert solution_key(loners, SYMBOLS) == "v1:0|" + ";1|" * 60
+    assert graph_key(loners, SYMBOLS) == "v1:0|" + ";1|" * 60
 
 
 def test_two_pulses_of_one_symbol_are_kept_apart():
@@ -151,11 +149,11 @@ def test_a_graph_that_cannot_be_is_refused(arrays, says):
 
 def test_a_symbol_past_the_tasks_is_refused():
     with pytest.raises(SolspaceError, match="carries symbol 3; the task has 3"):
-        solution_key(Graph([0], [0], [0], [3]), SYMBOLS)
+        graph_key(Graph([0], [0], [0], [3]), SYMBOLS)
     with pytest.raises(SolspaceError, match="name of its own"):
-        solution_key(Graph([0], [], [], []), ("autonomous", "a>b"))
+        graph_key(Graph([0], [], [], []), ("autonomous", "a>b"))
     with pytest.raises(SolspaceError, match="name of its own"):
-        solution_key(Graph([0], [], [], []), ("autonomous", "a", "a"))
+        graph_key(Graph([0], [], [], []), ("autonomous", "a", "a"))
 
 
 def test_networkx_graphs_that_lack_something_are_refused():

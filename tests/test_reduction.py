@@ -16,7 +16,7 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.reduction import Graph, ReductionError, reduce_network, solution_key
+from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
 from solspace.reduction.trajectories import (
@@ -98,7 +98,7 @@ def test_reference_networks_give_the_published_graphs(population):
     for name, weights, published in read(population):
         found = reduce_network(task, architecture, weights)
         if found != published:
-            wrong[name] = solution_key(found, symbols), solution_key(published, symbols)
+            wrong[name] = graph_key(found, symbols), graph_key(published, symbols)
     assert not wrong
 
 
@@ -183,7 +183,7 @@ def test_a_probe_of_ones_own():
     weights["weight_ih"][0, 0, 1] = 1.0
     weights["weight_out"][0, 0] = 1.0
     graph = reduce_network(task, "vanilla", weights)
-    assert solution_key(graph, task.input_symbols) == "v1:0|set>1;1|"
+    assert graph_key(graph, task.input_symbols) == "v1:0|set>1;1|"
 
 
 def test_a_pulse_at_a_step_that_is_not_there_is_refused():
@@ -466,7 +466,7 @@ def rewriter(outputs, edges, *, question: int | None = None) -> Rewriter:
 
 
 def key(small: Rewriter) -> str:
-    return solution_key(small.graph(), ("autonomous", "answer", "question"))
+    return graph_key(small.graph(), ("autonomous", "answer", "question"))
 
 
 def test_silent_nodes_that_flow_only_goes_through_are_dropped():

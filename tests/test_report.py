@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from solspace import networks, schema
 from solspace.errors import SolspaceError
 from solspace.population import import_networks, read_networks
-from solspace.reduction.canonical import solution_key
+from solspace.reduction.canonical import graph_key
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import rank_solutions, reduce
 from solspace.report import answered_rows, representative, write_report
@@ -49,7 +49,7 @@ def untrained():
     circle = Graph(*map(np.array, ([0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1])))
     line = Graph(*map(np.array, ([0, 1, 0], [0, 1, 0], [1, 2, 0], [0, 0, 1])))
     found = [circle, line, circle]
-    keys = np.array([solution_key(g, ("autonomous", "set")) for g in found], dtype=object)
+    keys = np.array([graph_key(g, ("autonomous", "set")) for g in found], dtype=object)
     arrays = {
         name: np.stack([np.pad(getattr(g, of), (0, 8 - len(getattr(g, of)))) for g in found])
         for name, of in (

@@ -14,10 +14,10 @@ from solspace.errors import SolspaceError
 from solspace.reduction import (
     Graph,
     behavior,
-    behavior_key,
     describe_solution,
     minimized,
     reduce_network,
+    solution_key,
 )
 from solspace.reduction.automaton import read_story
 from solspace.tasks import get_task, task_names
@@ -107,13 +107,13 @@ def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
     expected = allowed(graph, words(*of)).tolist()
     for other in (minimized(graph), renumbered(graph, seed)):
         assert allowed(other, words(*of)).tolist() == expected
-        assert behavior_key(other, SYMBOLS) == behavior_key(graph, SYMBOLS)
+        assert solution_key(other, SYMBOLS) == solution_key(graph, SYMBOLS)
 
 
 @given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_words)
 @settings(max_examples=300, deadline=None)
 def test_graphs_with_one_key_allow_the_same_words(one, other, of):
-    if behavior_key(one, SYMBOLS) == behavior_key(other, SYMBOLS):
+    if solution_key(one, SYMBOLS) == solution_key(other, SYMBOLS):
         assert allowed(one, words(*of)).tolist() == allowed(other, words(*of)).tolist()
 
 
@@ -147,9 +147,9 @@ def test_graphs_that_behave_the_same_coincide():
         [0, 0, 1, 1, 0, 0, 1],
     )
     deaf = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 2], [0, 0, 1, 1])
-    assert behavior_key(go, SYMBOLS) == behavior_key(twice, SYMBOLS)
+    assert solution_key(go, SYMBOLS) == solution_key(twice, SYMBOLS)
     assert minimized(twice).n_nodes == 3
-    assert behavior_key(go, SYMBOLS) != behavior_key(deaf, SYMBOLS)
+    assert solution_key(go, SYMBOLS) != solution_key(deaf, SYMBOLS)
     assert describe_solution(go, SYMBOLS) == (
         "At the start: one output. set, at the start or after output: one output."
     )
@@ -160,9 +160,9 @@ def test_graphs_that_behave_the_same_coincide():
 
 def test_a_key_of_behavior_is_the_same_string_for_ever():
     go = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 0], [0, 0, 1, 1])
-    assert behavior_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"
+    assert solution_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"
     with pytest.raises(SolspaceError, match="carries symbol 3"):
-        behavior_key(Graph([0], [0], [0], [3]), SYMBOLS)
+        solution_key(Graph([0], [0], [0], [3]), SYMBOLS)
 
 
 def test_words_hold_runs_flickers_and_pulses_between():

@@ -11,8 +11,8 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.reduction.canonical import (
     behavior,
-    behavior_key,
     describe_solution,
+    graph_key,
     minimized,
     solution_key,
 )
@@ -23,8 +23,8 @@ __all__ = [
     "Graph",
     "ReductionError",
     "behavior",
-    "behavior_key",
     "describe_solution",
+    "graph_key",
     "minimized",
     "reduce_network",
     "solution_key",
@@ -74,7 +74,7 @@ def reduce_network(
     >>> shapes = networks.parameter_shapes("vanilla", 20, inputs=2, outputs=1)
     >>> weights = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
     >>> graph = reduce_network("interval_reproduction", "vanilla", weights)
-    >>> solution_key(graph, get_task("interval_reproduction").input_symbols)
+    >>> graph_key(graph, get_task("interval_reproduction").input_symbols)
     'v1:0|set>0'
     """
     from solspace.reduction.compaction import compact

@@ -1,10 +1,12 @@
-"""One name for every graph that is the same up to the numbering of its nodes.
+"""Names of graphs: one for what a graph allows, one for the graph up to numbering.
 
-The root is known and most edges are the only one of their symbol, so that numbering nodes as a
-breadth-first search from the root meets them, symbol by symbol, settles ordinary graphs at
-linear cost. What that leaves undecided (nodes the root does not lead to, two edges of one symbol)
-is told apart by colour refinement, and symmetric remains by trying each of them first; parts
-that do not touch are settled one by one, so that twins cost nothing.
+`solution_key` reads a graph as an automaton, made deterministic and as small as possible, so that
+graphs that behave the same coincide. `graph_key` is finer: the graph itself, whatever the numbers
+of its nodes. There the root is known and most edges are the only one of their symbol, so that
+numbering nodes as a breadth-first search from the root meets them, symbol by symbol, settles
+ordinary graphs at linear cost. What that leaves undecided (nodes the root does not lead to, two
+edges of one symbol) is told apart by colour refinement, and symmetric remains by trying each of
+them first; parts that do not touch are settled one by one, so that twins cost nothing.
 """
 
 from __future__ import annotations
@@ -17,19 +19,19 @@ from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
 
 __all__ = [
-    "BEHAVIOR_VERSION",
-    "KEY_VERSION",
+    "GRAPH_VERSION",
+    "SOLUTION_VERSION",
     "behavior",
-    "behavior_key",
     "canonical_form",
     "canonical_order",
     "describe_solution",
+    "graph_key",
     "minimized",
     "solution_key",
 ]
 
-KEY_VERSION = "v1"
-BEHAVIOR_VERSION = "v2"
+GRAPH_VERSION = "v1"
+SOLUTION_VERSION = "v2"
 MOST_STATES = 20_000
 
 Form = tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]
@@ -201,8 +203,8 @@ def canonical_form(graph: Graph) -> Form:
     return tuple(graph.node_output[order].tolist()), tuple(edges)
 
 
-def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
-    """A graph as a string, equal exactly where two graphs are the same solution.
+def graph_key(graph: Graph, input_symbols: Sequence[str]) -> str:
+    """A graph as a string, equal exactly where two graphs are the same but for their numbering.
 
     After the version of the format, one item a node, the root first: its output, and its edges
     by symbol, each with the number of the node it leads to. Autonomous edges carry no symbol.
@@ -221,7 +223,7 @@ def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     Examples
     --------
     >>> graph = Graph([0, 1], edge_source=[1, 0, 0], edge_target=[0, 0, 1], edge_symbol=[0, 1, 0])
-    >>> solution_key(graph, ("autonomous", "set"))
+    >>> graph_key(graph, ("autonomous", "set"))
     'v1:0|>1,set>0;1|>0'
     """
     names = ["", *map(str, input_symbols[1:])]
@@ -241,7 +243,7 @@ def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     for source, symbol, target in edges:
         leaving[source].append(f"{names[symbol]}>{target}")
     nodes = (f"{out}|{','.join(to)}" for out, to in zip(outputs, leaving, strict=True))
-    return f"{KEY_VERSION}:{';'.join(nodes)}"
+    return f"{GRAPH_VERSION}:{';'.join(nodes)}"
 
 
 # --------------------------------------------------------------------------- what a graph allows
@@ -350,7 +352,7 @@ def behavior(graph: Graph) -> tuple[tuple[tuple[str, int, int], ...], ...]:
                 if len(order) == MOST_STATES:
                     raise SolspaceError(
                         f"graph of {graph.n_nodes} nodes: more than {MOST_STATES} states when "
-                        "made deterministic; use solution_key, which tells nodes apart"
+                        "made deterministic; use graph_key, which tells nodes apart"
                     )
                 found[after] = len(order)
                 order.append(after)
@@ -393,7 +395,7 @@ def _numbered(values: Sequence[Any]) -> list[int]:
     return [number.setdefault(value, len(number)) for value in values]
 
 
-def behavior_key(graph: Graph, input_symbols: Sequence[str]) -> str:
+def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     """What a graph allows as a short string, equal where two graphs allow the same words.
 
     The digest of `behavior` with the names of the symbols; the same in every store and on every
@@ -414,7 +416,7 @@ def behavior_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     --------
     >>> one = Graph([0], edge_source=[0], edge_target=[0], edge_symbol=[1])
     >>> two = Graph([0, 0], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 1])
-    >>> behavior_key(one, ("autonomous", "set")) == behavior_key(two, ("autonomous", "set"))
+    >>> solution_key(one, ("autonomous", "set")) == solution_key(two, ("autonomous", "set"))
     True
     """
     highest = int(graph.edge_symbol.max()) if graph.n_edges else 0
@@ -430,8 +432,8 @@ def behavior_key(graph: Graph, input_symbols: Sequence[str]) -> str:
         )
         for state in behavior(graph)
     )
-    digest = blake2b(f"{BEHAVIOR_VERSION}:{text}".encode(), digest_size=8).hexdigest()
-    return f"{BEHAVIOR_VERSION}:{digest}"
+    digest = blake2b(f"{SOLUTION_VERSION}:{text}".encode(), digest_size=8).hexdigest()
+    return f"{SOLUTION_VERSION}:{digest}"
 
 
 def minimized(graph: Graph) -> Graph:

@@ -34,7 +34,7 @@ class Graph:
 
     Two graphs compare equal where they are the same up to the numbering of the nodes: root,
     outputs and what the edges carry are kept. (So a graph cannot be hashed; its
-    `solspace.reduction.solution_key` can.)
+    `solspace.reduction.graph_key` can.)
 
     Parameters
     ----------

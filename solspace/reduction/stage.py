@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
-from solspace.reduction.canonical import solution_key
+from solspace.reduction.canonical import describe_solution, graph_key, solution_key
 from solspace.reduction.graph import Graph
 from solspace.tasks import Task
 
@@ -44,9 +44,10 @@ def reduce(
     Returns
     -------
     Dataset
-        The population with ``solution``, ``solution_key`` and the variables of the graph group
-        (dims network, node, edge). A network whose dynamics cannot be reduced has
-        ``status_reduce`` 2, solution -1, and the reason in ``message_reduce``.
+        The population with ``solution``, ``solution_key`` (what the graph allows, see
+        `solspace.reduction.solution_key`), ``solution_description``, ``graph_key`` and the
+        variables of the graph group (dims network, node, edge). A network whose dynamics cannot
+        be reduced has ``status_reduce`` 2, solution -1, and the reason in ``message_reduce``.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def reduce(
         "edge_target": np.full((n, schema.MAX_EDGES), -1, np.int16),
         "edge_input": np.full((n, schema.MAX_EDGES), -1, np.int16),
     }
-    keys = np.full(n, "", dtype=object)
+    keys, descriptions, graph_keys = (np.full(n, "", dtype=object) for _ in range(3))
 
     def compute(i: int) -> None:
         graph = reduce_network(
@@ -83,7 +84,9 @@ def reduce(
                 f"a graph of {nodes} nodes and {edges} edges; the store has room for "
                 f"{schema.MAX_NODES} and {schema.MAX_EDGES}"
             )
-        keys[i] = solution_key(graph, task.input_symbols)
+        symbols = task.input_symbols
+        keys[i], graph_keys[i] = solution_key(graph, symbols), graph_key(graph, symbols)
+        descriptions[i] = describe_solution(graph, symbols)
         arrays["n_nodes"][i], arrays["n_edges"][i] = nodes, edges
         arrays["node_output"][i, :nodes] = graph.node_output
         arrays["edge_source"][i, :edges] = graph.edge_source
@@ -97,6 +100,8 @@ def reduce(
         | {
             "solution": ("network", rank_solutions(keys)),
             "solution_key": ("network", keys),
+            "solution_description": ("network", descriptions),
+            "graph_key": ("network", graph_keys),
         }
         | ended
     ).assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
