@@ -158,6 +158,19 @@ def test_graphs_that_behave_the_same_coincide():
     )
 
 
+def test_where_a_network_ends_is_said_where_it_is_a_known_place():
+    back = Graph([0, 1], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 0])
+    assert describe_solution(back, SYMBOLS) == (
+        "At the start: silence. set, at the start: one output, then as at the start."
+    )
+    # "set" stays silent, and "reset" leads back to where nothing had happened.
+    there = Graph([0, 0], edge_source=[0, 1, 1], edge_target=[1, 1, 0], edge_symbol=[1, 1, 2])
+    assert describe_solution(there, SYMBOLS) == (
+        "At the start: silence. set, at any moment: silence. "
+        "reset, after set: silence, then as at the start."
+    )
+
+
 def test_a_key_of_behavior_is_the_same_string_for_ever():
     go = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 0], [0, 0, 1, 1])
     assert solution_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"

@@ -506,75 +506,93 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     """
     small = minimized(graph)
     automaton = _Automaton(small)
-    names = _node_names(automaton, input_symbols)
-    sentences = [f"At the start: {_outcome(automaton, 1)}."]
+    places = _Places(automaton, input_symbols)
+    sentences = [f"At the start: {places.outcome(1, (), 0)}."]
     for symbol in sorted(automaton.led):
         name = str(input_symbols[symbol])
-        places: dict[str, list[str]] = {}
+        answers: dict[str, list[str]] = {}
         missing = []
         for v, targets in enumerate(automaton.led[symbol]):
             if targets:
-                places.setdefault(_outcome(automaton, targets), []).append(names[v])
+                does = places.outcome(targets, (*places.history[v], name), v)
+                answers.setdefault(does, []).append(places.names[v])
             else:
-                missing.append(names[v])
-        if len(places) == 1 and not missing:
-            sentences.append(f"{name}, at any moment: {next(iter(places))}.")
+                missing.append(places.names[v])
+        if len(answers) == 1 and not missing:
+            sentences.append(f"{name}, at any moment: {next(iter(answers))}.")
         else:
-            told = [f"{' or '.join(dict.fromkeys(at))}: {does}" for does, at in places.items()]
+            told = [f"{' or '.join(dict.fromkeys(at))}: {does}" for does, at in answers.items()]
             sentences.append(f"{name}, {'; '.join(told)}.")
     return " ".join(sentences)
 
 
-def _node_names(automaton: _Automaton, input_symbols: Sequence[str]) -> list[str]:
+class _Places:
     """Nodes by what they put out, silent ones by what has led there first."""
-    output = automaton.output
-    signed = -1 in output
-    history: dict[int, tuple[str, ...]] = {0: ()}
-    for v in _in_order(history):
-        for symbol, row in [(0, automaton.follows), *sorted(automaton.led.items())]:
-            for u in range(len(output)):
-                if row[v] >> u & 1 and u not in history:
-                    events = history[v]
-                    if symbol:
-                        events = (*events, str(input_symbols[symbol]))
-                    if output[u] and output[u] != output[v]:
-                        events = (*events, f"output {output[u]:+d}" if signed else "output")
-                    history[u] = events
-    names = []
-    for v, out in enumerate(output):
+
+    def __init__(self, automaton: _Automaton, input_symbols: Sequence[str]) -> None:
+        self.automaton = automaton
+        self.signed = -1 in automaton.output
+        self.history: dict[int, tuple[str, ...]] = {0: ()}
+        output = automaton.output
+        for v in _in_order(self.history):
+            for symbol, row in [(0, automaton.follows), *sorted(automaton.led.items())]:
+                for u in range(len(output)):
+                    if row[v] >> u & 1 and u not in self.history:
+                        events = self.history[v]
+                        if symbol:
+                            events = (*events, str(input_symbols[symbol]))
+                        self.history[u] = self._seen(events, output[v], output[u])
+        self.names = [self._name(v) for v in range(len(output))]
+
+    def _seen(self, events: tuple[str, ...], before: int, now: int) -> tuple[str, ...]:
+        if not now or now == before:
+            return events
+        return (*events, f"output {now:+d}" if self.signed else "output")
+
+    def _name(self, v: int) -> str:
+        out, events = self.automaton.output[v], self.history.get(v, ())
         if out:
-            name = f"during output {out:+d}" if signed else "during output"
-        elif v == 0:
-            name = "at the start"
-        else:
-            name = f"after {' and '.join(history[v][-2:])}" if history[v] else "later"
-        names.append(name)
-    return names
+            return f"during output {out:+d}" if self.signed else "during output"
+        if v == 0:
+            return "at the start"
+        return f"after {' and '.join(events[-2:])}" if events else "later"
 
+    def outcome(self, nodes: int, events: tuple[str, ...], source: int) -> str:
+        """What comes of being at one of some nodes, after some events, when no pulse is given.
 
-def _outcome(automaton: _Automaton, nodes: int) -> str:
-    """What comes of being at one of some nodes when no pulse is given."""
-    found: dict[str, None] = {}
+        Where it ends is said if that is a place that takes pulses, and not the source when
+        nothing happened, nor a place named after what was just put out.
+        """
+        automaton = self.automaton
+        output = automaton.output
+        found: dict[str, None] = {}
 
-    def follow(v: int, path: tuple[int, ...]) -> None:
-        if v in path:
-            turns = {automaton.output[u] for u in path[path.index(v) :]}
-            if len(turns) > 1:
-                found["a limit cycle"] = None
-            return
-        path = (*path, v)
-        if automaton.lasting >> v & 1:
-            found[_told([automaton.output[u] for u in path], -1 in automaton.output)] = None
-        for u in range(len(automaton.output)):
-            if automaton.follows[v] >> u & 1:
-                follow(u, path)
+        def follow(v: int, path: tuple[int, ...], events: tuple[str, ...]) -> None:
+            if v in path:
+                turns = {output[u] for u in path[path.index(v) :]}
+                if len(turns) > 1:
+                    found["a limit cycle"] = None
+                return
+            path = (*path, v)
+            if automaton.lasting >> v & 1:
+                told = _told([output[u] for u in path], self.signed)
+                answers = any(row[v] for row in automaton.led.values())
+                known = self.history.get(v, ())
+                stays = v == source and told == "silence"
+                named = known == events or (told != "silence" and known[-1:] == events[-1:])
+                if answers and not output[v] and not (stays or named):
+                    told += f", then as {self.names[v]}"
+                found[told] = None
+            for u in range(len(output)):
+                if automaton.follows[v] >> u & 1:
+                    follow(u, path, self._seen(events, output[v], output[u]))
 
-    for v in range(len(automaton.output)):
-        if nodes >> v & 1:
-            follow(v, ())
-    if len(found) > 1 and "a limit cycle" in found:
-        return "a limit cycle, or " + " or ".join(f for f in found if f != "a limit cycle")
-    return " or ".join(found)
+        for v in range(len(output)):
+            if nodes >> v & 1:
+                follow(v, (), self._seen(events, 0, output[v]))
+        if len(found) > 1 and "a limit cycle" in found:
+            return "a limit cycle, or " + " or ".join(f for f in found if f != "a limit cycle")
+        return " or ".join(found)
 
 
 def _told(outputs: list[int], signed: bool) -> str:
