@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import validation_populations
 import xarray as xr
 
 from solspace.pipeline import import_files, run_stage
@@ -200,7 +201,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(population, f"{folder}/reference.zarr") for population in POPULATIONS]
     text = TEXT.format(table=table(rows), verified=verified_table(rows))
-    (ROOT / "docs" / "validation.md").write_text(text)
+    sections = [text, validation_populations.section()]
+    (ROOT / "docs" / "validation.md").write_text("\n".join(s for s in sections if s))
     print(table(rows), verified_table(rows), sep="\n\n")
     for row in rows:
         print(f"{row['population']}: reduced in {row['seconds']:.3f} s a network, store included")

@@ -97,7 +97,7 @@ def measure(population: str) -> dict[str, Any]:
     path = REFERENCE / "populations" / f"{population.replace('/', '_')}.csv"
     with path.open() as file:
         labels = Counter(int(row["label"]) for row in csv.DictReader(file))
-    keys = ds.graph_key.values.astype(str)
+    keys = ds.graph_key.values.astype(object)
     return {
         "population": population,
         "networks": ds.sizes["network"],
