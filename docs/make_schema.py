@@ -13,7 +13,8 @@ INTRODUCTION = f"""\
 Made by `make docs` from `solspace/schema.py`; schema version {schema.SCHEMA_VERSION}.
 
 A store is one Zarr v3 hierarchy that `xarray.open_zarr` reads. A *population* is all networks of
-one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with three groups below it.
+one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with three groups below it,
+and a fourth where networks were trained with checkpoints.
 Every group repeats `network`, `name` and `hidden_size`, so that each makes sense by itself.
 
 Things to know when reading:

@@ -83,7 +83,7 @@ def _train(args: argparse.Namespace) -> None:
 
     described: dict[str, Any] = {
         name: value
-        for name in ("networks", "hidden_size", "seed")
+        for name in ("networks", "hidden_size", "seed", "checkpoints")
         if (value := getattr(args, name)) is not None
     }
     if args.slice is not None:
@@ -101,6 +101,7 @@ def _train(args: argparse.Namespace) -> None:
             networks=described.get("networks", 16),
             hidden_size=described.get("hidden_size", 50),
             seed=described.get("seed", 0),
+            checkpoints=described.get("checkpoints", 0),
         )
         create_population(args.store, ds, shard_size=args.shard_size, shared=args.slice is not None)
     _run_stages(args, ["train"])
@@ -251,6 +252,13 @@ def _parser() -> argparse.ArgumentParser:
         help="units of a network; several sizes are dealt out in turn (default: 50)",
     )
     train.add_argument("--seed", type=int, help="of the population (default: 0)")
+    train.add_argument(
+        "--checkpoints",
+        type=int,
+        metavar="N",
+        help="keep each network's weights at N losses on its way down, in the group learning "
+        "(default: none)",
+    )
     _shard_size(train)
     _where(train)
     _slice(train)

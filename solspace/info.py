@@ -102,6 +102,8 @@ def describe(
         by_size = ", ".join(f"{c} of {s} units" for s, c in zip(sizes, counts, strict=True))
         lines += ["", f"{population}: {ds.sizes['network']} networks ({by_size})"]
         lines += [f"  {line}" for line in _stage_lines(ds)]
+        if population.has("learning"):
+            lines.append(f"  {_learning_line(population.open('learning'))}")
         if failed:
             lines += [f"  {line}" for line in _failure_lines(ds)]
         elif (ds["solution"].values >= 0).any():
@@ -121,6 +123,16 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
     loss = ds["loss"].values[ds["status_train"].values == schema.DONE]
     if len(loss):
         yield f"{'loss':<12}median {np.median(loss):.2g}, largest {loss.max():.2g}"
+
+
+def _learning_line(ds: xr.Dataset) -> str:
+    """How many checkpoints there are, and of how many networks one has no graph."""
+    reached = ds["gradient_steps"].values >= 0
+    line = f"{'learning':<12}{ds.sizes['checkpoint']} checkpoints"
+    if (ds["status_reduce"].values != schema.PENDING).any():
+        none = int((reached & (ds["status_reduce"].values == schema.FAILED)).sum())
+        line += f", {none} of {reached.sum()} without a graph"
+    return line
 
 
 def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
@@ -255,6 +267,12 @@ def _check_shard(population: Population, shard: Shard, groups: list[str]) -> Ite
                     one = one.isel(unit=slice(size))
                 if not np.isfinite(one.values).all():
                     yield f"{where}: {stage} called done, but {group}/{variable} is not finite"
+        if status["train"] == schema.DONE and "learning" in parts:
+            losses = parts["learning"]["loss"].values[i]
+            if not np.isfinite(losses[[0, -1]]).all():
+                yield f"{where}: called trained, but its first or last checkpoint is empty"
+            elif losses[-1] != ds["loss"].values[i]:
+                yield f"{where}: the loss of its last checkpoint is not its own"
         if status["features"] == schema.DONE and not np.isfinite(ds["features"].values[i]).all():
             yield f"{where}: features called done, but one is not finite"
         if status["reduce"] == schema.DONE:
@@ -292,7 +310,8 @@ def read_for_report(
         )
     out = {}
     for population in populations:
-        out[str(population)] = {group: population.open(group) for group in schema.GROUPS}
+        groups = [g for g in schema.GROUPS if g != "learning" or population.has(g)]
+        out[str(population)] = {group: population.open(group) for group in groups}
         waiting = int((population.status("reduce") == schema.PENDING).sum())
         if waiting:
             raise SolspaceError(

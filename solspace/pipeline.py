@@ -63,8 +63,10 @@ class Stage:
         Options of its function that are made once from the whole population, lazily read, each
         by a ``module:function``.
     at_end : mapping of str to str
-        Variables of the population that are computed over all networks once every shard is
+        Variables, as ``group/name``, that are computed over all networks once every shard is
         there, each by a ``module:function``; one shard alone does not know them.
+    optional : tuple of str
+        Groups it fills, from what earlier stages left there, in populations that are to have them.
     """
 
     name: str
@@ -77,6 +79,11 @@ class Stage:
     coordinates: str | None = None
     prepared: Mapping[str, str] = field(default_factory=dict)
     at_end: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+
+    def groups(self, population: Population) -> tuple[str, ...]:
+        """Groups it fills in this population."""
+        return self.fills + (self.optional if population.attrs.get("checkpoints") else ())
 
 
 def _load(where: str) -> Callable[..., Any]:
@@ -89,7 +96,14 @@ def _load(where: str) -> Callable[..., Any]:
 PIPELINE = {
     stage.name: stage
     for stage in (
-        Stage("train", "solspace.training.stage:train", "population", ("population",), ()),
+        Stage(
+            "train",
+            "solspace.training.stage:train",
+            "population",
+            ("population",),
+            (),
+            optional=("learning",),
+        ),
         Stage("record", "solspace.simulation:record", "population", ("training",), ("train",)),
         Stage(
             "extrapolate",
@@ -105,7 +119,11 @@ PIPELINE = {
             ("population", "graph"),
             ("train",),
             {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES},
-            at_end={"solution": "solspace.reduction.stage:solutions"},
+            at_end={
+                "population/solution": "solspace.reduction.stage:solutions",
+                "learning/solution": "solspace.reduction.stage:checkpoint_solutions",
+            },
+            optional=("learning",),
         ),
         Stage(
             "verify",
@@ -206,6 +224,7 @@ def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
             ("hidden sizes:", have.hidden_size.values, ds.hidden_size.values),
             ("seeds:", have.seed.values, ds.seed.values),
             ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
+            ("checkpoints:", have.attrs.get("checkpoints", 0), ds.attrs.get("checkpoints", 0)),
         )
         if not np.array_equal(np.asarray(old), np.asarray(new))
     ]
@@ -485,6 +504,11 @@ def _read(population: Population, stage: Stage, shard: Shard) -> xr.Dataset:
     for group in stage.also_reads:
         more = population.read(group, shard)
         ds = ds.assign({n: more[n] for n in more.data_vars})
+    for group in stage.groups(population):
+        if group in stage.optional:
+            made = [n for n, v in schema.variables(group).items() if v.stage in stage.after]
+            if made:
+                ds = ds.assign(_prefixed(population.read(group, shard, made), group, made))
     if stage.reads != "population":
         status = [f"status_{earlier}" for earlier in stage.after]
         own = population.read("population", shard, [*status, "hidden_size"])
@@ -494,17 +518,26 @@ def _read(population: Population, stage: Stage, shard: Shard) -> xr.Dataset:
     return ds
 
 
+def _prefixed(ds: xr.Dataset, group: str, names: Sequence[str]) -> dict[str, xr.DataArray]:
+    """Variables of a group by their names in one dataset with the population's."""
+    return {schema.prefix(group) + name: ds[name] for name in names}
+
+
 def _split(ds: xr.Dataset, stage: Stage, architecture: str) -> dict[str, dict[str, xr.DataArray]]:
     """What a stage computed, by the group each variable belongs to."""
     out: dict[str, dict[str, xr.DataArray]] = {}
-    for group in {*stage.fills, "population"}:
-        out[group] = {
-            name: ds[name]
+    for group in {*stage.fills, *stage.optional, "population"}:
+        prefix = schema.prefix(group)
+        found = {
+            name: ds[prefix + name]
             for name, variable in schema.variables(group, architecture).items()
-            if name in ds.variables and variable.stage == stage.name and not variable.coordinate
+            if prefix + name in ds.variables
+            and variable.stage == stage.name
+            and not variable.coordinate
+            and f"{group}/{name}" not in stage.at_end
         }
-    for name in stage.at_end:
-        out["population"].pop(name, None)
+        if found or group == "population":
+            out[group] = found
     for name in (f"message_{stage.name}", f"status_{stage.name}"):
         out["population"][name] = ds[name]
     return out
@@ -520,7 +553,7 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
     declared = schema.variables("population", population.architecture)
     own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]
     population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
-    for group in stage.fills:
+    for group in stage.groups(population):
         if population.has(group):
             continue
         have = population.open()
@@ -531,6 +564,10 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
             ds = trials_dataset(task, trials, group).assign_coords(network=have["network"])
             if group == "training":
                 ds = ds.assign_coords(unit=have["unit"])
+        elif group == "learning":
+            dims = ("gate", "unit", "presynaptic_unit", "input", "output")
+            ds = ds.assign_coords({dim: have[dim] for dim in dims})
+            ds = ds.assign_coords(checkpoint=np.arange(population.attrs["checkpoints"]))
         elif group == "graph":
             ds = ds.assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
         ds = ds.assign_coords(name=have["name"], hidden_size=have["hidden_size"]).load()
@@ -548,10 +585,17 @@ def _finish(population: Population, stage: Stage) -> None:
         if not stage.at_end or population.pending(stage.name):
             return
         ds = population.open()
-        for name, compute_all in stage.at_end.items():
+        for group in stage.groups(population):
+            if group in stage.optional:
+                learning = population.open(group)
+                ds = ds.assign(_prefixed(learning, group, [str(n) for n in learning.data_vars]))
+        for path, compute_all in stage.at_end.items():
+            group, name = path.split("/")
+            if group not in stage.groups(population):
+                continue
             values = _load(compute_all)(ds)
-            if not np.array_equal(values, ds[name].values):
-                population.write_all(name, values)
+            if not np.array_equal(values, ds[schema.prefix(group) + name].values):
+                population.write_all(name, values, group)
 
 
 def _one_thread() -> None:

@@ -50,6 +50,7 @@ def new_population(
     hidden_size: int | Sequence[int] = 50,
     seed: int = 0,
     recipe: Recipe | None = None,
+    checkpoints: int = 0,
 ) -> xr.Dataset:
     """An untrained population: which networks there will be, and from which seeds.
 
@@ -66,6 +67,9 @@ def new_population(
         however many others are trained with it.
     recipe : Recipe, optional
         The task's recipe for the architecture by default.
+    checkpoints : int
+        Keep each network's weights at so many losses on its way down, see
+        `solspace.training.loss_levels`.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def new_population(
     Raises
     ------
     SolspaceError
-        For an unknown task or architecture, no networks, or a size under 1.
+        For an unknown task or architecture, no networks, a size under 1, or one checkpoint.
 
     Examples
     --------
@@ -92,6 +96,11 @@ def new_population(
         raise SolspaceError(f"hidden size {min(sizes, default='missing')}; give sizes of 1 or more")
     if not 0 <= seed < 2**63:
         raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
+    if checkpoints < 0 or checkpoints == 1:
+        raise SolspaceError(
+            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
+            "leave it out for none"
+        )
     recipe = recipe or task.recipe(architecture)
     dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
     seen: dict[int, int] = {}
@@ -102,6 +111,8 @@ def new_population(
     seeds = np.array([_network_seed(seed, i) for i in range(networks)], dtype=np.int64)
     ds = _coordinates(task, architecture, names=names, sizes=dealt, seeds=seeds)
     ds.attrs |= {"seed": seed, "recipe": json.dumps(dataclasses.asdict(recipe))}
+    if checkpoints:
+        ds.attrs["checkpoints"] = checkpoints
     return ds
 
 
@@ -157,8 +168,12 @@ def recipe_of(ds: xr.Dataset) -> Recipe:
 # --------------------------------------------------------------------------- networks in and out
 
 
-def network_weights(ds: xr.Dataset, index: int, *, initial: bool = False) -> dict[str, NDArray]:
+def network_weights(
+    ds: xr.Dataset, index: int, *, initial: bool = False, checkpoint: int | None = None
+) -> dict[str, NDArray]:
     """One network's parameters without padding, by position along ``network``.
+
+    Those before training where ``initial``, or those at a checkpoint where one is given.
 
     Examples
     --------
@@ -171,13 +186,17 @@ def network_weights(ds: xr.Dataset, index: int, *, initial: bool = False) -> dic
     """
     n = int(ds["hidden_size"].values[index])
     prefix = "initial_" if initial else ""
+    at = {"network": index}
+    if checkpoint is not None:
+        prefix = schema.prefix("learning")
+        at["checkpoint"] = checkpoint
     out = {}
     for name in PARAMETERS:
         array = ds[prefix + name]
         crop: dict[str, Any] = {
             d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims
         }
-        out[name] = array.isel({"network": index} | crop).values
+        out[name] = array.isel(at | crop).values
     return out
 
 

@@ -6,6 +6,7 @@ One declaration here lays a variable on disk, writes its attributes, checks it a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "faults",
     "markdown",
+    "prefix",
     "stage_of",
     "variables",
 ]
@@ -43,7 +45,11 @@ GROUPS = {
     "training": "trials of the training set and each network's activity on them",
     "extrapolation": "trials outside the trained range and each network's output on them",
     "graph": "reduced-dynamics graphs",
+    "learning": "each network at losses on its way down, where it was trained with checkpoints",
 }
+
+# Put before the names of a group's variables where they stand in one dataset with the population's.
+PREFIXES = {"learning": "checkpoint_"}
 
 # Room for one graph. A network whose graph is larger is stored as failed, with that reason.
 MAX_NODES = 64
@@ -377,6 +383,106 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "index into input_symbol of what the edge carries; -1 past n_edges",
         stage="reduce",
     )
+
+    add(
+        "learning",
+        "checkpoint",
+        "checkpoint",
+        "int64",
+        0,
+        "index of the checkpoint: the first is the initial weights, the last the final ones",
+        coordinate=True,
+    )
+    for name in ("unit", "presynaptic_unit", "gate", "input", "output"):
+        table["learning"][name] = dataclasses.replace(table["population"][name], group="learning")
+    for name, (dims, meaning) in parameters.items():
+        pad = "" if name == "bias_out" else " past hidden_size and"
+        add(
+            "learning",
+            name,
+            dims.replace("network", "network checkpoint"),
+            "float32",
+            np.nan,
+            f"{meaning} at the checkpoint; NaN{pad} where the loss never fell so far",
+            stage="train",
+        )
+    at = "network checkpoint"
+    add(
+        "learning",
+        "loss_level",
+        at,
+        "float64",
+        np.nan,
+        "what the checkpoint's loss is the first to be under: infinity, levels evenly spaced in "
+        "the logarithm from the loss of silence, the recipe's target loss",
+        stage="train",
+    )
+    add(
+        "learning",
+        "loss",
+        at,
+        "float64",
+        np.nan,
+        "mean squared error over the training set; NaN where the loss never fell so far",
+        stage="train",
+    )
+    add(
+        "learning",
+        "gradient_steps",
+        at,
+        "int64",
+        -1,
+        "gradient steps that led there; -1 where the loss never fell so far",
+        units="steps",
+        stage="train",
+    )
+    add(
+        "learning",
+        "solution",
+        at,
+        "int16",
+        -1,
+        "as `solution` of the population; those of no final network follow, most common first; "
+        "-1 not computed or no graph",
+        stage="reduce",
+    )
+    add(
+        "learning",
+        "solution_key",
+        at,
+        "string",
+        "",
+        "as `solution_key` of the population; empty where there is no graph",
+        stage="reduce",
+    )
+    add(
+        "learning",
+        "solution_description",
+        at,
+        "string",
+        "",
+        "as `solution_description` of the population; empty where there is no graph",
+        stage="reduce",
+    )
+    add(
+        "learning",
+        "status_reduce",
+        at,
+        "uint8",
+        PENDING,
+        "progress of the stage reduce",
+        attrs=_STATUS_ATTRS,
+        stage="reduce",
+    )
+    add(
+        "learning",
+        "message_reduce",
+        at,
+        "string",
+        "",
+        "why the checkpoint has no graph; empty where it has",
+        stage="reduce",
+    )
     return table
 
 
@@ -407,7 +513,19 @@ def stage_of(group: str) -> str:
         "training": "record",
         "extrapolation": "extrapolate",
         "graph": "reduce",
+        "learning": "train",
     }[group]
+
+
+def prefix(group: str) -> str:
+    """What is put before a group's names in a dataset that holds the population's too.
+
+    Examples
+    --------
+    >>> prefix("learning") + "loss", prefix("graph") + "n_nodes"
+    ('checkpoint_loss', 'n_nodes')
+    """
+    return PREFIXES.get(group, "")
 
 
 def annotate(ds: xr.Dataset, group: str) -> xr.Dataset:
@@ -421,6 +539,7 @@ def annotate(ds: xr.Dataset, group: str) -> xr.Dataset:
     'mean squared error over the training set'
     """
     for name, variable in _TABLE[group].items():
+        name = prefix(group) * (not variable.coordinate) + name
         if name in ds.variables:
             ds[name].attrs = variable.attributes() | ds[name].attrs
     return ds

@@ -360,19 +360,19 @@ class Population:
         for group, arrays in data.items():
             target = self._zarr(group, "r+")
             for name, array in arrays.items():
-                if name not in (status, message):
+                if group != "population" or name not in (status, message):
                     _write(target, name, array, shard)
         target = self._zarr("population", "r+")
         # The status last: only what is whole is called done.
         for name in (message, status):
             _write(target, name, data["population"][name], shard)
 
-    def write_all(self, name: str, values: NDArray[Any]) -> None:
-        """Write one small variable of the population group for all networks at once.
+    def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
+        """Write one small variable for all networks at once.
 
         For the one process that finishes a stage, when no worker writes any more.
         """
-        array = self._zarr(mode="r+")[name]
+        array = self._zarr(group, mode="r+")[name]
         array[:] = values
 
     def last_options(self, stage: str) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from solspace.reduction.canonical import describe_solution, graph_key, solution_
 from solspace.reduction.graph import Graph
 from solspace.tasks import Task
 
-__all__ = ["graph_of", "rank_solutions", "reduce", "solutions"]
+__all__ = ["graph_of", "rank_checkpoints", "rank_solutions", "reduce", "solutions"]
 
 
 def reduce(
@@ -48,6 +48,8 @@ def reduce(
         `solspace.reduction.solution_key`), ``solution_description``, ``graph_key`` and the
         variables of the graph group (dims network, node, edge). A network whose dynamics cannot
         be reduced has ``status_reduce`` 2, solution -1, and the reason in ``message_reduce``.
+        Where the population has checkpoints, they are labelled too (``checkpoint_solution``,
+        ...).
 
     Examples
     --------
@@ -73,20 +75,24 @@ def reduce(
         "edge_input": np.full((n, schema.MAX_EDGES), -1, np.int16),
     }
     keys, descriptions, graph_keys = (np.full(n, "", dtype=object) for _ in range(3))
+    symbols = task.input_symbols
+    path = _Path(ds)
+
+    def label(weights: dict[str, NDArray]) -> tuple[Graph, str, str]:
+        graph = reduce_network(task, ds.attrs["architecture"], weights, method=method)
+        return graph, solution_key(graph, symbols), describe_solution(graph, symbols)
 
     def compute(i: int) -> None:
-        graph = reduce_network(
-            task, ds.attrs["architecture"], network_weights(ds, i), method=method
-        )
+        path.label(i, lambda weights: label(weights)[1:])
+        graph, *names = label(network_weights(ds, i))
         nodes, edges = len(graph.node_output), len(graph.edge_source)
         if nodes > schema.MAX_NODES or edges > schema.MAX_EDGES:
             raise SolspaceError(
                 f"a graph of {nodes} nodes and {edges} edges; the store has room for "
                 f"{schema.MAX_NODES} and {schema.MAX_EDGES}"
             )
-        symbols = task.input_symbols
-        keys[i], graph_keys[i] = solution_key(graph, symbols), graph_key(graph, symbols)
-        descriptions[i] = describe_solution(graph, symbols)
+        keys[i], descriptions[i], graph_keys[i] = *names, graph_key(graph, symbols)
+        path.end(i, *names)
         arrays["n_nodes"][i], arrays["n_edges"][i] = nodes, edges
         arrays["node_output"][i, :nodes] = graph.node_output
         arrays["edge_source"][i, :edges] = graph.edge_source
@@ -104,9 +110,66 @@ def reduce(
             "graph_key": ("network", graph_keys),
         }
         | ended
+        | path.variables(keys, ended["message_reduce"][1])
     ).assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
     warn_of_failures(out, "reduce")
-    return schema.annotate(schema.annotate(out, "population"), "graph")
+    for group in ("population", "graph", "learning"):
+        out = schema.annotate(out, group)
+    return out
+
+
+class _Path:
+    """Labels of every network's checkpoints, where the population has some."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds, self._prefix = ds, schema.prefix("learning")
+        shape = (ds.sizes["network"], 0)
+        if f"{self._prefix}gradient_steps" in ds:
+            self._steps = ds[f"{self._prefix}gradient_steps"].values
+            shape = self._steps.shape
+        self._keys = np.full(shape, "", dtype=object)
+        self._descriptions = np.full(shape, "", dtype=object)
+        self._messages = np.full(shape, "", dtype=object)
+
+    def label(self, i: int, names_of: Callable[[dict[str, NDArray]], tuple[str, str]]) -> None:
+        """All checkpoints but the last; one without a graph is noted and the others go on."""
+        for k in range(self._keys.shape[1] - 1):
+            if self._steps[i, k] < 0:
+                self._messages[i, k] = "the loss never fell so far"
+            elif k and self._steps[i, k] == self._steps[i, k - 1]:  # the same weights
+                for names in (self._keys, self._descriptions, self._messages):
+                    names[i, k] = names[i, k - 1]
+            else:
+                try:
+                    weights = network_weights(self._ds, i, checkpoint=k)
+                    self._keys[i, k], self._descriptions[i, k] = names_of(weights)
+                except (MemoryError, OSError):
+                    raise
+                except SolspaceError as error:
+                    self._messages[i, k] = str(error)
+                except Exception as error:
+                    self._messages[i, k] = f"{type(error).__name__}: {error}"
+
+    def end(self, i: int, key: str, description: str) -> None:
+        """The last checkpoint is the network as it is."""
+        self._keys[i, -1:], self._descriptions[i, -1:] = key, description
+
+    def variables(self, keys: NDArray, why: NDArray) -> dict[str, Any]:
+        """Variables of the learning group; ``why`` says of each network why it has no graph."""
+        if not self._keys.size:
+            return {}
+        none = self._keys == ""
+        messages = np.where(none & (self._messages == ""), why[:, None], self._messages)
+        status = np.where(none, schema.FAILED, schema.DONE).astype(np.uint8)
+        named = {
+            "solution": rank_checkpoints(keys, self._keys),
+            "solution_key": self._keys,
+            "solution_description": self._descriptions,
+            "status_reduce": status,
+            "message_reduce": messages,
+        }
+        dims = ("network", "checkpoint")
+        return {self._prefix + name: (dims, values) for name, values in named.items()}
 
 
 def rank_solutions(keys: Sequence[str] | NDArray) -> NDArray[np.int16]:
@@ -121,6 +184,41 @@ def rank_solutions(keys: Sequence[str] | NDArray) -> NDArray[np.int16]:
     order = sorted(counts, key=lambda key: (-counts[key], key))
     number = {key: i for i, key in enumerate(order)}
     return np.array([number.get(str(key), -1) for key in keys], dtype=np.int16)
+
+
+def rank_checkpoints(keys: Sequence[str] | NDArray, on_the_way: NDArray) -> NDArray[np.int16]:
+    """Number the keys of checkpoints as those of the networks.
+
+    Parameters
+    ----------
+    keys : array of str (network,)
+    on_the_way : array of str (network, checkpoint)
+
+    Returns
+    -------
+    array of int16 (network, checkpoint)
+        Of keys that a network has, its number by `rank_solutions`; the others follow, most
+        common first; -1 where empty.
+
+    Examples
+    --------
+    >>> rank_checkpoints(["b", "a", "b"], np.array([["c", "b"], ["c", "a"], ["", "b"]])).tolist()
+    [[2, 0], [2, 1], [-1, 0]]
+    """
+    first = rank_solutions(keys)
+    number = {str(key): int(i) for key, i in zip(keys, first, strict=True) if i >= 0}
+    flat = [str(key) for key in np.ravel(on_the_way)]
+    others = ["" if key in number else key for key in flat]
+    after = max(number.values(), default=-1) + 1
+    more = {key: after + int(i) for key, i in zip(others, rank_solutions(others), strict=True)}
+    found = [number[key] if key in number else more[key] if key else -1 for key in flat]
+    return np.array(found, dtype=np.int16).reshape(np.shape(on_the_way))
+
+
+def checkpoint_solutions(ds: xr.Dataset) -> NDArray[np.int16]:
+    """The solution of every network of a whole population at each of its checkpoints."""
+    keys = ds[f"{schema.prefix('learning')}solution_key"].values
+    return rank_checkpoints(ds["solution_key"].values, keys)
 
 
 def solutions(ds: xr.Dataset) -> NDArray[np.int16]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from solspace.training.driver import (
     INITS,
+    Checkpoint,
     TrainingResult,
     initial_weights,
     learning_rates,
+    loss_levels,
     mean_squared_error,
     train_network,
     training_trials,
@@ -14,9 +16,11 @@ from solspace.training.driver import (
 
 __all__ = [
     "INITS",
+    "Checkpoint",
     "TrainingResult",
     "initial_weights",
     "learning_rates",
+    "loss_levels",
     "mean_squared_error",
     "train_network",
     "training_trials",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from solspace.training.steps import Steps, Weights, make_steps
 
 __all__ = [
     "INITS",
+    "Checkpoint",
     "TrainingResult",
     "initial_weights",
     "learning_rates",
+    "loss_levels",
     "train_network",
     "training_trials",
 ]
@@ -30,6 +33,28 @@ _DATA, _INIT, _BATCHES = range(3)
 
 # A loss this many times that of silence (a readout of zero) will not come back.
 _DIVERGED = 100.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network at one loss on its way down.
+
+    Attributes
+    ----------
+    level : float
+        The loss it is the first under, infinity for the initial weights.
+    weights : dict of str to array, float32, or None
+        None where the loss never fell under ``level``.
+    loss : float
+        Mean squared error of ``weights`` over the training trials; NaN where there are none.
+    gradient_steps : int
+        How many led there, -1 where none did.
+    """
+
+    level: float
+    weights: Weights | None = None
+    loss: float = np.nan
+    gradient_steps: int = -1
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,8 @@ class TrainingResult:
         Whether ``loss`` is under the recipe's target.
     reason : str
         Why the network failed; empty where it is trained.
+    checkpoints : tuple of Checkpoint
+        Of the attempt that is kept, where they were asked for.
     """
 
     weights: Weights
@@ -60,6 +87,7 @@ class TrainingResult:
     attempts: int
     trained: bool
     reason: str = ""
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 def initial_weights(
@@ -140,6 +168,43 @@ def learning_rates(recipe: Recipe, hidden_size: int) -> NDArray[np.float64]:
     return np.asarray(first * (1 + (recipe.final_rate - 1) * fall))
 
 
+def loss_levels(silence: float, target: float, checkpoints: int) -> NDArray[np.float64]:
+    """Losses at which weights are kept on the way from silence to the target.
+
+    Parameters
+    ----------
+    silence : float
+        Loss of a readout of zero.
+    target : float
+        The recipe's target loss.
+    checkpoints : int
+        2 or more.
+
+    Returns
+    -------
+    array (checkpoint,)
+        Infinity, so that the first checkpoint is the initial weights; then levels evenly spaced
+        in the logarithm between ``silence`` and ``target``, without the former; the last is
+        ``target``.
+
+    Examples
+    --------
+    >>> loss_levels(0.1, 1e-4, 4)
+    array([  inf, 1.e-02, 1.e-03, 1.e-04])
+    """
+    _check_checkpoints(checkpoints)
+    between = np.geomspace(max(silence, target), target, checkpoints)
+    return np.concatenate([[np.inf], between[1:]])
+
+
+def _check_checkpoints(checkpoints: int) -> None:
+    if checkpoints < 2:
+        raise SolspaceError(
+            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
+            "leave it out for none"
+        )
+
+
 def training_trials(task: str | Task, seed: int) -> Trials:
     """The trials the network of this seed learns from: the same at every attempt.
 
@@ -160,6 +225,7 @@ def train_network(
     recipe: Recipe | None = None,
     stop: Callable[[], bool] | None = None,
     device: str | None = None,
+    checkpoints: int = 0,
 ) -> TrainingResult:
     """Train one network on one thread.
 
@@ -181,6 +247,10 @@ def train_network(
         trained is neither trained nor failed.
     device : str, optional
         Train in torch on this device (``"cuda"``) instead.
+    checkpoints : int
+        Keep the weights at so many losses on the way (see `loss_levels`): the initial ones, those
+        of the first look at which the best loss is under each level, and the final ones. The
+        network that is trained is the same, bit for bit, with and without.
 
     Returns
     -------
@@ -218,6 +288,9 @@ def train_network(
             f"the training trials of task {task.name!r} hold NaN or infinity; give finite numbers"
         )
     rates = learning_rates(recipe, hidden_size)
+    levels = np.empty(0)
+    if checkpoints:
+        levels = loss_levels(_silence(trials), recipe.target_loss, checkpoints)
     best: _Attempt | None = None
     early = []
     for attempt in range(recipe.attempts):
@@ -230,7 +303,7 @@ def train_network(
             rng=np.random.default_rng([seed, attempt, _INIT]),
         )
         rng = np.random.default_rng([seed, attempt, _BATCHES])
-        this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device)
+        this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device, levels)
         if best is None or this.loss < best.loss:
             best = this
         if this.ended:
@@ -254,7 +327,27 @@ def train_network(
         attempts=attempt + 1,
         trained=best.trained,
         reason=reason,
+        checkpoints=_checkpoints(architecture, best, levels, trials),
     )
+
+
+def _checkpoints(
+    architecture: str, attempt: _Attempt, levels: NDArray[np.float64], trials: Trials
+) -> tuple[Checkpoint, ...]:
+    """The kept weights with their losses; the same where one look passed several levels."""
+    if not len(levels):
+        return ()
+    kept = [(attempt.start, 0), *attempt.passed]
+    out: list[Checkpoint] = []
+    for level, (weights, steps) in zip(levels[:-1], kept, strict=False):
+        if out and out[-1].gradient_steps == steps:
+            out.append(dataclasses.replace(out[-1], level=float(level)))
+            continue
+        loss = mean_squared_error(architecture, weights, trials)
+        out.append(Checkpoint(float(level), weights, loss, steps))
+    out += [Checkpoint(float(level)) for level in levels[len(out) : -1]]
+    final = Checkpoint(float(levels[-1]), attempt.weights, attempt.loss, attempt.steps)
+    return (*out, final)
 
 
 def mean_squared_error(
@@ -282,6 +375,7 @@ class _Attempt:
     steps: int
     trained: bool = False
     ended: str = ""  # why before max_steps
+    passed: list[tuple[Weights, int]] = field(default_factory=list)  # at each level passed
 
 
 def _batches(
@@ -331,6 +425,7 @@ def _attempt(
     rng: np.random.Generator,
     stop: Callable[[], bool] | None,
     device: str | None,
+    levels: NDArray[np.float64],
 ) -> _Attempt:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
@@ -338,6 +433,13 @@ def _attempt(
         return mean_squared_error(architecture, steps.weights(), trials)
 
     steps = make_steps(architecture, start, trials, recipe, device)
+    between, passed = levels[1:-1], list[tuple[Weights, int]]()
+
+    def look(loss: float, done: int) -> None:
+        while len(passed) < len(between) and loss < between[len(passed)]:
+            weights = {name: array.copy() for name, array in steps.weights().items()}
+            passed.append((weights, lesson.done + done))
+
     lesson = _Descent()
     if recipe.lesson_steps:
         easy = _easy_trials(trials, recipe)
@@ -365,13 +467,13 @@ def _attempt(
             # The verdict is float64's.
             lambda loss: loss < recipe.target_loss and exact_loss() < recipe.target_loss,
             stop,
+            look,
         )
         if recipe.lesson_steps:
             descent.done += lesson.done
     loss = exact_loss()
-    return _Attempt(
-        start, steps.weights(), loss, descent.done, loss < recipe.target_loss, descent.ended
-    )
+    trained = loss < recipe.target_loss
+    return _Attempt(start, steps.weights(), loss, descent.done, trained, descent.ended, passed)
 
 
 def _silence(trials: Trials) -> float:
@@ -394,10 +496,16 @@ def _descend(
     silence: float,
     reached: Callable[[float], bool],
     stop: Callable[[], bool] | None,
+    look: Callable[[float, int], None] | None = None,
 ) -> _Descent:
-    """Gradient steps with checks and rollbacks; the best weights are left in ``steps``."""
+    """Gradient steps with checks and rollbacks; the best weights are left in ``steps``.
+
+    ``look`` is told each best loss and at which step, while ``steps`` has its weights.
+    """
     result = _Descent()
     best, best_loss, factor = steps.snapshot(), steps.loss(), 1.0
+    if look is not None:
+        look(best_loss, 0)
     for batch in batches:
         if stop is not None and stop():
             raise KeyboardInterrupt(f"training was stopped at step {result.done:,}")
@@ -413,6 +521,8 @@ def _descend(
             break
         if loss < best_loss:
             best, best_loss = steps.snapshot(), loss
+            if look is not None:
+                look(loss, result.done)
             if reached(loss):
                 result.reached = True
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.population import each_network, pack_weights, recipe_of, task_of, warn_of_failures
 from solspace.tasks import Task
-from solspace.training.driver import train_network
+from solspace.training.driver import Checkpoint, train_network
 
 __all__ = ["NotTrained", "train"]
 
@@ -47,7 +47,8 @@ def train(
         With final and initial weights, ``loss``, ``gradient_steps``, ``attempts`` and
         ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
         weights are kept and whose reason is in ``message_train``. The same for the same seeds,
-        however the population is split.
+        however the population is split. Where the population was made with checkpoints also the
+        variables of the learning group, with ``checkpoint_`` before their names.
 
     Examples
     --------
@@ -66,6 +67,8 @@ def train(
     loss = np.full(n, np.nan)
     steps = np.full(n, -1, np.int64)
     attempts = np.full(n, -1, np.int64)
+    kept: list[tuple[Checkpoint, ...]] = [()] * n
+    checkpoints = int(ds.attrs.get("checkpoints", 0))
 
     def compute(i: int) -> None:
         result = train_network(
@@ -75,7 +78,9 @@ def train(
             seed=int(ds["seed"].values[i]),
             recipe=recipe,
             stop=stop,
+            checkpoints=checkpoints,
         )
+        kept[i] = result.checkpoints
         final[i], initial[i] = result.weights, result.initial_weights
         loss[i], steps[i], attempts[i] = result.loss, result.gradient_steps, result.attempts
         if not result.trained:
@@ -92,5 +97,30 @@ def train(
         }
         | ended
     )
+    if checkpoints:
+        ds = _assign_checkpoints(ds, kept, checkpoints)
     warn_of_failures(ds, "train")
     return schema.annotate(ds, "population")
+
+
+def _assign_checkpoints(
+    ds: xr.Dataset, kept: Sequence[tuple[Checkpoint, ...]], checkpoints: int
+) -> xr.Dataset:
+    """The variables of the learning group, ``checkpoint_...``, on a dim of that name."""
+    # A network that raised has none: all of its checkpoints stay at their fill.
+    rows = [row or (Checkpoint(np.nan),) * checkpoints for row in kept]
+    prefix, dims = schema.prefix("learning"), ("network", "checkpoint")
+    out: dict[str, Any] = {
+        f"{prefix}loss_level": (dims, np.array([[c.level for c in row] for row in rows])),
+        f"{prefix}loss": (dims, np.array([[c.loss for c in row] for row in rows])),
+        f"{prefix}gradient_steps": (
+            dims,
+            np.array([[c.gradient_steps for c in row] for row in rows], np.int64),
+        ),
+    }
+    packed = [pack_weights([row[k].weights for row in rows], ds) for k in range(checkpoints)]
+    for name, (own, _) in packed[0].items():
+        stacked = np.stack([one[name][1] for one in packed], axis=1)
+        out[prefix + name] = ((*dims, *own[1:]), stacked)
+    ds = ds.assign(out).assign_coords(checkpoint=np.arange(checkpoints))
+    return schema.annotate(ds, "learning")

@@ -1,0 +1,212 @@
+"""Checkpoints on the way down the loss: kept without touching the training, labelled, drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solspace import SolspaceError, network_weights, new_population, reduce, train
+from solspace.cli import main
+from solspace.info import check_store, describe
+from solspace.pipeline import create_population, run_stage
+from solspace.reduction.stage import rank_checkpoints, rank_solutions
+from solspace.tasks import get_task
+from solspace.training import loss_levels, mean_squared_error, train_network, training_trials
+
+GROUP = "interval_reproduction/vanilla"
+TASK = get_task("interval_reproduction")
+RECIPE = dataclasses.replace(TASK.recipe("vanilla"), target_loss=0.02, max_steps=2500, attempts=2)
+CHECKPOINTS = 4
+
+
+def described(checkpoints: int = CHECKPOINTS, networks: int = 4, **changes) -> xr.Dataset:
+    return new_population(
+        "interval_reproduction",
+        "vanilla",
+        networks=networks,
+        hidden_size=[20, 24],
+        seed=5,
+        recipe=dataclasses.replace(RECIPE, **changes),
+        checkpoints=checkpoints,
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    path = str(tmp_path_factory.mktemp("learning") / "small.zarr")
+    create_population(path, described(), shard_size=2)
+    for stage in ("train", "reduce"):
+        run_stage(path, stage)
+    return path
+
+
+def group_of(path: str, group: str = "") -> xr.Dataset:
+    return xr.open_zarr(path, group=f"{GROUP}/{group}".rstrip("/")).load()
+
+
+def test_checkpoints_change_nothing_of_the_network(store):
+    """With and without, the same to the last bit; and so is what happens to be shared."""
+    plain = train(described(checkpoints=0))
+    kept = group_of(store)
+    assert "checkpoint_loss" not in plain
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(plain[name].values, kept[name].values, err_msg=name)
+    assert 1 in plain.status_train.values
+
+
+def test_checkpoints_are_the_network_on_its_way(store):
+    population, learning = group_of(store), group_of(store, "learning")
+    assert learning.weight_hh.dims[:2] == ("network", "checkpoint")
+    assert check_store(store) == []
+    for i in range(population.sizes["network"]):
+        levels, losses = learning.loss_level.values[i], learning.loss.values[i]
+        steps = learning.gradient_steps.values[i]
+        assert levels[0] == np.inf and levels[-1] == RECIPE.target_loss
+        assert steps[0] == 0 and steps[-1] == population.gradient_steps.values[i]
+        assert losses[-1] == population.loss.values[i]
+        reached = steps >= 0
+        assert (np.isnan(losses) == ~reached).all()
+        # Levels are passed by the kernel's loss in float32; the exact one is as near as that.
+        assert (losses[:-1] < levels[:-1] * (1 + 1e-4))[reached[:-1]].all()
+        assert (np.diff(steps[reached]) >= 0).all()
+        # Kept at the first look that was under: all steps are multiples of the looks.
+        assert (steps[reached] % RECIPE.check_every == 0).all()
+        trials = training_trials(TASK, int(population.seed.values[i]))
+        renamed = learning.rename({n: f"checkpoint_{n}" for n in learning.data_vars})
+        for k in np.flatnonzero(reached):
+            weights = network_weights(renamed, i, checkpoint=int(k))
+            assert mean_squared_error("vanilla", weights, trials) == losses[k]
+        for name in ("weight_hh", "bias_ih", "bias_out"):
+            final, first = population[name].values[i], population[f"initial_{name}"].values[i]
+            np.testing.assert_array_equal(learning[name].values[i, -1], final)
+            np.testing.assert_array_equal(learning[name].values[i, 0], first)
+
+
+def test_the_first_look_under_each_level_is_kept():
+    """Against a training stopped at that level: the same weights after the same steps."""
+    result = train_network(TASK, "vanilla", 20, seed=3, recipe=RECIPE, checkpoints=4)
+    assert result.trained and len(result.checkpoints) == 4
+    between = result.checkpoints[2]
+    until = dataclasses.replace(RECIPE, target_loss=between.level)
+    stopped = train_network(TASK, "vanilla", 20, seed=3, recipe=until)
+    assert stopped.gradient_steps == between.gradient_steps
+    for name, array in stopped.weights.items():
+        np.testing.assert_array_equal(array, between.weights[name])
+
+
+def test_a_level_never_reached_is_empty_and_the_attempt_kept_is_the_one_followed():
+    short = dataclasses.replace(RECIPE, target_loss=1e-7, max_steps=200, attempts=3)
+    result = train_network(TASK, "vanilla", 20, seed=3, recipe=short, checkpoints=5)
+    assert not result.trained
+    first, *between, last = result.checkpoints
+    for name, array in result.initial_weights.items():
+        np.testing.assert_array_equal(first.weights[name], array)
+        np.testing.assert_array_equal(last.weights[name], result.weights[name])
+    assert between[-1].weights is None and np.isnan(between[-1].loss)
+    assert between[-1].gradient_steps == -1
+
+
+def test_a_lesson_counts_and_is_not_looked_at():
+    task = get_task("interval_discrimination")
+    recipe = dataclasses.replace(
+        task.recipe("vanilla"), attempts=1, lesson_loss=1.0, max_steps=100, target_loss=1e-3
+    )
+    result = train_network(task, "vanilla", 20, seed=0, recipe=recipe, checkpoints=3)
+    steps = [c.gradient_steps for c in result.checkpoints]
+    assert steps[0] == 0
+    assert steps[1] == -1 or steps[1] >= recipe.check_every
+
+
+@given(
+    silence=st.floats(1e-3, 1.0),
+    ratio=st.floats(0, 1),
+    checkpoints=st.integers(2, 30),
+)
+@settings(max_examples=50)
+def test_levels_fall_from_infinity_to_the_target(silence, ratio, checkpoints):
+    target = silence * 10 ** (-5 * ratio)
+    levels = loss_levels(silence, target, checkpoints)
+    assert len(levels) == checkpoints
+    assert levels[0] == np.inf and np.isclose(levels[-1], target, rtol=1e-12)
+    assert (np.diff(levels[1:]) <= 1e-12 * silence).all()
+    assert (levels[1:] <= silence * (1 + 1e-12)).all()
+
+
+def test_labels_are_those_of_the_same_weights_and_numbers_those_of_the_population(store):
+    population, learning = group_of(store), group_of(store, "learning")
+    done = population.status_reduce.values == 1
+    assert done.any()
+    np.testing.assert_array_equal(
+        learning.solution_key.values[done, -1], population.solution_key.values[done]
+    )
+    np.testing.assert_array_equal(
+        learning.solution.values[done, -1], population.solution.values[done]
+    )
+    named = learning.solution_key.values != ""
+    assert (learning.solution.values >= 0)[named].all()
+    assert (learning.solution.values == -1)[~named].all()
+    assert (learning.status_reduce.values == np.where(named, 1, 2)).all()
+    assert (learning.message_reduce.values[~named] != "").all()
+    assert (learning.message_reduce.values[named] == "").all()
+    number: dict[str, int] = {}
+    for key, value in zip(
+        learning.solution_key.values[named], learning.solution.values[named], strict=True
+    ):
+        assert number.setdefault(key, int(value)) == value
+    assert "4 checkpoints" in describe(store)
+
+
+def test_a_checkpoint_without_a_graph_fails_nothing():
+    """Initial weights of zero rest at once; the network is reduced all the same."""
+    ds = train(described(networks=1))
+    ds["checkpoint_weight_hh"][0, 1] *= 0
+    ds["checkpoint_weight_ih"][0, 1] *= 0
+    ds["checkpoint_gradient_steps"][0] = [0, 10, 20, 30]
+    out = reduce(ds)
+    assert out.status_reduce.item() == 1
+    assert out.checkpoint_status_reduce.values[0].tolist()[1] == 2
+    assert out.checkpoint_message_reduce.values[0, 1] != ""
+    assert out.checkpoint_solution.values[0, 1] == -1
+    assert out.checkpoint_solution.values[0, -1] == 0
+
+
+@given(
+    final=st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1, max_size=6),
+    data=st.data(),
+)
+@settings(max_examples=50)
+def test_numbers_of_checkpoints_agree_with_those_of_networks(final, data):
+    keys = st.sampled_from(["", "a", "b", "c", "d", "e"])
+    way = np.array([data.draw(st.lists(keys, min_size=3, max_size=3)) for _ in final], dtype=object)
+    found = rank_checkpoints(final, way)
+    known = dict(zip(final, rank_solutions(final).tolist(), strict=True)) | {"": -1}
+    for key, value in zip(way.ravel(), found.ravel().tolist(), strict=True):
+        assert known.setdefault(key, value) == value
+    assert len(set(known.values())) == len(known)
+    used = sorted(v for v in known.values() if v >= 0)
+    assert used == list(range(len(used)))
+
+
+def test_another_number_of_checkpoints_is_another_population(store, tmp_path):
+    for other in (0, 5):
+        with pytest.raises(SolspaceError, match=rf"checkpoints: 4 stored, {other} given"):
+            create_population(store, described(checkpoints=other))
+    path = str(tmp_path / "plain.zarr")
+    create_population(path, described(checkpoints=0, networks=1, max_steps=50))
+    run_stage(path, "train")
+    tree = xr.open_datatree(path, engine="zarr")
+    assert "learning" not in tree[GROUP].children
+
+
+@pytest.mark.parametrize("bad", [1, -3])
+def test_one_checkpoint_is_refused_and_nothing_made(tmp_path, capsys, bad):
+    path = tmp_path / "none.zarr"
+    where = ["--task", "interval_reproduction", "--architecture", "vanilla"]
+    assert main(["train", str(path), *where, "--checkpoints", str(bad)]) == 2
+    assert f"{bad} checkpoints; give 2 or more" in capsys.readouterr().err
+    assert not path.exists()
