@@ -189,8 +189,8 @@ def loss_levels(silence: float, target: float, checkpoints: int) -> NDArray[np.f
 
     Examples
     --------
-    >>> loss_levels(0.1, 1e-4, 4)
-    array([  inf, 1.e-02, 1.e-03, 1.e-04])
+    >>> np.round(loss_levels(0.1, 1e-4, 4), 6).tolist()
+    [inf, 0.01, 0.001, 0.0001]
     """
     _check_checkpoints(checkpoints)
     between = np.geomspace(max(silence, target), target, checkpoints)
