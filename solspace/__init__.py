@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str] = {
     "extract_features": "features",
     "add_population": "pipeline",
     "create_population": "pipeline",
+    "pack": "pipeline",
     "run_stage": "pipeline",
     "open_population": "store",
     "check_store": "info",

@@ -186,6 +186,15 @@ def _check(args: argparse.Namespace) -> None:
     print(f"{args.store}: no faults")
 
 
+def _pack(args: argparse.Namespace) -> None:
+    from solspace.info import size_on_disk
+    from solspace.pipeline import pack
+
+    for population in pack(args.stores, args.store, task=args.task, architecture=args.architecture):
+        _say(f"pack {population}: {population.networks} networks")
+    _say(f"{args.store}: {size_on_disk(args.store) / 1e6:.1f} MB")
+
+
 def _report(args: argparse.Namespace) -> None:
     from solspace.info import read_for_report
     from solspace.report import write_report
@@ -219,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         short: str,
         text: str,
         example: str,
+        stores: bool = False,
     ) -> argparse.ArgumentParser:
         sub = verbs.add_parser(
             name,
@@ -228,7 +238,11 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(command=command)
-        sub.add_argument("store", metavar="STORE", help="the store, a folder")
+        if stores:
+            sub.add_argument("stores", metavar="SRC", nargs="+", help="stores to copy from")
+            sub.add_argument("store", metavar="DST", help="the new store")
+        else:
+            sub.add_argument("store", metavar="STORE", help="the store, a folder")
         return sub
 
     train = verb(
@@ -352,6 +366,19 @@ def _parser() -> argparse.ArgumentParser:
         "solspace check my.zarr",
     )
     _choice(check)
+
+    packer = verb(
+        "pack",
+        _pack,
+        "copy populations into one small store, to be shared",
+        "Leaves out activity and extrapolated outputs, which `solspace record` and `solspace\n"
+        "extrapolate` bring back in the copy to the last bit, and keeps all the rest: weights\n"
+        "before and after training, losses, features, graphs, solutions, checkpoints, provenance.\n"
+        "Nothing is overwritten, and a copy that is interrupted leaves nothing.",
+        "solspace pack one.zarr another.zarr to_share.zarr",
+        stores=True,
+    )
+    _choice(packer)
 
     report = verb(
         "report",

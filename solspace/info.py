@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +110,15 @@ def describe(
         elif (ds["solution"].values >= 0).any():
             lines += ["", *(f"  {line}" for line in _solution_lines(ds, sizes.tolist()))]
     return "\n".join(lines)
+
+
+def size_on_disk(path: str) -> int:
+    """Bytes of all files of a store."""
+    return sum(
+        os.path.getsize(os.path.join(folder, file))
+        for folder, _, files in os.walk(path)
+        for file in files
+    )
 
 
 def _stage_lines(ds: xr.Dataset) -> Iterator[str]:

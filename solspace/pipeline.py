@@ -9,6 +9,7 @@ when it is started again.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from solspace import compute, locks, schema
 from solspace.errors import SolspaceError
 from solspace.locks import Slice
 from solspace.population import failures_told_elsewhere, read_networks
-from solspace.store import Population, Shard, Store
+from solspace.store import Population, Shard, Store, whole_or_nothing
 from solspace.tasks import Task, get_task, register_task
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "create_population",
     "default_shard_size",
     "import_files",
+    "pack",
     "run_stage",
 ]
 
@@ -280,6 +282,74 @@ def import_files(
 ) -> Population:
     """Import torch state dicts from files into a store; nothing is written where one is bad."""
     return add_population(path, read_networks(files, task, architecture), shard_size=shard_size)
+
+
+def pack(
+    sources: Sequence[str],
+    destination: str,
+    *,
+    task: str | None = None,
+    architecture: str | None = None,
+) -> list[Population]:
+    """Copy populations into a new, small store, without what can be computed again quickly.
+
+    The groups training and extrapolation are left out, and ``record`` and ``extrapolate`` are
+    pending in the copy: run there, they bring them back to the last bit. Everything else is kept:
+    weights before and after training, losses, features, graphs, labels, checkpoints, provenance.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Stores.
+    destination : str
+        The new store. It is whole or not there.
+    task, architecture : str, optional
+        Only these populations; all by default.
+
+    Returns
+    -------
+    list of Population
+        Those of the new store.
+
+    Raises
+    ------
+    SolspaceError
+        Where the destination is there already, two sources hold the same population, a population
+        is not trained yet, or another process is writing one of the stores.
+
+    Examples
+    --------
+    >>> pack(["nowhere.zarr"], "small.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    left_out = [g for stage in ("record", "extrapolate") for g in PIPELINE[stage].fills]
+    stores = [Store(path) for path in sources]
+    with ExitStack() as held:
+        for store in {os.path.abspath(store.path): store for store in stores}.values():
+            held.enter_context(store.lock("pack"))
+        found: dict[str, Population] = {}
+        for path, store in zip(sources, stores, strict=True):
+            for population in _selected(store, path, task, architecture):
+                if str(population) in found:
+                    raise SolspaceError(
+                        f"{found[str(population)].path} and {path} both hold {population}; give "
+                        "one of them, or choose with --task and --architecture"
+                    )
+                waiting = len(population.pending("train"))
+                if waiting:
+                    raise SolspaceError(
+                        f"{path}: {population} is not trained yet ({waiting} shards are pending); "
+                        f"type `solspace train {path}` first"
+                    )
+                found[str(population)] = population
+        with whole_or_nothing(destination, "pack") as new:
+            for population in found.values():
+                copy = population.pack_into(new, left_out)
+                with copy.provenance("pack"):
+                    pass
+    return Store(destination).populations()
 
 
 # --------------------------------------------------------------------------- the loop over shards

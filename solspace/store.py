@@ -27,12 +27,13 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.dtype import VariableLengthUTF8
 
 from solspace import locks, schema
 from solspace.errors import SolspaceError
 
-__all__ = ["Population", "Shard", "Store", "open_population"]
+__all__ = ["Population", "Shard", "Store", "open_population", "whole_or_nothing"]
 
 _LAID = "solspace_laid"
 _VERSION = "solspace_schema_version"
@@ -40,12 +41,43 @@ _VERSION = "solspace_schema_version"
 # Arrays this large get one network per inner chunk, so that one network can be read alone.
 _INNER_CHUNK_BYTES = 1 << 16
 
+# A packed store is written once and sent far: few files, as small as they get.
+_PACKED = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+_PACKED_CHUNK_BYTES = 1 << 24
+_PACKED_SHARD = 16
+
 
 class Shard(NamedTuple):
     """A block of consecutive networks ``start <= network < stop`` that is written at once."""
 
     start: int
     stop: int
+
+
+@contextlib.contextmanager
+def whole_or_nothing(path: str, verb: str) -> Iterator[Store]:
+    """A new store to be filled, which is there under its name when it is whole and not before.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is something of that name, or another process is writing it.
+    """
+    path = path.rstrip("/")
+    if os.path.exists(path):
+        raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
+    unfinished = f"{path}.unfinished"
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with locks.hold(path, verb):
+        if os.path.exists(unfinished):  # of one that was killed
+            shutil.rmtree(unfinished)
+        try:
+            store = Store(unfinished, create=True)
+            yield store
+            store.consolidate()
+            os.rename(unfinished, path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 class Store:
@@ -231,6 +263,42 @@ class Population:
         """Shards with a network for which the stage has not ended."""
         status = self.status(stage)
         return [s for s in self.shards() if (status[s.start : s.stop] == schema.PENDING).any()]
+
+    # ------------------------------------------------------------------ copying
+
+    def pack_into(self, store: Store, leave_out: Sequence[str]) -> Population:
+        """Copy this population into another store, compressed, without some of its groups.
+
+        The stages that fill those are pending in the copy. What `train` wrote is never written
+        again and lies in few large files; the rest in shards, for the stages to come.
+
+        Parameters
+        ----------
+        store : Store
+            Without this population.
+        leave_out : sequence of str
+            Names of groups.
+        """
+        copy = Population(store.path, self.task, self.architecture)
+        shard_size = min(max(self.shard_size, _PACKED_SHARD), max(self.networks, 1))
+        root = store._root("r+")
+        groups = [g for g in schema.GROUPS if self.has(g) and g not in leave_out]
+        for group in groups:
+            source = self._zarr(group)
+            target = root.require_group(copy._group_path(group))
+            declared = schema.variables(group)
+            for name, array in source.arrays():
+                known = declared.get(name)
+                once = known is not None and (known.coordinate or known.stage == "train")
+                _copy_packed(array, target, 0 if once else shard_size)
+            target.attrs.update({**source.attrs, "shard_size": shard_size})
+        for group in leave_out:
+            stage = schema.stage_of(group)
+            own = copy._zarr(mode="r+")
+            if f"status_{stage}" in own:
+                own[f"status_{stage}"][:] = schema.PENDING
+                own[f"message_{stage}"][:] = np.full(self.networks, "", dtype=object)
+        return copy
 
     # ------------------------------------------------------------------ writing
 
@@ -469,6 +537,31 @@ def _create(
         dimension_names=variable.dims,
         attributes=variable.attributes(),
     )
+
+
+def _copy_packed(array: Any, group: zarr.Group, shard_size: int) -> None:
+    """Copy an array, in chunks of so many networks; 0 for as many as make a large file."""
+    by_network = array.metadata.dimension_names[:1] == ("network",)
+    string = isinstance(array.metadata.data_type, VariableLengthUTF8)
+    first, rest = array.shape[0] if array.shape else 1, array.shape[1:]
+    block = max(first, 1)
+    if by_network and shard_size:
+        block = min(block, shard_size)
+    elif by_network and not string:
+        row = max(int(np.prod(rest)) * array.dtype.itemsize, 1)
+        block = min(block, max(1, _PACKED_CHUNK_BYTES // row))
+    target = group.create_array(
+        array.basename,
+        shape=array.shape,
+        chunks=tuple(max(size, 1) for size in (block, *rest)) if array.shape else (),
+        dtype=VariableLengthUTF8() if string else array.dtype,
+        fill_value=array.metadata.fill_value,
+        dimension_names=array.metadata.dimension_names,
+        attributes=dict(array.attrs),
+        compressors=ZstdCodec(level=19) if string else _PACKED,
+    )
+    for start in range(0, first, block):
+        target[start : start + block] = array[start : start + block]
 
 
 def _undeclared(array: xr.DataArray, group: str) -> schema.Variable:
