@@ -163,7 +163,7 @@ TASK = Task(
             Recipe(
                 target_loss=5e-5,
                 max_steps=12_000,
-                learning_rate=0.003,
+                learning_rate=0.01,
                 learning_rate_power=0.0,
                 schedule="linear",
                 decay_start=0.4,
