@@ -254,6 +254,8 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
             f"({found} of {n} networks have a solution).",
         ),
     ]
+    if "learning" in groups:
+        out += _learning(groups["learning"], anchor, pictures)
     shown = table[:most]
     out += [
         f"<h3>The commonest {'solution' if len(shown) == 1 else f'{len(shown)} solutions'}</h3>",
@@ -318,6 +320,47 @@ def _solution(
         ),
     ]
     return "\n".join([head, '<div class="row">', *figures, "</div>"])
+
+
+def _learning(learning: xr.Dataset, anchor: str, pictures: _Pictures) -> list[str]:
+    """How solutions turned into one another on the way down the loss."""
+    from solspace.plots import learning_flow
+
+    head = "<h3>On the way down the loss</h3>"
+    try:
+        picture = learning_flow(learning)
+    except SolspaceError as error:
+        return [head, f"<p>{escape(_capital(str(error)))}.</p>"]
+    words = _learning_words(learning)
+    name = f"{anchor}-learning"
+    caption = (
+        "A bar for each checkpoint, the first look with a loss under the number below it, from the "
+        "initial weights to the final ones, stacked by solution; bands lead to the solution that "
+        f"the same networks have at the next. {words}"
+    )
+    return [head, _figure(pictures.add(picture, name, words), caption)]
+
+
+def _learning_words(learning: xr.Dataset) -> str:
+    from solspace.plots.learning import followed_networks, solution_changes
+
+    solution = learning["solution"].values[followed_networks(learning)]
+    same = solution == solution[:, -1:]
+    since = np.logical_and.accumulate(same[:, ::-1], axis=1).sum(axis=1)
+    levels = np.median(learning["loss_level"].values, axis=0)
+    first = int((since >= len(levels) - 1).sum())
+    words = (
+        f"{first} of {_count(len(solution), 'network')} had their final solution at "
+        f"every look from a loss of {levels[1]:.2g} on"
+    )
+    changes: Counter[tuple[int, int]] = Counter()
+    for _, before, after, networks in solution_changes(solution):
+        if before != after and min(before, after) >= 0:
+            changes[before, after] += networks
+    if not changes:
+        return f"{words}; none changed from one solution to another."
+    told = ", ".join(f"{a} to {b} ({n})" for (a, b), n in changes.most_common(3))
+    return f"{words}. The most frequent changes: {told}."
 
 
 def _extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,3 +212,74 @@ def test_one_checkpoint_is_refused_and_nothing_made(tmp_path, capsys, bad):
     assert main(["train", str(path), *where, "--checkpoints", str(bad)]) == 2
     assert f"{bad} checkpoints; give 2 or more" in capsys.readouterr().err
     assert not path.exists()
+
+
+# --------------------------------------------------------------------------- the picture
+
+
+def flow_of(solution: np.ndarray) -> xr.Dataset:
+    dims = ("network", "checkpoint")
+    levels = loss_levels(0.03, 1e-4, solution.shape[1])
+    return xr.Dataset(
+        {
+            "solution": (dims, solution),
+            "gradient_steps": (dims, np.cumsum(np.ones_like(solution), axis=1)),
+            "loss_level": (dims, np.tile(levels, (len(solution), 1))),
+        }
+    )
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_bands_carry_every_network_from_bar_to_bar(data):
+    """What leaves a bar and what arrives at the next is all of its height, without overlap."""
+    from solspace.plots.learning import _bands
+
+    networks, checkpoints, places = 12, 4, 3
+    values = st.lists(st.integers(0, places - 1), min_size=checkpoints, max_size=checkpoints)
+    place = np.array([data.draw(values) for _ in range(networks)])
+    heights = (place[..., None] == np.arange(places)).sum(axis=0)
+    feet = np.concatenate([np.zeros((checkpoints, 1), int), np.cumsum(heights, axis=1)], axis=1)
+    for k in range(checkpoints - 1):
+        for end, bar in ((0, k), (24, k + 1)):
+            spans = sorted(
+                (band["y"][end], band["y"][49 - end])
+                for bands in _bands(place, feet, places).values()
+                for band in bands
+                if k < band["x"][0] < k + 1
+            )
+            edges = [edge for span in spans for edge in span]
+            assert edges[0] == 0 and edges[-1] == networks
+            np.testing.assert_allclose(edges[1:-1:2], edges[2::2])  # one ends where one begins
+            whole = {float(foot) for foot in feet[bar]}
+            assert whole <= {0.0, *np.round(edges, 9)}
+
+
+def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
+    from solspace.plots import learning_flow, save
+
+    rng = np.random.default_rng(0)
+    solution = rng.integers(-1, 11, size=(40, 6))
+    files = save(learning_flow(flow_of(solution)), tmp_path / "flow")
+    assert all(os.path.getsize(file) > 5000 for file in files)
+    text = Path(files[1]).read_text()
+    assert text.count("<path") > 40
+    with pytest.raises(SolspaceError, match="solspace reduce STORE"):
+        learning_flow(flow_of(np.full((3, 4), -1)))
+    unfinished = flow_of(solution)
+    unfinished["gradient_steps"][:, -2] = -1
+    with pytest.raises(SolspaceError, match="no network reached its target loss"):
+        learning_flow(unfinished)
+    with pytest.raises(SolspaceError, match="give 1 to 7"):
+        learning_flow(flow_of(solution), most=9)
+
+
+def test_the_report_tells_which_solutions_turned_into_which(tmp_path):
+    from solspace.report import _learning, _Pictures
+
+    solution = np.array([[-1, 0, 0, 0], [-1, 1, 1, 0], [-1, 1, 0, 0], [-1, 1, 1, 1]])
+    text = "\n".join(_learning(flow_of(solution), "some", _Pictures(str(tmp_path / "files"))))
+    assert "2 of 4 networks had their final solution at every look from a loss of 0.0045" in text
+    assert "1 to 0 (2)" in text and "<svg" in text
+    none = "\n".join(_learning(flow_of(solution * 0 - 1), "some", _Pictures(str(tmp_path / "x"))))
+    assert "solspace reduce STORE" in none and "<svg" not in none

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from solspace.plots.extrapolation import extrapolation_picture
 from solspace.plots.graph import graph_drawing
+from solspace.plots.learning import learning_flow
 from solspace.plots.saving import save, to_svg
 from solspace.plots.solutions import solution_histogram
 from solspace.plots.trajectories import trajectories
@@ -16,6 +17,7 @@ from solspace.plots.trajectories import trajectories
 __all__ = [
     "extrapolation_picture",
     "graph_drawing",
+    "learning_flow",
     "save",
     "solution_histogram",
     "to_svg",

@@ -1,0 +1,238 @@
+"""Solutions turning into one another as the loss falls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+from solspace.plots.style import FONT, INK, holoviews
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+__all__ = ["followed_networks", "learning_flow", "solution_changes"]
+
+# Okabe & Ito's palette in an order that keeps neighbours in the stack apart, also in grey.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+OTHER, NONE = "#9A9A9A", "#E9E9E9"
+_BAR = 0.19  # half of a bar's width; one from checkpoint to checkpoint
+
+
+def followed_networks(learning: xr.Dataset) -> NDArray[np.int64]:
+    """Networks that passed every loss level, by position along ``network``.
+
+    Parameters
+    ----------
+    learning : Dataset
+        The learning group, reduced.
+
+    Raises
+    ------
+    SolspaceError
+        Where the checkpoints have not been reduced, or no network passed all.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset({"gradient_steps": (("network", "checkpoint"), [[0, 9], [0, -1]]),
+    ...                  "solution": (("network", "checkpoint"), [[-1, 0], [-1, -1]])})
+    >>> followed_networks(ds).tolist()
+    [0]
+    """
+    if "solution" not in learning.variables or not (learning["solution"].values >= 0).any():
+        raise SolspaceError(
+            "no checkpoint has a solution; type `solspace reduce STORE` before it is drawn"
+        )
+    passed = (learning["gradient_steps"].values >= 0).all(axis=1)
+    if not passed.any():
+        raise SolspaceError("no network reached its target loss; there is no way to follow")
+    return np.flatnonzero(passed)
+
+
+def solution_changes(solution: NDArray[Any]) -> list[tuple[int, int, int, int]]:
+    """How often one solution is another at the next checkpoint.
+
+    Parameters
+    ----------
+    solution : array of int (network, checkpoint)
+        -1 where there is no graph.
+
+    Returns
+    -------
+    list of (checkpoint, solution there, solution at the next, networks)
+        Also where it stays the same; in order of checkpoint and solution.
+
+    Examples
+    --------
+    >>> solution_changes(np.array([[-1, 0, 1], [-1, 0, 0], [-1, 0, 1]]))
+    [(0, -1, 0, 3), (1, 0, 0, 1), (1, 0, 1, 2)]
+    """
+    found: Counter[tuple[int, int, int]] = Counter()
+    for k in range(solution.shape[1] - 1):
+        pairs = zip(solution[:, k].tolist(), solution[:, k + 1].tolist(), strict=True)
+        found.update((k, a, b) for a, b in pairs)
+    return [(*key, found[key]) for key in sorted(found)]
+
+
+def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
+    """Networks per solution at each loss, and which solution turned into which between.
+
+    A bar for each checkpoint, from the initial weights on the left to the final ones on the right,
+    stacked by solution; bands lead each solution's networks to the solution they have at the next.
+    Networks that did not pass every level are left out.
+
+    Parameters
+    ----------
+    learning : Dataset
+        The learning group, reduced.
+    most : int
+        Solutions with a colour of their own, those seen most often over all checkpoints; the
+        others share one.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Raises
+    ------
+    SolspaceError
+        Where the checkpoints have not been reduced, or no network passed every level.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> dims = ("network", "checkpoint")
+    >>> ds = xr.Dataset({"gradient_steps": (dims, [[0, 50, 90]] * 2),
+    ...                  "loss_level": (dims, [[np.inf, 1e-2, 1e-4]] * 2),
+    ...                  "solution": (dims, [[-1, 0, 1], [-1, 0, 0]])})
+    >>> type(learning_flow(ds)).__name__
+    'Overlay'
+    """
+    if not 1 <= most <= len(COLORS):
+        raise SolspaceError(f"most={most} solutions with a colour; give 1 to {len(COLORS)}")
+    networks = followed_networks(learning)
+    hv = holoviews()
+    solution = learning["solution"].values[networks]
+    seen = Counter(solution[solution >= 0].tolist())
+    shown = sorted(sorted(seen, key=lambda s: (-seen[s], s))[:most])
+    # Places in the stack: the solutions shown, then all others, then no graph.
+    place: NDArray[np.int64] = np.full(solution.shape, len(shown))
+    for i, value in enumerate(shown):
+        place[solution == value] = i
+    place[solution < 0] = len(shown) + 1
+    names = [*map(str, shown), "other", "no graph"]
+    colors = [*COLORS[: len(shown)], OTHER, NONE]
+    total, count = len(place), place.shape[-1]
+    heights = (place[..., None] == np.arange(len(names))).sum(axis=0)  # (checkpoint, place)
+    feet = np.concatenate([np.zeros((count, 1), int), np.cumsum(heights, axis=1)], axis=1)
+
+    layers = []
+    for p, bands in _bands(place, feet, len(names)).items():
+        layers.append(
+            hv.Polygons(bands).opts(
+                facecolor=colors[p], edgecolor="none", alpha=0.45, backend="matplotlib"
+            )
+        )
+    texts = []
+    for p, color in enumerate(colors):
+        bars = [
+            (k - _BAR, feet[k, p], k + _BAR, feet[k, p + 1]) for k in range(count) if heights[k, p]
+        ]
+        if bars:
+            layers.append(
+                hv.Rectangles(bars, kdims=["left", "bottom", "right", "top"]).opts(
+                    facecolor=color, edgecolor="white", linewidth=0.5, backend="matplotlib"
+                )
+            )
+        if p < len(shown):
+            texts += [
+                (k, (feet[k, p] + feet[k, p + 1]) / 2, names[p], _ink(color))
+                for k in range(count)
+                if heights[k, p] >= 0.045 * total
+            ]
+    for ink in sorted({text[3] for text in texts}):
+        chosen = [text[:3] for text in texts if text[3] == ink]
+        layers.append(
+            hv.Labels(chosen, ["x", "y"], "text").opts(
+                size=FONT["ticks"], color=ink, backend="matplotlib"
+            )
+        )
+    levels = np.median(learning["loss_level"].values[networks], axis=0)
+    ticks = [(k, "initial" if np.isinf(v) else f"{v:.2g}") for k, v in enumerate(levels)]
+    width = max(3.35, 0.62 * count + 1.1)
+    used = [p for p in range(len(names)) if heights[:, p].any()]
+    return hv.Overlay(layers).opts(
+        fig_inches=(width, 2.6),
+        xlim=(-0.35, count - 0.65),
+        ylim=(0, total),
+        xticks=ticks,
+        xlabel="first look with a mean squared error under",
+        ylabel="networks",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_finish([names[p] for p in used], [colors[p] for p in used], width)],
+        backend="matplotlib",
+    )
+
+
+def _bands(
+    place: NDArray[np.int64], feet: NDArray[np.int64], places: int
+) -> dict[int, list[dict[str, NDArray]]]:
+    """Outlines of the bands between bars, by the place they leave from."""
+    t = np.linspace(0, 1, 25)
+    ease = t**2 * (3 - 2 * t)  # level where it leaves and where it arrives
+    bands: dict[int, list[dict[str, NDArray]]] = {}
+    for k in range(place.shape[1] - 1):
+        leaves, arrives = feet[k, :-1].astype(float), feet[k + 1, :-1].astype(float)
+        counts = np.zeros((places, places), int)
+        np.add.at(counts, (place[:, k], place[:, k + 1]), 1)
+        x = k + _BAR + t * (1 - 2 * _BAR)
+        for a, b in zip(*np.nonzero(counts), strict=True):
+            n = counts[a, b]
+            low = leaves[a] + ease * (arrives[b] - leaves[a])
+            outline = {"x": np.r_[x, x[::-1]], "y": np.r_[low, (low + n)[::-1]]}
+            bands.setdefault(int(a), []).append(outline)
+            leaves[a] += n
+            arrives[b] += n
+    return bands
+
+
+def _ink(color: str) -> str:
+    """White on dark colours, dark on light ones."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else INK
+
+
+def _finish(names: list[str], colors: list[str], width: float) -> Any:
+    """Frame and legend, which HoloViews does not make for rectangles."""
+
+    def hook(plot: Any, element: Any) -> None:
+        from matplotlib.patches import Patch
+
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        axes.set_position((0.5 / width, 0.19, 1 - 1.4 / width, 0.78))
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        # In the order of the stack, the topmost first.
+        patches = [Patch(facecolor=c, label=n) for n, c in zip(names, colors, strict=True)]
+        axes.legend(
+            handles=patches[::-1],
+            title="solution",
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            fontsize=FONT["legend"],
+            title_fontsize=FONT["legend_title"],
+            frameon=False,
+            handlelength=1.0,
+            handleheight=1.0,
+            labelspacing=0.3,
+        )
+
+    return hook
