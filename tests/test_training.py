@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import xarray as xr
 from conftest import reference_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.population import new_population
 from solspace.tasks import Recipe, Task, Trials, get_task
 from solspace.training import (
     initial_weights,
@@ -25,6 +27,7 @@ from solspace.training import (
     training_trials,
 )
 from solspace.training.driver import _batches
+from solspace.training.stage import train
 from solspace.training.steps import make_steps
 
 torch = pytest.importorskip("torch")
@@ -271,6 +274,76 @@ def test_nan_in_the_trials_is_a_reason_not_a_result() -> None:
     broken = dataclasses.replace(TASK, training_trials=with_nan)
     with pytest.raises(SolspaceError, match="NaN"):
         train_network(broken, "vanilla", 20, seed=1, recipe=EASY)
+
+
+# Reached at once by a network that learns anything at all.
+QUICK = Recipe(target_loss=0.5, max_steps=60, learning_rate=0.01, attempts=1, check_every=20)
+
+
+def population(task: Task, recipe: Recipe, networks: int = 6) -> xr.Dataset:
+    return new_population(
+        task, "vanilla", networks=networks, hidden_size=[4, 20], seed=2, recipe=recipe
+    )
+
+
+def broken(how: str) -> Task:
+    """Interval reproduction, but the trials of about every second network are no good."""
+
+    def training_trials(rng: np.random.Generator) -> Trials:
+        trials = TASK.training_trials(rng)
+        if rng.integers(2):
+            return trials
+        if how == "none":
+            names = ("input", "target", "epoch")
+            return Trials(**{n: getattr(trials, n)[:0] for n in names}, parameters={})
+        trials.target[7, 3, 0] = {"nan": np.nan, "infinite": np.inf, "huge": 1e30}[how]
+        return trials
+
+    return dataclasses.replace(TASK, training_trials=training_trials)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("none", r"gives no training trials \(input \(0, 150, 2\)"),
+        ("nan", "training trials .* hold NaN or infinity"),
+        ("infinite", "training trials .* hold NaN or infinity"),
+        ("huge", "ended at step 20: loss became (infinite|NaN)"),
+    ],
+)
+def test_trials_that_are_no_good_fail_their_network_and_the_rest_go_on(how, message) -> None:
+    task = broken(how)
+    good = train(population(TASK, QUICK), task=TASK)
+    with pytest.warns(UserWarning, match="networks failed in train"):
+        out = train(population(task, QUICK), task=task)
+    failed = out.status_train.values == 2
+    assert failed.any() and not failed.all()
+    for i in range(len(failed)):
+        text = str(out.message_train.values[i])
+        assert bool(re.search(message, text)) == failed[i], text
+    fine = good.isel(network=~failed)
+    for name in ("weight_hh", "loss", "gradient_steps", "status_train"):
+        np.testing.assert_array_equal(out[name].values[~failed], fine[name].values)
+
+
+def test_a_learning_rate_that_diverges_fails_its_networks_and_the_rest_go_on() -> None:
+    """The rate is made to fall so fast with size that the small networks alone diverge."""
+    recipe = Recipe(
+        target_loss=0.0331,  # just under that of silence
+        max_steps=600,
+        learning_rate=0.01 * 20.0**8,
+        learning_rate_power=-8.0,
+        attempts=1,
+        check_every=20,
+    )
+    with pytest.warns(UserWarning, match="3 of 6 networks failed"):
+        out = train(population(TASK, recipe), task=TASK)
+    assert out.status_train.values.tolist() == [2, 1] * 3
+    for text in out.message_train.values[::2]:
+        assert re.search(r"attempt 1 ended at step 20: loss (diverged|became)", text)
+    # Its best weights are those it began with, and they are kept.
+    assert np.isfinite(out.loss.values).all()
+    np.testing.assert_array_equal(out.weight_hh.values[::2], out.initial_weight_hh.values[::2])
 
 
 def test_plateau_ends_an_attempt() -> None:

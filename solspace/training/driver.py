@@ -283,6 +283,11 @@ def train_network(
             f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more attempts"
         )
     trials = training_trials(task, seed)
+    if not trials.input.size:
+        raise SolspaceError(
+            f"task {task.name!r} gives no training trials (input {trials.input.shape}: trials, "
+            "steps, channels); give one or more"
+        )
     if not (np.isfinite(trials.input).all() and np.isfinite(trials.target).all()):
         raise SolspaceError(
             f"the training trials of task {task.name!r} hold NaN or infinity; give finite numbers"
