@@ -48,6 +48,7 @@ reference: env
 bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
+	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files
