@@ -153,7 +153,7 @@ def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
             texts += [
                 (k, (feet[k, p] + feet[k, p + 1]) / 2, names[p], _ink(color))
                 for k in range(count)
-                if heights[k, p] >= 0.045 * total
+                if heights[k, p] >= 0.055 * total
             ]
     for ink in sorted({text[3] for text in texts}):
         chosen = [text[:3] for text in texts if text[3] == ink]
