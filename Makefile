@@ -49,6 +49,7 @@ bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
+	$(BIN)/python benchmarks/two_neuron.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

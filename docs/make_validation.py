@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import validation_populations
+import validation_two_neuron
 import xarray as xr
 
 from solspace.pipeline import import_files, run_stage
@@ -201,7 +202,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(population, f"{folder}/reference.zarr") for population in POPULATIONS]
     text = TEXT.format(table=table(rows), verified=verified_table(rows))
-    sections = [text, validation_populations.section()]
+    sections = [text, validation_populations.section(), validation_two_neuron.section()]
     (ROOT / "docs" / "validation.md").write_text("\n".join(s for s in sections if s))
     print(table(rows), verified_table(rows), sep="\n\n")
     for row in rows:

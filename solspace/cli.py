@@ -80,6 +80,7 @@ def _train(args: argparse.Namespace) -> None:
     from solspace.locks import Slice
     from solspace.pipeline import create_population
     from solspace.population import new_population
+    from solspace.tasks import only_architecture
 
     described: dict[str, Any] = {
         name: value
@@ -90,6 +91,8 @@ def _train(args: argparse.Namespace) -> None:
         Slice.parse(args.slice)  # before anything is made
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
+        if args.task is not None and args.architecture is None:
+            args.architecture = only_architecture(args.task)
         if args.task is None or args.architecture is None:
             raise SolspaceError(
                 "a new population needs --task and --architecture, such as "
@@ -99,7 +102,7 @@ def _train(args: argparse.Namespace) -> None:
             args.task,
             args.architecture,
             networks=described.get("networks", 16),
-            hidden_size=described.get("hidden_size", 50),
+            hidden_size=described.get("hidden_size"),
             seed=described.get("seed", 0),
             checkpoints=described.get("checkpoints", 0),
         )
@@ -129,9 +132,13 @@ def _stage(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from solspace import schema
     from solspace.pipeline import PIPELINE
+    from solspace.store import Store
 
-    _run_stages(args, list(PIPELINE))
+    there = Store(args.store).populations(args.task, args.architecture)
+    known = {stage for population in there for stage in schema.stages(population.architecture)}
+    _run_stages(args, [stage for stage in PIPELINE if stage in known or not there])
 
 
 def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
@@ -263,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         metavar="N",
-        help="units of a network; several sizes are dealt out in turn (default: 50)",
+        help="units of a network; several sizes are dealt out in turn (default: 50; planar: 2)",
     )
     train.add_argument("--seed", type=int, help="of the population (default: 0)")
     train.add_argument(
@@ -398,7 +405,9 @@ def _parser() -> argparse.ArgumentParser:
 def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     default = "" if required else " (default: every one in the store)"
     parser.add_argument("--task", required=required, help=f"such as interval_reproduction{default}")
-    parser.add_argument("--architecture", required=required, help=f"vanilla, gru or lstm{default}")
+    parser.add_argument(
+        "--architecture", required=required, help=f"vanilla, gru, lstm or planar{default}"
+    )
 
 
 def _where(parser: argparse.ArgumentParser) -> None:

@@ -122,7 +122,7 @@ def size_on_disk(path: str) -> int:
 
 
 def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
-    for stage in schema.STAGES:
+    for stage in schema.stages(ds.attrs.get("architecture", "")):
         status = ds[f"status_{stage}"].values
         done, failed = (int((status == s).sum()) for s in (schema.DONE, schema.FAILED))
         pending = len(status) - done - failed
@@ -146,7 +146,7 @@ def _learning_line(ds: xr.Dataset) -> str:
 
 
 def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
-    for stage in schema.STAGES:
+    for stage in schema.stages(ds.attrs.get("architecture", "")):
         for i in np.flatnonzero(ds[f"status_{stage}"].values == schema.FAILED):
             message = ds[f"message_{stage}"].values[i]
             yield f"{stage} failed for {ds['name'].values[i]}: {message}"
@@ -195,8 +195,9 @@ def check_store(path: str, task: str | None = None, architecture: str | None = N
 
 
 def _check(population: Population) -> Iterator[str]:
-    if population.architecture not in ARCHITECTURES:
-        yield f"{population}: architecture is none of {', '.join(ARCHITECTURES)}"
+    known = (*ARCHITECTURES, *schema.PLANAR)
+    if population.architecture not in known:
+        yield f"{population}: architecture is none of {', '.join(known)}"
         return
     groups = [group for group in schema.GROUPS if population.has(group)]
     sound = True
@@ -219,12 +220,20 @@ def _check(population: Population) -> Iterator[str]:
         ("extrapolate", "extrapolation"),
         ("reduce", "graph"),
     ):
+        if group == "graph" and population.architecture in schema.PLANAR:
+            continue
         if sound and group not in groups and (population.status(stage) != schema.PENDING).any():
             sound = False
             yield f"{population}: networks have ended {stage}, but there is no {group} group"
     if sound:  # values are looked at only where names and shapes can be relied on
         yield from _check_names(population, groups)
         for shard in population.shards():
+            if population.architecture in schema.PLANAR:
+                from solspace.two_neuron.stage import faults_of
+
+                part = population.read("population", shard)
+                yield from (f"{population}: {fault}" for fault in faults_of(part))
+                continue
             yield from _check_shard(population, shard, groups)
 
 
@@ -313,7 +322,13 @@ def read_for_report(
     SolspaceError
         Where there is no population, or a stage has not been run; it is named.
     """
-    populations = Store(path).populations(task, architecture)
+    found = Store(path).populations(task, architecture)
+    populations = [p for p in found if p.architecture not in schema.PLANAR]
+    if found and not populations:
+        raise SolspaceError(
+            f"{path}: a report is about graphs, which {', '.join(map(str, found))} has none of; "
+            "its pictures are made as docs/two_neuron.md says"
+        )
     if not populations:
         raise SolspaceError(
             f"{path}: no networks to report on; make some with `solspace train {path} ...`"

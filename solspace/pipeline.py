@@ -85,6 +85,8 @@ class Stage:
 
     def groups(self, population: Population) -> tuple[str, ...]:
         """Groups it fills in this population."""
+        if population.architecture in schema.PLANAR:
+            return tuple(group for group in self.fills if group == "population")
         return self.fills + (self.optional if population.attrs.get("checkpoints") else ())
 
 
@@ -166,14 +168,20 @@ class Outcome:
 # --------------------------------------------------------------------------- populations
 
 
-def default_shard_size(networks: int) -> int:
+def default_shard_size(networks: int, architecture: str | None = None) -> int:
     """Networks in one shard: few enough to share the work out, many enough for few files.
+
+    Planar networks are small and computed in batches.
 
     Examples
     --------
     >>> [default_shard_size(n) for n in (8, 16, 400, 10_000)]
     [1, 1, 8, 8]
+    >>> [default_shard_size(n, "planar") for n in (16, 400, 10_000)]
+    [16, 50, 1250]
     """
+    if architecture in schema.PLANAR:
+        return int(np.clip(-(-networks // 8), 16, 1250))
     return int(np.clip(networks // 16, 1, 8))
 
 
@@ -213,7 +221,7 @@ def create_population(
         if found:
             _check_same(found[0], ds, path)
             return found[0]
-        size = shard_size or default_shard_size(ds.sizes["network"])
+        size = shard_size or default_shard_size(ds.sizes["network"], architecture)
         return store.lay_population(ds, shard_size=size, task=task, architecture=architecture)
 
 
@@ -258,8 +266,10 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     SolspaceError
         Where the dataset is no population, or the store has one of this task and architecture.
     """
-    schema.check(ds, "population", required=["weight_hh", "weight_out", "loss", "status_train"])
+    schema.check(ds, "population", required=["weight_hh", "loss", "status_train"])
     task, architecture = ds.attrs["task"], ds.attrs["architecture"]
+    if architecture not in schema.PLANAR:
+        schema.check(ds, "population", required=["weight_out"])
     store = Store(path, create=True)
     found = store.populations(task, architecture)
     if found and not found[0].pending("train"):
@@ -414,7 +424,7 @@ def run_stage(
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
-            populations = _selected(store, path, task, architecture)
+            populations = _with_stage(_selected(store, path, task, architecture), stage, path)
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own in zip(populations, shards, strict=True):
                 # A stage that looks at the whole population first needs all of it.
@@ -448,6 +458,19 @@ def _selected(
         f"{path}: has no networks of {wanted} (populations: {there}); make some with "
         f"`solspace train {path} --task T --architecture A` or `solspace import {path} ...`"
     )
+
+
+def _with_stage(populations: list[Population], stage: str, path: str) -> list[Population]:
+    """Those whose architecture has the stage, or an error where none has."""
+    found = [p for p in populations if stage in schema.stages(p.architecture)]
+    if not found:
+        first = populations[0]
+        raise SolspaceError(
+            f"{path}: {stage} makes no sense for {', '.join(map(str, populations))}: there are "
+            f"no trials and no graph; stages of {first.architecture} networks: "
+            f"{', '.join(schema.stages(first.architecture))}"
+        )
+    return found
 
 
 def _check_ready(population: Population, stage: Stage, path: str, shards: Sequence[Shard]) -> None:

@@ -47,7 +47,7 @@ def new_population(
     architecture: str,
     *,
     networks: int,
-    hidden_size: int | Sequence[int] = 50,
+    hidden_size: int | Sequence[int] | None = None,
     seed: int = 0,
     recipe: Recipe | None = None,
     checkpoints: int = 0,
@@ -57,11 +57,12 @@ def new_population(
     Parameters
     ----------
     task : str or Task
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : {"vanilla", "gru", "lstm", "planar"}
     networks : int
         How many.
-    hidden_size : int or sequence of int
-        Sizes are dealt out in turn, so every size gets the same share.
+    hidden_size : int or sequence of int, optional
+        Sizes are dealt out in turn, so every size gets the same share; 50 by default. A planar
+        network has 2 units.
     seed : int
         Each network gets a seed of its own from this one and its index; a network is the same
         however many others are trained with it.
@@ -88,12 +89,19 @@ def new_population(
     ['20_i000', '30_i000', '20_i001', '30_i001']
     """
     task = get_task(task)
-    check_architecture(architecture)
+    planar = architecture in schema.PLANAR
+    if not planar:
+        check_architecture(architecture)
+    recipe = recipe or task.recipe(architecture)
+    if hidden_size is None:
+        hidden_size = 2 if planar else 50
     sizes = [hidden_size] if isinstance(hidden_size, (int, np.integer)) else list(hidden_size)
     if networks < 1:
         raise SolspaceError(f"{networks} networks; give 1 or more")
     if not sizes or min(sizes) < 1:
         raise SolspaceError(f"hidden size {min(sizes, default='missing')}; give sizes of 1 or more")
+    if planar and set(sizes) != {2}:
+        raise SolspaceError(f"hidden size {sizes[0]}; a planar network has 2 units, leave it out")
     if not 0 <= seed < 2**63:
         raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
     if checkpoints < 0 or checkpoints == 1:
@@ -101,7 +109,8 @@ def new_population(
             f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
             "leave it out for none"
         )
-    recipe = recipe or task.recipe(architecture)
+    if planar and checkpoints:
+        raise SolspaceError("a planar network keeps no checkpoints; leave them out")
     dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
     seen: dict[int, int] = {}
     names = []
@@ -130,17 +139,27 @@ def _coordinates(
     seeds: NDArray[np.int64],
 ) -> xr.Dataset:
     units = int(sizes.max())
+    if architecture in schema.PLANAR:
+        own: dict[str, NDArray[Any]] = {
+            "gate": np.array(["h"], dtype=object),
+            "fixed_point": np.arange(schema.MAX_FIXED_POINTS),
+            "limit_cycle": np.arange(schema.MAX_LIMIT_CYCLES),
+        }
+    else:
+        own = {
+            "gate": np.array(GATES[architecture], dtype=object),
+            "input": np.array(task.inputs, dtype=object),
+            "output": np.array(task.outputs, dtype=object),
+        }
     ds = xr.Dataset(
         coords={
             "network": np.arange(len(names)),
             "name": ("network", np.array(names, dtype=object)),
             "hidden_size": ("network", sizes),
             "seed": ("network", seeds),
-            "gate": np.array(GATES[architecture], dtype=object),
             "unit": np.arange(units),
             "presynaptic_unit": np.arange(units),
-            "input": np.array(task.inputs, dtype=object),
-            "output": np.array(task.outputs, dtype=object),
+            **own,
         },
         attrs={
             "task": task.name,
@@ -248,6 +267,10 @@ def read_networks(
         Where a file cannot be read or does not fit; it is named, with the shapes found.
     """
     task = get_task(task)
+    if architecture in schema.PLANAR:
+        from solspace.two_neuron.stage import read_planar
+
+        return read_planar(task, paths)
     networks: dict[str, Weights] = {}
     initial: dict[str, Weights] = {}
     where: dict[str, str] = {}

@@ -7,7 +7,7 @@ One declaration here lays a variable on disk, writes its attributes, checks it a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "markdown",
     "prefix",
     "stage_of",
+    "stages",
     "variables",
 ]
 
@@ -39,6 +40,10 @@ SCHEMA_VERSION = 1
 
 PENDING, DONE, FAILED = 0, 1, 2
 STAGES = ("train", "record", "extrapolate", "reduce", "verify", "features")
+
+# Networks with inputs, a state in steps and a readout; a planar one is an ODE without either.
+CELLS = ("vanilla", "gru", "lstm")
+PLANAR = ("planar",)
 
 GROUPS = {
     "population": "weights, training outcome, features, solution labels",
@@ -54,6 +59,23 @@ PREFIXES = {"learning": "checkpoint_"}
 # Room for one graph. A network whose graph is larger is stored as failed, with that reason.
 MAX_NODES = 64
 MAX_EDGES = 192
+
+# Room for the dynamical objects of a planar network, and what the flags of each mean.
+MAX_FIXED_POINTS = 9
+MAX_LIMIT_CYCLES = 4
+FIXED_POINTS = ("stable_node", "stable_focus", "saddle", "unstable_node", "unstable_focus", "other")
+LIMIT_CYCLES = ("stable", "unstable", "other")
+ORIGINS = ("rotating_unstable", "unstable_without_rotation", "stable")
+ENDINGS = (
+    "point_near_target",
+    "cycle_through_target",
+    "decay_to_origin",
+    "point_elsewhere",
+    "cycle_elsewhere",
+    "undecided",
+)
+
+_PLANAR_STAGES = ("train", "reduce")
 
 _STATUS_ATTRS = {
     "flag_values": [PENDING, DONE, FAILED],
@@ -135,8 +157,17 @@ def _declare() -> dict[str, dict[str, Variable]]:
         coordinate=True,
     )
     add("population", "gate", "gate", "string", "", "gate, in torch's order", coordinate=True)
-    add("population", "input", "input", "string", "", "input channel", coordinate=True)
-    add("population", "output", "output", "string", "", "output channel", coordinate=True)
+    for channel in ("input", "output"):
+        add(
+            "population",
+            channel,
+            channel,
+            "string",
+            "",
+            f"{channel} channel",
+            coordinate=True,
+            architectures=CELLS,
+        )
 
     parameters = {
         "weight_ih": ("network gate unit input", "input weights"),
@@ -149,7 +180,17 @@ def _declare() -> dict[str, dict[str, Variable]]:
     padded = "; NaN past hidden_size"
     for name, (dims, meaning) in parameters.items():
         pad = "" if name == "bias_out" else padded
-        add("population", name, dims, "float32", np.nan, meaning + pad, stage="train")
+        of = None if name == "weight_hh" else CELLS
+        add(
+            "population",
+            name,
+            dims,
+            "float32",
+            np.nan,
+            meaning + pad,
+            stage="train",
+            architectures=of,
+        )
     for name, (dims, meaning) in parameters.items():
         add(
             "population",
@@ -159,6 +200,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             np.nan,
             f"{meaning} before training{padded}, or throughout where unknown",
             stage="train",
+            architectures=None if name == "weight_hh" else CELLS,
         )
     add(
         "population",
@@ -166,7 +208,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "network",
         "float64",
         np.nan,
-        "mean squared error over the training set",
+        "mean squared error over the training set; planar: 1/2 |x(T) - target|^2",
         stage="train",
     )
     add(
@@ -189,6 +231,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "feature of activity",
         coordinate=True,
         stage="features",
+        architectures=CELLS,
     )
     add(
         "population",
@@ -198,6 +241,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         np.nan,
         "features of activity on the training trials",
         stage="features",
+        architectures=CELLS,
     )
     add(
         "population",
@@ -236,6 +280,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "the reduced-dynamics graph in canonical numbering; equal where two graphs are the same "
         "but for the numbers of their nodes, which is finer than solution_key",
         stage="reduce",
+        architectures=CELLS,
     )
     add(
         "population",
@@ -245,6 +290,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         np.nan,
         "share of the network's own random sequences that its graph allows",
         stage="verify",
+        architectures=CELLS,
     )
     add(
         "population",
@@ -255,6 +301,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "share of sequences of networks with another solution, where this network does otherwise, "
         "that its graph forbids; NaN where there are none",
         stage="verify",
+        architectures=CELLS,
     )
     for stage in STAGES:
         add(
@@ -265,6 +312,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             PENDING,
             f"progress of the stage {stage}",
             attrs=_STATUS_ATTRS,
+            architectures=None if stage in _PLANAR_STAGES else CELLS,
         )
         add(
             "population",
@@ -273,6 +321,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             "string",
             "",
             f"why the stage {stage} failed; empty where it did not",
+            architectures=None if stage in _PLANAR_STAGES else CELLS,
         )
 
     for group, set_of in (("training", "training"), ("extrapolation", "extrapolation")):
@@ -483,7 +532,85 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "why the checkpoint has no graph; empty where it has",
         stage="reduce",
     )
+    _declare_planar(add)
     return table
+
+
+def _declare_planar(add: Callable[..., None]) -> None:
+    """The dynamical objects of a planar network."""
+
+    def planar(name: str, dims: str, dtype: str, fill: Any, meaning: str, **kw: Any) -> None:
+        stage = None if kw.get("coordinate") else "reduce"
+        add("population", name, dims, dtype, fill, meaning, stage=stage, architectures=PLANAR, **kw)
+
+    def flags(names: tuple[str, ...]) -> dict[str, Any]:
+        return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+
+    for dim, what in (("fixed_point", "fixed point"), ("limit_cycle", "limit cycle")):
+        planar(dim, dim, "int64", 0, f"index of the {what}", coordinate=True)
+        planar(f"n_{dim}s", "network", "int8", -1, f"number of {what}s; -1 not computed")
+    past = "past the count"
+    planar(
+        "fixed_point_state",
+        "network fixed_point unit",
+        "float32",
+        np.nan,
+        f"state of the fixed point; the origin is the first; NaN {past}",
+    )
+    planar(
+        "fixed_point_kind",
+        "network fixed_point",
+        "int8",
+        -1,
+        f"kind of the fixed point, by its eigenvalues; -1 {past}",
+        attrs=flags(FIXED_POINTS),
+    )
+    planar(
+        "limit_cycle_state",
+        "network limit_cycle unit",
+        "float32",
+        np.nan,
+        f"the state of the limit cycle where x1 is largest; NaN {past}",
+    )
+    planar(
+        "limit_cycle_period",
+        "network limit_cycle",
+        "float32",
+        np.nan,
+        f"period of the limit cycle; NaN {past}",
+        units="time constants",
+    )
+    planar(
+        "limit_cycle_kind",
+        "network limit_cycle",
+        "int8",
+        -1,
+        f"stability of the limit cycle; -1 {past}",
+        attrs=flags(LIMIT_CYCLES),
+    )
+    planar(
+        "origin",
+        "network",
+        "int8",
+        -1,
+        "dynamics at the origin, by the eigenvalues of W - 1; -1 not computed",
+        attrs=flags(ORIGINS),
+    )
+    planar(
+        "ending",
+        "network",
+        "int8",
+        -1,
+        "where the trajectory from (1, 0) ends; -1 not computed",
+        attrs=flags(ENDINGS),
+    )
+    planar(
+        "ending_distance",
+        "network",
+        "float32",
+        np.nan,
+        "distance from the target to the point or cycle where the trajectory ends",
+    )
 
 
 _TABLE = _declare()
@@ -504,6 +631,17 @@ def variables(group: str, architecture: str | None = None) -> dict[str, Variable
         or variable.architectures is None
         or architecture in variable.architectures
     }
+
+
+def stages(architecture: str) -> tuple[str, ...]:
+    """The stages that make sense for an architecture.
+
+    Examples
+    --------
+    >>> stages("planar")
+    ('train', 'reduce')
+    """
+    return _PLANAR_STAGES if architecture in PLANAR else STAGES
 
 
 def stage_of(group: str) -> str:
@@ -536,7 +674,7 @@ def annotate(ds: xr.Dataset, group: str) -> xr.Dataset:
     >>> import xarray as xr
     >>> ds = annotate(xr.Dataset({"loss": ("network", [1e-4])}), "population")
     >>> ds.loss.attrs["long_name"]
-    'mean squared error over the training set'
+    'mean squared error over the training set; planar: 1/2 |x(T) - target|^2'
     """
     for name, variable in _TABLE[group].items():
         name = prefix(group) * (not variable.coordinate) + name

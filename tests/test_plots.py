@@ -231,7 +231,9 @@ def test_histogram_counts_every_network_once(solution, most, seed):
 # --------------------------------------------------------------------------- extrapolation
 
 
-@pytest.mark.parametrize("task_name", task_names())
+@pytest.mark.parametrize(
+    "task_name", [name for name in task_names() if "vanilla" in get_task(name).recipes]
+)
 def test_extrapolation_shows_each_row_of_the_output(task_name):
     import holoviews as hv
 

@@ -13,12 +13,24 @@ from solspace.plots.learning import learning_flow
 from solspace.plots.saving import save, to_svg
 from solspace.plots.solutions import solution_histogram
 from solspace.plots.trajectories import trajectories
+from solspace.plots.two_neuron import (
+    figure_one,
+    linear_picture,
+    path_picture,
+    phase_portrait,
+    slice_picture,
+)
 
 __all__ = [
     "extrapolation_picture",
+    "figure_one",
     "graph_drawing",
     "learning_flow",
+    "linear_picture",
+    "path_picture",
+    "phase_portrait",
     "save",
+    "slice_picture",
     "solution_histogram",
     "to_svg",
     "trajectories",

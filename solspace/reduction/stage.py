@@ -65,6 +65,10 @@ def reduce(
     from solspace.reduction import reduce_network
 
     task = task_of(ds, task)
+    if ds.attrs["architecture"] in schema.PLANAR:
+        from solspace.two_neuron.stage import reduce_planar
+
+        return reduce_planar(ds, progress=progress)
     n = ds.sizes["network"]
     arrays: dict[str, NDArray] = {
         "n_nodes": np.full(n, -1, np.int16),

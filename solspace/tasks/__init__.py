@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from solspace.errors import SolspaceError
-from solspace.tasks import delayed_discrimination, interval_discrimination, interval_reproduction
+from solspace.tasks import (
+    delayed_discrimination,
+    interval_discrimination,
+    interval_reproduction,
+    two_neuron,
+)
 from solspace.tasks.base import Recipe, Task, Trials, check_task, epochs_from_starts
 
 __all__ = [
@@ -13,13 +18,19 @@ __all__ = [
     "check_task",
     "epochs_from_starts",
     "get_task",
+    "only_architecture",
     "register_task",
     "task_names",
 ]
 
 _TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
-    for module in (interval_reproduction, delayed_discrimination, interval_discrimination)
+    for module in (
+        interval_reproduction,
+        delayed_discrimination,
+        interval_discrimination,
+        two_neuron,
+    )
 }
 
 
@@ -56,6 +67,18 @@ def get_task(task: str | Task) -> Task:
             f"unknown task {task!r}; tasks: {', '.join(_TASKS)}"
             " (a task of your own: solspace.register_task)"
         ) from None
+
+
+def only_architecture(task: str | Task) -> str | None:
+    """The architecture of a task that has a recipe for one only.
+
+    Examples
+    --------
+    >>> only_architecture("two_neuron"), only_architecture("interval_reproduction")
+    ('planar', None)
+    """
+    recipes = tuple(get_task(task).recipes)
+    return recipes[0] if len(recipes) == 1 else None
 
 
 def register_task(task: Task, *, check: bool = True) -> Task:

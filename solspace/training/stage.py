@@ -59,6 +59,10 @@ def train(
     True
     """
     task = task_of(ds, task)
+    if ds.attrs["architecture"] in schema.PLANAR:
+        from solspace.two_neuron.stage import train_planar
+
+        return train_planar(ds, progress=progress, stop=stop)
     recipe = recipe_of(ds)
     architecture = ds.attrs["architecture"]
     n = ds.sizes["network"]

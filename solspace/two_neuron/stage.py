@@ -1,0 +1,359 @@
+"""Train populations of two-neuron networks and take their dynamics apart: Dataset to Dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from solspace import schema
+from solspace.errors import SolspaceError
+from solspace.tasks import Task, get_task
+from solspace.two_neuron.dynamics import as_weights, loss_of
+
+__all__ = [
+    "faults_of",
+    "planar_population",
+    "read_planar",
+    "reduce_planar",
+    "representatives",
+    "train_planar",
+    "weights_of",
+]
+
+# Networks between two looks at whether to stop; results do not depend on it.
+_CHUNK = 256
+
+
+def weights_of(ds: xr.Dataset, *, initial: bool = False) -> NDArray[np.float64]:
+    """Connectivity of a planar population, (network, 2, 2).
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset is another kind of population.
+
+    Examples
+    --------
+    >>> weights_of(planar_population(np.eye(2))).tolist()
+    [[[1.0, 0.0], [0.0, 1.0]]]
+    """
+    if ds.attrs.get("architecture") not in schema.PLANAR:
+        raise SolspaceError(
+            f"the dataset is of architecture {ds.attrs.get('architecture')!r}; give a planar "
+            "population, such as solspace.new_population('two_neuron', 'planar', networks=8)"
+        )
+    name = "initial_weight_hh" if initial else "weight_hh"
+    schema.check(ds, "population", required=[name])
+    return np.asarray(ds[name].values[:, 0], dtype=np.float64)
+
+
+def planar_population(
+    weights: ArrayLike,
+    *,
+    initial: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+    task: str | Task = "two_neuron",
+) -> xr.Dataset:
+    """A population from weights trained elsewhere, as `solspace.add_population` takes it.
+
+    Parameters
+    ----------
+    weights : array (network, 2, 2)
+        Row i is what neuron i receives. Kept in float32, like all weights.
+    initial : array, optional
+        The same before training.
+    names : sequence of str, optional
+    task : str or Task
+
+    Returns
+    -------
+    Dataset
+        With ``weight_hh``, ``loss``, and ``status_train`` 1.
+
+    Raises
+    ------
+    SolspaceError
+        For weights of another shape, or not finite.
+
+    Examples
+    --------
+    >>> planar_population([[[1.07, 0.48], [-0.66, 1.31]]]).loss.item() < 1e-3
+    True
+    """
+    from solspace.population import new_population
+
+    after = as_weights(weights).astype(np.float32)
+    n = len(after)
+    before = np.full_like(after, np.nan)
+    if initial is not None:
+        before = as_weights(initial).astype(np.float32)
+        if before.shape != after.shape:
+            raise SolspaceError(
+                f"{len(before)} networks before training, {n} after; give the same ones"
+            )
+    ds = new_population(task, "planar", networks=n)
+    ds = ds.assign_coords(seed=("network", np.full(n, -1, np.int64)))
+    if names is not None:
+        ds = ds.assign_coords(name=("network", np.array(list(names), dtype=object)))
+    ds = ds.assign(
+        _packed(after, before)
+        | {
+            "loss": ("network", loss_of(after)),
+            "gradient_steps": ("network", np.full(n, -1, np.int64)),
+            "attempts": ("network", np.full(n, -1, np.int64)),
+        }
+        | _ended("train", np.full(n, schema.DONE, np.uint8), np.full(n, "", dtype=object))
+    )
+    del ds.attrs["seed"], ds.attrs["recipe"]
+    ds.attrs["origin"] = "imported"
+    return schema.annotate(ds, "population")
+
+
+def read_planar(task: str | Task, paths: Sequence[str | os.PathLike[str]]) -> xr.Dataset:
+    """A population from files of NumPy arrays, ``.npy`` or ``.npz`` with one array ``W``.
+
+    Raises
+    ------
+    SolspaceError
+        Where a file cannot be read or holds something else; it is named.
+    """
+    if "planar" not in get_task(task).recipes:
+        raise SolspaceError(f"task {get_task(task).name!r} is not for planar networks")
+    found, names = [], []
+    for path in [os.fspath(path) for path in paths]:
+        try:
+            loaded = np.load(path, allow_pickle=False)
+        except (OSError, ValueError):
+            raise SolspaceError(
+                f"{path}: no file of NumPy arrays; give a .npy, or a .npz with "
+                "an array W, of shape (network, 2, 2)"
+            ) from None
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            if "W" not in loaded.files:
+                raise SolspaceError(
+                    f"{path}: has no array 'W', only {', '.join(loaded.files) or 'none'}"
+                )
+            loaded = loaded["W"]
+        try:
+            found.append(as_weights(loaded))
+        except SolspaceError as error:
+            raise SolspaceError(f"{path}: {error}") from None
+        stem = os.path.splitext(os.path.basename(path))[0]
+        names += [f"{stem}_{i:05d}" for i in range(len(found[-1]))]
+    return planar_population(np.concatenate(found), names=names, task=task)
+
+
+def train_planar(
+    ds: xr.Dataset,
+    *,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> xr.Dataset:
+    """Train every network of a planar population; see `solspace.train`.
+
+    A network is the same whatever others are trained beside it.
+
+    Examples
+    --------
+    >>> from solspace import new_population
+    >>> ds = train_planar(new_population("two_neuron", "planar", networks=20))
+    >>> bool((ds.loss < 1e-4).mean() > 0.5)
+    True
+    """
+    from solspace.population import recipe_of, warn_of_failures
+    from solspace.two_neuron.training import descend, initial_weights
+
+    recipe = recipe_of(ds)
+    n = ds.sizes["network"]
+    before = np.array([initial_weights(int(seed)) for seed in ds["seed"].values])
+    after = np.empty_like(before)
+    loss, steps = np.empty(n), np.empty(n, np.int64)
+    for first in range(0, n, _CHUNK):
+        if stop is not None and stop():
+            raise KeyboardInterrupt("training was stopped")
+        part = slice(first, min(first + _CHUNK, n))
+        after[part], loss[part], steps[part] = descend(
+            before[part],
+            learning_rate=recipe.learning_rate,
+            target_loss=recipe.target_loss,
+            max_steps=recipe.max_steps,
+            beta1=recipe.beta1,
+            beta2=recipe.beta2,
+        )
+        if progress:
+            progress(part.stop - part.start)
+    trained = loss < recipe.target_loss
+    why = [
+        "" if ok else f"loss {x:.2g} after {k} steps, wanted {recipe.target_loss:.2g}"
+        for ok, x, k in zip(trained, loss, steps, strict=True)
+    ]
+    status = np.where(trained, schema.DONE, schema.FAILED).astype(np.uint8)
+    ds = ds.assign(
+        _packed(after, before)
+        | {
+            "loss": ("network", loss),
+            "gradient_steps": ("network", steps),
+            "attempts": ("network", np.ones(n, np.int64)),
+        }
+        | _ended("train", status, np.array(why, dtype=object))
+    )
+    warn_of_failures(ds, "train")
+    return schema.annotate(ds, "population")
+
+
+def reduce_planar(
+    ds: xr.Dataset, *, method: str = "objects", progress: Callable[[int], None] | None = None
+) -> xr.Dataset:
+    """Find the fixed points, limit cycles and endings of a planar population.
+
+    Every network with finite weights is taken apart, also one whose loss stayed high: its
+    dynamics are what they are, and ``status_train`` says whether it solves the task.
+
+    Examples
+    --------
+    >>> ds = reduce_planar(planar_population([[[2.0, 0.0], [0.0, 0.5]]]))
+    >>> ds.n_fixed_points.item(), ds.n_limit_cycles.item(), ds.solution_key.item()
+    (3, 0, 'point_elsewhere: 2 stable, 1 saddle')
+    """
+    from solspace.population import each_network, warn_of_failures
+    from solspace.reduction.stage import rank_solutions
+    from solspace.two_neuron.objects import dynamical_objects
+
+    weights = weights_of(ds)
+    n = len(weights)
+    declared = schema.variables("population", ds.attrs["architecture"])
+    sizes = {
+        "network": n,
+        "unit": 2,
+        "fixed_point": schema.MAX_FIXED_POINTS,
+        "limit_cycle": schema.MAX_LIMIT_CYCLES,
+    }
+    arrays = {
+        name: np.full(
+            [sizes[d] for d in v.dims], v.fill, dtype=object if v.dtype == "string" else v.dtype
+        )
+        for name, v in declared.items()
+        if v.stage == "reduce"
+    }
+
+    def compute(i: int) -> None:
+        found = dynamical_objects(weights[i])
+        points, cycles = len(found.fixed_points), len(found.limit_cycles)
+        if points > schema.MAX_FIXED_POINTS or cycles > schema.MAX_LIMIT_CYCLES:
+            raise SolspaceError(
+                f"{points} fixed points and {cycles} limit cycles; the store has room for "
+                f"{schema.MAX_FIXED_POINTS} and {schema.MAX_LIMIT_CYCLES}"
+            )
+        arrays["n_fixed_points"][i], arrays["n_limit_cycles"][i] = points, cycles
+        for j, point in enumerate(found.fixed_points):
+            arrays["fixed_point_state"][i, j] = point.state
+            arrays["fixed_point_kind"][i, j] = schema.FIXED_POINTS.index(point.kind)
+        for j, cycle in enumerate(found.limit_cycles):
+            arrays["limit_cycle_state"][i, j] = cycle.state
+            arrays["limit_cycle_period"][i, j] = cycle.period
+            arrays["limit_cycle_kind"][i, j] = schema.LIMIT_CYCLES.index(cycle.kind)
+        arrays["origin"][i] = schema.ORIGINS.index(found.origin)
+        arrays["ending"][i] = schema.ENDINGS.index(found.ending)
+        arrays["ending_distance"][i] = found.ending_distance
+        arrays["solution_key"][i] = found.key
+        arrays["solution_description"][i] = found.description
+
+    ended = each_network(ds, "reduce", compute, progress=progress)
+    arrays["solution"] = rank_solutions(arrays["solution_key"])
+    out = ds.assign({name: (declared[name].dims, values) for name, values in arrays.items()})
+    out = out.assign(ended)
+    warn_of_failures(out, "reduce")
+    return schema.annotate(out, "population")
+
+
+def representatives(
+    ds: xr.Dataset,
+    *,
+    endings: Sequence[str] = ("point_near_target", "cycle_through_target", "decay_to_origin"),
+    target_loss: float = 1e-4,
+) -> xr.Dataset:
+    """One network of each kind: that whose weights are closest to the mean of its kind.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A planar population after `reduce`.
+    endings : sequence of str
+        Of `solspace.schema.ENDINGS`.
+    target_loss : float
+        Networks whose loss is not below are left out.
+
+    Returns
+    -------
+    Dataset
+        One network for each ending, in their order.
+
+    Raises
+    ------
+    SolspaceError
+        Where no network that learned the task has one of the endings.
+
+    Examples
+    --------
+    >>> ds = reduce_planar(planar_population([[[1.066, 0.482], [-0.659, 1.314]]]))
+    >>> representatives(ds, endings=["cycle_through_target"], target_loss=1e-3).network.values
+    array([0])
+    """
+    schema.check(ds, "population", required=["weight_hh", "loss", "ending"])
+    weights = weights_of(ds).reshape(-1, 4)
+    chosen = []
+    for name in endings:
+        if name not in schema.ENDINGS:
+            raise SolspaceError(f"unknown ending {name!r}; endings: {', '.join(schema.ENDINGS)}")
+        of_it = (ds["ending"].values == schema.ENDINGS.index(name)) & (
+            ds["loss"].values < target_loss
+        )
+        there = np.flatnonzero(of_it)
+        if not len(there):
+            raise SolspaceError(
+                f"no network under a loss of {target_loss:g} has the ending {name}; give a larger "
+                "population, or other endings"
+            )
+        apart = np.linalg.norm(weights[there] - weights[there].mean(axis=0), axis=1)
+        chosen.append(int(there[apart.argmin()]))
+    return ds.isel(network=chosen)
+
+
+def faults_of(ds: xr.Dataset) -> Iterator[str]:
+    """In what the values of a planar population are at odds with themselves, a sentence each."""
+    status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
+    names = ds["name"].values
+    known = (schema.PENDING, schema.DONE, schema.FAILED)
+    for stage, values in status.items():
+        for i in np.flatnonzero(~np.isin(values, known)):
+            yield f"network {names[i]}: status_{stage} is {values[i]}, allowed are 0, 1, 2"
+    done = status["train"] == schema.DONE
+    for name in ("weight_hh", "loss"):
+        finite = np.isfinite(ds[name].values).reshape(len(names), -1).all(axis=1)
+        for i in np.flatnonzero(done & ~finite):
+            yield f"network {names[i]}: called trained, but {name} is not finite"
+    done = status["reduce"] == schema.DONE
+    for i in np.flatnonzero(done & (ds["solution_key"].values == "")):
+        yield f"network {names[i]}: reduce called done, but solution_key is empty"
+    for dim in ("fixed_point", "limit_cycle"):
+        counts = ds[f"n_{dim}s"].values
+        there = np.isfinite(ds[f"{dim}_state"].values).all(axis=-1).sum(axis=1)
+        kinds = (ds[f"{dim}_kind"].values >= 0).sum(axis=1)
+        for i in np.flatnonzero(done & ((there != counts) | (kinds != counts))):
+            yield f"network {names[i]}: n_{dim}s is {counts[i]}, but {there[i]} are stored"
+    for i in np.flatnonzero(done & ((ds["ending"].values < 0) | (ds["origin"].values < 0))):
+        yield f"network {names[i]}: reduce called done, but ending or origin is -1"
+
+
+def _packed(after: NDArray[np.float32], before: NDArray[np.float32]) -> dict[str, Any]:
+    dims = schema.variables("population")["weight_hh"].dims
+    return {"weight_hh": (dims, after[:, None]), "initial_weight_hh": (dims, before[:, None])}
+
+
+def _ended(stage: str, status: NDArray[Any], messages: NDArray[Any]) -> dict[str, Any]:
+    return {f"status_{stage}": ("network", status), f"message_{stage}": ("network", messages)}
