@@ -204,8 +204,9 @@ def _check(population: Population) -> Iterator[str]:
     for group in groups:
         ds = population.open(group)
         declared = schema.variables(group, population.architecture)
-        late = {"features", "feature"}
-        required = [n for n in declared if n not in late or "features" in ds.variables]
+        late = {"features": "feature", "activity_features": "activity_feature"}
+        absent = {n for pair in late.items() if pair[0] not in ds.variables for n in pair}
+        required = [n for n in declared if n not in absent]
         where = str(population) if group == "population" else f"{population}/{group}"
         found = schema.faults(ds, group, required=required, where=where)
         sound = sound and not found

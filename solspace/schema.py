@@ -245,6 +245,25 @@ def _declare() -> dict[str, dict[str, Variable]]:
     )
     add(
         "population",
+        "activity_feature",
+        "activity_feature",
+        "string",
+        "",
+        "feature of activity beyond the published ones",
+        coordinate=True,
+        stage="features",
+    )
+    add(
+        "population",
+        "activity_features",
+        "network activity_feature",
+        "float64",
+        np.nan,
+        "further features of activity on the training trials, none of them published",
+        stage="features",
+    )
+    add(
+        "population",
         "solution",
         "network",
         "int16",

@@ -6,6 +6,8 @@ every task that has its stretches.
 
 The features registered here are those of Turner, Dabholkar & Barak, "Charting and navigating the
 space of solutions for recurrent neural networks" (NeurIPS 2021), under their published names.
+`solspace.features.activity` has more of them, computed on blocks of networks at once, and
+`solspace.features.fitted` those of a network fitted to the activity.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
+from solspace.features import fitted as fitted  # registers its features
+from solspace.features.activity import (
+    activity_feature_table,
+    compute_activity_features,
+    make_recording,
+)
 from solspace.separation import margin
 from solspace.tasks import Task, get_task
 
@@ -29,6 +37,7 @@ __all__ = [
     "Feature",
     "FeatureError",
     "FeatureTable",
+    "activity_features",
     "compute_features",
     "curvature",
     "extract_features",
@@ -292,7 +301,7 @@ def _applicable(task: Task, found: Mapping[str, Any]) -> tuple[Feature, ...]:
 
 
 def feature_coordinate(task: str | Task) -> xr.Dataset:
-    """The ``feature`` coordinate of a task, with units, sources and meanings in its attributes.
+    """The ``feature`` coordinates of a task, with units, sources and meanings in their attributes.
 
     Examples
     --------
@@ -308,7 +317,23 @@ def feature_coordinate(task: str | Task) -> xr.Dataset:
         "feature_sources": table.source,
         "feature_meanings": table.description,
     }
-    return xr.Dataset(coords={"feature": ("feature", np.array(table.name, dtype=object), attrs)})
+    more = activity_feature_table(task)
+    more_attrs = {
+        "feature_units": more.units,
+        "feature_families": more.family,
+        "feature_sources": more.source,
+        "feature_meanings": more.description,
+    }
+    return xr.Dataset(
+        coords={
+            "feature": ("feature", np.array(table.name, dtype=object), attrs),
+            "activity_feature": (
+                "activity_feature",
+                np.array(more.name, dtype=object),
+                more_attrs,
+            ),
+        }
+    )
 
 
 def extract_features(
@@ -332,7 +357,8 @@ def extract_features(
     Returns
     -------
     Dataset
-        The dataset with ``features`` (network, feature). A network of which a feature cannot be
+        The dataset with ``features`` (network, feature), the published ones, and
+        ``activity_features`` (network, activity_feature). A network of which a feature cannot be
         computed has ``status_features`` 2, the reasons in ``message_features``, NaN for those
         features and the values of the others.
 
@@ -367,6 +393,7 @@ def extract_features(
     values = np.full((ds.sizes["network"], len(names)), np.nan)
     epoch = ds["epoch"].values
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
+    more = activity_features(ds, task=task)["activity_features"]
 
     def compute(i: int) -> None:
         here = {"network": i, "unit": slice(int(ds["hidden_size"].values[i]))}
@@ -378,13 +405,100 @@ def extract_features(
                 values[i, j] = _compute(registered[name], found)
             except FeatureError as error:
                 reasons.append(str(error))
+        if not np.isfinite(more.values[i]).all():
+            bad = more.activity_feature.values[~np.isfinite(more.values[i])]
+            reasons.append(f"{len(bad)} features of activity came out as NaN, such as {bad[0]!r}")
         if reasons:
             raise FeatureError("; ".join(reasons))
 
     ended = each_network(ds, "features", compute, after="record", progress=progress)
-    out = ds.assign_coords(feature=labels["feature"])
-    out = out.assign({"features": (("network", "feature"), values)} | ended)
+    out = ds.assign_coords(feature=labels["feature"], activity_feature=labels["activity_feature"])
+    out = out.assign(
+        {"features": (("network", "feature"), values), "activity_features": more} | ended
+    )
     warn_of_failures(out, "features")
+    return schema.annotate(out, "population")
+
+
+_BLOCK = 8  # networks at once
+
+
+def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.Dataset:
+    """Features of activity beyond the published ones (see `solspace.features.activity`).
+
+    Parameters
+    ----------
+    ds : Dataset
+        A training group: ``activity`` (of an LSTM the hidden state), ``output``, ``input``,
+        ``target``, ``epoch``, the trial parameters and ``hidden_size``.
+    task : str or Task, optional
+        From the dataset's attrs by default.
+
+    Returns
+    -------
+    Dataset
+        With ``activity_features`` (network, activity_feature); NaN for a network that was not
+        recorded or does not move.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset holds no recorded activity, or a recording with other epochs.
+
+    Examples
+    --------
+    >>> from solspace.networks import parameter_shapes
+    >>> from solspace.population import import_networks
+    >>> from solspace.simulation import record
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = parameter_shapes("vanilla", 6, inputs=2, outputs=1)
+    >>> mine = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    >>> ds = record(import_networks("delayed_discrimination", "vanilla", {"mine": mine}))
+    >>> values = activity_features(ds).activity_features
+    >>> bool(values.sel(activity_feature="participation_ratio_all") >= 1)
+    True
+    """
+    from solspace import schema
+    from solspace.population import task_of
+
+    task = task_of(ds, task)
+    needed = ["activity", "output", "input", "target", "epoch", "hidden_size"]
+    if missing := [name for name in needed if name not in ds.variables]:
+        raise SolspaceError(
+            f"the dataset has no {missing[0]!r}; features are taken from the training group, "
+            "type `solspace record STORE` first"
+        )
+    meanings = str(ds["epoch"].attrs.get("flag_meanings", " ".join(task.epochs))).split()
+    if tuple(meanings) != task.epochs:
+        raise SolspaceError(
+            f"a recording with epochs {', '.join(meanings)}; {task.name} has "
+            f"{', '.join(task.epochs)}; give a recording of this task"
+        )
+    labels = feature_coordinate(task)["activity_feature"]
+    names = [str(name) for name in labels.values]
+    values = np.full((ds.sizes["network"], len(names)), np.nan)
+    trials = [ds[name].values for name in ("input", "target", "epoch")]
+    parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
+    sizes = ds["hidden_size"].values
+    for first in range(0, len(values), _BLOCK):
+        part = ds[["activity", "output"]].isel(network=slice(first, first + _BLOCK)).load()
+        each = [a[..., : sizes[first + i]] for i, a in enumerate(part["activity"].values)]
+        usable = [i for i, a in enumerate(each) if np.isfinite(a).all()]
+        if not usable:
+            continue
+        recording = make_recording(
+            task,
+            [each[i] for i in usable],
+            part["output"].values[usable],
+            *trials,
+            parameters,
+        )
+        columns = compute_activity_features(recording)
+        rows = first + np.array(usable)
+        if columns:
+            values[rows] = np.stack([columns[name] for name in names], axis=-1)
+    out = ds.assign_coords(activity_feature=labels)
+    out = out.assign({"activity_features": (("network", "activity_feature"), values)})
     return schema.annotate(out, "population")
 
 
