@@ -176,6 +176,46 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
             _say(f"{stage} {outcome.population}: {text}", quiet=args.quiet)
 
 
+def _classify(args: argparse.Namespace) -> None:
+    from solspace.classification import SETS, classification_table, classify_store
+
+    options = {
+        name: getattr(args, name)
+        for name in ("label", "least", "small", "repeats", "permutations", "seed", "jobs")
+        if getattr(args, name) is not None
+    }
+    for name, out in classify_store(
+        args.store,
+        task=args.task,
+        architecture=args.architecture,
+        show=not args.quiet,
+        sets=tuple(args.sets or SETS),
+        **options,
+    ):
+        _say(f"classify {name}:\n{classification_table(out)}", quiet=args.quiet)
+
+
+def _recording_size(args: argparse.Namespace) -> None:
+    from solspace.experiment import recording_size_store, recording_size_table
+
+    options = {
+        name: getattr(args, name)
+        for name in ("label", "set", "rate", "bin_ms", "step_ms", "least", "small", "repeats")
+        if getattr(args, name) is not None
+    }
+    for name in ("units", "trials"):
+        if getattr(args, name) is not None:
+            options[name] = tuple(n or None for n in getattr(args, name))
+    for name, out in recording_size_store(
+        args.store,
+        task=args.task,
+        architecture=args.architecture,
+        show=not args.quiet,
+        **options,
+    ):
+        _say(f"recording-size {name}: kappa\n{recording_size_table(out)}", quiet=args.quiet)
+
+
 def _info(args: argparse.Namespace) -> None:
     from solspace.info import describe
 
@@ -353,6 +393,70 @@ def _parser() -> argparse.ArgumentParser:
     )
     _choice(run)
     _where(run)
+
+    classify = verb(
+        "classify",
+        _classify,
+        "predict the solution of each network from features of its activity",
+        "Fills the group TASK/ARCHITECTURE/classification: predictions for networks held out,\n"
+        "kappa with its interval, confusion matrix, calibration, null and importance, for several\n"
+        "sets of features on the same folds. Reads the features and the label alone. See\n"
+        "docs/classification.md.",
+        "solspace classify my.zarr",
+    )
+    _choice(classify)
+    classify.add_argument("--label", help="variable to predict (default: solution)")
+    classify.add_argument(
+        "--sets",
+        nargs="+",
+        metavar="SET",
+        help="published, activity, all, or families joined by + (default: those three)",
+    )
+    classify.add_argument(
+        "--least", type=int, metavar="N", help="networks a class has to have (default: 10)"
+    )
+    classify.add_argument(
+        "--small",
+        choices=["exclude", "pool"],
+        help="leave networks of smaller classes out, or pool them (default: exclude)",
+    )
+    classify.add_argument("--repeats", type=int, metavar="N", help="of ten folds (default: 5)")
+    classify.add_argument(
+        "--permutations", type=int, metavar="N", help="of the labels (default: 100)"
+    )
+    classify.add_argument("--seed", type=int, help="of folds and models (default: 0)")
+    classify.add_argument("--jobs", type=int, metavar="N", help="processes (default: 1)")
+    classify.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+
+    size = verb(
+        "recording-size",
+        _recording_size,
+        "say how well the solution is predicted from few units, spikes and trials",
+        "Fills the group TASK/ARCHITECTURE/recording_size: kappa over the number of units and of\n"
+        "trials of each condition, with units drawn at random and Poisson spikes. See\n"
+        "docs/classification.md.",
+        "solspace recording-size my.zarr --units 5 10 20 0 --trials 1 10 100 0 --rate 50",
+    )
+    _choice(size)
+    size.add_argument("--label", help="variable to predict (default: solution)")
+    size.add_argument("--set", help="activity, all, or families joined by + (default: activity)")
+    size.add_argument(
+        "--units", type=int, nargs="+", metavar="N", help="0 for all (default: 5 10 20 0)"
+    )
+    size.add_argument(
+        "--trials",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of each condition; 0 for activity without spikes (default: 1 10 100 0)",
+    )
+    size.add_argument("--rate", type=float, metavar="HZ", help="of a unit at 1 (default: 50)")
+    size.add_argument("--bin-ms", type=float, metavar="MS", help="window (default: 50)")
+    size.add_argument("--step-ms", type=float, metavar="MS", help="of one step (default: 10)")
+    size.add_argument("--least", type=int, metavar="N", help="networks of a class (default: 10)")
+    size.add_argument("--small", choices=["exclude", "pool"], help="classes (default: exclude)")
+    size.add_argument("--repeats", type=int, metavar="N", help="of ten folds (default: 3)")
+    size.add_argument("--quiet", action="store_true", help="no progress bar, no table")
 
     info = verb(
         "info",

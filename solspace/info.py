@@ -336,7 +336,8 @@ def read_for_report(
         )
     out = {}
     for population in populations:
-        groups = [g for g in schema.GROUPS if g != "learning" or population.has(g)]
+        optional = ("learning", "classification", "recording_size")
+        groups = [g for g in schema.GROUPS if g not in optional or population.has(g)]
         out[str(population)] = {group: population.open(group) for group in groups}
         waiting = int((population.status("reduce") == schema.PENDING).sum())
         if waiting:

@@ -51,6 +51,8 @@ GROUPS = {
     "extrapolation": "trials outside the trained range and each network's output on them",
     "graph": "reduced-dynamics graphs",
     "learning": "each network at losses on its way down, where it was trained with checkpoints",
+    "classification": "how well features of activity predict the solution, networks held out",
+    "recording_size": "the same from recordings of few units, as spikes, of few trials",
 }
 
 # Put before the names of a group's variables where they stand in one dataset with the population's.
@@ -550,6 +552,91 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "",
         "why the checkpoint has no graph; empty where it has",
         stage="reduce",
+    def score(name: str, dims: str, meaning: str, dtype: str = "float64", **kw: Any) -> None:
+        fill = {"float64": np.nan, "string": "", "int8": 0}.get(dtype, -1)
+        add("classification", name, dims, dtype, fill, meaning, stage="classify", **kw)
+
+    for name, dims, meaning in (
+        ("feature_set", "feature_set", "set of features a model is given"),
+        ("class", "class", "class, most common first; a value of the label"),
+        ("predicted_class", "predicted_class", "class, as predicted"),
+        ("feature", "feature", "feature of activity"),
+        ("feature_family", "feature", "family of the feature"),
+        ("family", "family", "family of features"),
+    ):
+        score(name, dims, meaning, "string", coordinate=True)
+    score("kappa", "feature_set", "Cohen's kappa of held-out predictions, mean over repeats")
+    for end, which in (("low", "lower"), ("high", "upper")):
+        score(f"kappa_{end}", "feature_set", f"{which} end of its 95 % interval over networks")
+    score("kappa_gain", "feature_set", "kappa less that of the first set, on the same folds")
+    for end, which in (("low", "lower"), ("high", "upper")):
+        score(f"kappa_gain_{end}", "feature_set", f"{which} end of its 95 % interval")
+    score("balanced_accuracy", "feature_set", "share predicted right, mean over classes")
+    score("accuracy", "feature_set", "share of held-out networks predicted right")
+    score("split_kappa", "feature_set repeat fold", "kappa of one split's held-out networks")
+    score("model", "feature_set repeat fold", "model chosen in the split", "string")
+    score(
+        "confusion",
+        "feature_set class predicted_class",
+        "held-out networks by class and predicted class, mean over repeats",
+        units="networks",
+    )
+    score("calibration_count", "feature_set bin", "networks predicted with this confidence")
+    score("calibration_confidence", "feature_set bin", "mean confidence; NaN in an empty bin")
+    score("calibration_accuracy", "feature_set bin", "share predicted right; NaN in an empty bin")
+    score("calibration_error", "feature_set", "expected calibration error")
+    score("null_kappa", "feature_set permutation", "kappa of extra trees with labels permuted")
+    score("null_observed", "feature_set", "kappa of extra trees with the labels as they are")
+    score("p_value", "feature_set", "share of permutations, itself included, that reach it")
+    score(
+        "importance",
+        "feature_set feature",
+        "fall of kappa when the feature is dealt out anew; NaN where it is not in the set",
+    )
+    score(
+        "family_importance",
+        "feature_set family",
+        "the same for a family at once; NaN where none of it is in the set",
+    )
+    score("in_set", "feature_set feature", "1 where the set holds the feature", "int8")
+    score("label", "network", "position of its class; -1 left out", "int16")
+    score("exclusion", "network", "why it was left out; empty where it was not", "string")
+    score("held_out_in", "repeat network", "fold it was held out in; -1 left out", "int16")
+    score(
+        "prediction",
+        "feature_set repeat network",
+        "position of the class predicted while it was held out; -1 left out",
+        "int16",
+    )
+    score(
+        "probability",
+        "feature_set network class",
+        "probability of each class while it was held out, mean over repeats; NaN left out",
+    )
+    score("features", "network feature", "the features used")
+
+    def seen(name: str, dims: str, dtype: str, fill: Any, meaning: str, **kw: Any) -> None:
+        add("recording_size", name, dims, dtype, fill, meaning, stage="recording-size", **kw)
+
+    seen("units", "units", "int64", 0, "units recorded; 0 all", coordinate=True)
+    seen("trials", "trials", "int64", 0, "trials of a condition; 0 no spikes", coordinate=True)
+    seen("class", "class", "string", "", "class, most common first", coordinate=True)
+    seen("seen_feature", "seen_feature", "string", "", "features used", coordinate=True)
+    for name, meaning in (
+        ("kappa", "Cohen's kappa of held-out predictions, mean over repeats"),
+        ("kappa_low", "lower end of its 95 % interval over networks"),
+        ("kappa_high", "upper end of its 95 % interval over networks"),
+        ("balanced_accuracy", "share predicted right, mean over classes"),
+    ):
+        seen(name, "units trials", "float64", np.nan, meaning)
+    seen("label", "network", "int16", -1, "position of its class; -1 left out")
+    seen("exclusion", "network", "string", "", "why it was left out; empty where it was not")
+    seen(
+        "prediction",
+        "units trials repeat network",
+        "int16",
+        -1,
+        "position of the class predicted while it was held out; -1 left out",
     )
     _declare_planar(add)
     return table
@@ -671,6 +758,8 @@ def stage_of(group: str) -> str:
         "extrapolation": "extrapolate",
         "graph": "reduce",
         "learning": "train",
+        "classification": "classify",
+        "recording_size": "recording-size",
     }[group]
 
 

@@ -353,11 +353,12 @@ class Population:
         extra_sizes: Mapping[str, int],
         shard_size: int,
         extra_attrs: Mapping[str, Mapping[str, Any]],
+        suffix: str = "",
     ) -> None:
-        if self.has(group):
+        if self.has(group) and not suffix:
             return
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        path = self._group_path(group)
+        path = self._group_path(group) + suffix
         # A group without the mark was being laid when its writer was killed.
         if path in root:
             del root[path]
@@ -383,6 +384,21 @@ class Population:
             }
         )
         target.attrs[_LAID] = True
+
+    def replace(self, group: str, ds: xr.Dataset) -> None:
+        """Write a whole group at once, in place of the one there, which stays until that is done.
+
+        For results that are made over all networks together, such as a classification.
+        """
+        final = os.path.join(self.path, *self._group_path(group).split("/"))
+        unfinished, old = f"{final}.unfinished", f"{final}.old"
+        for leftover in (unfinished, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self._lay(group, ds, {}, self.shard_size, {}, suffix=".unfinished")
+        if os.path.exists(final):
+            os.rename(final, old)
+        os.rename(unfinished, final)
+        shutil.rmtree(old, ignore_errors=True)
 
     def add_variables(self, ds: xr.Dataset, names: Sequence[str]) -> None:
         """Lay further declared variables of the population group, such as ``features``."""

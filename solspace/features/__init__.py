@@ -477,7 +477,6 @@ def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.D
     labels = feature_coordinate(task)["activity_feature"]
     names = [str(name) for name in labels.values]
     values = np.full((ds.sizes["network"], len(names)), np.nan)
-    trials = [ds[name].values for name in ("input", "target", "epoch")]
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
     sizes = ds["hidden_size"].values
     for first in range(0, len(values), _BLOCK):
@@ -490,7 +489,9 @@ def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.D
             task,
             [each[i] for i in usable],
             part["output"].values[usable],
-            *trials,
+            ds["input"].values,
+            ds["target"].values,
+            ds["epoch"].values,
             parameters,
         )
         columns = compute_activity_features(recording)

@@ -712,7 +712,7 @@ KINET = "Remington et al. (Neuron 2018), kinematic analysis of neural trajectori
 @activity_feature(name="kinet_distance", units="log10(SD)", family="kinet", source=KINET)
 def kinet_distance(recording: Recording) -> Columns:
     """Distance between trajectories of adjacent values: first step, last step, and its growth."""
-    out = {}
+    out: Columns = {}
     for name, parts in recording.long_epochs.items():
         if len(parts) < 2:
             continue
@@ -779,7 +779,7 @@ def value_axis(recording: Recording) -> Columns:
 )
 def scaling(recording: Recording) -> Columns:
     """Slope of log speed, and of log path length, over the place of the value (0 to 1)."""
-    out = {}
+    out: Columns = {}
     for name, parts in recording.long_epochs.items():
         if len(parts) < 3:
             continue
@@ -814,7 +814,7 @@ def eigenvalue(recording: Recording) -> Columns:
         size = np.trace(gram[:, :4, :4], axis1=1, axis2=2)
         gram[:, range(4), range(4)] += (1e-6 * size + TINY**2)[:, None]
         flow = np.linalg.solve(gram, left.swapaxes(1, 2) @ after)[:, :4]
-        values = np.linalg.eigvals(flow)
+        values: NDArray[Any] = np.linalg.eigvals(flow)
         order = np.argsort(-np.abs(values), axis=-1, kind="stable")
         values = np.take_along_axis(values, order, axis=-1)
         for i in range(3):
@@ -867,7 +867,8 @@ def end(recording: Recording) -> Columns:
     }
     groups = [np.flatnonzero(recording.answers == sign) for sign in (-1, 1)]
     if all(len(g) for g in groups):
-        sides = [recording.states[:, _few(g[None], 24)[0], -4:] for g in groups]
+        some = [g[np.unique(np.linspace(0, len(g) - 1, 24).round().astype(int))] for g in groups]
+        sides = [recording.states[:, g, -4:] for g in some]
         middle = [side[:, :, -1].mean(axis=1) for side in sides]
         out["answers_apart"] = _log(np.linalg.norm(middle[0] - middle[1], axis=-1))
         for sign, side in zip(("minus", "plus"), sides, strict=True):

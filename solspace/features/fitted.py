@@ -14,7 +14,7 @@ activity can tell, not as what a recording gives.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,7 +231,7 @@ def _readout(activity: Array, output: Array) -> Array:
     return np.linalg.solve(gram, left.T @ output)
 
 
-def _weights(solved: Array, readout: Array, n: int, inputs: int) -> dict[str, Array]:
+def _weights(solved: NDArray[Any], readout: Array, n: int, inputs: int) -> dict[str, Array]:
     return {
         "weight_hh": solved[None, :, :n],
         "weight_ih": solved[None, :, n : n + inputs],
@@ -258,7 +258,8 @@ def fitted(recording: Recording) -> Columns:
     for i, activity in enumerate(recording.activity):
         kept = _few_trials(len(activity))
         given, answered = recording.input[kept], recording.output[i, kept]
-        one = fit_network(activity[kept], answered, given)
+        largest = max(float(np.abs(activity[kept]).max()), 1.0)  # rates of spikes pass 1 at times
+        one = fit_network(activity[kept] / largest, answered, given)
         other = None
         if one.error > FOLLOWS:
             other = fit_map(recording.states[i, kept], recording.before[i], answered, given)

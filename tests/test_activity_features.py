@@ -1,0 +1,185 @@
+"""Features of activity on blocks of networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solspace import SolspaceError, activity_features, import_networks, networks, record
+from solspace.features.activity import (
+    activity_feature_table,
+    activity_features_of,
+    compute_activity_features,
+    make_recording,
+)
+from solspace.features.fitted import fit_map, fit_network
+from solspace.tasks import get_task
+
+TASKS = ("interval_reproduction", "delayed_discrimination", "interval_discrimination")
+GEOMETRY = [f.name for f in activity_features_of() if f.family != "fitted"]
+
+
+def recording_of(task_name, activity):
+    task = get_task(task_name)
+    trials = task.recorded_trials()
+    output = np.stack([a[..., :1].mean(-1, keepdims=True) for a in activity])
+    return make_recording(
+        task, activity, output, trials.input, trials.target, trials.epoch, trials.parameters
+    )
+
+
+def smooth(task_name, units, seed):
+    """Activity of no network that moves smoothly, and differs with the trial."""
+    trials = get_task(task_name).recorded_trials()
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(4, units))
+    drive = np.concatenate([trials.input, np.cumsum(trials.input, axis=1) / 20], axis=-1)
+    slow = np.zeros((*trials.epoch.shape, 4))
+    for t in range(1, slow.shape[1]):
+        slow[:, t] = 0.93 * slow[:, t - 1] + 0.1 * drive[:, t - 1] + 0.02 * np.sin(t / 7)
+    return np.tanh(slow @ mix + rng.normal(size=units) * 0.1)
+
+
+def as_array(columns):
+    return np.stack(list(columns.values()), axis=-1)
+
+
+@pytest.mark.parametrize("task_name", TASKS)
+def test_features_do_not_depend_on_order_scale_or_the_other_networks(task_name):
+    one, other = smooth(task_name, 7, 1), smooth(task_name, 5, 2)
+    order = np.random.default_rng(0).permutation(7)
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(7, 7)))
+    made = [one, other, one[..., order], one * 3, one @ rotation + 1]
+    recording = recording_of(task_name, made)
+    # The same behaviour for all that are the same network.
+    recording.output[[2, 3, 4]] = recording.output[0]
+    columns = compute_activity_features(recording, GEOMETRY)
+    values = as_array(columns)
+    assert np.isfinite(values).all()
+    names = np.array(list(columns))
+    np.testing.assert_allclose(values[2], values[0], rtol=1e-5, atol=1e-5)
+    scale_free = names != "scale"
+    for same in (3, 4):
+        np.testing.assert_allclose(
+            values[same][scale_free], values[0][scale_free], rtol=1e-4, atol=1e-4
+        )
+    assert values[3][names == "scale"] == pytest.approx(values[0][names == "scale"] + np.log10(3))
+    # Padding and company change nothing.
+    alone = recording_of(task_name, [one])
+    np.testing.assert_allclose(
+        as_array(compute_activity_features(alone, GEOMETRY))[0], values[0], rtol=1e-6, atol=1e-6
+    )
+
+
+def test_every_task_has_the_same_columns_whatever_is_recorded():
+    for name in TASKS:
+        table = activity_feature_table(name)
+        assert len(set(table.name)) == len(table.name) > 100
+        assert all(table.units) and all(table.family) and all(table.source)
+        columns = compute_activity_features(recording_of(name, [smooth(name, 4, 3)]), GEOMETRY)
+        own = [n for n, f in zip(table.name, table.family, strict=True) if f != "fitted"]
+        assert list(columns) == own
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_circle_turns_steadily_and_comes_back(seed):
+    task = get_task("interval_reproduction")
+    trials = task.recorded_trials()
+    plane, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(5, 2)))
+    turn = 2 * np.pi / 12
+    angle = turn * np.arange(trials.epoch.shape[1])
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1) @ plane.T
+    recording = recording_of(task.name, [np.repeat(circle[None], len(trials.epoch), axis=0)])
+    columns = compute_activity_features(
+        recording, ["turning", "recurrence", "eigenvalue", "participation_ratio", "speed_profile"]
+    )
+    value = {name: float(v[0]) for name, v in columns.items()}
+    assert value["turning_ready_set"] == pytest.approx(turn, rel=1e-6)
+    assert value["recurrence_ready_set_time"] in (12, 24, 36)
+    assert value["recurrence_ready_set_distance"] < 1e-6
+    assert value["eigenvalue_ready_set_modulus1"] == pytest.approx(1, abs=1e-3)
+    assert value["eigenvalue_ready_set_angle1"] == pytest.approx(turn, abs=1e-3)
+    assert value["participation_ratio_all"] == pytest.approx(2, abs=0.05)
+    assert value["speed_profile_set_go"] == pytest.approx(0, abs=1e-6)
+
+
+def test_trajectories_of_longer_intervals_that_run_slower_are_seen_to():
+    task = get_task("interval_reproduction")
+    trials = task.recorded_trials()
+    time = np.arange(trials.epoch.shape[1])
+    t_in = trials.parameters["t_in"]
+    since = np.clip(time - (10 + t_in[:, None]), 0, None)
+    phase = np.minimum(since / (t_in[:, None] - 5), 1.2)
+    scaled = np.stack([np.cos(3 * phase), np.sin(3 * phase), phase], axis=-1)
+    steady = np.minimum(since / 40, 1.2)
+    same = np.stack([np.cos(3 * steady), np.sin(3 * steady), steady], axis=-1)
+    columns = compute_activity_features(
+        recording_of(task.name, [scaled, same]), ["scaling", "kinet_speed", "kinet_direction"]
+    )
+    slower, equal = columns["scaling_set_go_speed"]
+    assert slower < -0.3 and abs(equal) < 0.05
+    assert columns["kinet_speed_set_go"][0] > 1.05  # of a longer interval: more steps
+    assert columns["kinet_speed_set_go"][1] == pytest.approx(1, abs=0.02)
+    assert (columns["kinet_direction_set_go"] > 0.95).all()
+
+
+def test_a_still_network_is_nan_and_the_others_are_not():
+    still = np.ones((72, 60, 4))
+    recording = recording_of(
+        "delayed_discrimination", [still, smooth("delayed_discrimination", 4, 0)]
+    )
+    values = as_array(compute_activity_features(recording, GEOMETRY))
+    assert np.isnan(values[0]).all() and np.isfinite(values[1]).all()
+
+
+def test_another_recording_is_refused():
+    task = get_task("interval_reproduction")
+    trials = task.recorded_trials()
+    activity = np.zeros((31, 150, 3))
+    rest = (np.zeros((1, 31, 150, 1)), trials.input, trials.target)
+    with pytest.raises(SolspaceError, match="epochs 0 to 6"):
+        make_recording(task, [activity], *rest, trials.epoch + 3, trials.parameters)
+    with pytest.raises(SolspaceError, match="no parameter 't_in'"):
+        make_recording(task, [activity], *rest, trials.epoch, {})
+    with pytest.raises(SolspaceError, match="give \\(trial, time, unit\\)"):
+        make_recording(task, [activity[:4]], *rest, trials.epoch, trials.parameters)
+    shapes = networks.parameter_shapes("vanilla", 4, 2, 1)
+    mine = {name: np.ones(shape) for name, shape in shapes.items()}
+    ds = record(import_networks(task, "vanilla", {"mine": mine}))
+    ds.epoch.attrs["flag_meanings"] = "quiet go"
+    with pytest.raises(SolspaceError, match="a recording with epochs quiet, go"):
+        activity_features(ds)
+    with pytest.raises(SolspaceError, match="solspace record STORE"):
+        activity_features(ds.drop_vars("activity"))
+
+
+def test_a_fitted_network_is_the_network_it_is_fitted_to():
+    rng = np.random.default_rng(5)
+    task = get_task("delayed_discrimination")
+    shapes = networks.parameter_shapes("vanilla", 8, 2, 1)
+    true = {name: rng.normal(0, 0.35, shape) for name, shape in shapes.items()}
+    trials = task.recorded_trials()
+    activity, output = networks.run("vanilla", true, trials.input / 10)
+    fitted = fit_network(activity, output, trials.input / 10)
+    beyond = task.extrapolation_trials().input[::200] / 10
+    expected = networks.run("vanilla", true, beyond)[1]
+    found = networks.run("vanilla", fitted.weights, beyond)[1]
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert fitted.error < 0.01
+    order = rng.permutation(8)
+    again = fit_network(activity[..., order], output, trials.input / 10)
+    np.testing.assert_allclose(networks.run("vanilla", again.weights, beyond)[1], found, atol=1e-3)
+    with pytest.raises(SolspaceError, match="between -1 and 1"):
+        fit_network(activity * 3, output, trials.input)
+
+
+def test_a_fitted_map_goes_on_round_a_circle():
+    angle = np.arange(240) / 8
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1)[None]
+    start = np.array([np.cos(-1 / 8), np.sin(-1 / 8)])
+    fitted = fit_map(circle, start, circle[..., :1], np.zeros((1, 240, 1)))
+    states, _ = fitted.run(np.zeros((1, 200, 1)))
+    np.testing.assert_allclose(np.linalg.norm(states[0], axis=-1), 1, atol=0.2)

@@ -1,0 +1,358 @@
+"""Predicting solutions from features of activity."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import reference_path
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from solspace import SolspaceError, add_population, import_networks, run_stage
+from solspace.classification import (
+    calibration,
+    classify,
+    classify_across,
+    classify_store,
+    cohen_kappa,
+    draw_folds,
+    form_classes,
+    kappa_interval,
+    predict_heldout,
+)
+from solspace.cli import main
+from solspace.info import check_store, read_for_report
+from solspace.networks import parameter_shapes
+
+GROUP = "delayed_discrimination/vanilla"
+QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 9}
+# Turner, Dabholkar & Barak (2021): a random forest on their features and labels, 50 splits.
+PUBLISHED = {
+    "delayed_discrimination_vanilla": 0.44,
+    "interval_discrimination_vanilla": 0.46,
+    "interval_reproduction_vanilla": 0.35,
+    "interval_reproduction_gru": 0.61,
+    "interval_reproduction_lstm": 0.51,
+}
+
+
+def synthetic(sizes=(30, 20, 3), signal=2.0, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    order = rng.permutation(len(label))
+    label = label[order]
+    values = rng.normal(size=(len(label), 4))
+    more = rng.normal(size=(len(label), 3))
+    values[:, 0] += signal / 2 * label
+    more[:, 1] += signal * label
+    return xr.Dataset(
+        {
+            "features": (("network", "feature"), values),
+            "activity_features": (("network", "activity_feature"), more),
+            "solution": ("network", label),
+        },
+        coords={
+            "network": np.arange(len(label)),
+            "feature": list("abcd"),
+            "activity_feature": (
+                "activity_feature",
+                list("xyz"),
+                {"feature_families": ["speed", "path", "fitted"]},
+            ),
+        },
+    )
+
+
+# --------------------------------------------------------------------------- the published numbers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("population", PUBLISHED)
+def test_the_published_features_give_the_published_kappa(population):
+    label, features = published(population)
+    assert split_kappa(label, features, repeats=5) == pytest.approx(PUBLISHED[population], abs=0.03)
+
+
+def test_the_published_features_give_the_published_kappa_of_one_population():
+    label, features = published("interval_reproduction_gru")
+    found = split_kappa(label, features, repeats=1)
+    assert found == pytest.approx(PUBLISHED["interval_reproduction_gru"], abs=0.05)
+
+
+def published(population):
+    with open(reference_path("populations", f"{population}.csv")) as file:
+        rows = np.array([[float(v) for v in row] for row in list(csv.reader(file))[1:]])
+    label = rows[:, 2].astype(int)
+    return np.where(label == 0, -1, label), rows[:, 3:]  # 0 is "in no class of ten or more"
+
+
+def split_kappa(label, features, repeats):
+    ds = xr.Dataset(
+        {"features": (("network", "feature"), features), "solution": ("network", label)},
+        coords={"feature": [str(i) for i in range(features.shape[1])]},
+    )
+    out = classify(
+        ds,
+        sets=["published"],
+        models=["random_forest"],
+        repeats=repeats,
+        permutations=0,
+        importance=False,
+    )
+    return float(out.split_kappa.mean())
+
+
+# --------------------------------------------------------------------------- kernels
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(2, 5), n=st.integers(5, 60))
+def test_kappa_is_scikit_learns(seed, classes, n):
+    rng = np.random.default_rng(seed)
+    true = np.r_[np.arange(classes), rng.integers(0, classes, n)]
+    guess = np.where(rng.random(len(true)) < 0.5, true, rng.integers(0, classes, len(true)))
+    assert cohen_kappa(true, guess, classes) == pytest.approx(cohen_kappa_score(true, guess))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), sizes=st.lists(st.integers(4, 20), min_size=2, max_size=4))
+def test_every_network_is_held_out_once_a_repeat_and_classes_are_spread(seed, sizes):
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    fold = draw_folds(label, folds=4, repeats=2, seed=seed)
+    assert ((fold >= 0) & (fold < 4)).all()
+    for row in fold:
+        for k, size in enumerate(sizes):
+            count = np.bincount(row[label == k], minlength=4)
+            assert count.min() >= size // 4 and count.max() <= size // 4 + 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_interval_holds_kappa_and_gains_are_paired(seed):
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 3, 120)
+    worse, better = (
+        np.stack([np.where(rng.random(120) < p, true, rng.integers(0, 3, 120)) for _ in range(2)])
+        for p in (0.2, 0.9)
+    )
+    interval, gain = kappa_interval(true, [worse, better], 3)
+    for prediction, (low, high) in zip((worse, better), interval, strict=True):
+        assert low <= cohen_kappa(true, prediction, 3).mean() <= high
+    assert gain[0].tolist() == [0, 0] and gain[1, 0] > 0
+
+
+def test_calibration_of_sure_and_right_is_perfect():
+    label = np.array([0, 1, 1, 0])
+    out = calibration(label, np.eye(2)[label])
+    assert out["error"] == 0 and out["count"].sum() == 4
+    wrong = calibration(label, np.eye(2)[1 - label])
+    assert wrong["error"] == 1
+
+
+def test_nothing_of_a_held_out_network_is_learned_from():
+    ds = synthetic()
+    label, features = ds.solution.values, ds.features.values
+    keep = label < 2
+    label, features = label[keep], features[keep].copy()
+    fold = draw_folds(label, folds=5, repeats=1, seed=1)
+    models = ["logistic", "extra_trees"]
+    one = predict_heldout(features, label, fold, models=models, importance=False)
+    # A wild value in one held-out network changes no other network's prediction.
+    features[7] = 1e6
+    other = predict_heldout(features, label, fold, models=models, importance=False)
+    same_fold = (fold[0] == fold[0, 7]) & (np.arange(len(label)) != 7)
+    np.testing.assert_array_equal(one.probability[same_fold], other.probability[same_fold])
+
+
+def test_processes_change_nothing():
+    ds = synthetic()
+    keep = ds.solution.values < 2
+    label, features = ds.solution.values[keep], ds.features.values[keep]
+    fold = draw_folds(label, folds=3, repeats=1, seed=0)
+    one, two = (
+        predict_heldout(features, label, fold, models=["logistic"], jobs=jobs) for jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one.probability, two.probability)
+    np.testing.assert_array_equal(one.importance, two.importance)
+
+
+# --------------------------------------------------------------------------- classes and bad input
+
+
+def test_small_classes_are_left_out_or_pooled_with_their_count():
+    ds = synthetic(sizes=(30, 20, 6, 5, 1))
+    label, features = ds.solution.values, ds.features.values
+    out = form_classes(label, features, least=10)
+    assert out.name == ("0", "1")
+    assert out.excluded() == {"its class has fewer than 10 networks": 12}
+    pooled = form_classes(label, features, least=10, small="pool")
+    assert pooled.name == ("0", "1", "other") and pooled.excluded() == {}
+    assert (pooled.label == 2).sum() == 12
+
+
+def test_features_that_are_nan_leave_their_networks_out_with_the_count():
+    ds = synthetic()
+    ds.activity_features[:4, 2] = np.nan
+    out = classify(ds, **QUICK, least=10)
+    left_out = json.loads(out.attrs["networks_excluded"])
+    assert left_out["features are not finite"] == 4
+    assert (out.exclusion.values[:4] == "features are not finite").all()
+    assert (out.prediction.values[..., :4] == -1).all()
+    assert np.isnan(out.probability.values[:, :4]).all()
+    # What the NaN is in may be left away instead.
+    published = classify(ds, **QUICK, sets=["published"])
+    assert "features are not finite" not in json.loads(published.attrs["networks_excluded"])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda ds: ds.drop_vars("features"), {}, "solspace features STORE"),
+        (lambda ds: ds.drop_vars("solution"), {}, "solspace reduce STORE"),
+        (lambda ds: ds, {"sets": ["speeed"]}, "families, joined by +: published, speed"),
+        (lambda ds: ds, {"models": ["oracle"]}, "random_forest"),
+        (lambda ds: ds, {"least": 1}, "at least 2"),
+        (lambda ds: ds, {"small": "drop"}, "'exclude' or 'pool'"),
+        (lambda ds: ds, {"repeats": 0}, "repeats=0"),
+        (lambda ds: ds.isel(network=ds.solution == 0), {}, "1 class of 10 networks or more"),
+        (lambda ds: ds.assign(solution=ds.solution * 0 - 1), {}, "largest: none"),
+        (
+            lambda ds: ds.drop_vars(["activity_features", "activity_feature"]),
+            {"sets": ["published", "fitted"]},
+            "no set or family",
+        ),
+    ],
+)
+def test_bad_input_says_what_to_do(change, options, words):
+    with pytest.raises(SolspaceError) as error:
+        classify(change(synthetic()), **(QUICK | options))
+    assert words in str(error.value)
+
+
+# --------------------------------------------------------------------------- the stage
+
+
+def test_what_is_informative_is_found_and_noise_is_not():
+    ds = synthetic(signal=3)
+    out = classify(ds, **QUICK)
+    kappa = out.kappa.to_series()
+    assert kappa["activity"] > kappa["published"]
+    assert (out.kappa_low <= out.kappa).all() and (out.kappa <= out.kappa_high).all()
+    assert str(out.feature[out.importance.sel(feature_set="all").argmax()].values) == "y"
+    assert out.family_importance.sel(feature_set="all", family="path") > 0.3
+    assert np.isnan(out.family_importance.sel(feature_set="published", family="path"))
+    assert (out.p_value == 0.1).all()  # of nine permutations none reaches it
+    used = out.label.values >= 0
+    assert out.confusion.sum(("class", "predicted_class")).values == pytest.approx(used.sum())
+    noise = ds.copy(deep=True)
+    rng = np.random.default_rng(3)
+    noise["features"] = (ds.features.dims, rng.normal(size=ds.features.shape))
+    blind = classify(noise, **QUICK, sets=["published"])
+    assert abs(float(blind.kappa.item())) < 0.35
+    assert blind.p_value.item() > 0.1
+
+
+def test_results_are_the_same_for_the_same_seed():
+    ds = synthetic()
+    xr.testing.assert_identical(classify(ds, **QUICK, seed=3), classify(ds, **QUICK, seed=3))
+
+
+def test_labels_may_be_strings():
+    ds = synthetic()
+    names = np.array(["long", "short", ""], dtype=object)[ds.solution.values]
+    out = classify(ds.assign(solution_key=("network", names)), **QUICK, label="solution_key")
+    assert out["class"].values.tolist() == ["long", "short"]
+    assert json.loads(out.attrs["networks_excluded"]) == {"no label": 3}
+
+
+def test_across_groups():
+    one, other = synthetic(seed=1, signal=4), synthetic(seed=2, signal=4)
+    out = classify_across({"a": one, "b": other}, label="solution", folds=4, repeats=1)
+    assert (out.kappa > 0.6).all()
+    assert out.tested.values.tolist() == [[50, 50], [50, 50]]
+    alone = other.isel(network=other.solution.values == 2)
+    out = classify_across({"a": one, "b": alone}, label="solution", folds=4, repeats=1)
+    assert np.isnan(out.kappa.sel(tested_on="b")).all()
+    assert out.testable.sel(trained_on="a", tested_on="b") == 0
+    with pytest.raises(SolspaceError, match="other features"):
+        classify_across({"a": one, "b": one.isel(feature=slice(2))}, label="solution")
+
+
+# --------------------------------------------------------------------------- on a store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Twenty-four small networks of two kinds, every stage run but the long ones."""
+    path = str(tmp_path_factory.mktemp("classified") / "small.zarr")
+    networks = {}
+    for i in range(24):
+        rng = np.random.default_rng(i)
+        networks[f"n{i}"] = {
+            name: rng.normal(0, (0.25, 0.6)[i % 2], shape)
+            for name, shape in parameter_shapes("vanilla", 6, 2, 1).items()
+        }
+    population = import_networks("delayed_discrimination", "vanilla", networks)
+    add_population(path, population)
+    for stage in ("record", "extrapolate", "features"):
+        run_stage(path, stage)
+    run_stage(path, "reduce")
+    return path
+
+
+def relabel(path):
+    """Put a label of two classes in place of the graphs', which are all different here."""
+    import zarr
+
+    group = zarr.open_group(path, path=GROUP, mode="r+")
+    group["solution"][:] = (np.arange(24) % 2).astype(np.int16)
+
+
+def test_only_features_and_label_are_read(store, tmp_path):
+    whole, bare = (str(tmp_path / f"{name}.zarr") for name in ("whole", "bare"))
+    for path in (whole, bare):
+        shutil.copytree(store, path)
+        relabel(path)
+    for group in ("extrapolation", "graph"):
+        shutil.rmtree(f"{bare}/{GROUP}/{group}")
+    options = QUICK | {"least": 8}
+    found = [dict(classify_store(path, **options))[GROUP] for path in (whole, bare)]
+    for name in ("prediction", "probability", "importance", "kappa"):
+        np.testing.assert_array_equal(found[0][name].values, found[1][name].values)
+    assert float(found[0].kappa.sel(feature_set="activity")) > 0.5
+    # And features come from the training group alone.
+    again = str(tmp_path / "again.zarr")
+    shutil.copytree(bare, again)
+    run_stage(again, "features", redo=True)
+    old, new = (xr.open_zarr(p, group=GROUP).load() for p in (whole, again))
+    np.testing.assert_array_equal(old.features.values, new.features.values)
+    np.testing.assert_array_equal(old.activity_features.values, new.activity_features.values)
+
+
+def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
+    path = str(tmp_path / "kept.zarr")
+    shutil.copytree(store, path)
+    relabel(path)
+    typed = ["classify", path, "--least", "8", "--repeats", "1", "--permutations", "0", "--quiet"]
+    assert main([*typed, "--sets", "published", "speed+path"]) == 0
+    stored = xr.open_zarr(path, group=f"{GROUP}/classification").load()
+    assert stored.feature_set.values.tolist() == ["published", "speed+path"]
+    assert set(stored.feature_family.values) == {"published", "speed", "path"}
+    assert json.loads(stored.attrs["options"])["least"] == 8
+    entries = json.loads(xr.open_zarr(path, group=GROUP).attrs["provenance"])
+    assert entries[-1]["stage"] == "classify" and entries[-1]["options"]["repeats"] == 1
+    assert check_store(path) == []
+    assert "classification" in read_for_report(path)[GROUP]
+    # Another run takes its place; one that fails leaves it.
+    assert main([*typed[:-1], "--sets", "published"]) == 0
+    assert "kappa" in capsys.readouterr().out
+    assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
+    assert main([*typed, "--label", "nothing"]) == 2
+    assert "no label 'nothing'" in capsys.readouterr().err
+    assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
