@@ -48,6 +48,7 @@ OTHER = "other"
 DRAWS = 1000  # bootstrap samples of networks
 BINS = 10  # of confidence
 SHUFFLES = 5
+FEWER_TREES = 30  # enough to tell which model is better
 
 
 def _sklearn() -> None:
@@ -178,7 +179,7 @@ def _natural(name: str) -> tuple[int, str]:
 # --------------------------------------------------------------------------- models
 
 
-def _model(name: str, seed: int) -> Any:
+def _model(name: str, seed: int, trees: int = 100) -> Any:
     """An untrained pipeline; what it scales by is learned from what it is trained on."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
@@ -187,9 +188,9 @@ def _model(name: str, seed: int) -> Any:
 
     models = {
         # The paper's, with scikit-learn's own settings.
-        "random_forest": lambda: RandomForestClassifier(100, random_state=seed),
+        "random_forest": lambda: RandomForestClassifier(trees, random_state=seed),
         "extra_trees": lambda: ExtraTreesClassifier(
-            150, min_samples_leaf=2, class_weight="balanced", random_state=seed
+            trees, min_samples_leaf=2, class_weight="balanced", random_state=seed
         ),
         "logistic": lambda: LogisticRegression(C=0.1, max_iter=300),
     }
@@ -345,6 +346,7 @@ def predict_heldout(
     models: Sequence[str] = MODELS,
     groups: Sequence[NDArray[np.intp]] = (),
     importance: bool = True,
+    trees: int = 100,
     seed: int = 0,
     jobs: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -366,6 +368,8 @@ def predict_heldout(
         Features that are shuffled together for ``group_importance``.
     importance : bool
         Whether to compute importance; NaN otherwise.
+    trees : int
+        Of a forest.
     seed : int
     jobs : int, optional
         Processes of joblib; by default all in this one.
@@ -387,7 +391,7 @@ def predict_heldout(
     repeats, n = fold.shape
     folds, classes = int(fold.max()) + 1, int(label.max()) + 1
     chunks = [(r, f) for r in range(repeats) for f in range(folds)]
-    work = partial(_one_fold, features, label, fold, tuple(models), tuple(groups), seed)
+    work = partial(_one_fold, features, label, fold, tuple(models), tuple(groups), seed, trees)
     wanted = [(r, f, importance and r == 0) for r, f in chunks]
     parallel = Parallel(n_jobs=jobs or 1, return_as="generator")
     prediction = np.full((repeats, n), -1, np.int64)
@@ -419,6 +423,7 @@ def _one_fold(
     models: tuple[str, ...],
     groups: tuple[NDArray[np.intp], ...],
     seed: int,
+    trees: int,
     repeat: int,
     f: int,
     importance: bool,
@@ -428,7 +433,7 @@ def _one_fold(
     known, classes = label[~held], int(label.max()) + 1
     with _quiet():
         name = _choose(features[~held], known, models, fold_seed)
-        model = _model(name, fold_seed).fit(features[~held], known)
+        model = _model(name, fold_seed, trees).fit(features[~held], known)
         share = _probability(model, features[held], classes)
         others = None
         if importance:
@@ -449,7 +454,8 @@ def _choose(features: Array, label: Labels, models: tuple[str, ...], seed: int) 
     for name in models:
         guess = np.empty_like(label)
         for f in range(folds):
-            model = _model(name, seed).fit(features[fold != f], label[fold != f])
+            model = _model(name, seed, trees=FEWER_TREES)
+            model.fit(features[fold != f], label[fold != f])
             guess[fold == f] = model.predict(features[fold == f])
         scores.append(float(cohen_kappa(label, guess, classes)))
     return models[int(np.argmax(scores))]
@@ -486,8 +492,8 @@ def permuted_kappa(
 ) -> tuple[float, Array]:
     """Kappa of one cheap model with the labels as they are, and with them permuted.
 
-    Extra trees in stratified folds, nothing chosen, so that a null distribution stays affordable
-    and the two are comparable.
+    A few extra trees in stratified folds, nothing chosen, so that a null distribution stays
+    affordable and the two are comparable.
     """
     classes = int(label.max()) + 1
     rng = np.random.default_rng(seed)
@@ -496,8 +502,9 @@ def permuted_kappa(
     for row in rows:
         fold = draw_folds(row, folds=folds, repeats=1, seed=seed)
         held = predict_heldout(
-            features, row, fold, models=["extra_trees"], importance=False, seed=seed
-        )
+            features, row, fold, models=["extra_trees"], importance=False, seed=seed,
+            trees=FEWER_TREES,
+        )  # fmt: skip
         kappas.append(float(cohen_kappa(row, held.prediction[0], classes)))
     return kappas[0], np.array(kappas[1:])
 

@@ -7,6 +7,12 @@ elements, styled for the matplotlib backend. Show one in a notebook after
 
 from __future__ import annotations
 
+from solspace.plots.classification import (
+    confusion_matrix,
+    importance_bars,
+    kappa_by_set,
+    recording_size_curves,
+)
 from solspace.plots.extrapolation import extrapolation_picture
 from solspace.plots.graph import graph_drawing
 from solspace.plots.learning import learning_flow
@@ -22,13 +28,17 @@ from solspace.plots.two_neuron import (
 )
 
 __all__ = [
+    "confusion_matrix",
     "extrapolation_picture",
     "figure_one",
     "graph_drawing",
+    "importance_bars",
+    "kappa_by_set",
     "learning_flow",
     "linear_picture",
     "path_picture",
     "phase_portrait",
+    "recording_size_curves",
     "save",
     "slice_picture",
     "solution_histogram",

@@ -1,0 +1,405 @@
+"""How well solutions are predicted from activity: confusion, gain, importance, recording size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solspace.errors import SolspaceError
+from solspace.plots.style import (
+    BLUE,
+    COLUMN,
+    FONT,
+    GREY,
+    INK,
+    ORANGE,
+    SEQUENTIAL,
+    SIZE_COLORS,
+    holoviews,
+    ramp,
+)
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+__all__ = ["confusion_matrix", "importance_bars", "kappa_by_set", "recording_size_curves"]
+
+SET_COLORS = {"published": GREY, "activity": BLUE, "all": ORANGE}
+MOST_CLASSES = 12
+
+
+def _needs(ds: xr.Dataset, name: str, verb: str) -> None:
+    if name not in ds.variables:
+        raise SolspaceError(f"the dataset has no {name!r}; type `solspace {verb} STORE` first")
+
+
+def _picked(ds: xr.Dataset, feature_set: str | None) -> str:
+    known = [str(n) for n in ds["feature_set"].values]
+    if feature_set is None:
+        return known[-1]
+    if feature_set not in known:
+        raise SolspaceError(f"no set of features {feature_set!r}; sets: {', '.join(known)}")
+    return feature_set
+
+
+def _short(name: str) -> str:
+    """A class by its number, or the first letters of a key."""
+    return name if len(name) <= 6 else name.split(":")[-1][:4]
+
+
+def confusion_matrix(
+    classification: xr.Dataset, feature_set: str | None = None, *, title: bool = True
+) -> hv.Overlay:
+    """Confusion matrix of held-out networks, a row a class, shares of the row.
+
+    Parameters
+    ----------
+    classification : Dataset
+        The classification group.
+    feature_set : str, optional
+        The last one by default.
+    title : bool
+        Whether to say the set and its kappa above.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset({"confusion": (("feature_set", "class", "predicted_class"),
+    ...                                [[[9.0, 1.0], [2.0, 8.0]]]),
+    ...                  "kappa": ("feature_set", [0.7])},
+    ...                 coords={"feature_set": ["all"], "class": ["0", "1"]})
+    >>> type(confusion_matrix(ds)).__name__
+    'Overlay'
+    """
+    _needs(classification, "confusion", "classify")
+    which = _picked(classification, feature_set)
+    one = classification.isel(
+        feature_set=classification["feature_set"].values.tolist().index(which)
+    )
+    counts = one["confusion"].values
+    names = [_short(str(n)) for n in one["class"].values]
+    total = counts.sum(axis=1)
+    share = counts / np.maximum(total, 1)[:, None]
+    n = len(names)
+    hv = holoviews()
+    # Rows from the top: class 0 first, as in a table.
+    cells = [(j, n - 1 - i, share[i, j]) for i in range(n) for j in range(n)]
+    heat = hv.HeatMap(cells, ["predicted", "class"], "share").opts(
+        cmap=list(ramp(SEQUENTIAL, 64)),
+        clim=(0, 1),
+        colorbar=True,
+        clabel="share of the class",
+        backend="matplotlib",
+    )
+    words = [
+        hv.Labels(
+            [(j, n - 1 - i, f"{100 * share[i, j]:.0f}") for i, j in places],
+            ["predicted", "class"],
+            "text",
+        ).opts(size=FONT["ticks"] if n <= 8 else 5, color=color, backend="matplotlib")
+        for color, places in (
+            (INK, [(i, j) for i in range(n) for j in range(n) if 0.005 <= share[i, j] < 0.55]),
+            ("white", [(i, j) for i in range(n) for j in range(n) if share[i, j] >= 0.55]),
+        )
+        if places
+    ]
+    side = min(max(0.26 * n + 1.15, 2.1), COLUMN)
+    picture = hv.Overlay([heat, *words])
+    rows = [f"{name} ({total[i]:.0f})" for i, name in enumerate(names)]
+    return picture.opts(
+        fig_inches=(side + 0.6, side),
+        xticks=list(enumerate(names)),
+        yticks=[(n - 1 - i, row) for i, row in enumerate(rows)],
+        xlabel="predicted solution",
+        ylabel="solution (networks)",
+        title=f"{which}: kappa {float(one['kappa']):.2f}" if title else "",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_matrix(n)],
+        backend="matplotlib",
+    )
+
+
+def _matrix(n: int) -> Any:
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.set_aspect("equal")
+        axes.set_xlim(-0.5, n - 0.5)
+        axes.set_ylim(-0.5, n - 0.5)
+        axes.tick_params(length=0)
+        for label in axes.get_xticklabels():
+            label.set_rotation(0)
+        for other in axes.figure.axes:
+            if other is not axes:
+                other.tick_params(labelsize=FONT["ticks"], width=0.6)
+                other.yaxis.label.set_size(FONT["labels"])
+                for spine in other.spines.values():
+                    spine.set_linewidth(0.6)
+
+    return hook
+
+
+def kappa_by_set(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
+    """Kappa of each set of features in each population, with 95 % intervals.
+
+    Parameters
+    ----------
+    results : mapping of name to Dataset
+        Classification groups, by the population's name.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> one = xr.Dataset({"kappa": ("feature_set", [0.4, 0.6]),
+    ...                   "kappa_low": ("feature_set", [0.3, 0.5]),
+    ...                   "kappa_high": ("feature_set", [0.5, 0.7])},
+    ...                  coords={"feature_set": ["published", "all"]})
+    >>> type(kappa_by_set({"interval_reproduction/gru": one})).__name__
+    'Overlay'
+    """
+    if not results:
+        raise SolspaceError("no results to draw; type `solspace classify STORE` first")
+    hv = holoviews()
+    sets = list(dict.fromkeys(str(s) for ds in results.values() for s in ds["feature_set"].values))
+    spare = iter(ramp(SIZE_COLORS, max(len(sets), 2)))
+    colors = {s: SET_COLORS.get(s) or next(spare) for s in sets}
+    width = 0.8 / len(sets)
+    parts: list[Any] = [hv.HLine(0).opts(color=INK, linewidth=0.6, backend="matplotlib")]
+    for k, name in enumerate(sets):
+        bars, bounds = [], []
+        for i, ds in enumerate(results.values()):
+            known = [str(s) for s in ds["feature_set"].values]
+            if name not in known:
+                continue
+            one = ds.isel(feature_set=known.index(name))
+            left = i - 0.4 + k * width
+            bars.append((left + 0.03, 0, left + width - 0.03, float(one["kappa"])))
+            middle, low, high = left + width / 2, float(one["kappa_low"]), float(one["kappa_high"])
+            bounds.append(np.array([[middle, low], [middle, high]]))
+        parts.append(
+            hv.Rectangles(bars, kdims=["left", "bottom", "right", "top"]).opts(
+                color=colors[name], edgecolor="none", backend="matplotlib"
+            )
+        )
+        parts.append(hv.Path(bounds).opts(color=INK, linewidth=0.9, backend="matplotlib"))
+    count = len(results)
+    inches = max(COLUMN, 0.95 * count + 0.7)
+    ticks = [(i, name.replace("/", "\n").replace("_", "\n")) for i, name in enumerate(results)]
+    return hv.Overlay(parts).opts(
+        fig_inches=(inches, 2.3),
+        xlim=(-0.55, count - 0.45),
+        ylim=(0, 1.05),
+        xticks=ticks,
+        xlabel="",
+        ylabel="kappa, networks held out",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_bars(colors, inches)],
+        backend="matplotlib",
+    )
+
+
+def _bars(colors: Mapping[str, str], inches: float) -> Any:
+    def hook(plot: Any, element: Any) -> None:
+        from matplotlib.patches import Patch
+
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        axes.set_position((0.5 / inches, 0.26, 1 - 0.55 / inches, 0.64))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+        axes.legend(
+            handles=[Patch(facecolor=c, label=n) for n, c in colors.items()],
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=len(colors),
+            fontsize=FONT["legend"],
+            frameon=False,
+            handlelength=1.0,
+            handleheight=1.0,
+            columnspacing=1.2,
+            borderaxespad=0.2,
+        )
+
+    return hook
+
+
+def importance_bars(
+    classification: xr.Dataset,
+    feature_set: str | None = None,
+    *,
+    families: bool = True,
+    most: int = 12,
+) -> hv.Overlay:
+    """Which features carry a prediction: the fall of kappa when they are dealt out anew.
+
+    Parameters
+    ----------
+    classification : Dataset
+        The classification group.
+    feature_set : str, optional
+        The last one by default.
+    families : bool
+        Families of features, or single ones.
+    most : int
+        How many, the most important first.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset({"family_importance": (("feature_set", "family"), [[0.2, 0.1]])},
+    ...                 coords={"feature_set": ["all"], "family": ["speed", "path"]})
+    >>> type(importance_bars(ds)).__name__
+    'Overlay'
+    """
+    variable, dim = ("family_importance", "family") if families else ("importance", "feature")
+    _needs(classification, variable, "classify")
+    if most < 1:
+        raise SolspaceError(f"most={most} bars; give 1 or more")
+    which = _picked(classification, feature_set)
+    place = classification["feature_set"].values.tolist().index(which)
+    values = classification[variable].values[place]
+    if not np.isfinite(values).any():
+        raise SolspaceError(
+            "importance was not computed for this classification; classify again with it"
+        )
+    names = [str(n).replace("_", " ") for n in classification[dim].values]
+    order = [i for i in np.argsort(-np.nan_to_num(values, nan=-np.inf)) if np.isfinite(values[i])]
+    order = order[:most]
+    hv = holoviews()
+    n = len(order)
+    bars = [
+        (min(float(values[k]), 0.0), n - 1 - i - 0.36, max(float(values[k]), 0.0), n - 1 - i + 0.36)
+        for i, k in enumerate(order)
+    ]
+    picture = hv.Rectangles(bars, kdims=["left", "bottom", "right", "top"]).opts(
+        color=BLUE, edgecolor="none", backend="matplotlib"
+    ) * hv.VLine(0).opts(color=INK, linewidth=0.6, backend="matplotlib")
+    longest = max(len(names[k]) for k in order)
+    low = min(0.0, min(b[0] for b in bars))
+    return picture.opts(
+        fig_inches=(COLUMN, 0.19 * n + 0.75),
+        xlim=(low * 1.1, max(max(b[2] for b in bars) * 1.08, 0.02)),
+        ylim=(-0.6, n - 0.4),
+        yticks=[(n - 1 - i, names[k]) for i, k in enumerate(order)],
+        xlabel="fall of kappa",
+        ylabel="",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_lying(n, longest)],
+        backend="matplotlib",
+    )
+
+
+def _lying(n: int, longest: int) -> Any:
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        high = 0.19 * n + 0.75
+        left = min((0.062 * longest + 0.1) / COLUMN, 0.6)
+        axes.set_position((left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+
+    return hook
+
+
+def recording_size_curves(recording: xr.Dataset, *, whole: float | None = None) -> hv.Overlay:
+    """Kappa over the number of units recorded, a curve a number of trials, with 95 % intervals.
+
+    Parameters
+    ----------
+    recording : Dataset
+        The recording_size group.
+    whole : float, optional
+        Kappa to compare with, such as that of the published features; a dashed line.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> surface = np.array([[0.1, 0.2], [0.2, 0.4]])
+    >>> ds = xr.Dataset({n: (("units", "trials"), surface) for n in
+    ...     ("kappa", "kappa_low", "kappa_high")}, coords={"units": [5, 0], "trials": [10, 0]})
+    >>> type(recording_size_curves(ds)).__name__
+    'Overlay'
+    """
+    _needs(recording, "kappa_high", "recording-size")
+    hv = holoviews()
+    units, trials = recording["units"].values.tolist(), recording["trials"].values.tolist()
+    spiking = [n for n in trials if n]
+    shades = dict(zip(spiking, ramp(SIZE_COLORS[1:], len(spiking)), strict=True)) | {0: ORANGE}
+    parts: list[Any] = []
+    if whole is not None:
+        parts.append(
+            hv.HLine(whole).opts(color=GREY, linewidth=0.9, linestyle="--", backend="matplotlib")
+        )
+    step = 0.06
+    for j, count in enumerate(trials):
+        shift = (j - (len(trials) - 1) / 2) * step
+        x = np.arange(len(units)) + shift
+        y, low, high = (recording[n].values[:, j] for n in ("kappa", "kappa_low", "kappa_high"))
+        bounds = [np.array([[a, b], [a, c]]) for a, b, c in zip(x, low, high, strict=True)]
+        parts += [
+            hv.Path(bounds).opts(color=shades[count], linewidth=0.8, backend="matplotlib"),
+            hv.Curve((x, y), "units", "kappa").opts(
+                color=shades[count], linewidth=1.3, backend="matplotlib"
+            ),
+            hv.Points((x, y), ["units", "kappa"]).opts(
+                color=shades[count], s=14, backend="matplotlib"
+            ),
+        ]
+    words = {n: f"{n} trial{'s' * (n > 1)}" if n else "no spikes" for n in trials}
+    top = float(np.nanmax(recording["kappa_high"].values))
+    bottom = min(0.0, float(np.nanmin(recording["kappa_low"].values)))
+    return hv.Overlay(parts).opts(
+        fig_inches=(COLUMN, 2.3),
+        xlim=(-0.35, len(units) - 0.65),
+        ylim=(bottom - 0.02, min(1.02, max(top, whole or 0) * 1.08)),
+        xticks=[(i, str(k) if k else "all") for i, k in enumerate(units)],
+        xlabel="units recorded",
+        ylabel="kappa, networks held out",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_curves({words[n]: shades[n] for n in trials[::-1]}, whole)],
+        backend="matplotlib",
+    )
+
+
+def _curves(colors: Mapping[str, str], whole: float | None) -> Any:
+    def hook(plot: Any, element: Any) -> None:
+        from matplotlib.lines import Line2D
+
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        axes.set_position((0.13, 0.17, 0.56, 0.76))
+        axes.spines[["top", "right"]].set_visible(False)
+        lines = [Line2D([], [], color=c, linewidth=1.8, label=n) for n, c in colors.items()]
+        if whole is not None:
+            lines.append(
+                Line2D(
+                    [], [], color=GREY, linestyle="--", linewidth=1.0, label="published\nfeatures"
+                )
+            )
+        axes.legend(
+            handles=lines,
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            fontsize=FONT["legend"],
+            frameon=False,
+            handlelength=1.3,
+            labelspacing=0.45,
+            borderaxespad=0.0,
+        )
+
+    return hook
