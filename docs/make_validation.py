@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import validation_classification
 import validation_populations
 import validation_two_neuron
 import xarray as xr
@@ -202,7 +203,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(population, f"{folder}/reference.zarr") for population in POPULATIONS]
     text = TEXT.format(table=table(rows), verified=verified_table(rows))
-    sections = [text, validation_populations.section(), validation_two_neuron.section()]
+    sections = [
+        text,
+        validation_populations.section(),
+        validation_classification.section(),
+        validation_two_neuron.section(),
+    ]
     (ROOT / "docs" / "validation.md").write_text("\n".join(s for s in sections if s))
     print(table(rows), verified_table(rows), sep="\n\n")
     for row in rows:

@@ -552,6 +552,8 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "",
         "why the checkpoint has no graph; empty where it has",
         stage="reduce",
+    )
+
     def score(name: str, dims: str, meaning: str, dtype: str = "float64", **kw: Any) -> None:
         fill = {"float64": np.nan, "string": "", "int8": 0}.get(dtype, -1)
         add("classification", name, dims, dtype, fill, meaning, stage="classify", **kw)

@@ -1,0 +1,291 @@
+"""How well activity tells the solution: one section of docs/validation.md, and its pictures.
+
+Reads `shared/reference/populations` (the features and labels the authors published for 400 networks
+a population; label 0 is "in no class of ten or more") and `stores/turner2021.zarr` (ours). A
+population of ours that has no recording or no features gets them in a copy; the store is not
+written to.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from solspace.classification import classify, classify_across
+from solspace.pipeline import run_stage
+from solspace.store import Population, Store
+
+ROOT = Path(__file__).resolve().parents[1]
+STORE = ROOT / "stores" / "turner2021.zarr"
+REFERENCE = ROOT.parent / "shared" / "reference" / "populations"
+IMAGES = ROOT / "docs" / "images"
+# Kappa by the authors' own code on their features: 50 stratified splits of a random forest.
+PUBLISHED = {
+    "delayed_discrimination/vanilla": 0.44,
+    "interval_discrimination/vanilla": 0.46,
+    "interval_reproduction/vanilla": 0.35,
+    "interval_reproduction/gru": 0.61,
+    "interval_reproduction/lstm": 0.51,
+}
+LABELS = ("solution", "graph_key")
+SETS = ("published", "activity", "all")
+# The surface is made for one population; it takes a feature table a point.
+SIZED = "interval_reproduction/vanilla"
+UNITS, TRIALS = (5, 10, 20, None), (1, 10, 100, None)
+
+HEAD = """\
+## Does activity tell the solution?
+
+Section 5.5 of the paper predicts the class of a network from features of its activity on trained
+trials. [classification.md](classification.md) says how it is done here.
+
+The same code on the authors' own features and labels, a random forest in 50 stratified splits of
+90/10 (5 times 10 folds; scaled within the folds, where the authors scaled before):
+
+{reference}
+"""
+
+OURS = """\
+On our populations, the paper's features beside ours, on the same networks and folds, with 95 %
+intervals over networks. *published* are the paper's features; *activity* these and the further
+ones of `solspace.features.activity`; *all* adds what a network fitted to the activity does on
+trials that were not recorded. For a vanilla network and a noiseless recording of all its units
+that fit is all but the network itself, so *all* says that the recording determines the solution,
+not that a recording of neurons would. Classes of fewer than ten networks are left out.
+
+{table}
+
+![Kappa by set of features](images/classification.png)
+
+Pairs of classes that *activity* confuses most (share of the networks of the two that are taken for
+the other):
+
+{pairs}
+
+{pictures}
+"""
+
+SIZE = """\
+How much to record: `{population}`, label `solution`, spikes of at most 50 Hz in windows of 50 ms (a
+step is 10 ms), features *activity* from what is seen alone.
+
+{table}
+
+![Kappa by units and trials](images/classification_recording.png)
+"""
+
+ACROSS = """\
+Trained on one group of networks (rows), tested on another (columns), features *activity*; within a
+group, networks held out. In brackets the networks tested, those of a class the first group has.
+
+{tables}
+"""
+
+
+def reference_table() -> str:
+    lines = [
+        "| population | classes | networks | authors | ours | 95 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for population, kappa in PUBLISHED.items():
+        with (REFERENCE / f"{population.replace('/', '_')}.csv").open() as file:
+            rows = np.array([[float(v) for v in row] for row in list(csv.reader(file))[1:]])
+        label = rows[:, 2].astype(int)
+        ds = xr.Dataset(
+            {
+                "features": (("network", "feature"), rows[:, 3:]),
+                "solution": ("network", np.where(label == 0, -1, label)),
+            },
+            coords={"feature": [f"published_{i:02d}" for i in range(rows.shape[1] - 3)]},
+        )
+        out = classify(
+            ds,
+            sets=["published"],
+            models=["random_forest"],
+            repeats=5,
+            permutations=0,
+            importance=False,
+        )
+        lines.append(
+            f"| {population} | {out.sizes['class']} | {out.attrs['networks_used']} | {kappa:.2f} "
+            f"| {float(out.split_kappa.mean()):.2f} | {float(out.kappa_low):.2f} to "
+            f"{float(out.kappa_high):.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def with_features(folder: str) -> dict[str, Population]:
+    """Our populations in a copy of the store that has recordings and features."""
+    path = f"{folder}/copy.zarr"
+    shutil.copytree(STORE, path)
+    found = {}
+    for population in Store(path).populations():
+        where = {"task": population.task, "architecture": population.architecture}
+        if str(population) not in PUBLISHED:
+            continue
+        run_stage(path, "record", **where, redo=not population.has("training"))
+        lacking = "activity_features" not in population.open().variables
+        run_stage(path, "features", **where, redo=lacking)
+        found[str(population)] = population
+    return found
+
+
+def results_table(results: dict[tuple[str, str], xr.Dataset]) -> str:
+    lines = [
+        "| population | label | classes (left out) | published | activity | all | gain of activity "
+        "| gain of all |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (population, label), out in results.items():
+        left_out = sum(json.loads(out.attrs["networks_excluded"]).values())
+        cells = [_span(out, s, "kappa") for s in SETS]
+        cells += [_span(out, s, "kappa_gain", "+") for s in SETS[1:]]
+        lines.append(
+            f"| {population} | `{label}` | {out.sizes['class']} ({left_out}) | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def _span(out: xr.Dataset, feature_set: str, name: str, sign: str = "") -> str:
+    one = out.sel(feature_set=feature_set)
+    value, low, high = (float(one[n]) for n in (name, f"{name}_low", f"{name}_high"))
+    return f"{value:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
+
+
+def confused_pairs(results: dict[tuple[str, str], xr.Dataset], most: int = 3) -> str:
+    lines = ["| population | label | classes | networks | confused |", "|---|---|---|---|---|"]
+    for (population, label), out in results.items():
+        counts = out.confusion.sel(feature_set="activity").values
+        n = len(counts)
+        rows = []
+        for i in range(n):
+            for j in range(i):
+                size = counts[i].sum() + counts[j].sum()
+                rows.append(((counts[i, j] + counts[j, i]) / size, j, i))
+        for share, j, i in sorted(rows, reverse=True)[:most]:
+            sizes = f"{counts[j].sum():.0f}, {counts[i].sum():.0f}"
+            lines.append(f"| {population} | `{label}` | {j}, {i} | {sizes} | {share:.0%} |")
+    return "\n".join(lines)
+
+
+def size_table(out: xr.Dataset) -> str:
+    heads = ["no spikes" if n == 0 else f"{n} trials" for n in out.trials.values]
+    lines = ["| units | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for k, row in zip(out.units.values, out.kappa.values, strict=True):
+        lines.append(f"| {k or 'all'} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
+    return "\n".join(lines)
+
+
+def across_table(out: xr.Dataset) -> str:
+    names = out.tested_on.values.tolist()
+    lines = ["| | " + " | ".join(map(str, names)) + " |", "|---" * (1 + len(names)) + "|"]
+    for i, name in enumerate(names):
+        cells = [
+            f"{out.kappa.values[i, j]:.2f} ({out.tested.values[i, j]})" for j in range(len(names))
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def section() -> str:
+    """The section, or nothing where there is neither reference nor store."""
+    parts = []
+    if REFERENCE.exists():
+        parts.append(HEAD.format(reference=reference_table()))
+    if STORE.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            parts += ours(with_features(folder))
+    return "\n".join(parts)
+
+
+def ours(populations: dict[str, Population]) -> list[str]:
+    """What is said of populations of our own; draws the pictures."""
+    from solspace.experiment import classify_recordings
+    from solspace.plots import (
+        confusion_matrix,
+        importance_bars,
+        kappa_by_set,
+        recording_size_curves,
+        save,
+    )
+
+    opened = {name: _opened(population) for name, population in populations.items()}
+    results = {}
+    for name, ds in opened.items():
+        for label in LABELS:
+            if label in ds.variables:
+                began = time.perf_counter()
+                results[name, label] = classify(ds, label=label, sets=SETS)
+                print(f"{name}, {label}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    first = {name: out for (name, label), out in results.items() if label == LABELS[0]}
+    save(kappa_by_set(first), IMAGES / "classification", formats=["png"])
+    pictures = []
+    for name, out in first.items():
+        stem = f"classification_{name.replace('/', '_')}"
+        save(confusion_matrix(out, "activity"), IMAGES / stem, formats=["png"])
+        pictures.append(f"![Confusion matrix of {name}](images/{stem}.png)")
+    save(
+        importance_bars(next(iter(first.values())), "activity"),
+        IMAGES / "classification_importance",
+        formats=["png"],
+    )
+    parts = [
+        OURS.format(
+            table=results_table(results),
+            pairs=confused_pairs(results),
+            pictures="\n".join(pictures),
+        )
+    ]
+    if SIZED in populations:
+        population = populations[SIZED]
+        blocks = (_block(population, shard) for shard in population.shards())
+        out = classify_recordings(opened[SIZED], blocks, units=UNITS, trials=TRIALS)
+        published = float(first[SIZED].kappa.sel(feature_set="published"))
+        save(
+            recording_size_curves(out, whole=published),
+            IMAGES / "classification_recording",
+            formats=["png"],
+        )
+        parts.append(SIZE.format(population=SIZED, table=size_table(out)))
+    tables = []
+    for name, ds in opened.items():
+        sizes = np.unique(ds.hidden_size.values)
+        groups = {f"{n} units": ds.isel(network=ds.hidden_size.values == n) for n in sizes}
+        out = classify_across(groups, label="solution_key")
+        tables.append(f"`{name}`:\n\n{across_table(out)}")
+    gated = {n: ds for n, ds in opened.items() if n.startswith("interval_reproduction")}
+    if len(gated) > 1:
+        out = classify_across(gated, label="solution_key")
+        tables.append(f"Architectures:\n\n{across_table(out)}")
+    parts.append(ACROSS.format(tables="\n\n".join(tables)))
+    return parts
+
+
+def _opened(population: Population) -> xr.Dataset:
+    wanted = {"features", "activity_features", "solution", "solution_key", "graph_key"}
+    wanted |= {"network", "name", "hidden_size", "feature", "activity_feature"}
+    whole = population.open()
+    ds = whole[[n for n in whole.variables if n in wanted]].load()
+    ds.attrs |= {"task": population.task, "architecture": population.architecture}
+    return ds
+
+
+def _block(population: Population, shard: Any) -> xr.Dataset:
+    ds = population.read("training", shard)
+    ds.attrs |= {"task": population.task, "architecture": population.architecture}
+    return ds
+
+
+if __name__ == "__main__":
+    print(section())
