@@ -642,6 +642,14 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
 
     # There since the population was laid, but for dims and stages that it did not know yet.
     added = _load(stage.coordinates)(task) if stage.coordinates else xr.Dataset()
+    if outdated := population.outdated(added):
+        if (population.status(stage.name) != schema.PENDING).any():
+            raise SolspaceError(
+                f"{population.path}: {stage.name} of {population} was begun with another "
+                f"{outdated[0]} coordinate, by another version or with features of your own; "
+                "give --redo to compute all of it again"
+            )
+        population.remove_dims(outdated)
     known = {"network", *added.dims}
     declared = schema.variables("population", population.architecture)
     own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]

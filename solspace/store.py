@@ -412,6 +412,22 @@ class Population:
             if name in ds.variables:
                 _fill(group[name], ds[name])
 
+    def outdated(self, ds: xr.Dataset) -> list[str]:
+        """Dims of the population whose stored coordinate is another than the dataset's."""
+        group = self._zarr()
+        return [
+            str(dim)
+            for dim in ds.dims
+            if dim in group and np.asarray(group[dim][:]).tolist() != ds[dim].values.tolist()
+        ]
+
+    def remove_dims(self, dims: Sequence[str]) -> None:
+        """Take away every variable of the population group that has one of these dims."""
+        group = self._zarr(mode="r+")
+        for name, array in list(group.arrays()):
+            if set(dims) & set(array.metadata.dimension_names or ()):
+                del group[name]
+
     def write_shard(
         self, shard: Shard, stage: str, data: Mapping[str, Mapping[str, xr.DataArray]]
     ) -> None:

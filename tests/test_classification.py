@@ -356,3 +356,31 @@ def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
     assert main([*typed, "--label", "nothing"]) == 2
     assert "no label 'nothing'" in capsys.readouterr().err
     assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
+
+
+def test_a_feature_of_ones_own_is_one_more_column_when_features_are_done_again(store, tmp_path):
+    import zarr
+
+    from solspace.features.activity import activity_feature, forget_activity_feature
+
+    path = str(tmp_path / "own.zarr")
+    shutil.copytree(store, path)
+    before = xr.open_zarr(path, group=GROUP).load()
+
+    @activity_feature(name="farthest", units="SD", family="own", source="ours")
+    def farthest(recording):
+        """Largest distance from the mean."""
+        return {"": np.linalg.norm(recording.states, axis=-1).max(axis=(1, 2))}
+
+    try:
+        # Networks of one population are not computed in two ways.
+        zarr.open_group(path, path=GROUP, mode="r+")["status_features"][:1] = 0
+        with pytest.raises(SolspaceError, match="--redo"):
+            run_stage(path, "features")
+        run_stage(path, "features", redo=True)
+    finally:
+        forget_activity_feature("farthest")
+    after = xr.open_zarr(path, group=GROUP).load()
+    assert after.sizes["activity_feature"] == before.sizes["activity_feature"] + 1
+    assert (after.activity_features.sel(activity_feature="farthest") > 0).all()
+    np.testing.assert_array_equal(before.features.values, after.features.values)

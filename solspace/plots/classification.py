@@ -95,7 +95,8 @@ def confusion_matrix(
         cmap=list(ramp(SEQUENTIAL, 64)),
         clim=(0, 1),
         colorbar=True,
-        clabel="share of the class",
+        show_values=False,
+        clabel="share of the class (cells: %)",
         backend="matplotlib",
     )
     words = [
