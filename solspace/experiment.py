@@ -195,9 +195,9 @@ def recorded_features(
 ) -> Array:
     """Features of networks as seen under each condition, (condition, network, feature)."""
     rows = [
-        activity_features(observe(training, units=k, trials=n, **recording), task=task)
-        .activity_features.sel(activity_feature=list(names))
-        .values
+        activity_features(
+            observe(training, units=k, trials=n, **recording), task=task, columns=names
+        ).activity_features.values
         for k, n in conditions
     ]
     return np.stack(rows)

@@ -423,7 +423,12 @@ def extract_features(
 _BLOCK = 8  # networks at once
 
 
-def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.Dataset:
+def activity_features(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    columns: Sequence[str] | None = None,
+) -> xr.Dataset:
     """Features of activity beyond the published ones (see `solspace.features.activity`).
 
     Parameters
@@ -433,6 +438,8 @@ def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.D
         ``target``, ``epoch``, the trial parameters and ``hidden_size``.
     task : str or Task, optional
         From the dataset's attrs by default.
+    columns : sequence of str, optional
+        Only these of the ``activity_feature`` coordinate; what they do not need is not computed.
 
     Returns
     -------
@@ -475,7 +482,12 @@ def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.D
             f"{', '.join(task.epochs)}; give a recording of this task"
         )
     labels = feature_coordinate(task)["activity_feature"]
+    if columns is not None:
+        labels = labels.sel(activity_feature=list(columns))
     names = [str(name) for name in labels.values]
+    table = activity_feature_table(task)
+    of = dict(zip(table.name, table.feature, strict=True))
+    needs = list(dict.fromkeys(of[name] for name in names))
     values = np.full((ds.sizes["network"], len(names)), np.nan)
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
     sizes = ds["hidden_size"].values
@@ -494,10 +506,10 @@ def activity_features(ds: xr.Dataset, *, task: str | Task | None = None) -> xr.D
             ds["epoch"].values,
             parameters,
         )
-        columns = compute_activity_features(recording)
+        computed = compute_activity_features(recording, needs)
         rows = first + np.array(usable)
-        if columns:
-            values[rows] = np.stack([columns[name] for name in names], axis=-1)
+        if computed:
+            values[rows] = np.stack([computed[name] for name in names], axis=-1)
     out = ds.assign_coords(activity_feature=labels)
     out = out.assign({"activity_features": (("network", "activity_feature"), values)})
     return schema.annotate(out, "population")

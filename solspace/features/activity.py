@@ -144,6 +144,7 @@ class ActivityFeatureTable(NamedTuple):
     family: list[str]
     source: list[str]
     description: list[str]
+    feature: list[str]  # the feature it is a column of
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,14 @@ def activity_feature_table(task: str | Task) -> ActivityFeatureTable:
         )
         recording = dataclasses.replace(recording, names_only=True)
         rows = [
-            (_column(one.name, suffix), one.units, one.family, one.source, one.description)
+            (
+                _column(one.name, suffix),
+                one.units,
+                one.family,
+                one.source,
+                one.description,
+                one.name,
+            )
             for one in _FEATURES.values()
             for suffix in one.compute(recording)
         ]
