@@ -57,7 +57,7 @@ def _sklearn() -> None:
     except ImportError:
         raise SolspaceError(
             "classification needs scikit-learn, which is not installed; type "
-            "`pip install 'solspace[classification]'`"
+            "`pip install 'solspace[learn]'`"
         ) from None
 
 
