@@ -1,9 +1,9 @@
 """How well activity tells the solution: one section of docs/validation.md, and its pictures.
 
 Reads `shared/reference/populations` (the features and labels the authors published for 400 networks
-a population; label 0 is "in no class of ten or more") and `stores/turner2021.zarr` (ours). A
-population of ours that has no recording or no features gets them in a copy; the store is not
-written to.
+a population; label 0 is "in no class of ten or more") and the results that `solspace classify` left
+in `stores/turner2021.zarr`. Run by itself it also writes docs/recording_size.md (how much to
+record, transfer between groups), for which it brings recordings back in a copy: an hour or more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,6 @@ PUBLISHED = {
     "interval_reproduction/gru": 0.61,
     "interval_reproduction/lstm": 0.51,
 }
-LABELS = ("solution", "graph_key")
 SETS = ("published", "activity", "all")
 # The surface is made for one population; it takes a feature table a point.
 SIZED = "interval_reproduction/vanilla"
@@ -198,78 +196,79 @@ def across_table(out: xr.Dataset) -> str:
     return "\n".join(lines)
 
 
+def stored_results() -> dict[tuple[str, str], xr.Dataset]:
+    """What `solspace classify` found in the shipped populations, by population and label."""
+    found = {}
+    for population in Store(str(STORE)).populations() if STORE.exists() else []:
+        if population.has("classification"):
+            out = population.open("classification").load()
+            found[str(population), str(out.attrs["label"])] = out
+    return found
+
+
 def section() -> str:
-    """The section, or nothing where there is neither reference nor store."""
+    """The section, or nothing where there is neither reference nor store; draws its pictures."""
     parts = []
     if REFERENCE.exists():
         parts.append(HEAD.format(reference=reference_table()))
-    if STORE.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            parts += ours(with_features(folder))
+    results = stored_results()
+    if results:
+        parts.append(ours(results))
     return "\n".join(parts)
 
 
-def ours(populations: dict[str, Population]) -> list[str]:
-    """What is said of populations of our own; draws the pictures."""
-    from solspace.experiment import classify_recordings
-    from solspace.plots import (
-        confusion_matrix,
-        importance_bars,
-        kappa_by_set,
-        recording_size_curves,
-        save,
-    )
+def ours(results: dict[tuple[str, str], xr.Dataset]) -> str:
+    """What is said of populations of our own."""
+    from solspace.plots import confusion_matrix, importance_bars, kappa_by_set, save
 
-    opened = {name: _opened(population) for name, population in populations.items()}
-    results = {}
-    for name, ds in opened.items():
-        for label in LABELS:
-            if label in ds.variables:
-                began = time.perf_counter()
-                results[name, label] = classify(ds, label=label, sets=SETS)
-                print(f"{name}, {label}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    first = {name: out for (name, label), out in results.items() if label == LABELS[0]}
-    save(kappa_by_set(first), IMAGES / "classification", formats=["png"])
+    by_name = {name: out for (name, _), out in results.items()}
+    save(kappa_by_set(by_name), IMAGES / "classification", formats=["png"])
     pictures = []
-    for name, out in first.items():
+    for name, out in by_name.items():
         stem = f"classification_{name.replace('/', '_')}"
         save(confusion_matrix(out, "activity"), IMAGES / stem, formats=["png"])
         pictures.append(f"![Confusion matrix of {name}](images/{stem}.png)")
     save(
-        importance_bars(next(iter(first.values())), "activity"),
+        importance_bars(next(iter(by_name.values())), "activity"),
         IMAGES / "classification_importance",
         formats=["png"],
     )
-    parts = [
-        OURS.format(
-            table=results_table(results),
-            pairs=confused_pairs(results),
-            pictures="\n".join(pictures),
-        )
-    ]
-    if SIZED in populations:
-        population = populations[SIZED]
-        blocks = (_block(population, shard) for shard in population.shards())
-        out = classify_recordings(opened[SIZED], blocks, units=UNITS, trials=TRIALS)
-        published = float(first[SIZED].kappa.sel(feature_set="published"))
-        save(
-            recording_size_curves(out, whole=published),
-            IMAGES / "classification_recording",
-            formats=["png"],
-        )
-        parts.append(SIZE.format(population=SIZED, table=size_table(out)))
+    return OURS.format(
+        table=results_table(results),
+        pairs=confused_pairs(results),
+        pictures="\n".join(pictures),
+    )
+
+
+def recording_size(populations: dict[str, Population]) -> str:
+    """How much to record, and transfer between groups of networks."""
+    from solspace.experiment import classify_recordings
+    from solspace.plots import recording_size_curves, save
+
+    opened = {name: _opened(population) for name, population in populations.items()}
+    parts = ["# How much to record\n"]
+    population = populations[SIZED]
+    blocks = (_block(population, shard) for shard in population.shards())
+    out = classify_recordings(opened[SIZED], blocks, units=UNITS, trials=TRIALS)
+    known = [o for (name, _), o in stored_results().items() if name == SIZED]
+    whole = float(known[0].kappa.sel(feature_set="published")) if known else None
+    save(
+        recording_size_curves(out, whole=whole),
+        IMAGES / "classification_recording",
+        formats=["png"],
+    )
+    parts.append(SIZE.format(population=SIZED, table=size_table(out)))
     tables = []
     for name, ds in opened.items():
         sizes = np.unique(ds.hidden_size.values)
         groups = {f"{n} units": ds.isel(network=ds.hidden_size.values == n) for n in sizes}
         out = classify_across(groups, label="solution_key")
         tables.append(f"`{name}`:\n\n{across_table(out)}")
-    gated = {n: ds for n, ds in opened.items() if n.startswith("interval_reproduction")}
-    if len(gated) > 1:
-        out = classify_across(gated, label="solution_key")
-        tables.append(f"Architectures:\n\n{across_table(out)}")
+    alike = {n: ds for n, ds in opened.items() if n.startswith("interval_reproduction")}
+    out = classify_across(alike, label="solution_key")
+    tables.append(f"Architectures:\n\n{across_table(out)}")
     parts.append(ACROSS.format(tables="\n\n".join(tables)))
-    return parts
+    return "\n".join(parts)
 
 
 def _opened(population: Population) -> xr.Dataset:
@@ -287,5 +286,15 @@ def _block(population: Population, shard: Any) -> xr.Dataset:
     return ds
 
 
+def main() -> int:
+    if not STORE.exists():
+        print("needs stores/turner2021.zarr", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        text = recording_size(with_features(folder))
+    (ROOT / "docs" / "recording_size.md").write_text(text)
+    return 0
+
+
 if __name__ == "__main__":
-    print(section())
+    sys.exit(main())
