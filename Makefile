@@ -40,6 +40,7 @@ lint: env
 # The tables that are made from the code.
 docs: env
 	$(BIN)/python docs/make_schema.py
+	$(BIN)/python docs/make_recipes.py
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env
