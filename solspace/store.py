@@ -270,7 +270,8 @@ class Population:
         """Copy this population into another store, compressed, without some of its groups.
 
         The stages that fill those are pending in the copy. What `train` wrote is never written
-        again and lies in few large files; the rest in shards, for the stages to come.
+        again and lies in few large files; the rest in shards, for the stages to come. Of files
+        named in the commands of the provenance only the last part of the path is kept.
 
         Parameters
         ----------
@@ -291,7 +292,10 @@ class Population:
                 known = declared.get(name)
                 once = known is not None and (known.coordinate or known.stage == "train")
                 _copy_packed(array, target, 0 if once else shard_size)
-            target.attrs.update({**source.attrs, "shard_size": shard_size})
+            attrs = {**source.attrs, "shard_size": shard_size}
+            if "provenance" in attrs:
+                attrs["provenance"] = _without_folders(str(attrs["provenance"]))
+            target.attrs.update(attrs)
         for group in leave_out:
             stage = schema.stage_of(group)
             own = copy._zarr(mode="r+")
@@ -569,6 +573,17 @@ def _create(
         dimension_names=variable.dims,
         attributes=variable.attributes(),
     )
+
+
+def _without_folders(provenance: str) -> str:
+    """Provenance with commands that do not say where on a machine files were."""
+    entries = json.loads(provenance)
+    for entry in entries:
+        words = shlex.split(entry.get("command", ""))
+        entry["command"] = shlex.join(
+            os.path.basename(word.rstrip("/")) if os.path.isabs(word) else word for word in words
+        )
+    return json.dumps(entries)
 
 
 def _copy_packed(array: Any, group: zarr.Group, shard_size: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -171,3 +173,18 @@ def test_killed_it_leaves_no_store_and_typed_again_it_works(store, tmp_path):
     pack([store], copy)
     assert check_store(copy) == []
     assert [p.name for p in Path(tmp_path).iterdir()] == ["copy.zarr"]
+
+
+def test_a_copy_does_not_say_where_on_a_machine_its_source_was(store, tmp_path, monkeypatch):
+    path = str(tmp_path / "named.zarr")
+    shutil.copytree(store, path)
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/solspace", "reduce", path, "--redo"])
+    run_stage(path, "reduce", redo=True)
+    copy = str(tmp_path / "copy.zarr")
+    pack([path], copy)
+    commands = [
+        entry["command"]
+        for entry in json.loads(xr.open_zarr(copy, group=GROUP).attrs["provenance"])
+        if entry["stage"] == "reduce"
+    ]
+    assert commands[-1] == "solspace reduce named.zarr --redo"
