@@ -140,7 +140,7 @@ def picture(populations: dict[str, xr.Dataset]) -> None:
                 axes.spines[side].set_visible(False)
         panels[0].set_ylabel("share of inits trained")
         panels[len(panels) // 2].set_xlabel("gradient steps (thousands)")
-        panels[-1].legend(frameon=False, fontsize=6, loc="lower right", handlelength=2.2)
+        panels[1].legend(frameon=False, fontsize=6, loc="lower right", handlelength=2.2)
         PICTURE.parent.mkdir(exist_ok=True)
         figure.savefig(PICTURE, dpi=200, bbox_inches="tight", pad_inches=0.03)
         plt.close(figure)

@@ -115,8 +115,8 @@ def reference_table() -> str:
         )
         lines.append(
             f"| {population} | {out.sizes['class']} | {out.attrs['networks_used']} | {kappa:.2f} "
-            f"| {float(out.split_kappa.mean()):.2f} | {float(out.kappa_low):.2f} to "
-            f"{float(out.kappa_high):.2f} |"
+            f"| {float(out.split_kappa.mean()):.2f} | {out.kappa_low.item():.2f} to "
+            f"{out.kappa_high.item():.2f} |"
         )
     return "\n".join(lines)
 

@@ -420,7 +420,9 @@ def extract_features(
     return schema.annotate(out, "population")
 
 
-_BLOCK = 8  # networks at once
+# Networks at once. BLAS rounds products of blocks of several sizes differently in the last bit, and
+# what is stored must not depend on how a population was split.
+_BLOCK = 1
 
 
 def activity_features(
