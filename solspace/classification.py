@@ -783,6 +783,7 @@ def classify(
     }  # fmt: skip
     attrs = {k: ds.attrs[k] for k in ("task", "architecture") if k in ds.attrs}
     attrs |= {
+        "label": label,
         "options": json.dumps(options),
         "networks_used": int(used.sum()),
         "networks_excluded": json.dumps(classes.excluded()),
