@@ -55,18 +55,16 @@ def test_the_final_state_is_that_of_a_tight_solver(w):
     np.testing.assert_allclose(final_states(w)[0], exact(w), atol=1e-6)
 
 
-@pytest.mark.slow  # fails for some W far from those trained: open
 @few
 @given(weights)
 def test_the_gradient_is_that_of_small_changes(w):
     loss, gradient = loss_and_gradient(w)
     np.testing.assert_allclose(loss, loss_of(w), rtol=1e-9)
-    nudge = 1e-5 * np.eye(4).reshape(4, 2, 2)
-    slopes = (loss_of(w + nudge) - loss_of(w - nudge)) / 2e-5
-    # Where x(T) turns on small changes the slopes are rough themselves.
-    np.testing.assert_allclose(
-        gradient.ravel(), slopes, rtol=0.01, atol=1e-6 * (1 + np.abs(slopes).max())
-    )
+    # Near a stable manifold x(T) turns on changes of 1e-7, so small is small for the gradient.
+    nudge = 1e-5 / (1 + np.abs(gradient).max())
+    nudges = nudge * np.eye(4).reshape(4, 2, 2)
+    slopes = (loss_of(w + nudges) - loss_of(w - nudges)) / (2 * nudge)
+    np.testing.assert_allclose(gradient.ravel(), slopes, atol=1e-6 * (1 + np.abs(slopes).max()))
 
 
 def test_networks_do_not_depend_on_their_neighbours():
