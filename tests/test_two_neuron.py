@@ -29,7 +29,7 @@ from solspace.two_neuron.training import descend, initial_weights
 
 GROUP = "two_neuron/planar"
 weights = arrays(float, (2, 2), elements=st.floats(-2.5, 2.5).map(lambda x: round(x, 3)))
-few = settings(max_examples=25, deadline=None, derandomize=True)
+few = settings(max_examples=25, deadline=None)
 
 
 def exact(w, start=(1.0, 0.0), duration=10.0):
@@ -116,9 +116,9 @@ def test_training_is_the_same_however_the_batch_is_split():
 # --------------------------------------------------------------------------- objects
 
 
-@pytest.mark.slow  # fails for some W far from those trained: open
 @settings(max_examples=40, deadline=None)
 @given(weights)
+@example(np.array([[0.375, 0.0], [1.0, 1.5]]))  # the first unit does not see the second
 def test_fixed_points_are_all_there_is(w):
     points = fixed_points(w)
     states = np.array([point.state for point in points])

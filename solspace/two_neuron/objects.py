@@ -135,6 +135,9 @@ def _all_roots(w, found):  # type: ignore[no-untyped-def]
     boxes = np.empty((4096, 4))
     # Off centre, so that halves do not meet in the origin.
     reach, over = abs(w[0]) + abs(w[1]) + 1e-3, abs(w[2]) + abs(w[3]) + 1e-3
+    # Boxes are kept this much wider than they must be: in one thinner than rounding, such as where
+    # one unit does not depend on the other, a root would be ruled out by its last bits.
+    margin = 1e-10 * (1 + reach + over)
     boxes[0] = -1.0313 * reach, 1.0171 * reach, -1.0237 * over, 1.0419 * over
     waiting, n, undecided = 1, 0, 0
     while waiting:
@@ -164,7 +167,10 @@ def _all_roots(w, found):  # type: ignore[no-untyped-def]
             # |1 - inverse * Jacobian| is what the radii leave.
             sx = (abs(i11 * w[0] + i12 * w[2]) * rp) * rx + (abs(i11 * w[1] + i12 * w[3]) * rq) * ry
             sy = (abs(i21 * w[0] + i22 * w[2]) * rp) * rx + (abs(i21 * w[1] + i22 * w[3]) * rq) * ry
-            if kx - sx > x1 or kx + sx < x0 or ky - sy > y1 or ky + sy < y0:
+            slack = 1e-3 * margin
+            if kx - sx > x1 + slack or kx + sx < x0 - slack:
+                continue
+            if ky - sy > y1 + slack or ky + sy < y0 - slack:
                 continue
             if kx - sx > x0 and kx + sx < x1 and ky - sy > y0 and ky + sy < y1:
                 x, y = _newton(w, kx, ky)
@@ -176,8 +182,8 @@ def _all_roots(w, found):  # type: ignore[no-untyped-def]
                     n += 1
                 continue
             before = (x1 - x0) + (y1 - y0)
-            x0, x1 = max(x0, kx - sx), min(x1, kx + sx)
-            y0, y1 = max(y0, ky - sy), min(y1, ky + sy)
+            x0, x1 = max(x0, kx - sx - margin), min(x1, kx + sx + margin)
+            y0, y1 = max(y0, ky - sy - margin), min(y1, ky + sy + margin)
             split = (x1 - x0) + (y1 - y0) > 0.7 * before
         if max(x1 - x0, y1 - y0) < 1e-7 or waiting + 2 > boxes.shape[0]:
             undecided += 1
