@@ -86,9 +86,13 @@ def _cores() -> int:
 def _threads(
     function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[tuple[Item, Result]]:
+    from threadpoolctl import threadpool_limits
+
     _stop.clear()
     threads = min(len(items), _cores())
-    with ThreadPoolExecutor(threads) as pool:
+    # Each thread is one core. With more of BLAS's own in it, products would differ in the last
+    # bit from those of a worker process.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(futures):

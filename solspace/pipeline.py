@@ -703,6 +703,9 @@ def _one_thread() -> None:
     """A worker is one core: no threads of BLAS or torch inside."""
     import sys
 
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 

@@ -340,7 +340,6 @@ def test_only_features_and_label_are_read(store, tmp_path):
     np.testing.assert_array_equal(old.activity_features.values, new.activity_features.values)
 
 
-@pytest.mark.slow
 def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
     path = str(tmp_path / "kept.zarr")
     shutil.copytree(store, path)
@@ -367,7 +366,6 @@ def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
     assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
 
 
-@pytest.mark.slow
 def test_a_feature_of_ones_own_is_one_more_column_when_features_are_done_again(store, tmp_path):
     import zarr
 

@@ -202,7 +202,6 @@ def test_kinds_are_not_foretold_from_nothing():
 # --------------------------------------------------------------------------- pictures, notebook
 
 
-@pytest.mark.slow
 def test_the_figure_has_six_panels_and_is_drawn(a_slice, tmp_path):
     figure = figure_one(THREE, a_slice)
     assert len(figure) == 6

@@ -467,8 +467,6 @@ def activity_features(
     >>> bool(values.sel(activity_feature="participation_ratio_all") >= 1)
     True
     """
-    from threadpoolctl import threadpool_limits
-
     from solspace import schema
     from solspace.population import task_of
 
@@ -501,18 +499,16 @@ def activity_features(
         usable = [i for i, a in enumerate(each) if np.isfinite(a).all()]
         if not usable:
             continue
-        # The last bit depends on how many threads BLAS has, too.
-        with threadpool_limits(1, user_api="blas"):
-            recording = make_recording(
-                task,
-                [each[i] for i in usable],
-                part["output"].values[usable],
-                ds["input"].values,
-                ds["target"].values,
-                ds["epoch"].values,
-                parameters,
-            )
-            computed = compute_activity_features(recording, needs)
+        recording = make_recording(
+            task,
+            [each[i] for i in usable],
+            part["output"].values[usable],
+            ds["input"].values,
+            ds["target"].values,
+            ds["epoch"].values,
+            parameters,
+        )
+        computed = compute_activity_features(recording, needs)
         rows = first + np.array(usable)
         if computed:
             values[rows] = np.stack([computed[name] for name in names], axis=-1)
