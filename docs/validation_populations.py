@@ -29,11 +29,16 @@ POPULATIONS = (
 SMALL = 10  # the authors' least class
 
 
-def published_classes(population: str) -> tuple[list[int], int]:
-    """Sizes of the authors' classes, largest first, and how many networks are in none."""
+def published_labels(population: str) -> list[dict[str, str]]:
+    """The rows of the authors' label file."""
     path = REFERENCE / "populations" / f"{population.replace('/', '_')}.csv"
     with path.open() as file:
-        labels = Counter(int(row["label"]) for row in csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def published_classes(population: str) -> tuple[list[int], int]:
+    """Sizes of the authors' classes, largest first, and how many networks are in none."""
+    labels = Counter(int(row["label"]) for row in published_labels(population))
     none = labels.pop(0, 0)
     return sorted(labels.values(), reverse=True), none
 
@@ -67,12 +72,10 @@ def published_solutions(population: str) -> dict[int, str]:
     from solspace.tasks import get_task
 
     task, architecture = population.split("/")
-    path = REFERENCE / "populations" / f"{population.replace('/', '_')}.csv"
-    with path.open() as file:
-        label = {
-            f"{row['hidden_size']}_i{row['instance']}": int(row["label"])
-            for row in csv.DictReader(file)
-        }
+    label = {
+        f"{row['hidden_size']}_i{row['instance']}": int(row["label"])
+        for row in published_labels(population)
+    }
     found: dict[int, Counter[str]] = {}
     for folder in sorted((REFERENCE / "networks" / population).iterdir()):
         weights = networks.from_state_dict(
@@ -94,9 +97,7 @@ def measure(population: str) -> dict[str, Any]:
     ds = xr.open_zarr(STORE, group=population).load()
     theirs, by_graph = published_classes(population), classes(ds.graph_key.values)
     trained = int((ds.status_train == 1).sum())
-    path = REFERENCE / "populations" / f"{population.replace('/', '_')}.csv"
-    with path.open() as file:
-        labels = Counter(int(row["label"]) for row in csv.DictReader(file))
+    labels = Counter(int(row["label"]) for row in published_labels(population))
     keys = ds.graph_key.values.astype(object)
     return {
         "population": population,

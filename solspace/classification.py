@@ -966,11 +966,7 @@ def classify_store(
     from solspace.store import Store
 
     store = Store(path)
-    found = store.populations(task, architecture)
-    if not found:
-        raise SolspaceError(
-            f"{path}: has no networks to classify; make some with `solspace train {path} ...`"
-        )
+    found = store.select(task, architecture)
     wanted = {"features", "activity_features", str(options.get("label", "solution"))}
     with store.lock("classify"):
         for population in found:

@@ -362,11 +362,7 @@ def recording_size_store(
     from solspace.store import Store
 
     store = Store(path)
-    found = store.populations(task, architecture)
-    if not found:
-        raise SolspaceError(
-            f"{path}: has no networks to classify; make some with `solspace train {path} ...`"
-        )
+    found = store.select(task, architecture)
     with store.lock("recording-size"):
         for population in found:
             whole = population.open()

@@ -341,7 +341,7 @@ def pack(
             held.enter_context(store.lock("pack"))
         found: dict[str, Population] = {}
         for path, store in zip(sources, stores, strict=True):
-            for population in _selected(store, path, task, architecture):
+            for population in store.select(task, architecture):
                 if str(population) in found:
                     raise SolspaceError(
                         f"{found[str(population)].path} and {path} both hold {population}; give "
@@ -424,7 +424,7 @@ def run_stage(
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
-            populations = _with_stage(_selected(store, path, task, architecture), stage, path)
+            populations = _with_stage(store.select(task, architecture), stage, path)
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own in zip(populations, shards, strict=True):
                 # A stage that looks at the whole population first needs all of it.
@@ -444,20 +444,6 @@ def run_stage(
         ]
         store.consolidate()
     return outcomes
-
-
-def _selected(
-    store: Store, path: str, task: str | None, architecture: str | None
-) -> list[Population]:
-    found = store.populations(task, architecture)
-    if found:
-        return found
-    wanted = "/".join(x for x in (task, architecture) if x) or "any task"
-    there = ", ".join(map(str, store.populations())) or "none"
-    raise SolspaceError(
-        f"{path}: has no networks of {wanted} (populations: {there}); make some with "
-        f"`solspace train {path} --task T --architecture A` or `solspace import {path} ...`"
-    )
 
 
 def _with_stage(populations: list[Population], stage: str, path: str) -> list[Population]:

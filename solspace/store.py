@@ -146,6 +146,25 @@ class Store:
                     found.append(Population(self.path, task_name, architecture_name))
         return found
 
+    def select(self, task: str | None = None, architecture: str | None = None) -> list[Population]:
+        """As `populations`, where there has to be one.
+
+        Raises
+        ------
+        SolspaceError
+            Where there is none; the message names those there are.
+        """
+        found = self.populations(task, architecture)
+        if found:
+            return found
+        wanted = "/".join(x for x in (task, architecture) if x) or "any task"
+        there = ", ".join(map(str, self.populations())) or "none"
+        raise SolspaceError(
+            f"{self.path}: has no networks of {wanted} (populations: {there}); make some with "
+            f"`solspace train {self.path} --task T --architecture A` or "
+            f"`solspace import {self.path} ...`"
+        )
+
     def lay_population(
         self, ds: xr.Dataset, *, shard_size: int, task: str, architecture: str
     ) -> Population:

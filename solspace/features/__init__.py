@@ -420,11 +420,6 @@ def extract_features(
     return schema.annotate(out, "population")
 
 
-# Networks at once. BLAS rounds products of blocks of several sizes differently in the last bit, and
-# what is stored must not depend on how a population was split.
-_BLOCK = 1
-
-
 def activity_features(
     ds: xr.Dataset,
     *,
@@ -493,25 +488,18 @@ def activity_features(
     values = np.full((ds.sizes["network"], len(names)), np.nan)
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
     sizes = ds["hidden_size"].values
-    for first in range(0, len(values), _BLOCK):
-        part = ds[["activity", "output"]].isel(network=slice(first, first + _BLOCK)).load()
-        each = [a[..., : sizes[first + i]] for i, a in enumerate(part["activity"].values)]
-        usable = [i for i, a in enumerate(each) if np.isfinite(a).all()]
-        if not usable:
+    inputs, targets, epoch = (ds[name].values for name in ("input", "target", "epoch"))
+    # Network by network: BLAS rounds products of blocks of several sizes differently in the last
+    # bit, and what is stored must not depend on how a population was split.
+    for i, size in enumerate(sizes):
+        activity = ds["activity"].isel(network=i).values[..., :size]
+        if not np.isfinite(activity).all():
             continue
-        recording = make_recording(
-            task,
-            [each[i] for i in usable],
-            part["output"].values[usable],
-            ds["input"].values,
-            ds["target"].values,
-            ds["epoch"].values,
-            parameters,
-        )
+        output = ds["output"].isel(network=[i]).values
+        recording = make_recording(task, [activity], output, inputs, targets, epoch, parameters)
         computed = compute_activity_features(recording, needs)
-        rows = first + np.array(usable)
         if computed:
-            values[rows] = np.stack([computed[name] for name in names], axis=-1)
+            values[i] = [computed[name][0] for name in names]
     out = ds.assign_coords(activity_feature=labels)
     out = out.assign({"activity_features": (("network", "activity_feature"), values)})
     return schema.annotate(out, "population")

@@ -119,6 +119,11 @@ class Recording:
                 out[name] = kept
         return out
 
+    @property
+    def compared_epochs(self) -> dict[str, list[Array]]:
+        """Those of `long_epochs` that more than one value has."""
+        return {name: parts for name, parts in self.long_epochs.items() if len(parts) > 1}
+
     @cached_property
     def shown(self) -> NDArray[np.intp]:
         """A dozen trials, evenly from the first to the last."""
@@ -721,9 +726,7 @@ KINET = "Remington et al. (Neuron 2018), kinematic analysis of neural trajectori
 def kinet_distance(recording: Recording) -> Columns:
     """Distance between trajectories of adjacent values: first step, last step, and its growth."""
     out: Columns = {}
-    for name, parts in recording.long_epochs.items():
-        if len(parts) < 2:
-            continue
+    for name, parts in recording.compared_epochs.items():
         first, last = [], []
         for one, other in pairwise(parts):
             apart = _distances(one, other).min(axis=-1)
@@ -738,9 +741,7 @@ def kinet_distance(recording: Recording) -> Columns:
 def kinet_speed(recording: Recording) -> Columns:
     """Steps a trajectory takes for one step of that of the next value, through nearest states."""
     out = {}
-    for name, parts in recording.long_epochs.items():
-        if len(parts) < 2:
-            continue
+    for name, parts in recording.compared_epochs.items():
         slopes = []
         for one, other in pairwise(parts):
             place = _distances(one, other).argmin(axis=-1).astype(float)
@@ -753,9 +754,7 @@ def kinet_speed(recording: Recording) -> Columns:
 def kinet_direction(recording: Recording) -> Columns:
     """Mean cosine between the flow of a trajectory and that of the next value's nearest state."""
     out = {}
-    for name, parts in recording.long_epochs.items():
-        if len(parts) < 2:
-            continue
+    for name, parts in recording.compared_epochs.items():
         values = []
         for one, other in pairwise(parts):
             place = _distances(one[:, :-1], other[:, :-1]).argmin(axis=-1)

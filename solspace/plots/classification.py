@@ -14,6 +14,7 @@ from solspace.plots.style import (
     FONT,
     GREY,
     INK,
+    LEGEND_BESIDE,
     ORANGE,
     SEQUENTIAL,
     SIZE_COLORS,
@@ -392,15 +393,6 @@ def _curves(colors: Mapping[str, str], whole: float | None) -> Any:
                     [], [], color=GREY, linestyle="--", linewidth=1.0, label="published\nfeatures"
                 )
             )
-        axes.legend(
-            handles=lines,
-            loc="center left",
-            bbox_to_anchor=(1.02, 0.5),
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.3,
-            labelspacing=0.45,
-            borderaxespad=0.0,
-        )
+        axes.legend(handles=lines, **LEGEND_BESIDE)
 
     return hook

@@ -25,6 +25,15 @@ SEQUENTIAL = ("#FFFFFF", "#B9D7EC", "#5A9FCF", BLUE, "#003A5C")
 DIVERGING = ("#7A4A00", "#C77F00", "#F2C66D", "#FFFFFF", "#8EC1E3", BLUE, "#003A5C")
 
 FONT = {"title": 8, "labels": 8, "ticks": 7, "legend": 7, "legend_title": 7}
+LEGEND_BESIDE: dict[str, Any] = {
+    "loc": "center left",
+    "bbox_to_anchor": (1.02, 0.5),
+    "fontsize": FONT["legend"],
+    "frameon": False,
+    "handlelength": 1.3,
+    "labelspacing": 0.45,
+    "borderaxespad": 0.0,
+}
 # Column width of most journals, in inches.
 COLUMN = 3.35
 

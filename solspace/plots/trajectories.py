@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.plots.style import COLUMN, EPOCH_COLORS, FONT, INK, holoviews, pick
+from solspace.plots.style import COLUMN, EPOCH_COLORS, FONT, INK, LEGEND_BESIDE, holoviews, pick
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -172,15 +172,6 @@ def _legend(colors: dict[str, str]) -> Any:
             ),
             Line2D([], [], linestyle="", marker="s", markersize=3, color=INK, label="last step"),
         ]  # fmt: skip
-        axes.legend(
-            handles=lines + marks,
-            loc="center left",
-            bbox_to_anchor=(1.02, 0.5),
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.3,
-            labelspacing=0.45,
-            borderaxespad=0.0,
-        )
+        axes.legend(handles=lines + marks, **LEGEND_BESIDE)
 
     return hook
