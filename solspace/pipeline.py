@@ -429,7 +429,8 @@ def run_stage(
             for population, own in zip(populations, shards, strict=True):
                 # A stage that looks at the whole population first needs all of it.
                 needs = population.shards() if described.prepared else own
-                _check_ready(population, described, path, needs)
+                if redo or set(own) & set(population.pending(stage)):
+                    _check_ready(population, described, path, needs)
                 if only is not None:
                     held.enter_context(population.claim(stage, own, verb))
         if redo:

@@ -82,6 +82,10 @@ def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
     for name, array in packed.items():
         if not name.endswith(left_out[2:]):
             np.testing.assert_array_equal(array, before[name], err_msg=name)
+    # What is there is not asked for again, though what it was made from is not there.
+    assert run_stage(copy, "features")[0].computed == 0
+    with pytest.raises(SolspaceError, match="features needs record"):
+        run_stage(copy, "features", redo=True)
     for stage in STAGES:  # by no other order than any store
         outcome = run_stage(copy, stage)[0]
         assert outcome.computed == (20 if stage in ("record", "extrapolate") else 0), stage
