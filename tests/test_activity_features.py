@@ -14,7 +14,7 @@ from solspace.features.activity import (
     compute_activity_features,
     make_recording,
 )
-from solspace.features.fitted import fit_map, fit_network
+from solspace.features.fit import fit_map, fit_network
 from solspace.tasks import get_task
 
 TASKS = ("interval_reproduction", "delayed_discrimination", "interval_discrimination")
@@ -174,6 +174,54 @@ def test_a_fitted_network_is_the_network_it_is_fitted_to():
     np.testing.assert_allclose(networks.run("vanilla", again.weights, beyond)[1], found, atol=1e-3)
     with pytest.raises(SolspaceError, match="between -1 and 1"):
         fit_network(activity * 3, output, trials.input)
+
+
+@pytest.mark.parametrize("architecture", ["gru", "lstm"])
+def test_a_gated_network_is_fitted_step_by_step(architecture):
+    rng = np.random.default_rng(7)
+    trials = get_task("interval_reproduction").recorded_trials()
+    shapes = networks.parameter_shapes(architecture, 8, 2, 1)
+    true = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    states, output = networks.run(architecture, true, trials.input)
+    activity = states[..., :8]
+    cell_state = states[..., 8:] if architecture == "lstm" else None
+    found = fit_network(
+        activity, output, trials.input, architecture=architecture, cell_state=cell_state
+    )
+    assert found.architecture == architecture
+    assert found.error < 0.02
+    # Where nothing was recorded: later Sets, and long silences.
+    beyond = np.zeros((4, 300, 2))
+    beyond[:, 5:10, 0] = 1
+    for row, at in enumerate([60, 90, 120, 200]):
+        beyond[row, at : at + 5, 1] = 1
+    expected = networks.run(architecture, true, beyond)[1]
+    wrong = networks.run(architecture, found.weights, beyond)[1] - expected
+    assert np.sqrt(np.mean(wrong**2)) < 0.05 * expected.std()
+    order = rng.permutation(8)
+    again = fit_network(
+        activity[..., order], output, trials.input, architecture=architecture,
+        cell_state=None if cell_state is None else cell_state[..., order],
+    )  # fmt: skip
+    assert again.error == pytest.approx(found.error, abs=0.01)
+
+
+def test_an_lstm_without_its_cell_state_is_not_fitted_as_one():
+    flat = np.zeros((2, 30, 3))
+    with pytest.raises(SolspaceError, match="give `cell_state`"):
+        fit_network(flat, flat[..., :1], flat[..., :2], architecture="lstm")
+
+
+def test_the_network_fitted_is_of_the_architecture_recorded():
+    rng = np.random.default_rng(2)
+    shapes = networks.parameter_shapes("lstm", 6, 2, 1)
+    mine = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    ds = record(import_networks("interval_reproduction", "lstm", {"mine": mine}))
+    one = activity_features(ds, columns=["fitted_error"]).activity_features
+    without = activity_features(
+        ds.drop_vars("cell_state"), columns=["fitted_error"]
+    ).activity_features
+    assert float(one[0, 0]) < float(without[0, 0])
 
 
 def test_a_fitted_map_goes_on_round_a_circle():

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.features import fitted as fitted  # registers its features
 from solspace.features.activity import (
@@ -432,7 +433,8 @@ def activity_features(
     ----------
     ds : Dataset
         A training group: ``activity`` (of an LSTM the hidden state), ``output``, ``input``,
-        ``target``, ``epoch``, the trial parameters and ``hidden_size``.
+        ``target``, ``epoch``, the trial parameters and ``hidden_size``. Of an LSTM also
+        ``cell_state``, which the network fitted to the activity needs.
     task : str or Task, optional
         From the dataset's attrs by default.
     columns : sequence of str, optional
@@ -489,6 +491,11 @@ def activity_features(
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
     sizes = ds["hidden_size"].values
     inputs, targets, epoch = (ds[name].values for name in ("input", "target", "epoch"))
+    has_cell = "cell_state" in ds.variables
+    # A recording that names no architecture, or one of its own, is fitted by a vanilla network.
+    architecture = ds.attrs.get("architecture")
+    if architecture not in networks.ARCHITECTURES:
+        architecture = "vanilla"
     # Network by network: BLAS rounds products of blocks of several sizes differently in the last
     # bit, and what is stored must not depend on how a population was split.
     for i, size in enumerate(sizes):
@@ -496,7 +503,11 @@ def activity_features(
         if not np.isfinite(activity).all():
             continue
         output = ds["output"].isel(network=[i]).values
-        recording = make_recording(task, [activity], output, inputs, targets, epoch, parameters)
+        cell = [ds["cell_state"].isel(network=i).values[..., :size]] if has_cell else None
+        recording = make_recording(
+            task, [activity], output, inputs, targets, epoch, parameters,
+            architecture=architecture, cell_state=cell,
+        )  # fmt: skip
         computed = compute_activity_features(recording, needs)
         if computed:
             values[i] = [computed[name][0] for name in names]

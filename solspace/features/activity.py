@@ -71,6 +71,9 @@ class Recording:
     value : array (trial,)
         The task's first parameter.
     task : Task
+    architecture : {"vanilla", "gru", "lstm"}
+    cell_state : tuple of arrays (trial, time, unit), optional
+        Of LSTMs.
     names_only : bool
         Only the names of columns are wanted; a costly feature may return zeros.
     """
@@ -87,6 +90,8 @@ class Recording:
     epochs: tuple[str, ...]
     value: Array
     task: Task
+    architecture: str = "vanilla"
+    cell_state: tuple[Array, ...] | None = None
     names_only: bool = False
 
     @cached_property
@@ -295,6 +300,9 @@ def make_recording(
     target: ArrayLike,
     epoch: ArrayLike,
     parameters: Mapping[str, Any],
+    *,
+    architecture: str = "vanilla",
+    cell_state: Sequence[ArrayLike] | None = None,
 ) -> Recording:
     """A `Recording` from arrays.
 
@@ -307,6 +315,10 @@ def make_recording(
     input, target : array (trial, time, channel)
     epoch : array (trial, time)
     parameters : mapping of str to array (trial,)
+    architecture : {"vanilla", "gru", "lstm"}
+        Of the networks, if they are such; that of the network that is fitted to the activity.
+    cell_state : sequence of arrays (trial, time, unit), optional
+        Of LSTMs, if it was recorded.
 
     Raises
     ------
@@ -354,6 +366,8 @@ def make_recording(
         task.epochs,
         np.asarray(parameters[first], np.float64),
         task,
+        architecture,
+        None if cell_state is None else tuple(np.asarray(c, np.float64) for c in cell_state),
     )
 
 
@@ -422,14 +436,13 @@ def compute_activity_features(
 
 
 def _select(recording: Recording, networks: NDArray[np.intp]) -> Recording:
-    return Recording(
-        recording.states[networks],
-        recording.variance[networks],
-        recording.scale[networks],
-        recording.before[networks],
-        tuple(recording.activity[i] for i in networks),
-        recording.output[networks],
-        *(getattr(recording, n) for n in ("input", "target", "epoch", "epochs", "value", "task")),
+    cell = recording.cell_state
+    return dataclasses.replace(
+        recording,
+        **{n: getattr(recording, n)[networks] for n in ("states", "variance", "scale", "before")},
+        activity=tuple(recording.activity[i] for i in networks),
+        cell_state=None if cell is None else tuple(cell[i] for i in networks),
+        output=recording.output[networks],
     )
 
 

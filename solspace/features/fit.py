@@ -1,0 +1,439 @@
+"""A network, or a map, fitted to recorded activity.
+
+A rate network that follows a recording step by step (Rajan, Harvey & Tank, Neuron 2016; Perich et
+al., bioRxiv 2020) can be run where nothing was recorded, and its dynamics reduced like those of any
+network. Each unit is a regression of its own: what it does next, given what all units do now. For
+tanh units that regression is linear; for the gated units of Cho et al. (2014) and Hochreiter &
+Schmidhuber (1997) it is solved by damped Gauss-Newton steps (Levenberg 1944), which need no run
+through time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace import networks
+from solspace.errors import SolspaceError
+
+__all__ = ["FittedMap", "FittedNetwork", "fit_map", "fit_network"]
+
+Array = NDArray[np.float64]
+
+PENALTIES = (1e-9, 1e-6, 1e-3, 1e-1)
+FOLLOWS = 0.2  # error of a network that follows its recording
+CLIP = 1 - 1e-6
+# Gated units: recorded steps used, Gauss-Newton steps, shares of the largest singular value under
+# which a direction of the activity is rounding.
+STEPS, ITERATIONS, ROUNDING = 800, 25, 1e-6
+MAP_PENALTIES = (1e-5, 1e-3)
+MAP_COMPONENTS, MAP_FEATURES = 10, 400
+
+
+class FittedNetwork(NamedTuple):
+    """A network that follows recorded activity.
+
+    Attributes
+    ----------
+    architecture : str
+    weights : dict of arrays
+        As `solspace.networks.run` takes them.
+    error : float
+        Root mean square error of the output when it runs freely on recorded trials, over the
+        standard deviation of the recorded output; at most 10.
+    penalty : float
+        The ridge penalty chosen.
+    """
+
+    architecture: str
+    weights: dict[str, NDArray[Any]]
+    error: float
+    penalty: float
+
+
+def fit_network(
+    activity: Array,
+    output: Array,
+    input: Array,
+    *,
+    architecture: str = "vanilla",
+    cell_state: Array | None = None,
+    penalties: Sequence[float] = PENALTIES,
+) -> FittedNetwork:
+    """Fit a network to the activity of one network, unit by unit.
+
+    Vanilla: the inverse tanh of a unit's next activity is regressed on the activity of all units
+    and the input. Steps count by (1 - activity^2)^2, the inverse variance of the inverse tanh for
+    equal noise in the activity. GRU and LSTM: a unit's gates are fitted so that its next activity
+    (of an LSTM, cell state) comes out, by least squares; an LSTM's output gate is a linear
+    regression again, as its value is activity / tanh(cell state).
+
+    The penalty is the one whose network, let run freely on the recorded trials, gives the recorded
+    output best; gated fits, which cost more, stop at the first that follows it.
+
+    Parameters
+    ----------
+    activity : array (trial, time, unit)
+        Between -1 and 1.
+    output : array (trial, time, channel)
+    input : array (trial, time, input)
+    architecture : {"vanilla", "gru", "lstm"}
+    cell_state : array (trial, time, unit), optional
+        Of an LSTM.
+    penalties : sequence of float
+        Ridge penalties to choose from, smallest first, in units of the mean squared activity.
+
+    Returns
+    -------
+    FittedNetwork
+
+    Raises
+    ------
+    SolspaceError
+        For activity past 1, or an LSTM without cell state.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = networks.parameter_shapes("vanilla", 6, inputs=1, outputs=1)
+    >>> true = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    >>> x = rng.normal(size=(20, 40, 1))
+    >>> activity, output = networks.run("vanilla", true, x)
+    >>> fitted = fit_network(activity, output, x)
+    >>> bool(np.abs(fitted.weights["weight_hh"] - true["weight_hh"]).max() < 1e-3)
+    True
+    """
+    networks.check_architecture(architecture)
+    if np.abs(activity).max() > 1:
+        raise SolspaceError(
+            f"activity up to {np.abs(activity).max():.3g}; a network is fitted to activity "
+            "between -1 and 1, scale it first"
+        )
+    if architecture == "lstm" and (cell_state is None or cell_state.shape != activity.shape):
+        raise SolspaceError(
+            "an LSTM is fitted to its activity and its cell state, of the same shape; give "
+            "`cell_state`, or fit another architecture"
+        )
+    n = activity.shape[-1]
+    readout = _readout(activity.reshape(-1, n), output.reshape(-1, output.shape[-1]))
+    fits: _Fits
+    if architecture == "vanilla":
+        fits = _Vanilla(activity, input)
+    else:
+        fits = _Gated(activity, input, cell_state)
+    few = np.unique(np.linspace(0, len(activity) - 1, 12).round().astype(int))
+    spread = max(float(output[few].std()), 1e-9)
+    best: FittedNetwork | None = None
+    for penalty in penalties:
+        weights = fits.weights(penalty) | {
+            "weight_out": readout[:-1].T,
+            "bias_out": readout[-1],
+        }
+        run = networks.run(architecture, weights, input[few])[1]
+        error = min(float(np.sqrt(np.mean((run - output[few]) ** 2))) / spread, 10.0)
+        if best is None or error < best.error:
+            best = FittedNetwork(architecture, weights, error, penalty)
+        if architecture != "vanilla" and error < FOLLOWS:
+            break
+    assert best is not None
+    return best
+
+
+def _before(states: Array) -> Array:
+    """The state before each step, zero before the first, (trial * time, unit)."""
+    shifted = np.concatenate([np.zeros_like(states[:, :1]), states[:, :-1]], axis=1)
+    return shifted.reshape(-1, states.shape[-1])
+
+
+class _Vanilla:
+    """Linear regressions, prepared for any penalty."""
+
+    def __init__(self, activity: Array, input: Array) -> None:
+        self.n, self.inputs = activity.shape[-1], input.shape[-1]
+        after = activity.reshape(-1, self.n)
+        left = np.concatenate(
+            [_before(activity), input.reshape(-1, self.inputs), np.ones((len(after), 1))], axis=1
+        )
+        drive = np.arctanh(np.clip(after, -CLIP, CLIP))
+        weight = (1 - after**2) ** 2 + 1e-12
+        gram, right = [], []
+        for k in range(self.n):
+            weighted = left * weight[:, k, None]
+            gram.append(weighted.T @ left)
+            right.append(weighted.T @ drive[:, k])
+        self.gram, self.right = np.stack(gram), np.stack(right)
+        self.size = np.einsum("kii->k", self.gram[:, : self.n, : self.n]) / self.n
+
+    def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
+        columns = self.gram.shape[-1]
+        ridge = np.zeros((self.n, columns))
+        ridge[:, : self.n] = (penalty * self.size)[:, None]
+        ridge += 1e-12 * self.size[:, None] + 1e-15
+        left = self.gram + ridge[:, None] * np.eye(columns)
+        solved = np.linalg.solve(left, self.right[..., None])[..., 0]
+        return {
+            "weight_hh": solved[None, :, : self.n],
+            "weight_ih": solved[None, :, self.n : -1],
+            "bias_ih": solved[None, :, -1],
+            "bias_hh": np.zeros((1, self.n)),
+        }
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+class _Gated:
+    """Least squares for the gates of GRU or LSTM units, from pairs of steps.
+
+    A gate's drive is linear in the columns [activity in components, input, 1]; of a GRU's
+    candidate the recurrent and the input part are two drives, as the reset gate scales one only.
+    """
+
+    def __init__(self, activity: Array, input: Array, cell_state: Array | None) -> None:
+        n, inputs = activity.shape[-1], input.shape[-1]
+        before, after = _before(activity), activity.reshape(-1, n)
+        x = input.reshape(-1, inputs)
+        self.strength = max(float(np.abs(x).max()), 1e-9)
+        _, size, axes = np.linalg.svd(before, full_matrices=False)
+        self.axes = axes[: max(int((size > ROUNDING * size[0]).sum()), 1)].T
+        k = self.axes.shape[1]
+        left = np.concatenate([before @ self.axes, x / self.strength, np.ones((len(x), 1))], axis=1)
+        # All pulses, which are few, and steps of silence, drawn: a grid would fall on the same
+        # moments of every trial.
+        pulsed = x.any(axis=1)
+        silent = np.flatnonzero(~pulsed)
+        kept = max(STEPS - int(pulsed.sum()), STEPS // 2)
+        some = np.random.default_rng(0).permutation(silent)[:kept]
+        rows = np.sort(np.concatenate([np.flatnonzero(pulsed), some]))
+        self.left = left[rows]
+        self.k, self.inputs = k, inputs
+        every = np.arange(k + inputs + 1)
+        if cell_state is None:
+            recurrent = np.concatenate([np.arange(k), [k + inputs]])
+            self.columns = [every, every, recurrent, np.arange(k, k + inputs + 1)]
+            self.now, self.next = before[rows].T, after[rows].T
+            self.step = _gru_step
+            self.output_gate = None
+        else:
+            self.columns = [every, every, every]
+            cell = cell_state.reshape(-1, n)
+            self.now, self.next = _before(cell_state)[rows].T, cell[rows].T
+            self.step = _lstm_step
+            self.output_gate = self._output_gate(left, after, np.tanh(cell))
+
+    @staticmethod
+    def _output_gate(left: Array, after: Array, squashed: Array) -> Array:
+        safe = np.where(np.abs(squashed) > 1e-9, squashed, 1e-9)
+        gate = np.clip(after / safe, 1e-5, 1 - 1e-5)
+        weight = (squashed * gate * (1 - gate)) ** 2
+        drive = np.log(gate / (1 - gate))
+        out = np.empty((after.shape[1], left.shape[1]))
+        for unit in range(len(out)):
+            weighted = left * weight[:, unit, None]
+            gram = weighted.T @ left
+            gram[np.diag_indices(len(gram))] += 1e-9 * np.trace(gram) / len(gram) + 1e-12
+            out[unit] = np.linalg.solve(gram, weighted.T @ drive[:, unit])
+        return out
+
+    def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
+        gates = _gauss_newton(
+            self.left, self.columns, self.step, self.now, self.next, penalty=penalty
+        )
+        k = self.k
+        if self.output_gate is None:
+            reset, update, recurrent, driven = gates
+            whole = [reset, update, np.concatenate([recurrent[:, :k], driven], axis=1)]
+            bias_hh = np.stack([np.zeros(len(reset))] * 2 + [recurrent[:, -1]])
+        else:
+            whole = [*gates, self.output_gate]
+            bias_hh = np.zeros((4, len(gates[0])))
+        return {
+            "weight_hh": np.stack([gate[:, :k] @ self.axes.T for gate in whole]),
+            "weight_ih": np.stack([gate[:, k:-1] / self.strength for gate in whole]),
+            "bias_ih": np.stack([gate[:, -1] for gate in whole]),
+            "bias_hh": bias_hh,
+        }
+
+
+_Fits = _Vanilla | _Gated
+_Step = Callable[[list[Array], Array], tuple[Array, list[Array]]]
+
+
+def _gru_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
+    """Next activity, and its derivative by each drive; all (unit, step)."""
+    reset, update = _sigmoid(drives[0]), _sigmoid(drives[1])
+    candidate = np.tanh(drives[3] + reset * drives[2])
+    slope = (1 - update) * (1 - candidate**2)
+    by = [
+        slope * drives[2] * reset * (1 - reset),
+        (now - candidate) * update * (1 - update),
+        slope * reset,
+        slope,
+    ]
+    return (1 - update) * candidate + update * now, by
+
+
+def _lstm_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
+    """Next cell state, and its derivative by each drive; all (unit, step)."""
+    enter, forget, candidate = _sigmoid(drives[0]), _sigmoid(drives[1]), np.tanh(drives[2])
+    by = [
+        candidate * enter * (1 - enter),
+        now * forget * (1 - forget),
+        enter * (1 - candidate**2),
+    ]
+    return forget * now + enter * candidate, by
+
+
+def _gauss_newton(
+    left: Array,
+    columns: Sequence[NDArray[np.intp]],
+    step: _Step,
+    now: Array,
+    after: Array,
+    *,
+    penalty: float,
+) -> list[Array]:
+    """Weights (unit, column) of each drive, from zero, all units side by side.
+
+    Damping goes down by a factor of 0.3 where a step helps and up by 5 where it does not and is
+    taken back, unit by unit.
+    """
+    parts = [left[:, c] for c in columns]
+    edges = np.cumsum([0, *(len(c) for c in columns)])
+    units, steps, total = len(now), len(left), int(edges[-1])
+    found = np.zeros((units, total))
+    found[:, edges[2] - 1] = 1.0  # units that remember
+
+    def predict(weights: Array) -> tuple[Array, list[Array], Array]:
+        drives = [weights[:, a:b] @ p.T for p, (a, b) in zip(parts, pairwise(edges), strict=True)]
+        value, by = step(drives, now)
+        wrong = value - after
+        return wrong, by, (wrong**2).mean(axis=1) + penalty * (weights**2).mean(axis=1)
+
+    wrong, by, cost = predict(found)
+    damping = np.full(units, 0.1)
+    for _ in range(ITERATIONS):
+        tried = np.empty_like(found)
+        for u in range(units):
+            slope = np.concatenate([d[u][:, None] * p for d, p in zip(by, parts, strict=True)], 1)
+            normal = slope.T @ slope / steps
+            normal[np.diag_indices(total)] += (penalty + damping[u] * np.trace(normal)) / total
+            down = slope.T @ wrong[u] / steps + penalty * found[u] / total
+            tried[u] = found[u] - np.linalg.solve(normal, down)
+        new_wrong, new_by, new_cost = predict(tried)
+        better = new_cost < cost
+        keep = better[:, None]
+        found = np.where(keep, tried, found)
+        wrong = np.where(keep, new_wrong, wrong)
+        by = [np.where(keep, b, a) for a, b in zip(by, new_by, strict=True)]
+        cost = np.where(better, new_cost, cost)
+        damping = np.clip(np.where(better, 0.3 * damping, 5 * damping), 1e-12, 1e6)
+    return [found[:, a:b] for a, b in pairwise(edges)]
+
+
+class FittedMap(NamedTuple):
+    """A map from a state and an input to the next state, in components, with a readout.
+
+    Attributes
+    ----------
+    start : array (component,)
+        State before the first step.
+    mixing, offset : arrays (component + input, feature), (feature,)
+        Random features are ``tanh([state / spread, input / strength] @ mixing + offset)``.
+    step : array (component + input + feature + 1, component)
+        The change of the state from [state, input, features, 1].
+    readout : array (component + 1, channel)
+    spread, strength : array (component,), float
+    error : float
+        As in `FittedNetwork`.
+    """
+
+    start: Array
+    mixing: Array
+    offset: Array
+    step: Array
+    readout: Array
+    spread: Array
+    strength: float
+    error: float
+
+    def run(self, input: Array) -> tuple[Array, Array]:
+        """States (trial, time, component) and output (trial, time, channel), run freely."""
+        states = np.empty((*input.shape[:2], len(self.start)))
+        state = np.broadcast_to(self.start, (len(input), len(self.start)))
+        for t in range(input.shape[1]):
+            state = np.clip(state + self.features(state, input[:, t]) @ self.step, -5, 5)
+            states[:, t] = state
+        ones = np.ones((*input.shape[:2], 1))
+        return states, np.concatenate([states, ones], axis=-1) @ self.readout
+
+    def features(self, state: Array, input: Array) -> Array:
+        return _random_features(
+            state / self.spread, input / self.strength, self.mixing, self.offset
+        )
+
+
+def _random_features(state: Array, input: Array, mixing: Array, offset: Array) -> Array:
+    left = np.concatenate([state, input], axis=-1)
+    ones = np.ones((*left.shape[:-1], 1))
+    return np.concatenate([left, np.tanh(left @ mixing + offset), ones], axis=-1)
+
+
+def fit_map(states: Array, start: Array, output: Array, input: Array) -> FittedMap:
+    """Fit a map to states in components: ridge regression on random features (Rahimi & Recht 2007).
+
+    Parameters
+    ----------
+    states : array (trial, time, component)
+    start : array (component,)
+        State before the first step.
+    output, input : array (trial, time, channel)
+
+    Examples
+    --------
+    >>> time = np.arange(60)
+    >>> circle = np.stack([np.cos(time / 10), np.sin(time / 10)], axis=-1)[None]
+    >>> silence = np.zeros((1, 60, 1))
+    >>> fitted = fit_map(circle, np.array([1.0, -0.1]), circle[..., :1], silence)
+    >>> fitted.error < 0.1
+    True
+    """
+    kept = min(MAP_COMPONENTS, states.shape[-1])
+    kept = max(int((states[..., :kept].std(axis=(0, 1)) > 1e-6).sum()), 1)
+    states, start = states[..., :kept], start[:kept]
+    spread = np.sqrt(states.std(axis=(0, 1)) + 1e-12)
+    strength = max(float(np.abs(input).max()), 1.0)
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(kept + input.shape[-1], MAP_FEATURES))
+    mixing[:kept] /= np.sqrt(kept) * max(float((states / spread).std()), 1e-9)
+    offset = rng.uniform(-2, 2, MAP_FEATURES)
+    first = np.broadcast_to(start, (len(states), 1, kept))
+    before = np.concatenate([first, states[:, :-1]], axis=1)
+    left = _random_features(before / spread, input / strength, mixing, offset)
+    left = left.reshape(-1, left.shape[-1])
+    change = (states - before).reshape(-1, kept)
+    gram, right = left.T @ left / len(left), left.T @ change / len(left)
+    readout = _readout(states.reshape(-1, kept), output.reshape(-1, output.shape[-1]))
+    few = np.unique(np.linspace(0, len(states) - 1, 12).round().astype(int))
+    sd = max(float(output[few].std()), 1e-9)
+    tried = []
+    for penalty in MAP_PENALTIES:
+        step = np.linalg.solve(gram + penalty * np.eye(len(gram)), right)
+        one = FittedMap(start, mixing, offset, step, readout, spread, strength, np.inf)
+        run = one.run(input[few])[1]
+        error = min(float(np.sqrt(np.mean((run - output[few]) ** 2))) / sd, 10.0)
+        tried.append(one._replace(error=error))
+    return min(tried, key=lambda one: one.error)
+
+
+def _readout(activity: Array, output: Array) -> Array:
+    """Weights and then the bias, (unit + 1, channel)."""
+    left = np.concatenate([activity, np.ones((len(activity), 1))], axis=1)
+    gram = left.T @ left
+    gram[np.diag_indices(len(gram))] += 1e-9 * np.trace(gram) / len(gram)
+    return np.linalg.solve(gram, left.T @ output)
