@@ -3,7 +3,8 @@
 Reads `shared/reference/populations` (the features and labels the authors published for 400 networks
 a population; label 0 is "in no class of ten or more") and the results that `solspace classify` left
 in `stores/turner2021.zarr`. Run by itself it also writes docs/recording_size.md (how much to
-record, transfer between groups), for which it brings recordings back in a copy: an hour or more.
+record, transfer between groups), for which it brings recordings back in a copy: half an hour or
+more. A store that has its recordings already can be given: `validation_classification.py STORE`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ PUBLISHED = {
     "interval_reproduction/lstm": 0.51,
 }
 SETS = ("published", "activity", "all")
-# The surface is made for one population; it takes a feature table a point.
-SIZED = "interval_reproduction/vanilla"
-UNITS, TRIALS = (5, 10, 20, None), (1, 10, 100, None)
+# Surfaces, which take a feature table a point: population, set of features, units and trials.
+SURFACES = (
+    ("interval_reproduction/vanilla", "activity", (5, 10, 20, None), (1, 10, 100, None)),
+    ("interval_reproduction/vanilla", "all", (5, 20, None), (10, 100, 1000, None)),
+    ("interval_reproduction/gru", "activity", (5, 20, None), (10, 100, None)),
+    ("delayed_discrimination/vanilla", "all", (5, 20, None), (10, 100, 1000, None)),
+)
 
 HEAD = """\
 ## Does activity tell the solution?
@@ -65,20 +70,35 @@ not that a recording of neurons would. Classes of fewer than ten networks are le
 ![Kappa by set of features](images/classification.png)
 
 Pairs of classes that *activity* confuses most (share of the networks of the two that are taken for
-the other):
+the other), and what they do:
 
 {pairs}
+
+They differ in what follows pulses that no trained trial has: a second Set, a pulse long after the
+response, a stimulus at the wrong time. Nothing in the recorded trials is the answer to these, so a
+description of the recorded trials can tell such classes apart only as far as they tend to move
+differently. A network fitted to the recording can be given these pulses.
 
 {pictures}
 """
 
 SIZE = """\
-How much to record: `{population}`, label `solution`, spikes of at most 50 Hz in windows of 50 ms (a
-step is 10 ms), features *activity* from what is seen alone.
+# How much to record
+
+Written by `python docs/validation_classification.py`. Kappa for the label `solution` where {few} of
+a network's units are recorded as spikes of at most 50 Hz, counted in sliding windows of 50 ms (a
+step is 10 ms) over so many trials of each condition, and features are computed from what is seen
+alone; *no spikes* is the activity itself. Extra trees, three times ten folds.
+[classification.md](classification.md) says what the sets of features hold.
+
+"""
+
+SURFACE = """\
+`{population}`, features *{set}*:
 
 {table}
 
-![Kappa by units and trials](images/classification_recording.png)
+![Kappa by units and trials](images/{image}.png)
 """
 
 ACROSS = """\
@@ -161,20 +181,40 @@ def _span(out: xr.Dataset, feature_set: str, name: str, sign: str = "") -> str:
     return f"{value:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
 
 
-def confused_pairs(results: dict[tuple[str, str], xr.Dataset], most: int = 3) -> str:
-    lines = ["| population | label | classes | networks | confused |", "|---|---|---|---|---|"]
+def confused_pairs(results: dict[tuple[str, str], xr.Dataset], most: int = 2) -> str:
+    """The pairs of classes that *activity* confuses most, and what the classes do."""
+    lines = []
     for (population, label), out in results.items():
         counts = out.confusion.sel(feature_set="activity").values
-        n = len(counts)
+        whole = out.confusion.sel(feature_set="all").values
+        meaning = _meanings(population, label)
         rows = []
-        for i in range(n):
+        for i in range(len(counts)):
             for j in range(i):
-                size = counts[i].sum() + counts[j].sum()
-                rows.append(((counts[i, j] + counts[j, i]) / size, j, i))
+                rows.append((_mistaken(counts, i, j), j, i))
         for share, j, i in sorted(rows, reverse=True)[:most]:
-            sizes = f"{counts[j].sum():.0f}, {counts[i].sum():.0f}"
-            lines.append(f"| {population} | `{label}` | {j}, {i} | {sizes} | {share:.0%} |")
+            names = [str(out["class"].values[k]) for k in (j, i)]
+            lines.append(
+                f"- `{population}`, classes {names[0]} and {names[1]} "
+                f"({counts[j].sum():.0f} and {counts[i].sum():.0f} networks): {share:.0%}, by "
+                f"*all* {_mistaken(whole, i, j):.0%}."
+            )
+            lines += [f"    - {name}: {meaning[name]}" for name in names if name in meaning]
     return "\n".join(lines)
+
+
+def _mistaken(counts: np.ndarray, i: int, j: int) -> float:
+    return float((counts[i, j] + counts[j, i]) / (counts[i].sum() + counts[j].sum()))
+
+
+def _meanings(population: str, label: str) -> dict[str, str]:
+    """What networks of a class do, in words; nothing for labels that have none."""
+    ds = xr.open_zarr(STORE, group=population)
+    if label != "solution":
+        return {}
+    values, where = np.unique(ds[label].values, return_index=True)
+    words = ds.solution_description.values[where]
+    return {str(v): str(w) for v, w in zip(values.tolist(), words, strict=True)}
 
 
 def size_table(out: xr.Dataset) -> str:
@@ -246,18 +286,19 @@ def recording_size(populations: dict[str, Population]) -> str:
     from solspace.plots import recording_size_curves, save
 
     opened = {name: _opened(population) for name, population in populations.items()}
-    parts = ["# How much to record\n"]
-    population = populations[SIZED]
-    blocks = (_block(population, shard) for shard in population.shards())
-    out = classify_recordings(opened[SIZED], blocks, units=UNITS, trials=TRIALS)
-    known = [o for (name, _), o in stored_results().items() if name == SIZED]
-    whole = float(known[0].kappa.sel(feature_set="published")) if known else None
-    save(
-        recording_size_curves(out, whole=whole),
-        IMAGES / "classification_recording",
-        formats=["png"],
-    )
-    parts.append(SIZE.format(population=SIZED, table=size_table(out)))
+    parts = [SIZE.format(few="5, 10, 20 or all")]
+    stored = stored_results()
+    for name, features, units, trials in SURFACES:
+        population = populations[name]
+        blocks = (_block(population, shard) for shard in population.shards())
+        out = classify_recordings(opened[name], blocks, set=features, units=units, trials=trials)
+        known = [o for (n, _), o in stored.items() if n == name]
+        whole = float(known[0].kappa.sel(feature_set="published")) if known else None
+        image = f"recording_{name.replace('/', '_')}_{features}"
+        save(recording_size_curves(out, whole=whole), IMAGES / image, formats=["png"])
+        parts.append(
+            SURFACE.format(population=name, set=features, table=size_table(out), image=image)
+        )
     tables = []
     for name, ds in opened.items():
         sizes = np.unique(ds.hidden_size.values)
@@ -290,8 +331,12 @@ def main() -> int:
     if not STORE.exists():
         print("needs stores/turner2021.zarr", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        text = recording_size(with_features(folder))
+    if len(sys.argv) > 1:
+        found = Store(sys.argv[1]).populations()
+        text = recording_size({str(p): p for p in found if str(p) in PUBLISHED})
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            text = recording_size(with_features(folder))
     (ROOT / "docs" / "recording_size.md").write_text(text)
     return 0
 
