@@ -14,6 +14,7 @@ import json
 import shutil
 import sys
 import tempfile
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +189,8 @@ def confused_pairs(results: dict[tuple[str, str], xr.Dataset], most: int = 2) ->
         counts = out.confusion.sel(feature_set="activity").values
         whole = out.confusion.sel(feature_set="all").values
         meaning = _meanings(population, label)
-        rows = []
-        for i in range(len(counts)):
-            for j in range(i):
-                rows.append((_mistaken(counts, i, j), j, i))
+        pairs = combinations(range(len(counts)), 2)
+        rows = [(_mistaken(counts, j, i), j, i) for j, i in pairs]
         for share, j, i in sorted(rows, reverse=True)[:most]:
             names = [str(out["class"].values[k]) for k in (j, i)]
             lines.append(
