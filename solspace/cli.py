@@ -11,6 +11,7 @@ from typing import Any
 
 from solspace import __version__
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
 
 __all__ = ["main"]
 
@@ -132,12 +133,11 @@ def _stage(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from solspace import schema
     from solspace.pipeline import PIPELINE
     from solspace.store import Store
 
     there = Store(args.store).populations(args.task, args.architecture)
-    known = {stage for population in there for stage in schema.stages(population.architecture)}
+    known = {stage for population in there for stage in kind_of(population.architecture).stages}
     _run_stages(args, [stage for stage in PIPELINE if stage in known or not there])
 
 

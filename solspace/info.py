@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +13,9 @@ import xarray as xr
 
 from solspace import schema
 from solspace.errors import SolspaceError
-from solspace.networks import ARCHITECTURES, PARAMETERS
-from solspace.store import Population, Shard, Store
+from solspace.kinds import kind_of, load
+from solspace.networks import PARAMETERS
+from solspace.store import Population, Store
 
 __all__ = ["SolutionRow", "check_store", "describe", "read_for_report", "solutions_table"]
 
@@ -122,7 +123,7 @@ def size_on_disk(path: str) -> int:
 
 
 def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
-    for stage in schema.stages(ds.attrs.get("architecture", "")):
+    for stage in kind_of(ds.attrs.get("architecture")).stages:
         status = ds[f"status_{stage}"].values
         done, failed = (int((status == s).sum()) for s in (schema.DONE, schema.FAILED))
         pending = len(status) - done - failed
@@ -146,7 +147,7 @@ def _learning_line(ds: xr.Dataset) -> str:
 
 
 def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
-    for stage in schema.stages(ds.attrs.get("architecture", "")):
+    for stage in kind_of(ds.attrs.get("architecture")).stages:
         for i in np.flatnonzero(ds[f"status_{stage}"].values == schema.FAILED):
             message = ds[f"message_{stage}"].values[i]
             yield f"{stage} failed for {ds['name'].values[i]}: {message}"
@@ -195,9 +196,10 @@ def check_store(path: str, task: str | None = None, architecture: str | None = N
 
 
 def _check(population: Population) -> Iterator[str]:
-    known = (*ARCHITECTURES, *schema.PLANAR)
-    if population.architecture not in known:
-        yield f"{population}: architecture is none of {', '.join(known)}"
+    try:
+        kind = kind_of(population.architecture)
+    except SolspaceError as error:
+        yield f"{population}: {error}"
         return
     groups = [group for group in schema.GROUPS if population.has(group)]
     sound = True
@@ -221,7 +223,7 @@ def _check(population: Population) -> Iterator[str]:
         ("extrapolate", "extrapolation"),
         ("reduce", "graph"),
     ):
-        if group == "graph" and population.architecture in schema.PLANAR:
+        if stage not in kind.stages or (group == "graph" and not kind.graph):
             continue
         if sound and group not in groups and (population.status(stage) != schema.PENDING).any():
             sound = False
@@ -229,13 +231,8 @@ def _check(population: Population) -> Iterator[str]:
     if sound:  # values are looked at only where names and shapes can be relied on
         yield from _check_names(population, groups)
         for shard in population.shards():
-            if population.architecture in schema.PLANAR:
-                from solspace.two_neuron.stage import faults_of
-
-                part = population.read("population", shard)
-                yield from (f"{population}: {fault}" for fault in faults_of(part))
-                continue
-            yield from _check_shard(population, shard, groups)
+            parts = {group: population.read(group, shard) for group in ("population", *groups)}
+            yield from (f"{population}: {fault}" for fault in load(kind.faults)(parts))
 
 
 def _check_names(population: Population, groups: list[str]) -> Iterator[str]:
@@ -257,12 +254,12 @@ def _check_names(population: Population, groups: list[str]) -> Iterator[str]:
         yield f"{population}: networks of one solution_key have different solutions"
 
 
-def _check_shard(population: Population, shard: Shard, groups: list[str]) -> Iterator[str]:
-    ds = population.read("population", shard)
-    parts = {g: population.read(g, shard) for g in groups if g != "population"}
+def faults_of_cells(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """In what the values of a shard of recurrent cells are at odds, a sentence each."""
+    ds = parts["population"]
     for i in range(ds.sizes["network"]):
         name, size = str(ds["name"].values[i]), int(ds["hidden_size"].values[i])
-        where = f"{population}: network {name}"
+        where = f"network {name}"
         status = {stage: int(ds[f"status_{stage}"].values[i]) for stage in schema.STAGES}
         for stage, value in status.items():
             if value not in (schema.PENDING, schema.DONE, schema.FAILED):
@@ -324,7 +321,7 @@ def read_for_report(
         Where there is no population, or a stage has not been run; it is named.
     """
     found = Store(path).populations(task, architecture)
-    populations = [p for p in found if p.architecture not in schema.PLANAR]
+    populations = [p for p in found if kind_of(p.architecture).graph]
     if found and not populations:
         raise SolspaceError(
             f"{path}: a report is about graphs, which {', '.join(map(str, found))} has none of; "

@@ -8,7 +8,6 @@ when it is started again.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ import xarray as xr
 
 from solspace import compute, locks, schema
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of, load
 from solspace.locks import Slice
 from solspace.population import failures_told_elsewhere, read_networks
 from solspace.store import Population, Shard, Store, whole_or_nothing
@@ -85,16 +85,9 @@ class Stage:
 
     def groups(self, population: Population) -> tuple[str, ...]:
         """Groups it fills in this population."""
-        if population.architecture in schema.PLANAR:
-            return tuple(group for group in self.fills if group == "population")
+        if not kind_of(population.architecture).graph:
+            return tuple(group for group in self.fills if group != "graph")
         return self.fills + (self.optional if population.attrs.get("checkpoints") else ())
-
-
-def _load(where: str) -> Callable[..., Any]:
-    """The function of a ``module:function``, imported when used."""
-    module, name = where.split(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return function
 
 
 PIPELINE = {
@@ -168,10 +161,8 @@ class Outcome:
 # --------------------------------------------------------------------------- populations
 
 
-def default_shard_size(networks: int, architecture: str | None = None) -> int:
+def default_shard_size(networks: int, architecture: str = "vanilla") -> int:
     """Networks in one shard: few enough to share the work out, many enough for few files.
-
-    Planar networks are small and computed in batches.
 
     Examples
     --------
@@ -180,9 +171,8 @@ def default_shard_size(networks: int, architecture: str | None = None) -> int:
     >>> [default_shard_size(n, "planar") for n in (16, 400, 10_000)]
     [16, 50, 1250]
     """
-    if architecture in schema.PLANAR:
-        return int(np.clip(-(-networks // 8), 16, 1250))
-    return int(np.clip(networks // 16, 1, 8))
+    count, least, most = kind_of(architecture).shards
+    return int(np.clip(networks // count, least, most))
 
 
 def create_population(
@@ -266,10 +256,9 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     SolspaceError
         Where the dataset is no population, or the store has one of this task and architecture.
     """
-    schema.check(ds, "population", required=["weight_hh", "loss", "status_train"])
     task, architecture = ds.attrs["task"], ds.attrs["architecture"]
-    if architecture not in schema.PLANAR:
-        schema.check(ds, "population", required=["weight_out"])
+    needed = [*kind_of(architecture).weights, "loss", "status_train"]
+    schema.check(ds, "population", required=needed)
     store = Store(path, create=True)
     found = store.populations(task, architecture)
     if found and not found[0].pending("train"):
@@ -449,13 +438,13 @@ def run_stage(
 
 def _with_stage(populations: list[Population], stage: str, path: str) -> list[Population]:
     """Those whose architecture has the stage, or an error where none has."""
-    found = [p for p in populations if stage in schema.stages(p.architecture)]
+    found = [p for p in populations if stage in kind_of(p.architecture).stages]
     if not found:
         first = populations[0]
         raise SolspaceError(
             f"{path}: {stage} makes no sense for {', '.join(map(str, populations))}: there are "
             f"no trials and no graph; stages of {first.architecture} networks: "
-            f"{', '.join(schema.stages(first.architecture))}"
+            f"{', '.join(kind_of(first.architecture).stages)}"
         )
     return found
 
@@ -495,7 +484,7 @@ def _run_population(
                 _lay(population, stage, task)
                 noted.enter_context(population.provenance(stage.name, options, where))
             whole = population.open()
-            prepared = {name: _load(make)(whole) for name, make in stage.prepared.items()}
+            prepared = {name: load(make)(whole) for name, make in stage.prepared.items()}
             bar = noted.enter_context(_bar(population, stage, computed, progress))
             local = workers is None and scheduler is None
             function = partial(
@@ -563,7 +552,7 @@ def _run_shard(
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     with failures_told_elsewhere():
-        out = _load(stage.function)(ds, progress=report, **options, **extra)
+        out = load(stage.function)(ds, progress=report, **options, **extra)
     if compute.stopping() and task is None:
         raise KeyboardInterrupt
     population.write_shard(shard, stage.name, _split(out, stage, population.architecture))
@@ -628,7 +617,7 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
     from solspace.simulation import trials_dataset
 
     # There since the population was laid, but for dims and stages that it did not know yet.
-    added = _load(stage.coordinates)(task) if stage.coordinates else xr.Dataset()
+    added = load(stage.coordinates)(task) if stage.coordinates else xr.Dataset()
     if outdated := population.outdated(added):
         if (population.status(stage.name) != schema.PENDING).any():
             raise SolspaceError(
@@ -681,7 +670,7 @@ def _finish(population: Population, stage: Stage) -> None:
             group, name = path.split("/")
             if group not in stage.groups(population):
                 continue
-            values = _load(compute_all)(ds)
+            values = load(compute_all)(ds)
             if not np.array_equal(values, ds[schema.prefix(group) + name].values):
                 population.write_all(name, values, group)
 

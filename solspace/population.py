@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from solspace import schema
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of, load
 from solspace.networks import (
     GATES,
     PARAMETERS,
@@ -89,19 +90,20 @@ def new_population(
     ['20_i000', '30_i000', '20_i001', '30_i001']
     """
     task = get_task(task)
-    planar = architecture in schema.PLANAR
-    if not planar:
-        check_architecture(architecture)
+    kind = kind_of(architecture)
     recipe = recipe or task.recipe(architecture)
     if hidden_size is None:
-        hidden_size = 2 if planar else 50
+        hidden_size = kind.hidden_size
     sizes = [hidden_size] if isinstance(hidden_size, (int, np.integer)) else list(hidden_size)
     if networks < 1:
         raise SolspaceError(f"{networks} networks; give 1 or more")
     if not sizes or min(sizes) < 1:
         raise SolspaceError(f"hidden size {min(sizes, default='missing')}; give sizes of 1 or more")
-    if planar and set(sizes) != {2}:
-        raise SolspaceError(f"hidden size {sizes[0]}; a planar network has 2 units, leave it out")
+    if not kind.any_size and set(sizes) != {kind.hidden_size}:
+        raise SolspaceError(
+            f"hidden size {sizes[0]}; a {architecture} network has {kind.hidden_size} units, "
+            "leave it out"
+        )
     if not 0 <= seed < 2**63:
         raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
     if checkpoints < 0 or checkpoints == 1:
@@ -109,8 +111,8 @@ def new_population(
             f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
             "leave it out for none"
         )
-    if planar and checkpoints:
-        raise SolspaceError("a planar network keeps no checkpoints; leave them out")
+    if checkpoints and not kind.checkpoints:
+        raise SolspaceError(f"a {architecture} network keeps no checkpoints; leave them out")
     dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
     seen: dict[int, int] = {}
     names = []
@@ -139,18 +141,7 @@ def _coordinates(
     seeds: NDArray[np.int64],
 ) -> xr.Dataset:
     units = int(sizes.max())
-    if architecture in schema.PLANAR:
-        own: dict[str, NDArray[Any]] = {
-            "gate": np.array(["h"], dtype=object),
-            "fixed_point": np.arange(schema.MAX_FIXED_POINTS),
-            "limit_cycle": np.arange(schema.MAX_LIMIT_CYCLES),
-        }
-    else:
-        own = {
-            "gate": np.array(GATES[architecture], dtype=object),
-            "input": np.array(task.inputs, dtype=object),
-            "output": np.array(task.outputs, dtype=object),
-        }
+    own = load(kind_of(architecture).coordinates)(task, architecture)
     ds = xr.Dataset(
         coords={
             "network": np.arange(len(names)),
@@ -168,6 +159,15 @@ def _coordinates(
         },
     )
     return schema.annotate(ds, "population")
+
+
+def cell_coordinates(task: Task, architecture: str) -> dict[str, NDArray[Any]]:
+    """Gates, inputs and outputs of recurrent cells."""
+    return {
+        "gate": np.array(GATES[architecture], dtype=object),
+        "input": np.array(task.inputs, dtype=object),
+        "output": np.array(task.outputs, dtype=object),
+    }
 
 
 def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
@@ -266,11 +266,15 @@ def read_networks(
     SolspaceError
         Where a file cannot be read or does not fit; it is named, with the shapes found.
     """
-    task = get_task(task)
-    if architecture in schema.PLANAR:
-        from solspace.two_neuron.stage import read_planar
+    population: xr.Dataset = load(kind_of(architecture).read)(task, architecture, paths)
+    return population
 
-        return read_planar(task, paths)
+
+def read_cells(
+    task: str | Task, architecture: str, paths: Sequence[str | os.PathLike[str]]
+) -> xr.Dataset:
+    """Recurrent cells from torch state dicts; see `read_networks`."""
+    task = get_task(task)
     networks: dict[str, Weights] = {}
     initial: dict[str, Weights] = {}
     where: dict[str, str] = {}

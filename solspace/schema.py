@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from solspace import kinds
 from solspace.errors import SolspaceError
+from solspace.kinds import STAGES
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,18 +34,13 @@ __all__ = [
     "markdown",
     "prefix",
     "stage_of",
-    "stages",
     "variables",
 ]
 
 SCHEMA_VERSION = 1
 
 PENDING, DONE, FAILED = 0, 1, 2
-STAGES = ("train", "record", "extrapolate", "reduce", "verify", "features")
-
-# Networks with inputs, a state in steps and a readout; a planar one is an ODE without either.
-CELLS = ("vanilla", "gru", "lstm")
-PLANAR = ("planar",)
+CELLS, PLANAR = kinds.CELLS.architectures, kinds.PLANAR.architectures
 
 GROUPS = {
     "population": "weights, training outcome, features, solution labels",
@@ -76,8 +73,6 @@ ENDINGS = (
     "cycle_elsewhere",
     "undecided",
 )
-
-_PLANAR_STAGES = ("train", "reduce")
 
 _STATUS_ATTRS = {
     "flag_values": [PENDING, DONE, FAILED],
@@ -333,7 +328,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             PENDING,
             f"progress of the stage {stage}",
             attrs=_STATUS_ATTRS,
-            architectures=None if stage in _PLANAR_STAGES else CELLS,
+            architectures=None if stage in kinds.PLANAR.stages else CELLS,
         )
         add(
             "population",
@@ -342,7 +337,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             "string",
             "",
             f"why the stage {stage} failed; empty where it did not",
-            architectures=None if stage in _PLANAR_STAGES else CELLS,
+            architectures=None if stage in kinds.PLANAR.stages else CELLS,
         )
 
     for group, set_of in (("training", "training"), ("extrapolation", "extrapolation")):
@@ -739,17 +734,6 @@ def variables(group: str, architecture: str | None = None) -> dict[str, Variable
         or variable.architectures is None
         or architecture in variable.architectures
     }
-
-
-def stages(architecture: str) -> tuple[str, ...]:
-    """The stages that make sense for an architecture.
-
-    Examples
-    --------
-    >>> stages("planar")
-    ('train', 'reduce')
-    """
-    return _PLANAR_STAGES if architecture in PLANAR else STAGES
 
 
 def stage_of(group: str) -> str:

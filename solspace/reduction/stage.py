@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solspace import schema
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of, load
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
 from solspace.reduction.canonical import describe_solution, graph_key, solution_key
 from solspace.reduction.graph import Graph
@@ -24,7 +25,7 @@ def reduce(
     ds: xr.Dataset,
     *,
     task: str | Task | None = None,
-    method: str = "turner2021",
+    method: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Compress each network's dynamics into a small directed graph and label the solutions.
@@ -35,9 +36,9 @@ def reduce(
         A population with weights.
     task : str or Task, optional
         From the dataset's attrs by default.
-    method : {"turner2021", "automaton"}
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), or one from what the
-        network answers to pulses at many moments (see `solspace.reduction.reduce_network`).
+    method : {"turner2021", "automaton"}, optional
+        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), the default, or one from what
+        the network answers to pulses at many moments (see `solspace.reduction.reduce_network`).
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
@@ -62,13 +63,24 @@ def reduce(
     >>> ds.solution.item(), ds.n_nodes.item()
     (0, 1)
     """
+    task_of(ds, task)
+    how = load(kind_of(ds.attrs["architecture"]).reduce)
+    options = {} if method is None else {"method": method}
+    reduced: xr.Dataset = how(ds, task=task, progress=progress, **options)
+    return reduced
+
+
+def reduce_cells(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    method: str = "turner2021",
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Graphs of a population of recurrent cells; see `reduce`."""
     from solspace.reduction import reduce_network
 
     task = task_of(ds, task)
-    if ds.attrs["architecture"] in schema.PLANAR:
-        from solspace.two_neuron.stage import reduce_planar
-
-        return reduce_planar(ds, progress=progress)
     n = ds.sizes["network"]
     arrays: dict[str, NDArray] = {
         "n_nodes": np.full(n, -1, np.int16),

@@ -10,6 +10,7 @@ import xarray as xr
 
 from solspace import schema
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of, load
 from solspace.population import each_network, pack_weights, recipe_of, task_of, warn_of_failures
 from solspace.tasks import Task
 from solspace.training.driver import Checkpoint, train_network
@@ -58,11 +59,21 @@ def train(
     >>> trained.loss.max().item() < 1e-4                                   # doctest: +SKIP
     True
     """
-    task = task_of(ds, task)
-    if ds.attrs["architecture"] in schema.PLANAR:
-        from solspace.two_neuron.stage import train_planar
+    task_of(ds, task)
+    how = load(kind_of(ds.attrs["architecture"]).train)
+    trained: xr.Dataset = how(ds, task=task, progress=progress, stop=stop)
+    return trained
 
-        return train_planar(ds, progress=progress, stop=stop)
+
+def train_cells(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> xr.Dataset:
+    """Train every network of a population of recurrent cells; see `train`."""
+    task = task_of(ds, task)
     recipe = recipe_of(ds)
     architecture = ds.attrs["architecture"]
     n = ds.sizes["network"]

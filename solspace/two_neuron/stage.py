@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from solspace.two_neuron.dynamics import as_weights, loss_of
 
 __all__ = [
     "faults_of",
+    "planar_coordinates",
     "planar_population",
     "read_planar",
     "reduce_planar",
@@ -114,7 +115,18 @@ def planar_population(
     return schema.annotate(ds, "population")
 
 
-def read_planar(task: str | Task, paths: Sequence[str | os.PathLike[str]]) -> xr.Dataset:
+def planar_coordinates(task: Task, architecture: str) -> dict[str, NDArray[Any]]:
+    """The one gate, and the places of fixed points and limit cycles."""
+    return {
+        "gate": np.array(["h"], dtype=object),
+        "fixed_point": np.arange(schema.MAX_FIXED_POINTS),
+        "limit_cycle": np.arange(schema.MAX_LIMIT_CYCLES),
+    }
+
+
+def read_planar(
+    task: str | Task, architecture: str, paths: Sequence[str | os.PathLike[str]]
+) -> xr.Dataset:
     """A population from files of NumPy arrays, ``.npy`` or ``.npz`` with one array ``W``.
 
     Raises
@@ -122,8 +134,8 @@ def read_planar(task: str | Task, paths: Sequence[str | os.PathLike[str]]) -> xr
     SolspaceError
         Where a file cannot be read or holds something else; it is named.
     """
-    if "planar" not in get_task(task).recipes:
-        raise SolspaceError(f"task {get_task(task).name!r} is not for planar networks")
+    if architecture not in get_task(task).recipes:
+        raise SolspaceError(f"task {get_task(task).name!r} is not for {architecture} networks")
     found, names = [], []
     for path in [os.fspath(path) for path in paths]:
         try:
@@ -151,6 +163,7 @@ def read_planar(task: str | Task, paths: Sequence[str | os.PathLike[str]]) -> xr
 def train_planar(
     ds: xr.Dataset,
     *,
+    task: str | Task | None = None,
     progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> xr.Dataset:
@@ -207,7 +220,11 @@ def train_planar(
 
 
 def reduce_planar(
-    ds: xr.Dataset, *, method: str = "objects", progress: Callable[[int], None] | None = None
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    method: str | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Find the fixed points, limit cycles and endings of a planar population.
 
@@ -224,6 +241,11 @@ def reduce_planar(
     from solspace.reduction.stage import rank_solutions
     from solspace.two_neuron.objects import dynamical_objects
 
+    if method is not None:
+        raise SolspaceError(
+            f"method={method!r} makes a graph; planar networks are taken apart in one way, leave "
+            "it out"
+        )
     weights = weights_of(ds)
     n = len(weights)
     declared = schema.variables("population", ds.attrs["architecture"])
@@ -324,8 +346,9 @@ def representatives(
     return ds.isel(network=chosen)
 
 
-def faults_of(ds: xr.Dataset) -> Iterator[str]:
+def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what the values of a planar population are at odds with themselves, a sentence each."""
+    ds = parts["population"]
     status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
     names = ds["name"].values
     known = (schema.PENDING, schema.DONE, schema.FAILED)
