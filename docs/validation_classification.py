@@ -62,9 +62,10 @@ OURS = """\
 On our populations, the paper's features beside ours, on the same networks and folds, with 95 %
 intervals over networks. *published* are the paper's features; *activity* these and the further
 ones of `solspace.features.activity`; *all* adds what a network fitted to the activity does on
-trials that were not recorded. For a vanilla network and a noiseless recording of all its units
-that fit is all but the network itself, so *all* says that the recording determines the solution,
-not that a recording of neurons would. Classes of fewer than ten networks are left out.
+trials that were not recorded. For a noiseless recording of all units that fit is all but the
+network itself, so *all* says that the recording determines the solution, not that a recording of
+neurons would: [recording_size.md](recording_size.md) says what is left of it with few units and
+spikes. Classes of fewer than ten networks are left out.
 
 {table}
 
@@ -80,8 +81,19 @@ response, a stimulus at the wrong time. Nothing in the recorded trials is the an
 description of the recorded trials can tell such classes apart only as far as they tend to move
 differently. A network fitted to the recording can be given these pulses.
 
+Confusion matrices, of *activity* (left) and *all*:
+
 {pictures}
+
+Which families of features carry *activity*: how far kappa falls when all features of a family are
+dealt out anew among the held-out networks. Families that say the same hide each other.
+
+{importance}
+
+![Fall of kappa by family, {important}](images/classification_importance.png)
 """
+
+IMPORTANT = "interval_reproduction/lstm"  # where descriptions of activity tell most
 
 SIZE = """\
 # How much to record
@@ -262,13 +274,17 @@ def ours(results: dict[tuple[str, str], xr.Dataset]) -> str:
 
     by_name = {name: out for (name, _), out in results.items()}
     save(kappa_by_set(by_name), IMAGES / "classification", formats=["png"])
-    pictures = []
+    pictures = ["| | *activity* | *all* |", "|---|---|---|"]
     for name, out in by_name.items():
-        stem = f"classification_{name.replace('/', '_')}"
-        save(confusion_matrix(out, "activity"), IMAGES / stem, formats=["png"])
-        pictures.append(f"![Confusion matrix of {name}](images/{stem}.png)")
+        cells = []
+        for features in ("activity", "all"):
+            stem = f"classification_{name.replace('/', '_')}_{features}"
+            save(confusion_matrix(out, features), IMAGES / stem, formats=["png"])
+            cells.append(f"![Confusion matrix of {name} by {features}](images/{stem}.png)")
+        pictures.append(f"| {name} | {' | '.join(cells)} |")
+    important = IMPORTANT if IMPORTANT in by_name else next(iter(by_name))
     save(
-        importance_bars(next(iter(by_name.values())), "activity"),
+        importance_bars(by_name[important], "activity"),
         IMAGES / "classification_importance",
         formats=["png"],
     )
@@ -276,7 +292,24 @@ def ours(results: dict[tuple[str, str], xr.Dataset]) -> str:
         table=results_table(results),
         pairs=confused_pairs(results),
         pictures="\n".join(pictures),
+        importance=importance_table(by_name),
+        important=important,
     )
+
+
+def importance_table(results: dict[str, xr.Dataset]) -> str:
+    """Fall of kappa by family (rows) and population (columns)."""
+    falls = {
+        name: out.family_importance.sel(feature_set="activity").to_series().dropna()
+        for name, out in results.items()
+    }
+    families = list(dict.fromkeys(f for fall in falls.values() for f in fall.index))
+    order = sorted(families, key=lambda f: -sum(fall.get(f, 0.0) for fall in falls.values()))
+    lines = ["| family | " + " | ".join(falls) + " |", "|---" * (1 + len(falls)) + "|"]
+    for family in order:
+        cells = [f"{fall[family]:.2f}" if family in fall else "" for fall in falls.values()]
+        lines.append(f"| {family} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def recording_size(populations: dict[str, Population]) -> str:
