@@ -378,9 +378,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "reduce":
             sub.add_argument(
                 "--method",
-                choices=["turner2021", "automaton"],
-                help="how graphs are made: as published, or from what networks answer to pulses "
-                "at many moments (default: turner2021)",
+                choices=["turner2021", "automaton", "timed"],
+                help="how graphs are made: as published, from what networks answer to pulses at "
+                "many moments, or with windows of time on the edges (default: turner2021)",
             )
 
     run = verb(

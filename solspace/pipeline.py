@@ -632,6 +632,9 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
     population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
     for group in stage.groups(population):
         if population.has(group):
+            if group == "graph":  # laid before edges had windows
+                room = xr.Dataset(coords={"edge": np.arange(stage.sizes["edge"])})
+                population.add_variables(room, ["edge_earliest", "edge_latest"], group)
             continue
         have = population.open()
         ds = xr.Dataset(coords={"network": have["network"]}, attrs={})

@@ -448,6 +448,17 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "index into input_symbol of what the edge carries; -1 past n_edges",
         stage="reduce",
     )
+    for name, end in (("edge_earliest", "first"), ("edge_latest", "last")):
+        add(
+            "graph",
+            name,
+            "network edge",
+            "int16",
+            -1,
+            f"{end} step at which the edge can be taken, from the end of the transient of the "
+            "last pulse or from the root; -1 is no bound",
+            stage="reduce",
+        )
 
     add(
         "learning",

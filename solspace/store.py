@@ -423,17 +423,19 @@ class Population:
         os.rename(unfinished, final)
         shutil.rmtree(old, ignore_errors=True)
 
-    def add_variables(self, ds: xr.Dataset, names: Sequence[str]) -> None:
-        """Lay further declared variables of the population group, such as ``features``."""
-        group = self._zarr(mode="r+")
+    def add_variables(
+        self, ds: xr.Dataset, names: Sequence[str], group: str = "population"
+    ) -> None:
+        """Lay further declared variables of a group, such as ``features`` of the population's."""
+        target = self._zarr(group, "r+")
         sizes = {"network": self.networks} | {str(d): int(s) for d, s in ds.sizes.items()}
         for name in names:
-            if name in group:
+            if name in target:
                 continue
-            declared = schema.variables("population", self.architecture).get(name)
-            _create(group, declared or _undeclared(ds[name], "population"), sizes, self.shard_size)
+            declared = schema.variables(group, self.architecture).get(name)
+            _create(target, declared or _undeclared(ds[name], group), sizes, self.shard_size)
             if name in ds.variables:
-                _fill(group[name], ds[name])
+                _fill(target[name], ds[name])
 
     def outdated(self, ds: xr.Dataset) -> list[str]:
         """Dims of the population whose stored coordinate is another than the dataset's."""

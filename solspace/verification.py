@@ -5,7 +5,7 @@ is read off as a *word*: the outputs seen, in order, and the pulses between them
 as a non-deterministic automaton that takes words or does not:
 
 - the output of a node is what is seen while in it;
-- an autonomous edge may be taken at any moment: graphs know no time;
+- an autonomous edge may be taken at any moment, unless the graph gives it a window (see below);
 - a node that autonomous flow leads out of is left in the end: after the grammar's ``patience``
   of one output the network must be where it can stay: at a node that nothing autonomous leaves,
   or that leads autonomously back to itself through nodes of its own output;
@@ -16,6 +16,12 @@ as a non-deterministic automaton that takes words or does not:
   of output may have gone by;
 - an output held for a step or two may be a flicker of the threshold: the graph may take it for a
   change of output or not.
+
+Edges of a graph may have windows (`Graph.edge_earliest`, `Graph.edge_latest`). Words carry how
+long each stretch between pulses lasts, which is known: it is the input. A pulse then moves only
+along edges whose window holds the wait before it, autonomous edges only where the stretch lasts to
+their earliest step, and a node all of whose autonomous edges have a latest step has been left when
+the stretch lasts longer. What the network puts out when is not looked at.
 """
 
 from __future__ import annotations
@@ -41,6 +47,7 @@ __all__ = [
     "allowed",
     "graph_recall",
     "graph_specificity",
+    "join_all",
     "join_words",
     "output_words",
     "pool_sequences",
@@ -74,10 +81,15 @@ class Words(NamedTuple):
         a pulse is 100 and its symbol.
     ends : array, int64, (word,)
         Where each word ends in ``items``.
+    waits : array, int16, optional
+        Of each item, the steps from the end of the transient of the pulse before it, or from
+        the root, to the next pulse or the end of the sequence; of a pulse those before it. -1, as
+        by default, is not known: windows do not matter then.
     """
 
     items: NDArray[np.int16]
     ends: NDArray[np.int64]
+    waits: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -89,8 +101,17 @@ class Words(NamedTuple):
 
     def select(self, indices: Sequence[int] | NDArray[Any]) -> Words:
         """Some of the words."""
-        chosen = [self.word(int(i)) for i in indices]
-        return join_words(chosen)
+        indices = [int(i) for i in indices]
+        waits = None if self.waits is None else [self.word_waits(i) for i in indices]
+        return join_words([self.word(i) for i in indices], waits)
+
+    def word_waits(self, index: int) -> NDArray[np.int16]:
+        """How long the stretch of each item of one word lasts."""
+        start = self.ends[index - 1] if index > 0 else 0
+        stop = self.ends[index]
+        if self.waits is None:
+            return np.full(stop - start, -1, np.int16)
+        return self.waits[start:stop]
 
     def certain(self, index: int) -> tuple[int, ...]:
         """One word without its flickers, equal outputs in a row once."""
@@ -105,14 +126,25 @@ class Words(NamedTuple):
         return tuple(out)
 
 
-def join_words(words: Sequence[NDArray[np.int16]]) -> Words:
-    """Words from the items of each."""
+def join_words(
+    words: Sequence[NDArray[np.int16]], waits: Sequence[NDArray[np.int16]] | None = None
+) -> Words:
+    """Words from the items of each, and how long the stretch of each item lasts."""
     items = np.concatenate(words) if words else np.empty(0, np.int16)
-    return Words(items, np.cumsum([len(word) for word in words], dtype=np.int64))
+    ends = np.cumsum([len(word) for word in words], dtype=np.int64)
+    return Words(items, ends, np.concatenate(waits) if waits else None)
+
+
+def join_all(many: Sequence[Words]) -> Words:
+    """All words of several, in order."""
+    return join_words(
+        [own.word(k) for own in many for k in range(len(own))],
+        [own.word_waits(k) for own in many for k in range(len(own))],
+    )
 
 
 @njit(cache=True, nogil=True)
-def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, items, ends):  # type: ignore[no-untyped-def]
+def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, items, waits, ends):  # type: ignore[no-untyped-def]
     filled = 0
     time = symbols.shape[1]
     for i in range(symbols.shape[0]):
@@ -120,6 +152,8 @@ def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, i
         for k in range(onset.shape[1] + 1):
             last = k == onset.shape[1] or onset[i, k] < 0
             stop = time if last else onset[i, k]
+            # The root is the state before the first step that counts.
+            wait = stop - begin - (1 if k == 0 else 0)
             at = begin
             while at < stop:
                 run = at + 1
@@ -130,11 +164,13 @@ def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, i
                     items[filled] += _FLICKER
                 elif run - at > patience:
                     items[filled] += _LONG
+                waits[filled] = wait
                 filled += 1
                 at = run
             if last:
                 break
             items[filled] = _PULSE + symbol[i, k]
+            waits[filled] = wait
             filled += 1
             begin = seen_from[i, k]
         ends[i] = filled
@@ -166,6 +202,7 @@ def output_words(symbols: NDArray[np.int8], sequences: PulseSequences) -> Words:
             f"{sequences.input.shape[:2]}; give one output a sequence and step"
         )
     items = np.empty(symbols.size + sequences.onset.size, np.int16)
+    waits = np.empty_like(items)
     ends = np.empty(len(symbols), np.int64)
     # The root is the state before step `start`.
     filled = _write_words(
@@ -177,9 +214,10 @@ def output_words(symbols: NDArray[np.int8], sequences: PulseSequences) -> Words:
         sequences.shortest,
         sequences.patience,
         items,
+        waits,
         ends,
     )
-    return Words(items[:filled].copy(), ends)
+    return Words(items[:filled].copy(), ends, waits[:filled].copy())
 
 
 def verification_sequences(
@@ -229,8 +267,11 @@ def read_words(
 # --------------------------------------------------------------------------- graphs take words
 
 
+_NEVER = 32767
+
+
 @njit(cache=True, nogil=True)
-def _spread(here, follows, output):  # type: ignore[no-untyped-def]
+def _spread(here, earliest, output, wait):  # type: ignore[no-untyped-def]
     """Add what nodes of the same output lead to unseen."""
     n = here.size
     grown = True
@@ -239,13 +280,13 @@ def _spread(here, follows, output):  # type: ignore[no-untyped-def]
         for v in range(n):
             if here[v]:
                 for u in range(n):
-                    if follows[v, u] and not here[u] and output[u] == output[v]:
+                    if earliest[v, u] <= wait and not here[u] and output[u] == output[v]:
                         here[u] = True
                         grown = True
 
 
 @njit(cache=True, nogil=True)
-def _takes(items, ends, output, follows, edges, lasting, stay):  # type: ignore[no-untyped-def]
+def _takes(items, waits, ends, output, earliest, leave_by, edges, lasting, stay):  # type: ignore[no-untyped-def]
     n = output.size
     taken = np.zeros(ends.size, np.bool_)
     here = np.zeros(n, np.bool_)
@@ -257,16 +298,20 @@ def _takes(items, ends, output, follows, edges, lasting, stay):  # type: ignore[
         alive = True
         for k in range(begin, ends[w]):
             item = items[k]
-            _spread(here, follows, output)
+            known = waits[k] >= 0
+            # Where it is not known how long a stretch lasts, every edge could be taken.
+            wait = waits[k] if known else _NEVER - 1
+            _spread(here, earliest, output, wait)
             if item >= _PULSE:
                 there[:] = False
                 for v in range(n):
-                    if here[v]:
+                    if here[v] and not (known and leave_by[v] < wait):
                         led = False
                         for e in range(edges.shape[0]):
                             if edges[e, 0] == v and edges[e, 2] == item - _PULSE:
-                                there[edges[e, 1]] = True
                                 led = True
+                                if not known or edges[e, 3] <= wait <= edges[e, 4]:
+                                    there[edges[e, 1]] = True
                         if stay and not led:
                             there[v] = True
                 here[:] = there
@@ -281,14 +326,19 @@ def _takes(items, ends, output, follows, edges, lasting, stay):  # type: ignore[
                             there[u] = True
                         else:
                             for v in range(n):
-                                if here[v] and follows[v, u]:
+                                if here[v] and earliest[v, u] <= wait:
                                     there[u] = True
                                     break
                 for u in range(n):
                     here[u] = there[u] or (flicker and here[u])
                 if held:
-                    _spread(here, follows, output)
+                    _spread(here, earliest, output, wait)
                     here &= lasting
+                if known and k == ends[w] - 1:
+                    _spread(here, earliest, output, wait)
+                    for v in range(n):
+                        if leave_by[v] < wait:
+                            here[v] = False
             alive = False
             for v in range(n):
                 alive |= here[v]
@@ -339,13 +389,25 @@ def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[n
     n = graph.n_nodes
     follows = np.zeros((n, n), bool)
     free = graph.edge_symbol == 0
-    follows[graph.edge_source[free], graph.edge_target[free]] = True
-    edges = np.stack([graph.edge_source, graph.edge_target, graph.edge_symbol], axis=1)
+    source, target = graph.edge_source[free], graph.edge_target[free]
+    follows[source, target] = True
+    latest = np.where(graph.edge_latest < 0, _NEVER, graph.edge_latest).astype(np.int64)
+    earliest = np.full((n, n), _NEVER, np.int64)
+    np.minimum.at(earliest, (source, target), graph.edge_earliest[free])
+    leave_by = np.full(n, -1, np.int64)
+    np.maximum.at(leave_by, source, latest[free])
+    leave_by[~follows.any(axis=1)] = _NEVER
+    edges = np.stack(
+        [graph.edge_source, graph.edge_target, graph.edge_symbol, graph.edge_earliest, latest],
+        axis=1,
+    )
     return _takes(
         words.items,
+        np.full(len(words.items), -1, np.int16) if words.waits is None else words.waits,
         words.ends,
         graph.node_output,
-        follows,
+        earliest,
+        leave_by,
         np.ascontiguousarray(edges[~free]).astype(np.int64),
         _lasting(graph.node_output, follows),
         missing == "stay",
@@ -452,8 +514,9 @@ def pool_words(words: Sequence[Words], *, size: int = POOL, seed: int = SEED) ->
     if len({len(own) for own in words}) != 1 or not len(words[0]):
         raise SolspaceError("words of different numbers of sequences; drive all with the same")
     chosen = pool_sequences(len(words), len(words[0]), size=size, seed=seed)
+    drawn = [own.select(ks) for own, ks in zip(words, chosen, strict=True)]
     return Pool(
-        join_words([own.word(int(k)) for own, ks in zip(words, chosen, strict=True) for k in ks]),
+        join_all(drawn),
         np.repeat(np.arange(len(words)), chosen.shape[1]),
         chosen.ravel(),
     )

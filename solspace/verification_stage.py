@@ -20,7 +20,7 @@ from solspace.verification import (
     Pool,
     graph_recall,
     graph_specificity,
-    join_words,
+    join_all,
     pool_sequences,
     read_words,
     verification_sequences,
@@ -69,9 +69,9 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
             own = read_words(
                 task, ds.attrs["architecture"], network_weights(part, i), _some(sequences, rows)
             )
-            words += [own.word(k) for k in range(len(rows))]
+            words.append(own)
     network = np.repeat(chosen, picked.shape[1])
-    return Others(Pool(join_words(words), network, picked.ravel()), keys)
+    return Others(Pool(join_all(words), network, picked.ravel()), keys)
 
 
 def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:

@@ -101,6 +101,80 @@ def test_what_graphs_allow_is_what_the_rules_say(graph, of, stay):
     assert found.tolist() == [taken(graph, word, stay=stay) for word in of]
 
 
+def timed_words(of, data):
+    """Words whose stretches last for known steps."""
+    waits = []
+    for word in of:
+        lasting, row = data.draw(st.integers(0, 40)), []
+        for item in word:
+            row.append(lasting)
+            if item >= 100:
+                lasting = data.draw(st.integers(0, 40))
+        waits.append(np.array(row, np.int16))
+    return join_words([np.array(word, np.int16) for word in of], waits)
+
+
+@given(graphs(max_nodes=5), some_words, st.booleans(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_windows_never_allow_more(graph, of, stay, data):
+    missing = "stay" if stay else "forbid"
+    bounds = st.lists(st.integers(-1, 40), min_size=graph.n_edges, max_size=graph.n_edges)
+    earliest = np.array(data.draw(bounds), int)
+    latest = np.array(data.draw(bounds), int)
+    latest = np.where(latest >= 0, np.maximum(latest, earliest), -1)
+    edges = graph.edge_source, graph.edge_target, graph.edge_symbol
+    timed = Graph(graph.node_output, *edges, earliest, latest)
+    known = timed_words(of, data)
+    with_windows = allowed(timed, known, missing=missing)
+    without = allowed(graph, known, missing=missing)
+    assert not (with_windows & ~without).any()
+    # Where it is not known how long stretches last, windows do not matter.
+    assert allowed(timed, words(*of), missing=missing).tolist() == without.tolist()
+    assert timed.without_windows() == Graph(graph.node_output, *edges).without_windows()
+    # Windows that everything falls in change nothing.
+    open_ = Graph(graph.node_output, *edges, np.zeros(graph.n_edges, int), latest * 0 + 40)
+    assert allowed(open_, known, missing=missing).tolist() == without.tolist()
+
+
+def test_windows_say_when():
+    #  0 --set, to step 20--> rest; 0 --set, from step 15--> silence, Go after 30 to 35 steps.
+    graph = Graph(
+        [0, 0, 0, 1, 0],
+        edge_source=[0, 0, 2, 3],
+        edge_target=[1, 2, 3, 4],
+        edge_symbol=[1, 1, 0, 0],
+        edge_earliest=[-1, 15, 30, 33],
+        edge_latest=[20, -1, 35, 41],
+    )
+
+    def fits(word, waits):
+        return allowed(graph, join_words([np.array(word, np.int16)], [np.array(waits, np.int16)]))
+
+    go, rest = [0, SET, 0, 1, 0], [0, SET, HELD]
+    assert fits(go, [16, 16, 50, 50, 50]).all() and fits(rest, [16, 16, 50]).all()
+    assert not fits(go, [14, 14, 50, 50, 50]).any() and fits(rest, [14, 14, 50]).all()
+    assert fits(go, [21, 21, 50, 50, 50]).all() and not fits(rest, [21, 21, 50]).any()
+    # Go cannot come before 30 steps, and cannot be waited for longer than 35.
+    assert not fits(go[:4], [21, 21, 29, 29]).any() and fits(go[:4], [21, 21, 30, 30]).all()
+    assert fits(go[:3], [21, 21, 35]).all() and not fits(go[:3], [21, 21, 36]).any()
+    assert fits(go[:4], [21, 21, 41, 41]).all() and not fits(go[:4], [21, 21, 42, 42]).any()
+
+
+def test_words_know_how_long_their_stretches_last():
+    sequences = verification_sequences("interval_discrimination", 20)
+    shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
+    read = read_words("interval_discrimination", "vanilla", weights, sequences)
+    for i in range(20):
+        given_pulses = sequences.onset[i] >= 0
+        since = np.concatenate([[sequences.start], sequences.seen_from[i][given_pulses]])
+        until = [*sequences.onset[i][given_pulses], sequences.input.shape[1]]
+        is_pulse = read.word(i) >= 100
+        waits = until - since
+        assert read.word_waits(i)[is_pulse].tolist() == waits[:-1].tolist()
+        assert read.word_waits(i)[~is_pulse].tolist()[-1:] in ([waits[-1]], [waits[-2]])
+
+
 @given(graphs(max_nodes=6), some_words, st.integers(0, 99))
 @settings(max_examples=200, deadline=None)
 def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
@@ -252,7 +326,18 @@ def test_errors_say_what_to_give():
         pool_words([words([0]), words([0], [0])])
 
 
-def test_a_task_without_a_grammar_is_refused():
+def test_windows_that_end_before_they_begin_are_refused():
+    with pytest.raises(SolspaceError, match="edge 0 can be taken from step 20 to 10"):
+        Graph([0], [0], [0], [1], [20], [10])
+    with pytest.raises(SolspaceError, match="-1 for no bound"):
+        Graph([0], [0], [0], [1], [-2], [10])
+    with pytest.raises(SolspaceError, match="1 and 2 bounds of edges"):
+        Graph([0], [0], [0], [1], [1], [10, 20])
+    assert Graph([0], [0], [0], [1], [20], [30]) != Graph([0], [0], [0], [1], [20], [40])
+
+
+@pytest.mark.parametrize("method", ["automaton", "timed"])
+def test_a_task_without_a_grammar_is_refused(method):
     import dataclasses
 
     mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", grammar=None)
@@ -261,10 +346,10 @@ def test_a_task_without_a_grammar_is_refused():
     shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
     weights = {name: np.zeros(shape) for name, shape in shapes.items()}
     with pytest.raises(SolspaceError, match="give it a `grammar`"):
-        reduce_network(mute, "vanilla", weights, method="automaton")
+        reduce_network(mute, "vanilla", weights, method=method)
     weights["bias_hh"][:] = np.nan
     with pytest.raises(SolspaceError, match="bias_hh holds NaN"):
-        reduce_network("interval_reproduction", "vanilla", weights, method="automaton")
+        reduce_network("interval_reproduction", "vanilla", weights, method=method)
 
 
 @pytest.mark.parametrize(
@@ -299,12 +384,13 @@ def reference(population: str):
         )
 
 
+@pytest.mark.parametrize("method", ["automaton", "timed"])
 @pytest.mark.parametrize("task", task_names()[:3])
-def test_graphs_allow_what_their_networks_do(task):
+def test_graphs_allow_what_their_networks_do(task, method):
     sequences = verification_sequences(task, 60, seed=7)
     recalls = [
         graph_recall(
-            reduce_network(task, "vanilla", weights, method="automaton"),
+            reduce_network(task, "vanilla", weights, method=method),
             read_words(task, "vanilla", weights, sequences),
         )
         for _, weights in reference(f"{task}/vanilla")
@@ -312,8 +398,9 @@ def test_graphs_allow_what_their_networks_do(task):
     assert np.median(recalls) >= 0.95
 
 
+@pytest.mark.parametrize("method", ["automaton", "timed"])
 @pytest.mark.parametrize("task", task_names()[:3])
-def test_graphs_do_not_depend_on_the_order_of_units(task):
+def test_graphs_do_not_depend_on_the_order_of_units(task, method):
     for _, weights in list(reference(f"{task}/vanilla"))[:3]:
         order = np.random.default_rng(3).permutation(networks.hidden_size(weights))
         other = {
@@ -324,5 +411,6 @@ def test_graphs_do_not_depend_on_the_order_of_units(task):
             "weight_out": weights["weight_out"][:, order],
             "bias_out": weights["bias_out"],
         }
-        one = reduce_network(task, "vanilla", weights, method="automaton")
-        assert one == reduce_network(task, "vanilla", other, method="automaton")
+        one = reduce_network(task, "vanilla", weights, method=method)
+        assert one == reduce_network(task, "vanilla", other, method=method)
+        assert one.timed == (method == "timed")

@@ -9,6 +9,7 @@ import zarr
 
 from solspace import SolspaceError, add_population, import_networks, reduce, run_stage, verify
 from solspace.networks import parameter_shapes
+from solspace.reduction.stage import graph_of
 
 GROUP = "interval_reproduction/vanilla"
 
@@ -52,6 +53,29 @@ def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, popu
         stored = xr.open_zarr(path, group=GROUP).load()
         for name in ("graph_recall", "graph_specificity"):
             np.testing.assert_array_equal(stored[name].values, whole[name].values)
+
+
+def test_windows_are_stored_and_read_also_where_the_store_had_none(tmp_path, population):
+    path = str(tmp_path / "timed.zarr")
+    add_population(path, population)
+    run_stage(path, "reduce")
+    untimed = reduce(population, method="automaton")
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)[f"{GROUP}/graph"]
+    for name in ("edge_earliest", "edge_latest"):
+        assert (group[name][:] == -1).all()
+        del group[name]  # as laid before edges had windows
+    run_stage(path, "reduce", redo=True, method="timed")
+    run_stage(path, "verify")
+    timed = verify(reduce(population, method="timed"))
+    stored = xr.open_zarr(path, group=GROUP).load()
+    graphs = xr.open_zarr(path, group=f"{GROUP}/graph").load()
+    for name in ("edge_earliest", "edge_latest"):
+        np.testing.assert_array_equal(graphs[name].values, timed[name].values)
+    assert (timed.edge_latest.values >= 0).any()
+    np.testing.assert_array_equal(stored.graph_recall.values, timed.graph_recall.values)
+    # Time names no solutions.
+    assert timed.solution_key.values.tolist() == untimed.solution_key.values.tolist()
+    assert graph_of(timed, 0) == graph_of(graphs, 0)
 
 
 def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):

@@ -30,7 +30,7 @@ __all__ = [
     "solution_key",
 ]
 
-METHODS = ("turner2021", "automaton")
+METHODS = ("turner2021", "automaton", "timed")
 
 
 def reduce_network(
@@ -46,14 +46,15 @@ def reduce_network(
     ----------
     task : str or Task
         With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``grammar``
-        (``automaton``).
+        (``automaton``, ``timed``).
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
-    method : {"turner2021", "automaton"}
+    method : {"turner2021", "automaton", "timed"}
         The construction of Turner, Dabholkar & Barak (NeurIPS 2021), from a few pulses and
-        distances in state space; or a graph read off what the network puts out after pulses at
-        many moments (see `solspace.reduction.automaton`).
+        distances in state space; a graph read off what the network puts out after pulses at
+        many moments (see `solspace.reduction.automaton`); or one whose edges have windows of
+        time (see `solspace.reduction.timed`).
 
     Returns
     -------
@@ -87,6 +88,10 @@ def reduce_network(
         from solspace.reduction.automaton import explore
 
         return explore(task, architecture, weights)
+    if method == "timed":
+        from solspace.reduction.timed import explore_timed
+
+        return explore_timed(task, architecture, weights)
     if task.probe is None or task.output_symbol is None:
         raise SolspaceError(
             f"task {task.name!r} does not say how its networks are probed; "

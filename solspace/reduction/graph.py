@@ -1,4 +1,4 @@
-"""The reduced-dynamics graph as four small arrays."""
+"""The reduced-dynamics graph as a few small arrays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Graph:
     """A rooted directed graph: regions of state space, and what leads from one to another.
 
     Two graphs compare equal where they are the same up to the numbering of the nodes: root,
-    outputs and what the edges carry are kept. (So a graph cannot be hashed; its
+    outputs, what the edges carry and their windows are kept. (So a graph cannot be hashed; its
     `solspace.reduction.graph_key` can.)
 
     Parameters
@@ -44,12 +44,15 @@ class Graph:
         Nodes.
     edge_symbol : array (edge,)
         What the edge carries: 0 is autonomous flow, others index the task's ``input_symbols``.
+    edge_earliest, edge_latest : array (edge,), optional
+        Steps, since the transient of the last pulse ended or since the root, between which the
+        edge can be taken; -1, as by default, is no bound.
 
     Raises
     ------
     SolspaceError
-        Where there is no root, an edge meets a node that is not there, a symbol is negative or
-        an output is not -1, 0 or 1.
+        Where there is no root, an edge meets a node that is not there, a symbol is negative,
+        an output is not -1, 0 or 1, or a window ends before it begins.
 
     Examples
     --------
@@ -62,6 +65,8 @@ class Graph:
     edge_source: NDArray[np.int16]
     edge_target: NDArray[np.int16]
     edge_symbol: NDArray[np.int16]
+    edge_earliest: NDArray[np.int16]
+    edge_latest: NDArray[np.int16]
 
     def __init__(
         self,
@@ -69,12 +74,17 @@ class Graph:
         edge_source: ArrayLike,
         edge_target: ArrayLike,
         edge_symbol: ArrayLike,
+        edge_earliest: ArrayLike | None = None,
+        edge_latest: ArrayLike | None = None,
     ) -> None:
+        no_bound = np.full(np.shape(edge_source), -1, np.int16)
         given = {
             "node_output": np.asarray(node_output),
             "edge_source": np.asarray(edge_source),
             "edge_target": np.asarray(edge_target),
             "edge_symbol": np.asarray(edge_symbol),
+            "edge_earliest": np.asarray(no_bound if edge_earliest is None else edge_earliest),
+            "edge_latest": np.asarray(no_bound if edge_latest is None else edge_latest),
         }
         for name, array in given.items():
             if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
@@ -82,17 +92,24 @@ class Graph:
                     f"graph: {name} has shape {array.shape} and dtype {array.dtype}; "
                     "give integers along one axis"
                 )
-        output, source, target, symbol = given.values()
+        output, source, target, symbol, earliest, latest = given.values()
         nodes = len(output)
         if not nodes:
             raise SolspaceError("graph: no nodes; give at least the root")
         if not np.isin(output, (-1, 0, 1)).all():
             wrong = output[~np.isin(output, (-1, 0, 1))][0]
             raise SolspaceError(f"graph: a node has output {wrong}; allowed: -1, 0, 1")
-        if not len(source) == len(target) == len(symbol):
+        if not len(source) == len(target) == len(symbol) == len(earliest) == len(latest):
             raise SolspaceError(
-                f"graph: {len(source)} sources, {len(target)} targets and {len(symbol)} symbols "
-                "of edges; give one of each per edge"
+                f"graph: {len(source)} sources, {len(target)} targets, {len(symbol)} symbols and "
+                f"{len(earliest)} and {len(latest)} bounds of edges; give one of each per edge"
+            )
+        never = np.flatnonzero((latest >= 0) & (latest < earliest))
+        if min(earliest.min(initial=0), latest.min(initial=0)) < -1 or never.size:
+            wrong = int(never[0]) if never.size else int(np.argmin(np.minimum(earliest, latest)))
+            raise SolspaceError(
+                f"graph: edge {wrong} can be taken from step {earliest[wrong]} to "
+                f"{latest[wrong]}; give steps in order, -1 for no bound"
             )
         for ends in (source, target):
             if ends.size and not (ends.min() >= 0 and ends.max() < nodes):
@@ -118,7 +135,47 @@ class Graph:
             return NotImplemented
         from solspace.reduction.canonical import canonical_form
 
-        return canonical_form(self) == canonical_form(other)
+        # The numbering does not look at windows: of symmetric nodes it may take another first.
+        return canonical_form(self) == canonical_form(other) and self._windows() == other._windows()
+
+    def _windows(self) -> list[tuple[int, ...]]:
+        """Edges that have a window, in canonical numbering."""
+        from solspace.reduction.canonical import canonical_order
+
+        if not self.timed:
+            return []
+        number = {node: i for i, node in enumerate(canonical_order(self))}
+        rows = zip(
+            self.edge_source.tolist(),
+            self.edge_target.tolist(),
+            self.edge_symbol.tolist(),
+            self.edge_earliest.tolist(),
+            self.edge_latest.tolist(),
+            strict=True,
+        )
+        return sorted((number[s], number[t], *rest) for s, t, *rest in rows)
+
+    @property
+    def timed(self) -> bool:
+        """Whether any edge has a window.
+
+        Examples
+        --------
+        >>> Graph([0, 1], [0], [1], [1]).timed, Graph([0, 1], [0], [1], [1], [20], [-1]).timed
+        (False, True)
+        """
+        return bool((self.edge_earliest >= 0).any() or (self.edge_latest >= 0).any())
+
+    def without_windows(self) -> Graph:
+        """The same nodes and edges at any time; of edges that are then the same, one.
+
+        Examples
+        --------
+        >>> Graph([0, 1], [0, 0], [1, 1], [1, 1], [-1, 50], [20, -1]).without_windows().n_edges
+        1
+        """
+        edges = np.stack([self.edge_source, self.edge_target, self.edge_symbol], axis=1)
+        return Graph(self.node_output, *np.unique(edges, axis=0).T)
 
     @property
     def n_nodes(self) -> int:

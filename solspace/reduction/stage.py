@@ -36,9 +36,11 @@ def reduce(
         A population with weights.
     task : str or Task, optional
         From the dataset's attrs by default.
-    method : {"turner2021", "automaton"}, optional
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), the default, or one from what
-        the network answers to pulses at many moments (see `solspace.reduction.reduce_network`).
+    method : {"turner2021", "automaton", "timed"}, optional
+        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), the default, one from what
+        the network answers to pulses at many moments, or one that knows time (see
+        `solspace.reduction.reduce_network`). Solutions are named without time: with ``timed``
+        by the graph of ``automaton``.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
@@ -89,31 +91,42 @@ def reduce_cells(
         "edge_source": np.full((n, schema.MAX_EDGES), -1, np.int16),
         "edge_target": np.full((n, schema.MAX_EDGES), -1, np.int16),
         "edge_input": np.full((n, schema.MAX_EDGES), -1, np.int16),
+        "edge_earliest": np.full((n, schema.MAX_EDGES), -1, np.int16),
+        "edge_latest": np.full((n, schema.MAX_EDGES), -1, np.int16),
     }
     keys, descriptions, graph_keys = (np.full(n, "", dtype=object) for _ in range(3))
     symbols = task.input_symbols
     path = _Path(ds)
 
+    named = "automaton" if method == "timed" else method
+
     def label(weights: dict[str, NDArray]) -> tuple[Graph, str, str]:
-        graph = reduce_network(task, ds.attrs["architecture"], weights, method=method)
+        graph = reduce_network(task, ds.attrs["architecture"], weights, method=named)
         return graph, solution_key(graph, symbols), describe_solution(graph, symbols)
 
     def compute(i: int) -> None:
         path.label(i, lambda weights: label(weights)[1:])
         graph, *names = label(network_weights(ds, i))
+        untimed = graph
+        if method == "timed":
+            graph = reduce_network(
+                task, ds.attrs["architecture"], network_weights(ds, i), method=method
+            )
         nodes, edges = len(graph.node_output), len(graph.edge_source)
         if nodes > schema.MAX_NODES or edges > schema.MAX_EDGES:
             raise SolspaceError(
                 f"a graph of {nodes} nodes and {edges} edges; the store has room for "
                 f"{schema.MAX_NODES} and {schema.MAX_EDGES}"
             )
-        keys[i], descriptions[i], graph_keys[i] = *names, graph_key(graph, symbols)
+        keys[i], descriptions[i], graph_keys[i] = *names, graph_key(untimed, symbols)
         path.end(i, *names)
         arrays["n_nodes"][i], arrays["n_edges"][i] = nodes, edges
         arrays["node_output"][i, :nodes] = graph.node_output
         arrays["edge_source"][i, :edges] = graph.edge_source
         arrays["edge_target"][i, :edges] = graph.edge_target
         arrays["edge_input"][i, :edges] = graph.edge_symbol
+        arrays["edge_earliest"][i, :edges] = graph.edge_earliest
+        arrays["edge_latest"][i, :edges] = graph.edge_latest
 
     ended = each_network(ds, "reduce", compute, after="train", progress=progress)
     declared = schema.variables("graph")
@@ -264,9 +277,16 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
     if nodes < 0:
         raise SolspaceError(f"network {index} has no graph; type `solspace reduce STORE`")
     at: dict[str, Any] = {"network": index}
+    # Stores written before graphs knew time have no windows.
+    windows = {
+        name: ds[name].isel(at | {"edge": slice(edges)}).values
+        for name in ("edge_earliest", "edge_latest")
+        if name in ds
+    }
     return Graph(
         node_output=ds["node_output"].isel(at | {"node": slice(nodes)}).values,
         edge_source=ds["edge_source"].isel(at | {"edge": slice(edges)}).values,
         edge_target=ds["edge_target"].isel(at | {"edge": slice(edges)}).values,
         edge_symbol=ds["edge_input"].isel(at | {"edge": slice(edges)}).values,
+        **windows,
     )
