@@ -331,7 +331,7 @@ def test_windows_that_end_before_they_begin_are_refused():
         Graph([0], [0], [0], [1], [20], [10])
     with pytest.raises(SolspaceError, match="-1 for no bound"):
         Graph([0], [0], [0], [1], [-2], [10])
-    with pytest.raises(SolspaceError, match="1 and 2 bounds of edges"):
+    with pytest.raises(SolspaceError, match="1 and 2 bounds of windows for 1 edges"):
         Graph([0], [0], [0], [1], [1], [10, 20])
     assert Graph([0], [0], [0], [1], [20], [30]) != Graph([0], [0], [0], [1], [20], [40])
 

@@ -64,7 +64,7 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(tmp_path, pop
     for name in ("edge_earliest", "edge_latest"):
         assert (group[name][:] == -1).all()
         del group[name]  # as laid before edges had windows
-    run_stage(path, "reduce", redo=True, method="timed")
+    run_stage(path, "reduce", redo=True, options={"method": "timed"})
     run_stage(path, "verify")
     timed = verify(reduce(population, method="timed"))
     stored = xr.open_zarr(path, group=GROUP).load()

@@ -99,10 +99,15 @@ class Graph:
         if not np.isin(output, (-1, 0, 1)).all():
             wrong = output[~np.isin(output, (-1, 0, 1))][0]
             raise SolspaceError(f"graph: a node has output {wrong}; allowed: -1, 0, 1")
-        if not len(source) == len(target) == len(symbol) == len(earliest) == len(latest):
+        if not len(source) == len(target) == len(symbol):
             raise SolspaceError(
-                f"graph: {len(source)} sources, {len(target)} targets, {len(symbol)} symbols and "
-                f"{len(earliest)} and {len(latest)} bounds of edges; give one of each per edge"
+                f"graph: {len(source)} sources, {len(target)} targets and {len(symbol)} symbols "
+                "of edges; give one of each per edge"
+            )
+        if not len(earliest) == len(latest) == len(source):
+            raise SolspaceError(
+                f"graph: {len(earliest)} and {len(latest)} bounds of windows for {len(source)} "
+                "edges; give two per edge, -1 for none"
             )
         never = np.flatnonzero((latest >= 0) & (latest < earliest))
         if min(earliest.min(initial=0), latest.min(initial=0)) < -1 or never.size:
