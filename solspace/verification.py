@@ -271,22 +271,20 @@ _NEVER = 32767
 
 
 @njit(cache=True, nogil=True)
-def _spread(here, earliest, output, wait):  # type: ignore[no-untyped-def]
+def _spread(here, flow, first, output, wait):  # type: ignore[no-untyped-def]
     """Add what nodes of the same output lead to unseen."""
-    n = here.size
     grown = True
     while grown:
         grown = False
-        for v in range(n):
-            if here[v]:
-                for u in range(n):
-                    if earliest[v, u] <= wait and not here[u] and output[u] == output[v]:
-                        here[u] = True
-                        grown = True
+        for e in range(flow.shape[0]):
+            v, u = flow[e, 0], flow[e, 1]
+            if here[v] and not here[u] and output[u] == output[v] and first[e] <= wait:
+                here[u] = True
+                grown = True
 
 
 @njit(cache=True, nogil=True)
-def _takes(items, waits, ends, output, earliest, leave_by, edges, lasting, stay):  # type: ignore[no-untyped-def]
+def _takes(items, waits, ends, output, flow, first, leave_by, edges, begins, lasting, stay):  # type: ignore[no-untyped-def]
     n = output.size
     taken = np.zeros(ends.size, np.bool_)
     here = np.zeros(n, np.bool_)
@@ -301,14 +299,14 @@ def _takes(items, waits, ends, output, earliest, leave_by, edges, lasting, stay)
             known = waits[k] >= 0
             # Where it is not known how long a stretch lasts, every edge could be taken.
             wait = waits[k] if known else _NEVER - 1
-            _spread(here, earliest, output, wait)
+            _spread(here, flow, first, output, wait)
+            there[:] = False
             if item >= _PULSE:
-                there[:] = False
                 for v in range(n):
                     if here[v] and not (known and leave_by[v] < wait):
                         led = False
-                        for e in range(edges.shape[0]):
-                            if edges[e, 0] == v and edges[e, 2] == item - _PULSE:
+                        for e in range(begins[v], begins[v + 1]):
+                            if edges[e, 2] == item - _PULSE:
                                 led = True
                                 if not known or edges[e, 3] <= wait <= edges[e, 4]:
                                     there[edges[e, 1]] = True
@@ -319,23 +317,18 @@ def _takes(items, waits, ends, output, earliest, leave_by, edges, lasting, stay)
                 held = item > _LONG - 2
                 flicker = item > 1 and not held
                 seen = item - _LONG if held else item - _FLICKER if flicker else item
-                there[:] = False
-                for u in range(n):
-                    if output[u] == seen:
-                        if here[u]:
-                            there[u] = True
-                        else:
-                            for v in range(n):
-                                if here[v] and earliest[v, u] <= wait:
-                                    there[u] = True
-                                    break
+                for v in range(n):
+                    there[v] = here[v] and output[v] == seen
+                for e in range(flow.shape[0]):
+                    if here[flow[e, 0]] and output[flow[e, 1]] == seen and first[e] <= wait:
+                        there[flow[e, 1]] = True
                 for u in range(n):
                     here[u] = there[u] or (flicker and here[u])
                 if held:
-                    _spread(here, earliest, output, wait)
+                    _spread(here, flow, first, output, wait)
                     here &= lasting
                 if known and k == ends[w] - 1:
-                    _spread(here, earliest, output, wait)
+                    _spread(here, flow, first, output, wait)
                     for v in range(n):
                         if leave_by[v] < wait:
                             here[v] = False
@@ -349,13 +342,21 @@ def _takes(items, waits, ends, output, earliest, leave_by, edges, lasting, stay)
     return taken
 
 
-def _lasting(output: NDArray[np.int8], follows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _lasting(
+    output: NDArray[np.int8], source: NDArray[np.integer], target: NDArray[np.integer]
+) -> NDArray[np.bool_]:
     """Nodes a network can stay at: without a way out, or on a cycle of their own output."""
-    unseen = follows & (output[:, None] == output[None, :])
-    reached = unseen.copy()
-    for v in range(len(output)):
-        reached |= reached[:, v : v + 1] & reached[v]
-    return reached.diagonal() | ~follows.any(axis=1)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(output)
+    unseen = output[source] == output[target]
+    source_, target_ = source[unseen], target[unseen]
+    graph = coo_array((np.ones(len(source_), np.int8), (source_, target_)), shape=(n, n))
+    _, part = connected_components(graph, directed=True, connection="strong")
+    lasting: NDArray[np.bool_] = np.bincount(part)[part] > 1
+    lasting[source_[source_ == target_]] = True
+    return lasting | ~np.isin(np.arange(n), source)
 
 
 def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[np.bool_]:
@@ -387,29 +388,28 @@ def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[n
     if missing not in MISSING:
         raise SolspaceError(f"missing={missing!r}; give one of {', '.join(MISSING)}")
     n = graph.n_nodes
-    follows = np.zeros((n, n), bool)
     free = graph.edge_symbol == 0
     source, target = graph.edge_source[free], graph.edge_target[free]
-    follows[source, target] = True
     latest = np.where(graph.edge_latest < 0, _NEVER, graph.edge_latest).astype(np.int64)
-    earliest = np.full((n, n), _NEVER, np.int64)
-    np.minimum.at(earliest, (source, target), graph.edge_earliest[free])
     leave_by = np.full(n, -1, np.int64)
     np.maximum.at(leave_by, source, latest[free])
-    leave_by[~follows.any(axis=1)] = _NEVER
+    leave_by[~np.isin(np.arange(n), source)] = _NEVER
     edges = np.stack(
         [graph.edge_source, graph.edge_target, graph.edge_symbol, graph.edge_earliest, latest],
         axis=1,
-    )
+    )[~free].astype(np.int64)
+    edges = edges[np.argsort(edges[:, 0], kind="stable")]
     return _takes(
         words.items,
         np.full(len(words.items), -1, np.int16) if words.waits is None else words.waits,
         words.ends,
         graph.node_output,
-        earliest,
+        np.stack([source, target], axis=1).astype(np.int64),
+        graph.edge_earliest[free].astype(np.int64),
         leave_by,
-        np.ascontiguousarray(edges[~free]).astype(np.int64),
-        _lasting(graph.node_output, follows),
+        edges,
+        np.searchsorted(edges[:, 0], np.arange(n + 1)),
+        _lasting(graph.node_output, source, target),
         missing == "stay",
     )
 
