@@ -58,6 +58,9 @@ PREFIXES = {"learning": "checkpoint_"}
 # Room for one graph. A network whose graph is larger is stored as failed, with that reason.
 MAX_NODES = 64
 MAX_EDGES = 192
+# Room for graphs that know time: they tell states apart by when things happen.
+TIMED_NODES = 256
+TIMED_EDGES = 1024
 
 # Room for the dynamical objects of a planar network, and what the flags of each mean.
 MAX_FIXED_POINTS = 9

@@ -18,10 +18,12 @@ as a non-deterministic automaton that takes words or does not:
   change of output or not.
 
 Edges of a graph may have windows (`Graph.edge_earliest`, `Graph.edge_latest`). Words carry how
-long each stretch between pulses lasts, which is known: it is the input. A pulse then moves only
-along edges whose window holds the wait before it, autonomous edges only where the stretch lasts to
-their earliest step, and a node all of whose autonomous edges have a latest step has been left when
-the stretch lasts longer. What the network puts out when is not looked at.
+long each stretch between pulses lasts, which is known: it is the input; and at which step of the
+stretch each output begins. A pulse then moves only along edges whose window holds the wait before
+it. A change of output is an autonomous edge whose window holds the step at which the output
+begins; one that goes unseen is an edge whose window and the time it would go unseen have a step in
+common. A node all of whose autonomous edges have a latest step has been left when the stretch
+lasts longer. Graphs without windows are read as if nothing were known of steps.
 """
 
 from __future__ import annotations
@@ -85,11 +87,14 @@ class Words(NamedTuple):
         Of each item, the steps from the end of the transient of the pulse before it, or from
         the root, to the next pulse or the end of the sequence; of a pulse those before it. -1, as
         by default, is not known: windows do not matter then.
+    since : array, int16, optional
+        Steps, counted as ``waits``, at which each item begins; there where ``waits`` is.
     """
 
     items: NDArray[np.int16]
     ends: NDArray[np.int64]
     waits: NDArray[np.int16] | None = None
+    since: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -102,8 +107,22 @@ class Words(NamedTuple):
     def select(self, indices: Sequence[int] | NDArray[Any]) -> Words:
         """Some of the words."""
         indices = [int(i) for i in indices]
-        waits = None if self.waits is None else [self.word_waits(i) for i in indices]
-        return join_words([self.word(i) for i in indices], waits)
+        words = [self.word(i) for i in indices]
+        if self.waits is None:
+            return join_words(words)
+        return join_words(
+            words,
+            [self.word_waits(i) for i in indices],
+            [self.word_since(i) for i in indices],
+        )
+
+    def word_since(self, index: int) -> NDArray[np.int16]:
+        """At which step of its stretch each item of one word begins."""
+        start = self.ends[index - 1] if index > 0 else 0
+        stop = self.ends[index]
+        if self.since is None:
+            return np.full(stop - start, -1, np.int16)
+        return self.since[start:stop]
 
     def word_waits(self, index: int) -> NDArray[np.int16]:
         """How long the stretch of each item of one word lasts."""
@@ -127,24 +146,48 @@ class Words(NamedTuple):
 
 
 def join_words(
-    words: Sequence[NDArray[np.int16]], waits: Sequence[NDArray[np.int16]] | None = None
+    words: Sequence[NDArray[np.int16]],
+    waits: Sequence[NDArray[np.int16]] | None = None,
+    since: Sequence[NDArray[np.int16]] | None = None,
 ) -> Words:
-    """Words from the items of each, and how long the stretch of each item lasts."""
-    items = np.concatenate(words) if words else np.empty(0, np.int16)
+    """Words from the items of each, how long each item's stretch lasts, and when it begins.
+
+    Raises
+    ------
+    SolspaceError
+        Where only one of ``waits`` and ``since`` is given.
+
+    Examples
+    --------
+    >>> one = [np.array([0, 101, 1], np.int16)]
+    >>> join_words(one, [np.array([20, 20, 50])], [np.array([0, 20, 0])]).waits.tolist()
+    [20, 20, 50]
+    """
+    if (waits is None) != (since is None):
+        raise SolspaceError("words with waits or since alone; give both or neither")
+    empty = np.empty(0, np.int16)
+    items = np.concatenate(words) if words else empty
     ends = np.cumsum([len(word) for word in words], dtype=np.int64)
-    return Words(items, ends, np.concatenate(waits) if waits else None)
+    if waits is None or since is None:
+        return Words(items, ends)
+    return Words(items, ends, np.concatenate([empty, *waits]), np.concatenate([empty, *since]))
 
 
 def join_all(many: Sequence[Words]) -> Words:
     """All words of several, in order."""
+    if any(own.waits is None for own in many):
+        return join_words([own.word(k) for own in many for k in range(len(own))])
     return join_words(
         [own.word(k) for own in many for k in range(len(own))],
         [own.word_waits(k) for own in many for k in range(len(own))],
+        [own.word_since(k) for own in many for k in range(len(own))],
     )
 
 
 @njit(cache=True, nogil=True)
-def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, items, waits, ends):  # type: ignore[no-untyped-def]
+def _write_words(
+    symbols, start, onset, seen_from, symbol, shortest, patience, items, waits, since, ends
+):  # type: ignore[no-untyped-def]
     filled = 0
     time = symbols.shape[1]
     for i in range(symbols.shape[0]):
@@ -165,12 +208,14 @@ def _write_words(symbols, start, onset, seen_from, symbol, shortest, patience, i
                 elif run - at > patience:
                     items[filled] += _LONG
                 waits[filled] = wait
+                since[filled] = max(at - begin - (1 if k == 0 else 0), 0)
                 filled += 1
                 at = run
             if last:
                 break
             items[filled] = _PULSE + symbol[i, k]
             waits[filled] = wait
+            since[filled] = wait
             filled += 1
             begin = seen_from[i, k]
         ends[i] = filled
@@ -203,6 +248,7 @@ def output_words(symbols: NDArray[np.int8], sequences: PulseSequences) -> Words:
         )
     items = np.empty(symbols.size + sequences.onset.size, np.int16)
     waits = np.empty_like(items)
+    since = np.empty_like(items)
     ends = np.empty(len(symbols), np.int64)
     # The root is the state before step `start`.
     filled = _write_words(
@@ -215,9 +261,10 @@ def output_words(symbols: NDArray[np.int8], sequences: PulseSequences) -> Words:
         sequences.patience,
         items,
         waits,
+        since,
         ends,
     )
-    return Words(items[:filled].copy(), ends, waits[:filled].copy())
+    return Words(items[:filled].copy(), ends, waits[:filled].copy(), since[:filled].copy())
 
 
 def verification_sequences(
@@ -271,20 +318,21 @@ _NEVER = 32767
 
 
 @njit(cache=True, nogil=True)
-def _spread(here, flow, first, output, wait):  # type: ignore[no-untyped-def]
-    """Add what nodes of the same output lead to unseen."""
+def _spread(here, flow, output, begun, until):  # type: ignore[no-untyped-def]
+    """Add what nodes of the same output lead to unseen, from one step until another."""
     grown = True
     while grown:
         grown = False
         for e in range(flow.shape[0]):
             v, u = flow[e, 0], flow[e, 1]
-            if here[v] and not here[u] and output[u] == output[v] and first[e] <= wait:
+            unseen = here[v] and not here[u] and output[u] == output[v]
+            if unseen and flow[e, 2] <= until and begun <= flow[e, 3]:
                 here[u] = True
                 grown = True
 
 
 @njit(cache=True, nogil=True)
-def _takes(items, waits, ends, output, flow, first, leave_by, edges, begins, lasting, stay):  # type: ignore[no-untyped-def]
+def _takes(items, waits, since, ends, output, flow, leave_by, edges, begins, lasting, stay):  # type: ignore[no-untyped-def]
     n = output.size
     taken = np.zeros(ends.size, np.bool_)
     here = np.zeros(n, np.bool_)
@@ -294,12 +342,14 @@ def _takes(items, waits, ends, output, flow, first, leave_by, edges, begins, las
         here[:] = False
         here[0] = True
         alive = True
+        at = 0
         for k in range(begin, ends[w]):
             item = items[k]
             known = waits[k] >= 0
             # Where it is not known how long a stretch lasts, every edge could be taken.
             wait = waits[k] if known else _NEVER - 1
-            _spread(here, flow, first, output, wait)
+            begun = since[k] if known else wait
+            _spread(here, flow, output, at if known else -1, begun)
             there[:] = False
             if item >= _PULSE:
                 for v in range(n):
@@ -313,22 +363,29 @@ def _takes(items, waits, ends, output, flow, first, leave_by, edges, begins, las
                         if stay and not led:
                             there[v] = True
                 here[:] = there
+                at = 0
             else:
                 held = item > _LONG - 2
                 flicker = item > 1 and not held
                 seen = item - _LONG if held else item - _FLICKER if flicker else item
+                # Until the next output, or the end of the stretch.
+                more = k + 1 < ends[w] and items[k + 1] < _PULSE
+                until = since[k + 1] if known and more else wait
                 for v in range(n):
                     there[v] = here[v] and output[v] == seen
                 for e in range(flow.shape[0]):
-                    if here[flow[e, 0]] and output[flow[e, 1]] == seen and first[e] <= wait:
-                        there[flow[e, 1]] = True
+                    v, u = flow[e, 0], flow[e, 1]
+                    in_time = not known or flow[e, 2] <= begun <= flow[e, 3]
+                    if here[v] and output[u] == seen and in_time:
+                        there[u] = True
                 for u in range(n):
                     here[u] = there[u] or (flicker and here[u])
+                at = begun
                 if held:
-                    _spread(here, flow, first, output, wait)
+                    _spread(here, flow, output, at if known else -1, until)
                     here &= lasting
                 if known and k == ends[w] - 1:
-                    _spread(here, flow, first, output, wait)
+                    _spread(here, flow, output, at, until)
                     for v in range(n):
                         if leave_by[v] < wait:
                             here[v] = False
@@ -399,13 +456,16 @@ def allowed(graph: Graph, words: Words, *, missing: str = "forbid") -> NDArray[n
         axis=1,
     )[~free].astype(np.int64)
     edges = edges[np.argsort(edges[:, 0], kind="stable")]
+    unknown = np.full(len(words.items), -1, np.int16)
     return _takes(
         words.items,
-        np.full(len(words.items), -1, np.int16) if words.waits is None else words.waits,
+        unknown if words.waits is None else words.waits,
+        unknown if words.since is None else words.since,
         words.ends,
         graph.node_output,
-        np.stack([source, target], axis=1).astype(np.int64),
-        graph.edge_earliest[free].astype(np.int64),
+        np.stack([source, target, graph.edge_earliest[free], latest[free]], axis=1).astype(
+            np.int64
+        ),
         leave_by,
         edges,
         np.searchsorted(edges[:, 0], np.arange(n + 1)),

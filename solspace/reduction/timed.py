@@ -18,7 +18,7 @@ else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,22 +31,29 @@ from solspace.errors import SolspaceError
 from solspace.reduction.automaton import explore
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
+from solspace.verification import Words, graph_recall, read_words
 
 __all__ = ["explore_timed"]
 
-SAMPLES = 300
-MOMENTS = 32
+SAMPLES = 800
+MOMENTS = 48
 SEED = 12345
-CLASSES = (3, 5, 7, 9, 11, 13, 16, 20, 25, 30, 36, 44)
+# Own words that no part of the graph was made from, and the share of them it has to allow.
+HELD_BACK = 400
+ENOUGH = 0.97
 # Chances that a random sequence goes on with a pulse, and that it ends with a stretch of silence.
 GOES_ON, ENDS = 0.6, 0.35
 DEPTH = 5
 # A class's chain is drawn to this many runs; what goes on changing then is a loop of the last two.
 MOST_RUNS = 5
-RARE = 0.1  # share of a class's members under which an answer is left out
+RARE = 0.05  # share of a class's members under which an answer is left out
 VARIANT = 0.25  # share of a class's members from which a chain of their own is drawn
 GAP = 2  # moments that a window may skip
-SLACK = 3  # steps by which a window of an autonomous edge is wider than what was seen
+# By what share and how many steps a window of an autonomous edge is wider than what was seen in
+# the sample, tightest first; without end at last.
+SLACK = ((0, 0), (0.06, 1), (0.12, 2), (0.2, 3), (0.3, 3), (0.45, 4), (0.6, 5), (1, 8), (99, 999))
+# Of how many classes graphs are tried, as shares of the most that the store has room for.
+COARSER = (1, 0.7, 0.5)
 _BLOCK = 64
 
 Chain = tuple[tuple[int, ...], bool]
@@ -222,7 +229,8 @@ class _Quotient:
             self.members[kind].append(i)
         self.number: dict[tuple[int, int], int] = {}
         self.output: list[int] = []
-        self.edges: list[Edge] = []
+        self.edges: list[Edge] = []  # pulses
+        self.flow: list[tuple[int, int, int, int]] = []  # autonomous: from, to, earliest, latest
         self._build()
 
     def _chain(self, i: int) -> Chain:
@@ -330,7 +338,7 @@ class _Quotient:
                 ]
 
     def _flow(self, kind: int) -> None:
-        """The autonomous edges of a chain."""
+        """The autonomous edges of a chain, from when to when they were taken in the sample."""
         runs, loops = self.kinds[kind]
         nodes = [self.number[kind, r] for r in range(len(runs))]
         patience = 0.9 * self.grammar.patience
@@ -338,46 +346,66 @@ class _Quotient:
         own = [i for i in every if self._chain(i) == self.kinds[kind]] or every
         starts = [self.sample.starts[i] for i in own]
         for r in range(len(runs) - 1):
-            change = [begin[r + 1] for begin in starts if len(begin) > r + 1]
+            change = [int(begin[r + 1]) for begin in starts if len(begin) > r + 1]
             lasts = [begin[r + 1] - begin[r] for begin in starts if len(begin) > r + 1]
             looping = loops and r == len(runs) - 2
-            earliest = max(min(change) - SLACK, 0)
-            latest = -1 if looping else int(max(change) * 1.03) + self.grammar.shortest + SLACK
-            self.edges.append((nodes[r], nodes[r + 1], 0, int(earliest), latest))
+            latest = -1 if looping else max(change)
+            self.flow.append((nodes[r], nodes[r + 1], min(change), latest))
             if max(lasts) > patience:
-                self.edges.append((nodes[r], nodes[r], 0, -1, latest))
+                self.flow.append((nodes[r], nodes[r], -1, latest))
         if loops:
-            back = min(begin[len(runs)] for begin in starts if len(begin) > len(runs)) - SLACK
-            self.edges.append((nodes[-1], nodes[-2], 0, int(max(back, 0)), -1))
+            back = min(int(begin[len(runs)]) for begin in starts if len(begin) > len(runs))
+            self.flow.append((nodes[-1], nodes[-2], back, -1))
             for r in (len(runs) - 1, len(runs) - 2):
                 if max(max(np.diff(begin)[r::2], default=0) for begin in starts) > patience:
-                    self.edges.append((nodes[r], nodes[r], 0, -1, -1))
+                    self.flow.append((nodes[r], nodes[r], -1, -1))
 
-    def minimized(self) -> Graph:
-        """Without nodes that answer everything alike at all times, and what is not reached."""
-        color = list(self.output)
-        while True:
-            leaving: list[set[tuple[int, ...]]] = [set() for _ in color]
-            for source, target, *rest in set(self.edges):
-                leaving[source].add((color[target], *rest))
-            number: dict[Any, int] = {}
-            finer = [
-                number.setdefault((color[v], frozenset(leaving[v])), len(number))
-                for v in range(len(color))
-            ]
-            if len(number) == len(set(color)):
-                break
-            color = finer
+    def graph(self, share: float, steps: int) -> Graph:
+        """With windows of autonomous edges wider by a share and some steps."""
+        wider = [
+            (
+                source,
+                target,
+                0,
+                max(int(earliest * (1 - min(share, 1))) - steps, -1),
+                -1 if latest < 0 else min(int(latest * (1 + share)) + steps, SEQUENCE_STEPS),
+            )
+            for source, target, earliest, latest in self.flow
+        ]
+        return _minimized(self.output, self.edges + wider)
+
+
+def _minimized(output: list[int], edges: list[Edge]) -> Graph:
+    """Without nodes that answer everything alike at all times, and what is not reached."""
+    edges = sorted(set(edges))
+    color = list(output)
+    while True:
+        leaving: list[set[tuple[int, ...]]] = [set() for _ in color]
+        for source, target, *rest in edges:
+            leaving[source].add((color[target], *rest))
+        number: dict[Any, int] = {}
+        finer = [
+            number.setdefault((color[v], frozenset(leaving[v])), len(number))
+            for v in range(len(color))
+        ]
+        if len(number) == len(set(color)):
+            break
         color = finer
-        edges = sorted({(color[s], color[t], *rest) for s, t, *rest in self.edges})
-        order = [color[0]]
-        for one in order:
-            order += sorted({t for s, t, *_ in edges if s == one} - set(order))
-        new = {one: i for i, one in enumerate(order)}
-        output = dict(zip(color, self.output, strict=True))
-        kept = sorted((new[s], new[t], *rest) for s, t, *rest in edges if s in new)
-        columns = zip(*kept, strict=True) if kept else ((),) * 5
-        return Graph([output[c] for c in order], *columns)
+    color = finer
+    drawn = sorted({(color[s], color[t], *rest) for s, t, *rest in edges})
+    leads: dict[int, set[int]] = defaultdict(set)
+    for s, t, *_ in drawn:
+        leads[s].add(t)
+    order = [color[0]]
+    new = {color[0]: 0}
+    for one in order:
+        for t in sorted(leads[one] - new.keys()):
+            new[t] = len(order)
+            order.append(t)
+    output_of = dict(zip(color, output, strict=True))
+    kept = sorted((new[s], new[t], *rest) for s, t, *rest in drawn if s in new)
+    columns = zip(*kept, strict=True) if kept else ((),) * 5
+    return Graph([output_of[c] for c in order], *columns)
 
 
 def _agreeing(one: tuple[int, ...], other: tuple[int, ...]) -> int:
@@ -435,12 +463,54 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
             )
     sample = _draw(task, architecture, weights)
     joined = linkage(squareform(_distances(sample), checks=False), "average")
-    best = None
-    for classes in CLASSES:
-        label = fcluster(joined, classes, "maxclust")
-        graph = _Quotient(sample, label, task.grammar).minimized()
-        if graph.n_nodes <= schema.MAX_NODES and graph.n_edges <= schema.MAX_EDGES:
-            best = graph
-        elif graph.n_edges > 1.5 * schema.MAX_EDGES:
+    grammar = task.grammar
+
+    def quotient(classes: int) -> _Quotient:
+        return _Quotient(sample, fcluster(joined, classes, "maxclust"), grammar)
+
+    most = _most(lambda classes: _fits(quotient(classes).graph(*SLACK[0])), len(sample.place))
+    if not most:
+        return explore(task, architecture, weights)
+    held_back = read_words(
+        task,
+        architecture,
+        weights,
+        grammar.random_sequences(np.random.default_rng(SEED + 1), HELD_BACK),
+    )
+    return _tightest(
+        (
+            quotient(classes).graph(*slack)
+            for classes in sorted({max(round(share * most), 1) for share in COARSER}, reverse=True)
+            for slack in SLACK
+        ),
+        held_back,
+    )
+
+
+def _fits(graph: Graph) -> bool:
+    """Whether the store has room for it."""
+    return graph.n_nodes <= schema.TIMED_NODES and graph.n_edges <= schema.TIMED_EDGES
+
+
+def _most(fits: Callable[[int], bool], highest: int) -> int:
+    """The largest number up to a highest one that fits, where smaller ones do; 0 is none."""
+    low, high = 0, highest + 1
+    while high - low > 1:
+        middle = min(2 * low + 8, (low + high) // 2)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _tightest(graphs: Iterator[Graph], held_back: Words) -> Graph:
+    """The first that fits and allows enough of the words, or the one that allows most."""
+    best, most = None, -1.0
+    for graph in graphs:
+        if not _fits(graph):
+            continue
+        recall = graph_recall(graph, held_back)
+        if recall > most:
+            best, most = graph, recall
+        if recall >= ENOUGH:
             break
-    return best or explore(task, architecture, weights)
+    assert best is not None
+    return best
