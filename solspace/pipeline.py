@@ -55,8 +55,9 @@ class Stage:
         Groups it writes to.
     after : tuple of str
         Stages that have to have ended before.
-    sizes : mapping of str to int
-        Dims of its groups that the dataset laid first does not have.
+    room : str or None
+        ``module:function`` of its options, a mapping of str to int: lengths of dims of its groups
+        that the dataset laid first does not have.
     also_reads : tuple of str
         Further groups it takes, merged with the first.
     coordinates : str or None
@@ -76,7 +77,7 @@ class Stage:
     reads: str
     fills: tuple[str, ...]
     after: tuple[str, ...]
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    room: str | None = None
     also_reads: tuple[str, ...] = ()
     coordinates: str | None = None
     prepared: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +116,7 @@ PIPELINE = {
             "population",
             ("population", "graph"),
             ("train",),
-            {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES},
+            room="solspace.reduction.stage:room",
             at_end={
                 "population/solution": "solspace.reduction.stage:solutions",
                 "learning/solution": "solspace.reduction.stage:checkpoint_solutions",
@@ -481,7 +482,7 @@ def _run_population(
         with ExitStack() as noted:
             with population.briefly():
                 _check_same_options(population, stage, options)
-                _lay(population, stage, task)
+                _lay(population, stage, task, options)
                 noted.enter_context(population.provenance(stage.name, options, where))
             whole = population.open()
             prepared = {name: load(make)(whole) for name, make in stage.prepared.items()}
@@ -612,7 +613,7 @@ def _split(ds: xr.Dataset, stage: Stage, architecture: str) -> dict[str, dict[st
     return out
 
 
-def _lay(population: Population, stage: Stage, task: Task) -> None:
+def _lay(population: Population, stage: Stage, task: Task, options: Mapping[str, Any]) -> None:
     """Lay the groups a stage fills, where they are not there yet."""
     from solspace.simulation import trials_dataset
 
@@ -630,15 +631,19 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
     declared = schema.variables("population", population.architecture)
     own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]
     population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
+    room: dict[str, int] = _load(stage.room)(**options) if stage.room else {}
     for group in stage.groups(population):
         if population.has(group):
-            if group == "graph":  # laid before edges had windows
-                room = xr.Dataset(coords={"edge": np.arange(stage.sizes["edge"])})
-                population.add_variables(room, ["edge_earliest", "edge_latest"], group)
-            continue
+            if group != "graph" or (population.status(stage.name) != schema.PENDING).any():
+                continue
+            # Nothing is there yet, or nothing any more: it may be made in another way.
+            laid = population.open(group).sizes
+            if all(laid[dim] == size for dim, size in room.items()):
+                continue
+            population.remove(group)
         have = population.open()
         ds = xr.Dataset(coords={"network": have["network"]}, attrs={})
-        sizes = {"network": have.sizes["network"], **stage.sizes}
+        sizes = {"network": have.sizes["network"], **room}
         if group in ("training", "extrapolation"):
             trials = task.recorded_trials() if group == "training" else task.extrapolation_trials()
             ds = trials_dataset(task, trials, group).assign_coords(network=have["network"])
@@ -654,6 +659,10 @@ def _lay(population: Population, stage: Stage, task: Task) -> None:
         ds.attrs |= {"task": task.name, "architecture": population.architecture}
         channels = {"output": {"channels": list(task.outputs)}}
         population.lay(group, ds, sizes, channels if "trial" in ds.dims else {})
+        if group == "graph" and options.get("method") == "timed":
+            population.add_variables(
+                xr.Dataset(coords={"edge": np.arange(sizes["edge"])}), schema.WINDOWS, group
+            )
 
 
 def _finish(population: Population, stage: Stage) -> None:

@@ -61,6 +61,8 @@ MAX_EDGES = 192
 # Room for graphs that know time: they tell states apart by when things happen.
 TIMED_NODES = 256
 TIMED_EDGES = 1024
+# Variables of the graph group that only graphs that know time have.
+WINDOWS = ("edge_earliest", "edge_latest")
 
 # Room for the dynamical objects of a planar network, and what the flags of each mean.
 MAX_FIXED_POINTS = 9
@@ -459,7 +461,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             "int16",
             -1,
             f"{end} step at which the edge can be taken, from the end of the transient of the "
-            "last pulse or from the root; -1 is no bound",
+            "last pulse or from the root; -1 is no bound; only with method timed",
             stage="reduce",
         )
 

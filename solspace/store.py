@@ -388,7 +388,7 @@ class Population:
         target = root.require_group(path)
         sizes = {str(dim): int(size) for dim, size in ds.sizes.items()} | dict(extra_sizes)
         for name, variable in schema.variables(group, self.architecture).items():
-            if set(variable.dims) <= set(sizes):
+            if set(variable.dims) <= set(sizes) and name not in schema.WINDOWS:
                 _create(target, variable, sizes, shard_size)
                 if name in ds.variables:
                     _fill(target[name], ds[name])
@@ -436,6 +436,11 @@ class Population:
             _create(target, declared or _undeclared(ds[name], group), sizes, self.shard_size)
             if name in ds.variables:
                 _fill(target[name], ds[name])
+
+    def remove(self, group: str) -> None:
+        """Take away a group, to lay it anew."""
+        root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        del root[self._group_path(group)]
 
     def outdated(self, ds: xr.Dataset) -> list[str]:
         """Dims of the population whose stored coordinate is another than the dataset's."""

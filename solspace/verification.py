@@ -185,9 +185,9 @@ def join_all(many: Sequence[Words]) -> Words:
 
 
 @njit(cache=True, nogil=True)
-def _write_words(
+def _write_words(  # type: ignore[no-untyped-def]
     symbols, start, onset, seen_from, symbol, shortest, patience, items, waits, since, ends
-):  # type: ignore[no-untyped-def]
+):
     filled = 0
     time = symbols.shape[1]
     for i in range(symbols.shape[0]):

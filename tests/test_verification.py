@@ -102,16 +102,21 @@ def test_what_graphs_allow_is_what_the_rules_say(graph, of, stay):
 
 
 def timed_words(of, data):
-    """Words whose stretches last for known steps."""
-    waits = []
+    """Words whose stretches last, and whose outputs begin, at known steps."""
+    waits, since = [], []
     for word in of:
-        lasting, row = data.draw(st.integers(0, 40)), []
+        lasting, row, begun = data.draw(st.integers(0, 40)), [], [0]
         for item in word:
             row.append(lasting)
             if item >= 100:
+                begun[-1] = lasting
                 lasting = data.draw(st.integers(0, 40))
+                begun.append(0)
+            else:
+                begun.append(data.draw(st.integers(begun[-1], lasting)))
         waits.append(np.array(row, np.int16))
-    return join_words([np.array(word, np.int16) for word in of], waits)
+        since.append(np.array(begun[:-1], np.int16))
+    return join_words([np.array(word, np.int16) for word in of], waits, since)
 
 
 @given(graphs(max_nodes=5), some_words, st.booleans(), st.data())
@@ -128,8 +133,9 @@ def test_windows_never_allow_more(graph, of, stay, data):
     with_windows = allowed(timed, known, missing=missing)
     without = allowed(graph, known, missing=missing)
     assert not (with_windows & ~without).any()
-    # Where it is not known how long stretches last, windows do not matter.
+    # Where steps are not known windows do not matter, and without windows steps do not.
     assert allowed(timed, words(*of), missing=missing).tolist() == without.tolist()
+    assert allowed(graph, words(*of), missing=missing).tolist() == without.tolist()
     assert timed.without_windows() == Graph(graph.node_output, *edges).without_windows()
     # Windows that everything falls in change nothing.
     open_ = Graph(graph.node_output, *edges, np.zeros(graph.n_edges, int), latest * 0 + 40)
@@ -147,17 +153,34 @@ def test_windows_say_when():
         edge_latest=[20, -1, 35, 41],
     )
 
-    def fits(word, waits):
-        return allowed(graph, join_words([np.array(word, np.int16)], [np.array(waits, np.int16)]))
+    def fits(items, set_at, wait, *changes):
+        """Set after so many steps, then a stretch with changes of output at steps."""
+        since = [0, set_at, 0, *changes]
+        row = [set_at, set_at, *[wait] * (len(items) - 2)]
+        word = join_words([np.array(items, np.int16)], [np.array(row)], [np.array(since)])
+        return bool(allowed(graph, word)[0])
 
     go, rest = [0, SET, 0, 1, 0], [0, SET, HELD]
-    assert fits(go, [16, 16, 50, 50, 50]).all() and fits(rest, [16, 16, 50]).all()
-    assert not fits(go, [14, 14, 50, 50, 50]).any() and fits(rest, [14, 14, 50]).all()
-    assert fits(go, [21, 21, 50, 50, 50]).all() and not fits(rest, [21, 21, 50]).any()
-    # Go cannot come before 30 steps, and cannot be waited for longer than 35.
-    assert not fits(go[:4], [21, 21, 29, 29]).any() and fits(go[:4], [21, 21, 30, 30]).all()
-    assert fits(go[:3], [21, 21, 35]).all() and not fits(go[:3], [21, 21, 36]).any()
-    assert fits(go[:4], [21, 21, 41, 41]).all() and not fits(go[:4], [21, 21, 42, 42]).any()
+    assert fits(go, 16, 50, 32, 36) and fits(rest, 16, 50)
+    assert not fits(go, 14, 50, 32, 36) and fits(rest, 14, 50)
+    assert fits(go, 21, 50, 32, 36) and not fits(rest, 21, 50)
+    # Go begins after 30 to 35 steps and ends after 33 to 41, but for pulses that come before.
+    assert [fits(go, 21, 50, n, 41) for n in (29, 30, 35, 36)] == [False, True, True, False]
+    assert [fits(go, 21, 50, 30, n) for n in (32, 33, 41, 42)] == [False, True, True, False]
+    assert [fits(go[:3], 21, n) for n in (20, 35, 36)] == [True, True, False]
+    assert [fits(go[:4], 21, n, 30) for n in (30, 41, 42)] == [True, True, False]
+
+
+def test_what_goes_by_unseen_takes_its_time_too():
+    # Silence becomes another silence after 10 to 20 steps, and only that leads on by Set.
+    graph = Graph([0, 0, 1], [0, 1], [1, 2], [0, 1], [10, -1], [20, -1])
+
+    def fits(wait):
+        word = np.array([0, SET, 1], np.int16)
+        since = np.array([0, wait, 0])
+        return bool(allowed(graph, join_words([word], [np.array([wait, wait, 9])], [since]))[0])
+
+    assert [fits(n) for n in (9, 10, 50)] == [False, True, True]
 
 
 def test_words_know_how_long_their_stretches_last():
@@ -173,6 +196,25 @@ def test_words_know_how_long_their_stretches_last():
         waits = until - since
         assert read.word_waits(i)[is_pulse].tolist() == waits[:-1].tolist()
         assert read.word_waits(i)[~is_pulse].tolist()[-1:] in ([waits[-1]], [waits[-2]])
+        assert read.word_since(i)[is_pulse].tolist() == waits[:-1].tolist()
+        assert (read.word_since(i)[~is_pulse] == 0).all()
+
+
+def test_words_know_when_outputs_begin():
+    onset, seen_from = np.array([[12]]), np.array([[17]])
+    driven = PulseSequences(
+        np.zeros((1, 30, 2), np.float32), 5, onset, seen_from, np.array([[1]]), 3, 200
+    )
+    symbols = np.zeros((1, 30), np.int8)
+    symbols[0, 8:11], symbols[0, 20:29] = 1, 1
+    read = output_words(symbols, driven)
+    assert read.word(0).tolist() == [0, 1, 10, SET, 0, 1, 10]
+    # From the root, the state before step 5, three steps of silence; from step 17 on again three.
+    assert read.word_since(0).tolist() == [0, 3, 6, 7, 0, 3, 12]
+    assert read.word_waits(0).tolist() == [7] * 4 + [13] * 3
+    assert read.select([0, 0]).word_since(1).tolist() == read.word_since(0).tolist()
+    with pytest.raises(SolspaceError, match="give both or neither"):
+        join_words([read.word(0)], [read.word_waits(0)])
 
 
 @given(graphs(max_nodes=6), some_words, st.integers(0, 99))

@@ -7,7 +7,16 @@ import pytest
 import xarray as xr
 import zarr
 
-from solspace import SolspaceError, add_population, import_networks, reduce, run_stage, verify
+from solspace import (
+    SolspaceError,
+    add_population,
+    import_networks,
+    reduce,
+    run_stage,
+    schema,
+    verify,
+)
+from solspace.info import check_store
 from solspace.networks import parameter_shapes
 from solspace.reduction.stage import graph_of
 
@@ -60,22 +69,26 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(tmp_path, pop
     add_population(path, population)
     run_stage(path, "reduce")
     untimed = reduce(population, method="automaton")
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)[f"{GROUP}/graph"]
-    for name in ("edge_earliest", "edge_latest"):
-        assert (group[name][:] == -1).all()
-        del group[name]  # as laid before edges had windows
+    before = xr.open_zarr(path, group=f"{GROUP}/graph").load()
+    assert not set(schema.WINDOWS) & set(before.variables)
+    assert before.sizes["edge"] == schema.MAX_EDGES
     run_stage(path, "reduce", redo=True, options={"method": "timed"})
     run_stage(path, "verify")
-    timed = verify(reduce(population, method="timed"))
+    assert check_store(path) == []
+    timed = verify(reduce(untimed, method="timed"))
     stored = xr.open_zarr(path, group=GROUP).load()
     graphs = xr.open_zarr(path, group=f"{GROUP}/graph").load()
-    for name in ("edge_earliest", "edge_latest"):
+    for name in schema.WINDOWS:
         np.testing.assert_array_equal(graphs[name].values, timed[name].values)
     assert (timed.edge_latest.values >= 0).any()
     np.testing.assert_array_equal(stored.graph_recall.values, timed.graph_recall.values)
     # Time names no solutions.
     assert timed.solution_key.values.tolist() == untimed.solution_key.values.tolist()
     assert graph_of(timed, 0) == graph_of(graphs, 0)
+    # And back again: nothing of the windows stays behind.
+    run_stage(path, "reduce", redo=True)
+    after = xr.open_zarr(path, group=f"{GROUP}/graph").load()
+    xr.testing.assert_equal(before, after)
 
 
 def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):

@@ -84,15 +84,14 @@ def reduce_cells(
 
     task = task_of(ds, task)
     n = ds.sizes["network"]
+    most_nodes, most_edges = room(method).values()
+    per_edge = ["edge_source", "edge_target", "edge_input"]
+    per_edge += schema.WINDOWS if method == "timed" else ()
     arrays: dict[str, NDArray] = {
         "n_nodes": np.full(n, -1, np.int16),
         "n_edges": np.full(n, -1, np.int16),
-        "node_output": np.zeros((n, schema.MAX_NODES), np.int8),
-        "edge_source": np.full((n, schema.MAX_EDGES), -1, np.int16),
-        "edge_target": np.full((n, schema.MAX_EDGES), -1, np.int16),
-        "edge_input": np.full((n, schema.MAX_EDGES), -1, np.int16),
-        "edge_earliest": np.full((n, schema.MAX_EDGES), -1, np.int16),
-        "edge_latest": np.full((n, schema.MAX_EDGES), -1, np.int16),
+        "node_output": np.zeros((n, most_nodes), np.int8),
+        **{name: np.full((n, most_edges), -1, np.int16) for name in per_edge},
     }
     keys, descriptions, graph_keys = (np.full(n, "", dtype=object) for _ in range(3))
     symbols = task.input_symbols
@@ -113,38 +112,55 @@ def reduce_cells(
                 task, ds.attrs["architecture"], network_weights(ds, i), method=method
             )
         nodes, edges = len(graph.node_output), len(graph.edge_source)
-        if nodes > schema.MAX_NODES or edges > schema.MAX_EDGES:
+        if nodes > most_nodes or edges > most_edges:
             raise SolspaceError(
                 f"a graph of {nodes} nodes and {edges} edges; the store has room for "
-                f"{schema.MAX_NODES} and {schema.MAX_EDGES}"
+                f"{most_nodes} and {most_edges}"
             )
         keys[i], descriptions[i], graph_keys[i] = *names, graph_key(untimed, symbols)
         path.end(i, *names)
         arrays["n_nodes"][i], arrays["n_edges"][i] = nodes, edges
         arrays["node_output"][i, :nodes] = graph.node_output
-        arrays["edge_source"][i, :edges] = graph.edge_source
-        arrays["edge_target"][i, :edges] = graph.edge_target
-        arrays["edge_input"][i, :edges] = graph.edge_symbol
-        arrays["edge_earliest"][i, :edges] = graph.edge_earliest
-        arrays["edge_latest"][i, :edges] = graph.edge_latest
+        for name in per_edge:
+            edge = getattr(graph, "edge_symbol" if name == "edge_input" else name)
+            arrays[name][i, :edges] = edge
 
     ended = each_network(ds, "reduce", compute, after="train", progress=progress)
     declared = schema.variables("graph")
-    out = ds.assign(
-        {name: (declared[name].dims, values) for name, values in arrays.items()}
-        | {
-            "solution": ("network", rank_solutions(keys)),
-            "solution_key": ("network", keys),
-            "solution_description": ("network", descriptions),
-            "graph_key": ("network", graph_keys),
-        }
-        | ended
-        | path.variables(keys, ended["message_reduce"][1])
-    ).assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
+    # Graphs that are there already may have another room.
+    roomy = [name for name, variable in declared.items() if {"node", "edge"} & {*variable.dims}]
+    out = (
+        ds.drop_vars(roomy, errors="ignore")
+        .assign(
+            {name: (declared[name].dims, values) for name, values in arrays.items()}
+            | {
+                "solution": ("network", rank_solutions(keys)),
+                "solution_key": ("network", keys),
+                "solution_description": ("network", descriptions),
+                "graph_key": ("network", graph_keys),
+            }
+            | ended
+            | path.variables(keys, ended["message_reduce"][1])
+        )
+        .assign_coords(input_symbol=np.array(task.input_symbols, dtype=object))
+    )
     warn_of_failures(out, "reduce")
     for group in ("population", "graph", "learning"):
         out = schema.annotate(out, group)
     return out
+
+
+def room(method: str = "turner2021", **_: Any) -> dict[str, int]:
+    """Most nodes and edges of a graph in a store.
+
+    Examples
+    --------
+    >>> room("automaton")
+    {'node': 64, 'edge': 192}
+    """
+    if method == "timed":
+        return {"node": schema.TIMED_NODES, "edge": schema.TIMED_EDGES}
+    return {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES}
 
 
 class _Path:
@@ -277,10 +293,10 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
     if nodes < 0:
         raise SolspaceError(f"network {index} has no graph; type `solspace reduce STORE`")
     at: dict[str, Any] = {"network": index}
-    # Stores written before graphs knew time have no windows.
+    # Only graphs that know time have windows.
     windows = {
         name: ds[name].isel(at | {"edge": slice(edges)}).values
-        for name in ("edge_earliest", "edge_latest")
+        for name in schema.WINDOWS
         if name in ds
     }
     return Graph(
