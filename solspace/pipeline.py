@@ -631,7 +631,7 @@ def _lay(population: Population, stage: Stage, task: Task, options: Mapping[str,
     declared = schema.variables("population", population.architecture)
     own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]
     population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
-    room: dict[str, int] = _load(stage.room)(**options) if stage.room else {}
+    room: dict[str, int] = load(stage.room)(**options) if stage.room else {}
     for group in stage.groups(population):
         if population.has(group):
             if group != "graph" or (population.status(stage.name) != schema.PENDING).any():
