@@ -1,10 +1,11 @@
 """How right graphs are, and at what cost: `python benchmarks/verification.py`.
 
-For each population of reference networks (``shared/reference`` beside the checkout) and each
-method: recall and specificity of the graphs (see `solspace.verification`), number of solutions,
-sizes of graphs and seconds a network. The published graphs are those of ``turner2021``. The last
-row is what no graph that knows no time can pass by much: the share of other solutions' words
-that never occur among many of the network's own, for the share of its own that do.
+For each population of reference networks (``shared/reference`` beside the checkout), or of a store
+(``--store``, one network in ``--every``), and each method: recall and specificity of the graphs
+(see `solspace.verification`), number of solutions, sizes of graphs and seconds a network. The
+published graphs are those of ``turner2021``. The last row (``--ceiling``) is what no graph that
+knows no time can pass by much: the share of other solutions' words that never occur among many of
+the network's own, for the share of its own that do.
 One core: set OMP_NUM_THREADS=1 before.
 """
 
@@ -15,8 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from solspace import networks
+from solspace.population import network_weights
 from solspace.reduction import ReductionError, reduce_network, solution_key
 from solspace.tasks import get_task
 from solspace.verification import (
@@ -70,10 +73,13 @@ def ceiling(own: list[Words], more: list[Words], keys: list[str]) -> tuple[float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=300, help="a network (default 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sequences (default 0)")
     parser.add_argument("--reference", type=Path, default=REFERENCE)
+    parser.add_argument("--store", help="networks of a store instead of the reference ones")
+    parser.add_argument("--every", type=int, default=10, help="only every so many of a store")
     parser.add_argument("--ceiling", type=int, default=0, help="own sequences for the ceiling")
     options = parser.parse_args()
-    if not options.reference.exists():
+    if not options.store and not options.reference.exists():
         parser.error(f"no reference networks at {options.reference}")
 
     print(
@@ -83,13 +89,18 @@ def main() -> None:
     for population in POPULATIONS:
         task, architecture = population.split("/")
         symbols = get_task(task).input_symbols
-        every = [
-            networks.from_state_dict(
-                networks.read_state_dict(str(path)), architecture, inputs=2, outputs=1
-            )
-            for path in sorted((options.reference / population).glob("*/weights.pt"))
-        ]
-        sequences = verification_sequences(task, options.sequences)
+        if options.store:
+            ds = xr.open_zarr(options.store, group=population)
+            ds = ds.isel(network=slice(options.every - 3, None, options.every)).load()
+            every = [network_weights(ds, i) for i in range(ds.sizes["network"])]
+        else:
+            every = [
+                networks.from_state_dict(
+                    networks.read_state_dict(str(path)), architecture, inputs=2, outputs=1
+                )
+                for path in sorted((options.reference / population).glob("*/weights.pt"))
+            ]
+        sequences = verification_sequences(task, options.sequences, seed=options.seed)
         words = [read_words(task, architecture, weights, sequences) for weights in every]
         pool_words(words)
         keys: list[str] = []
@@ -125,7 +136,7 @@ def main() -> None:
                 f"{np.median(seconds):11.3f}{max(seconds):9.3f}"
             )
         if options.ceiling:
-            many = verification_sequences(task, options.ceiling, seed=1)
+            many = verification_sequences(task, options.ceiling, seed=options.seed + 1)
             more = [read_words(task, architecture, weights, many) for weights in every]
             known, unknown = ceiling(words, more, keys)
             print(f"{population:33}{'own words':>11}{known:8.2f}{'':16}{unknown:9.2f}")

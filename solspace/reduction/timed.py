@@ -13,6 +13,10 @@ average linkage, as many as the store has room for. A class is drawn as the chai
 one node a run, autonomous edges with the window in which members change, pulses with the moments
 at which members answer alike. Distances in state space decide which sample is nearest, nothing
 else.
+
+How wide windows of autonomous edges are, and how many classes there are, is decided by words of the
+network that no part of the graph was made from: the tightest graph is taken that allows `ENOUGH` of
+them.
 """
 
 from __future__ import annotations
