@@ -280,7 +280,7 @@ def _solution(
     pictures: _Pictures,
 ) -> str:
     from solspace.plots import extrapolation_picture, graph_drawing, trajectories
-    from solspace.plots.graph import describe_graph
+    from solspace.plots.graph import describe_graph, too_large
 
     population = groups["population"]
     head = f"<h4>Solution {solution}: {_count(count, 'network')} ({_share(count, found)})</h4>"
@@ -289,18 +289,26 @@ def _solution(
         return head + "\n<p>A stage failed for each of its networks; none can be shown.</p>"
     who = str(population["name"].values[i]) if "name" in population.variables else f"network {i}"
     units = int(population["hidden_size"].values[i])
-    words = describe_graph(groups["graph"], i)
     nodes, edges = (int(groups["graph"][v].values[i]) for v in ("n_nodes", "n_edges"))
     stem = f"{anchor}-solution{solution}"
     seen = _extrapolation_words(groups["extrapolation"], i, task)
     about, share = _trajectory_words(groups["training"], i, task)
+    size = f"Reduced dynamics of {who} ({units} units): {_count(nodes, 'node')}, "
+    size += f"{_count(edges, 'edge')}"
+    if too_large(nodes, edges):
+        head += f"\n<p>{escape(size)}, which is too large to be drawn.</p>"
+        drawn = []
+    else:
+        words = describe_graph(groups["graph"], i)
+        drawn = [
+            _figure(
+                pictures.add(graph_drawing(groups["graph"], i), f"{stem}-graph", f"Graph. {words}"),
+                f"{size}. {words.split('. ')[0].rstrip('.')}.",
+                wide=False,
+            )
+        ]
     figures = [
-        _figure(
-            pictures.add(graph_drawing(groups["graph"], i), f"{stem}-graph", f"Graph. {words}"),
-            f"Reduced dynamics of {who} ({units} units): {_count(nodes, 'node')}, "
-            f"{_count(edges, 'edge')}. {words.split('. ')[0].rstrip('.')}.",
-            wide=False,
-        ),
+        *drawn,
         _figure(
             pictures.add(
                 extrapolation_picture(groups["extrapolation"], i, task),

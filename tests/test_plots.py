@@ -183,6 +183,21 @@ def test_words_tell_where_the_flow_ends():
         assert found == f"Left alone from the start, the network {words}"
 
 
+def test_a_graph_too_large_to_draw_says_what_can_be_drawn():
+    chain = graph_dataset([0] * 40, [(i, i + 1, 1) for i in range(39)])
+    with pytest.raises(SolspaceError, match=r"40 nodes and 39 edges.*--method turner2021"):
+        graph_drawing(chain, 0)
+
+
+def test_windows_of_time_stand_on_the_edges():
+    ds = graph_dataset([0, 1], [(0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 2)])
+    ds["edge_earliest"] = ("network", "edge"), [[20, 30, -1, -1, -1, -1, -1]]
+    ds["edge_latest"] = ("network", "edge"), [[45, -1, 12, -1, -1, -1, -1]]
+    labels = [part for part in graph_drawing(ds, 0) if type(part).__name__ == "Labels"]
+    words = {str(word) for part in labels for word in part.dimension_values("text")}
+    assert words == {"start", "1", "pulse1 20–45", "from 30", "to 12", "pulse2"}
+
+
 def test_missing_graphs_name_the_stage():
     ds = graph_dataset([0], [])
     with pytest.raises(SolspaceError, match=r"no 'n_nodes'.*solspace reduce"):

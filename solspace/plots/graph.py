@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["describe_graph", "graph_drawing"]
+__all__ = ["describe_graph", "graph_drawing", "too_large"]
 
 PULSE = "#B03A00"
 # One unit of the layout on paper. The same in every drawing, so nodes and letters match in size.
 INCHES = 0.85
+# Larger graphs are no drawing any more.
+MOST_NODES, MOST_EDGES = 32, 128
 _NEEDS = (
     "n_nodes",
     "n_edges",
@@ -45,7 +47,8 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
 
     Silent nodes are open circles; output nodes are filled and carry their output, +1 a circle
     and -1 a square. The root has a second ring and the mark "start". Autonomous edges are solid,
-    pulse edges dashed and labelled with the pulse.
+    pulse edges dashed and labelled with the pulse. Where edges have windows of time, their first
+    and last step are given.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     Raises
     ------
     SolspaceError
-        Where the network has no graph.
+        Where the network has no graph, or one of more than 32 nodes or 128 edges.
 
     Examples
     --------
@@ -78,13 +81,22 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     """
     output, source, target, symbol, names = _arrays(graph, network)
     nodes = len(output)
+    if too_large(nodes, len(source)):
+        raise SolspaceError(
+            f"network {network} has a graph of {nodes} nodes and {len(source)} edges; up to "
+            f"{MOST_NODES} and {MOST_EDGES} are drawn, such as those of `solspace reduce STORE "
+            "--method turner2021`"
+        )
     autonomous = symbol == 0
-    longest = max((len(names[s]) for s in symbol if s), default=0)
+    windows = _windows(graph, network, len(source))
+    labels = [
+        " ".join(word for word in ("" if s == 0 else names[s], window) if word)
+        for s, window in zip(symbol, windows, strict=True)
+    ]
+    longest = max(map(len, labels), default=0)
     column = COLUMN + min(0.09 * max(longest - 4, 0), 0.6)
     at = node_positions(nodes, source, target, autonomous, output, column)
-    drawn = edge_curves(
-        at, source, target, autonomous, ["" if s == 0 else names[s] for s in symbol]
-    )
+    drawn = edge_curves(at, source, target, autonomous, labels)
     hv = holoviews()
     flow = [e for e in drawn if e.autonomous]
     pulse = [e for e in drawn if not e.autonomous]
@@ -105,12 +117,14 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
         _texts([(*p, "+1" if signed else "1") for p in at[output > 0]], "white", weight="bold"),
         _texts([(*p, "−1") for p in at[output < 0]], INK, weight="bold"),
         _texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[_on_paper]),
+        _texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[_on_paper]),
     ]
     corners = np.concatenate(
         [at - RADIUS, at + RADIUS, start - np.array([0.36, 0]), *(e.curve for e in drawn)]
         + [
             e.label_at[None] + side * np.array(half_size(e.label))
-            for e in pulse
+            for e in drawn
+            if e.label
             for side in (-1, 1)
         ]
     )
@@ -143,6 +157,38 @@ def _arrays(
         for name in ("edge_source", "edge_target", "edge_input")
     )
     return output, source, target, symbol, [str(x) for x in graph["input_symbol"].values]
+
+
+def too_large(nodes: int, edges: int) -> bool:
+    """Whether a graph is too large to be drawn.
+
+    Examples
+    --------
+    >>> too_large(5, 9), too_large(120, 1000)
+    (False, True)
+    """
+    return nodes > MOST_NODES or edges > MOST_EDGES
+
+
+def _windows(graph: xr.Dataset, network: int | str, edges: int) -> list[str]:
+    """First and last step at which each edge can be taken, empty where it can at any."""
+    if "edge_earliest" not in graph or "edge_latest" not in graph:
+        return [""] * edges
+    i = pick(graph, network, _NEEDS, "reduce")
+    bounds = (
+        graph[name].isel(network=i, edge=slice(edges)).values.tolist()
+        for name in ("edge_earliest", "edge_latest")
+    )
+    return [
+        f"{first}\N{EN DASH}{last}"
+        if first >= 0 and last >= 0
+        else f"from {first}"
+        if first >= 0
+        else f"to {last}"
+        if last >= 0
+        else ""
+        for first, last in zip(*bounds, strict=True)
+    ]
 
 
 def _lines(curves: list[Array], color: str, style: Any) -> Any:
