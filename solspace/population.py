@@ -106,11 +106,8 @@ def new_population(
         )
     if not 0 <= seed < 2**63:
         raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
-    if checkpoints < 0 or checkpoints == 1:
-        raise SolspaceError(
-            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
-            "leave it out for none"
-        )
+    if checkpoints:
+        check_checkpoints(checkpoints)
     if checkpoints and not kind.checkpoints:
         raise SolspaceError(f"a {architecture} network keeps no checkpoints; leave them out")
     dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
@@ -125,6 +122,15 @@ def new_population(
     if checkpoints:
         ds.attrs["checkpoints"] = checkpoints
     return ds
+
+
+def check_checkpoints(checkpoints: int) -> None:
+    """An error where there would be fewer than the first and the last."""
+    if checkpoints < 2:
+        raise SolspaceError(
+            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
+            "leave it out for none"
+        )
 
 
 def _network_seed(seed: int, index: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.population import check_checkpoints
 from solspace.tasks import get_task
 from solspace.tasks.base import Recipe, Task, Trials
 from solspace.training.steps import Steps, Weights, make_steps
@@ -192,17 +193,9 @@ def loss_levels(silence: float, target: float, checkpoints: int) -> NDArray[np.f
     >>> np.round(loss_levels(0.1, 1e-4, 4), 6).tolist()
     [inf, 0.01, 0.001, 0.0001]
     """
-    _check_checkpoints(checkpoints)
+    check_checkpoints(checkpoints)
     between = np.geomspace(max(silence, target), target, checkpoints)
     return np.concatenate([[np.inf], between[1:]])
-
-
-def _check_checkpoints(checkpoints: int) -> None:
-    if checkpoints < 2:
-        raise SolspaceError(
-            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
-            "leave it out for none"
-        )
 
 
 def training_trials(task: str | Task, seed: int) -> Trials:
