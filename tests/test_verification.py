@@ -435,7 +435,7 @@ def test_graphs_allow_what_their_networks_do(task, method):
             reduce_network(task, "vanilla", weights, method=method),
             read_words(task, "vanilla", weights, sequences),
         )
-        for _, weights in reference(f"{task}/vanilla")
+        for _, weights in list(reference(f"{task}/vanilla"))[: 3 if method == "timed" else None]
     ]
     assert np.median(recalls) >= 0.95
 
@@ -443,7 +443,7 @@ def test_graphs_allow_what_their_networks_do(task, method):
 @pytest.mark.parametrize("method", ["automaton", "timed"])
 @pytest.mark.parametrize("task", task_names()[:3])
 def test_graphs_do_not_depend_on_the_order_of_units(task, method):
-    for _, weights in list(reference(f"{task}/vanilla"))[:3]:
+    for _, weights in list(reference(f"{task}/vanilla"))[: 1 if method == "timed" else 3]:
         order = np.random.default_rng(3).permutation(networks.hidden_size(weights))
         other = {
             "weight_ih": weights["weight_ih"][:, order],

@@ -14,16 +14,17 @@ one node a run, autonomous edges with the window in which members change, pulses
 at which members answer alike. Distances in state space decide which sample is nearest, nothing
 else.
 
-How wide windows of autonomous edges are, and how many classes there are, is decided by words of the
-network that no part of the graph was made from: the tightest graph is taken that allows `ENOUGH` of
-them.
+How rare an answer may be to be left out, and how wide windows of autonomous edges are, is decided
+by words of the network that no part of the graph was made from: the tightest graph is taken that
+allows `ENOUGH` of them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,27 @@ GOES_ON, ENDS = 0.6, 0.35
 DEPTH = 5
 # A class's chain is drawn to this many runs; what goes on changing then is a loop of the last two.
 MOST_RUNS = 5
-RARE = 0.05  # share of a class's members under which an answer is left out
 VARIANT = 0.25  # share of a class's members from which a chain of their own is drawn
 GAP = 2  # moments that a window may skip
-# By what share and how many steps a window of an autonomous edge is wider than what was seen in
-# the sample, tightest first; without end at last.
-SLACK = ((0, 0), (0.06, 1), (0.12, 2), (0.2, 3), (0.3, 3), (0.45, 4), (0.6, 5), (1, 8), (99, 999))
-# Of how many classes graphs are tried, as shares of the most that the store has room for.
-COARSER = (1, 0.7, 0.5)
+# How tight graphs can be, tightest first: the share of a class's members under which an answer is
+# left out, and by what share and how many steps windows of autonomous edges are wider than what
+# was seen in the sample.
+TIGHT = (
+    (0.3, 0.0, 0),
+    (0.2, 0.0, 0),
+    (0.15, 0.0, 0),
+    (0.15, 0.06, 1),
+    (0.1, 0.06, 1),
+    (0.05, 0.06, 1),
+    (0.02, 0.06, 1),
+    (0.02, 0.12, 2),
+    (0.02, 0.2, 3),
+    (0.02, 0.3, 3),
+    (0.02, 0.45, 4),
+    (0.02, 0.6, 5),
+    (0.02, 1.0, 8),
+    (0.02, 9.0, SEQUENCE_STEPS),
+)
 _BLOCK = 64
 
 Chain = tuple[tuple[int, ...], bool]
@@ -223,7 +237,10 @@ def _distances(sample: _Sample) -> NDArray[np.float64]:
 class _Quotient:
     """The graph of classes of samples."""
 
-    def __init__(self, sample: _Sample, label: NDArray[Any], grammar: PulseGrammar) -> None:
+    def __init__(
+        self, sample: _Sample, label: NDArray[Any], grammar: PulseGrammar, rare: float
+    ) -> None:
+        self.rare = rare
         self.sample = sample
         self.grammar = grammar
         self.kinds: list[Chain] = []
@@ -308,7 +325,7 @@ class _Quotient:
         at: dict[int, list[int]] = defaultdict(list)
         for j, answers in sorted(asked.items()):
             for target, count in answers.items():
-                if count >= RARE * sum(answers.values()):
+                if count >= self.rare * sum(answers.values()):
                     at[target].append(j)
         for target, found in at.items():
             begin = found[0]
@@ -469,26 +486,25 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     joined = linkage(squareform(_distances(sample), checks=False), "average")
     grammar = task.grammar
 
-    def quotient(classes: int) -> _Quotient:
-        return _Quotient(sample, fcluster(joined, classes, "maxclust"), grammar)
+    @cache
+    def quotient(classes: int, rare: float) -> _Quotient:
+        return _Quotient(sample, fcluster(joined, classes, "maxclust"), grammar, rare)
 
-    most = _most(lambda classes: _fits(quotient(classes).graph(*SLACK[0])), len(sample.place))
-    if not most:
-        return explore(task, architecture, weights)
+    @cache
+    def most(rare: float) -> int:
+        return _most(lambda classes: _fits(quotient(classes, rare).graph(0, 0)), len(sample.place))
+
+    graphs = (
+        quotient(most(rare), rare).graph(share, steps) for rare, share, steps in TIGHT if most(rare)
+    )
+
     held_back = read_words(
         task,
         architecture,
         weights,
         grammar.random_sequences(np.random.default_rng(SEED + 1), HELD_BACK),
     )
-    return _tightest(
-        (
-            quotient(classes).graph(*slack)
-            for classes in sorted({max(round(share * most), 1) for share in COARSER}, reverse=True)
-            for slack in SLACK
-        ),
-        held_back,
-    )
+    return _tightest(graphs, held_back) or explore(task, architecture, weights)
 
 
 def _fits(graph: Graph) -> bool:
@@ -505,16 +521,13 @@ def _most(fits: Callable[[int], bool], highest: int) -> int:
     return low
 
 
-def _tightest(graphs: Iterator[Graph], held_back: Words) -> Graph:
-    """The first that fits and allows enough of the words, or the one that allows most."""
+def _tightest(graphs: Iterable[Graph], held_back: Words) -> Graph | None:
+    """Of graphs that fit the first that allows enough of the words, or what allows most."""
     best, most = None, -1.0
-    for graph in graphs:
-        if not _fits(graph):
-            continue
+    for graph in filter(_fits, graphs):
         recall = graph_recall(graph, held_back)
         if recall > most:
             best, most = graph, recall
         if recall >= ENOUGH:
             break
-    assert best is not None
     return best
