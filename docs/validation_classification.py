@@ -98,12 +98,11 @@ IMPORTANT = "interval_reproduction/lstm"  # where descriptions of activity tell 
 SIZE = """\
 # How much to record
 
-Written by `python docs/validation_classification.py`. Kappa for the label `solution` where {few} of
-a network's units are recorded as spikes of at most 50 Hz, counted in sliding windows of 50 ms (a
+Written by `python docs/validation_classification.py`. Kappa for the label `solution` where some
+units of a network are recorded as spikes of at most 50 Hz, counted in sliding windows of 50 ms (a
 step is 10 ms) over so many trials of each condition, and features are computed from what is seen
 alone; *no spikes* is the activity itself. Extra trees, three times ten folds.
 [classification.md](classification.md) says what the sets of features hold.
-
 """
 
 SURFACE = """\
@@ -115,8 +114,11 @@ SURFACE = """\
 """
 
 ACROSS = """\
-Trained on one group of networks (rows), tested on another (columns), features *activity*; within a
-group, networks held out. In brackets the networks tested, those of a class the first group has.
+## Does it transfer?
+
+Trained on one group of networks (rows), tested on another (columns), features *activity*, label
+`solution_key`; within a group, networks held out. In brackets the networks tested, those of a class
+that ten networks of the first group have. No kappa where these are all of one class.
 
 {tables}
 """
@@ -229,7 +231,8 @@ def _meanings(population: str, label: str) -> dict[str, str]:
 
 
 def size_table(out: xr.Dataset) -> str:
-    heads = ["no spikes" if n == 0 else f"{n} trials" for n in out.trials.values]
+    named = {0: "no spikes", 1: "1 trial"}
+    heads = [named.get(int(n), f"{n:,} trials") for n in out.trials.values]
     lines = ["| units | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for k, row in zip(out.units.values, out.kappa.values, strict=True):
         lines.append(f"| {k or 'all'} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
@@ -240,9 +243,9 @@ def across_table(out: xr.Dataset) -> str:
     names = out.tested_on.values.tolist()
     lines = ["| | " + " | ".join(map(str, names)) + " |", "|---" * (1 + len(names)) + "|"]
     for i, name in enumerate(names):
-        cells = [
-            f"{out.kappa.values[i, j]:.2f} ({out.tested.values[i, j]})" for j in range(len(names))
-        ]
+        cells = []
+        for kappa, tested in zip(out.kappa.values[i], out.tested.values[i], strict=True):
+            cells.append(f"{kappa:.2f} ({tested})" if np.isfinite(kappa) else f"none ({tested})")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -318,7 +321,7 @@ def recording_size(populations: dict[str, Population]) -> str:
     from solspace.plots import recording_size_curves, save
 
     opened = {name: _opened(population) for name, population in populations.items()}
-    parts = [SIZE.format(few="5, 10, 20 or all")]
+    parts = [SIZE]
     stored = stored_results()
     for name, features, units, trials in SURFACES:
         population = populations[name]
