@@ -338,6 +338,21 @@ class _Exploration:
         return Graph(output, sources, targets, symbols)
 
 
+def check_asked(task: Task, architecture: str, weights: networks.Weights) -> None:
+    """An error where a network cannot be given the pulses of its task."""
+    if task.grammar is None or task.output_symbol is None:
+        raise SolspaceError(
+            f"task {task.name!r} does not say which pulses its networks can be given; "
+            "give it a `grammar` and an `output_symbol`"
+        )
+    networks.check_architecture(architecture)
+    for name in networks.PARAMETERS:
+        if not np.isfinite(weights[name]).all():
+            raise SolspaceError(
+                f"{name} holds NaN or infinity; give one network's weights without padding"
+            )
+
+
 def explore(
     task: Task, architecture: str, weights: networks.Weights, *, rare: float = RARE
 ) -> Graph:
@@ -373,16 +388,6 @@ def explore(
     >>> explore(get_task("interval_reproduction"), "vanilla", silent).n_nodes
     1
     """
-    if task.grammar is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `grammar` and an `output_symbol`"
-        )
-    networks.check_architecture(architecture)
-    for name in networks.PARAMETERS:
-        if not np.isfinite(weights[name]).all():
-            raise SolspaceError(
-                f"{name} holds NaN or infinity; give one network's weights without padding"
-            )
+    check_asked(task, architecture, weights)
     exploration = _Exploration(task, architecture, weights)
     return minimized(exploration.graph(exploration.explore(), rare))

@@ -32,8 +32,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from solspace import networks, schema
-from solspace.errors import SolspaceError
-from solspace.reduction.automaton import explore
+from solspace.reduction.automaton import check_asked, explore
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
 from solspace.verification import Words, graph_recall, read_words
@@ -471,17 +470,8 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    if task.grammar is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `grammar` and an `output_symbol`"
-        )
-    networks.check_architecture(architecture)
-    for name in networks.PARAMETERS:
-        if not np.isfinite(weights[name]).all():
-            raise SolspaceError(
-                f"{name} holds NaN or infinity; give one network's weights without padding"
-            )
+    check_asked(task, architecture, weights)
+    assert task.grammar is not None
     sample = _draw(task, architecture, weights)
     joined = linkage(squareform(_distances(sample), checks=False), "average")
     grammar = task.grammar
