@@ -435,14 +435,16 @@ def test_graphs_allow_what_their_networks_do(task, method):
             reduce_network(task, "vanilla", weights, method=method),
             read_words(task, "vanilla", weights, sequences),
         )
-        for _, weights in list(reference(f"{task}/vanilla"))[: 3 if method == "timed" else None]
+        for _, weights in list(reference(f"{task}/vanilla"))[: 1 if method == "timed" else None]
     ]
     assert np.median(recalls) >= 0.95
 
 
 @pytest.mark.parametrize("method", ["automaton", "timed"])
 @pytest.mark.parametrize("task", task_names()[:3])
-def test_graphs_do_not_depend_on_the_order_of_units(task, method):
+def test_graphs_do_not_depend_on_the_order_of_units(task, method, monkeypatch):
+    for name, value in {"SAMPLES": 200, "MOMENTS": 24, "HELD_BACK": 100}.items():
+        monkeypatch.setattr(f"solspace.reduction.timed.{name}", value)
     for _, weights in list(reference(f"{task}/vanilla"))[: 1 if method == "timed" else 3]:
         order = np.random.default_rng(3).permutation(networks.hidden_size(weights))
         other = {
