@@ -208,7 +208,7 @@ def _check(population: Population) -> Iterator[str]:
         declared = schema.variables(group, population.architecture)
         late = {"features": "feature", "activity_features": "activity_feature"}
         absent = {n for pair in late.items() if pair[0] not in ds.variables for n in pair}
-        absent |= set(schema.WINDOWS) - set(ds.variables)
+        absent |= {n for n, v in declared.items() if v.optional} - set(ds.variables)
         required = [n for n in declared if n not in absent]
         where = str(population) if group == "population" else f"{population}/{group}"
         found = schema.faults(ds, group, required=required, where=where)

@@ -56,8 +56,8 @@ class Stage:
     after : tuple of str
         Stages that have to have ended before.
     room : str or None
-        ``module:function`` of its options, a mapping of str to int: lengths of dims of its groups
-        that the dataset laid first does not have.
+        ``module:function`` of its options, two values: lengths of dims of its groups that the
+        dataset laid first does not have, by name, and the optional variables it fills.
     also_reads : tuple of str
         Further groups it takes, merged with the first.
     coordinates : str or None
@@ -631,15 +631,17 @@ def _lay(population: Population, stage: Stage, task: Task, options: Mapping[str,
     declared = schema.variables("population", population.architecture)
     own = [n for n, v in declared.items() if v.stage == stage.name and known.issuperset(v.dims)]
     population.add_variables(added, [f"status_{stage.name}", f"message_{stage.name}", *own])
-    room: dict[str, int] = load(stage.room)(**options) if stage.room else {}
+    room: dict[str, int] = {}
+    asked: tuple[str, ...] = ()
+    if stage.room:
+        room, asked = load(stage.room)(**options)
     for group in stage.groups(population):
         if population.has(group):
-            if group != "graph" or (population.status(stage.name) != schema.PENDING).any():
+            laid = population.open(group).sizes
+            roomy = all(laid.get(dim, size) == size for dim, size in room.items())
+            if roomy or (population.status(stage.name) != schema.PENDING).any():
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
-            laid = population.open(group).sizes
-            if all(laid[dim] == size for dim, size in room.items()):
-                continue
             population.remove(group)
         have = population.open()
         ds = xr.Dataset(coords={"network": have["network"]}, attrs={})
@@ -659,10 +661,9 @@ def _lay(population: Population, stage: Stage, task: Task, options: Mapping[str,
         ds.attrs |= {"task": task.name, "architecture": population.architecture}
         channels = {"output": {"channels": list(task.outputs)}}
         population.lay(group, ds, sizes, channels if "trial" in ds.dims else {})
-        if group == "graph" and options.get("method") == "timed":
-            population.add_variables(
-                xr.Dataset(coords={"edge": np.arange(sizes["edge"])}), schema.WINDOWS, group
-            )
+        own = [name for name in asked if name in schema.variables(group)]
+        lengths = xr.Dataset(coords={dim: np.arange(size) for dim, size in room.items()})
+        population.add_variables(lengths, own, group)
 
 
 def _finish(population: Population, stage: Stage) -> None:

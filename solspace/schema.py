@@ -105,6 +105,8 @@ class Variable:
     coordinate : bool
     architectures : tuple of str or None
         Only for these; None for all.
+    optional : bool
+        Laid only where a stage's options ask for it.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Variable:
     coordinate: bool = False
     architectures: tuple[str, ...] | None = None
     attrs: Mapping[str, Any] | None = None
+    optional: bool = False
 
     def attributes(self) -> dict[str, Any]:
         """What is written beside the variable on disk."""
@@ -463,6 +466,7 @@ def _declare() -> dict[str, dict[str, Variable]]:
             f"{end} step at which the edge can be taken, from the end of the transient of the "
             "last pulse or from the root; -1 is no bound; only with method timed",
             stage="reduce",
+            optional=True,
         )
 
     add(

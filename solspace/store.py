@@ -388,7 +388,7 @@ class Population:
         target = root.require_group(path)
         sizes = {str(dim): int(size) for dim, size in ds.sizes.items()} | dict(extra_sizes)
         for name, variable in schema.variables(group, self.architecture).items():
-            if set(variable.dims) <= set(sizes) and name not in schema.WINDOWS:
+            if set(variable.dims) <= set(sizes) and not variable.optional:
                 _create(target, variable, sizes, shard_size)
                 if name in ds.variables:
                     _fill(target[name], ds[name])

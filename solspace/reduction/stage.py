@@ -84,9 +84,9 @@ def reduce_cells(
 
     task = task_of(ds, task)
     n = ds.sizes["network"]
-    most_nodes, most_edges = room(method).values()
-    per_edge = ["edge_source", "edge_target", "edge_input"]
-    per_edge += schema.WINDOWS if method == "timed" else ()
+    sizes, windows = room(method)
+    most_nodes, most_edges = sizes["node"], sizes["edge"]
+    per_edge = ["edge_source", "edge_target", "edge_input", *windows]
     arrays: dict[str, NDArray] = {
         "n_nodes": np.full(n, -1, np.int16),
         "n_edges": np.full(n, -1, np.int16),
@@ -150,17 +150,17 @@ def reduce_cells(
     return out
 
 
-def room(method: str = "turner2021", **_: Any) -> dict[str, int]:
-    """Most nodes and edges of a graph in a store.
+def room(method: str = "turner2021", **_: Any) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Most nodes and edges of a graph in a store, and the optional variables it has.
 
     Examples
     --------
     >>> room("automaton")
-    {'node': 64, 'edge': 192}
+    ({'node': 64, 'edge': 192}, ())
     """
     if method == "timed":
-        return {"node": schema.TIMED_NODES, "edge": schema.TIMED_EDGES}
-    return {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES}
+        return {"node": schema.TIMED_NODES, "edge": schema.TIMED_EDGES}, schema.WINDOWS
+    return {"node": schema.MAX_NODES, "edge": schema.MAX_EDGES}, ()
 
 
 class _Path:
