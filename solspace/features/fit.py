@@ -124,7 +124,7 @@ def fit_network(
     if architecture == "vanilla":
         fits = _Vanilla(activity, input)
     else:
-        fits = _Gated(activity, input, cell_state)
+        fits = _Gated(activity, input, cell_state if architecture == "lstm" else None)
     few = np.unique(np.linspace(0, len(activity) - 1, 12).round().astype(int))
     spread = max(float(output[few].std()), 1e-9)
     best: FittedNetwork | None = None
