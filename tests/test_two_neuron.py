@@ -60,11 +60,15 @@ def test_the_final_state_is_that_of_a_tight_solver(w):
 def test_the_gradient_is_that_of_small_changes(w):
     loss, gradient = loss_and_gradient(w)
     np.testing.assert_allclose(loss, loss_of(w), rtol=1e-9)
-    # Near a stable manifold x(T) turns on changes of 1e-7, so small is small for the gradient.
-    nudge = 1e-5 / (1 + np.abs(gradient).max())
-    nudges = nudge * np.eye(4).reshape(4, 2, 2)
-    slopes = (loss_of(w + nudges) - loss_of(w - nudges)) / (2 * nudge)
-    np.testing.assert_allclose(gradient.ravel(), slopes, atol=1e-6 * (1 + np.abs(slopes).max()))
+    # Near a stable manifold x(T) turns on changes of 1e-7, so small is small for the gradient; the
+    # loss is rounded, so it may be too small. One of three sizes has to be right.
+    smallest = 1e-5 / (1 + np.abs(gradient).max())
+    apart = []
+    for nudge in (smallest, 10 * smallest, 100 * smallest):
+        nudges = nudge * np.eye(4).reshape(4, 2, 2)
+        slopes = (loss_of(w + nudges) - loss_of(w - nudges)) / (2 * nudge)
+        apart.append(np.abs(gradient.ravel() - slopes).max() / (1 + np.abs(slopes).max()))
+    assert min(apart) <= 1e-6
 
 
 def test_networks_do_not_depend_on_their_neighbours():
