@@ -101,8 +101,13 @@ class Words(NamedTuple):
 
     def word(self, index: int) -> NDArray[np.int16]:
         """The items of one word."""
+        return self._of(index, self.items)
+
+    def _of(self, index: int, values: NDArray[np.int16] | None) -> NDArray[np.int16]:
+        """What belongs to one word; -1 where nothing is known."""
         start = self.ends[index - 1] if index > 0 else 0
-        return self.items[start : self.ends[index]]
+        stop = self.ends[index]
+        return np.full(stop - start, -1, np.int16) if values is None else values[start:stop]
 
     def select(self, indices: Sequence[int] | NDArray[Any]) -> Words:
         """Some of the words."""
@@ -118,19 +123,11 @@ class Words(NamedTuple):
 
     def word_since(self, index: int) -> NDArray[np.int16]:
         """At which step of its stretch each item of one word begins."""
-        start = self.ends[index - 1] if index > 0 else 0
-        stop = self.ends[index]
-        if self.since is None:
-            return np.full(stop - start, -1, np.int16)
-        return self.since[start:stop]
+        return self._of(index, self.since)
 
     def word_waits(self, index: int) -> NDArray[np.int16]:
         """How long the stretch of each item of one word lasts."""
-        start = self.ends[index - 1] if index > 0 else 0
-        stop = self.ends[index]
-        if self.waits is None:
-            return np.full(stop - start, -1, np.int16)
-        return self.waits[start:stop]
+        return self._of(index, self.waits)
 
     def certain(self, index: int) -> tuple[int, ...]:
         """One word without its flickers, equal outputs in a row once."""
