@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from solspace import schema
-from solspace.pipeline import import_files, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import import_files
+from solspace.two_neuron import flags
 from solspace.two_neuron.dynamics import final_states
 from solspace.two_neuron.plane import explained_variance, plane_through
 from solspace.two_neuron.prediction import path_to_kind
@@ -60,13 +61,13 @@ def measure(ds: xr.Dataset) -> dict[str, str]:
             f"{explained_variance(plane_through(chosen), weights):.1%}"
         ),
     }
-    for i, name in enumerate(schema.ORIGINS):
+    for i, name in enumerate(flags.ORIGINS):
         rows[f"origin: {name.replace('_', ' ')}"] = f"{(good.origin.values == i).mean():.1%}"
-    for i, name in enumerate(schema.ENDINGS):
+    for i, name in enumerate(flags.ENDINGS):
         count = int((good.ending.values == i).sum())
         rows[f"ending: {name.replace('_', ' ')}"] = f"{count:,} ({count / n:.1%})"
     kinds = Counter(good.fixed_point_kind.values.ravel().tolist())
-    other = schema.FIXED_POINTS.index("other")
+    other = flags.FIXED_POINTS.index("other")
     rows["fixed points on the brink of a bifurcation"] = str(kinds[other])
     rows["kinds (solution_key)"] = str(len(set(good.solution_key.values.tolist())))
     rows["largest number of fixed points, limit cycles"] = (
@@ -95,7 +96,7 @@ def section() -> str:
         "variance along the plane through one network of each kind": PUBLISHED["plane"],
         **{
             f"origin: {name.replace('_', ' ')}": share
-            for name, share in zip(schema.ORIGINS, PUBLISHED["origin"], strict=True)
+            for name, share in zip(flags.ORIGINS, PUBLISHED["origin"], strict=True)
         },
     }
     lines = [

@@ -11,7 +11,6 @@ from typing import Any
 
 from solspace import __version__
 from solspace.errors import SolspaceError
-from solspace.kinds import kind_of
 
 __all__ = ["main"]
 
@@ -78,8 +77,8 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from solspace.locks import Slice
-    from solspace.pipeline import create_population
+    from solspace.store.locks import Slice
+    from solspace.run.populations import create_population
     from solspace.population import new_population
     from solspace.tasks import only_architecture
 
@@ -120,7 +119,7 @@ def _begun(args: argparse.Namespace) -> bool:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from solspace.pipeline import import_files
+    from solspace.run.populations import import_files
 
     population = import_files(
         args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
@@ -133,87 +132,140 @@ def _stage(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from solspace.pipeline import PIPELINE
+    from solspace.run.loop import run_stage
+    from solspace.stages import collection
     from solspace.store import Store
 
+    if args.stage:
+        name = collection.load_stage(args.stage).name if ":" in args.stage else args.stage
+        record = collection.find(name.replace("-", "_"))
+        options = _typed(args.option or [], record)
+        _say_outcomes(
+            args,
+            record.name,
+            run_stage(
+                args.store,
+                record.name,
+                task=args.task,
+                architecture=args.architecture,
+                workers=args.workers,
+                scheduler=args.scheduler,
+                options=options,
+                redo=args.redo,
+                part=args.slice,
+                progress=not args.quiet,
+                needed=True,
+            ),
+        )
+        return
+    if args.option or args.redo or args.slice:
+        raise SolspaceError("--option, --redo and --slice are of one stage; give --stage too")
     there = Store(args.store).populations(args.task, args.architecture)
-    known = {stage for population in there for stage in kind_of(population.architecture).stages}
-    _run_stages(args, [stage for stage in PIPELINE if stage in known or not there])
+    kinds = {collection.kind_of(p.architecture).name for p in there} or {"recurrent"}
+    for stage in dict.fromkeys(
+        n for k in sorted(kinds, reverse=True) for n, s in collection.stages(k).items()
+        if s.by_default
+    ):
+        _run_stages(args, [stage])
+
+
+def _typed(pairs: Sequence[str], record: Any) -> dict[str, Any]:
+    """Options of a stage of one's own, NAME=VALUE, as its function takes them."""
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.replace("-", "_")
+        if not equals or name not in record.options:
+            raise SolspaceError(
+                f"--option {pair!r}; give NAME=VALUE, options of {record.verb}: "
+                f"{', '.join(record.options) or 'none'}"
+            )
+        option = record.options[name]
+        try:
+            values = [_value(option.type, one) for one in (text.split(",") if option.many else [text])]
+        except ValueError:
+            raise SolspaceError(
+                f"--option {pair!r}: {text!r} is no {option.type.__name__}"
+            ) from None
+        out[name] = values if option.many else values[0]
+    return out
+
+
+def _value(kind: Any, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise ValueError(text)
+        return text.lower() in ("true", "1", "yes")
+    return kind(text)
 
 
 def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
-    from solspace.pipeline import run_stage
+    from solspace.run.loop import run_stage
+    from solspace.stages import collection
 
     for stage in stages:
+        known = collection.stages(None)[stage].options if len(stages) == 1 else {}
         options = {
             name: getattr(args, name)
-            for name in ("device", "method")
+            for name in known
             if getattr(args, name, None) is not None
         }
-        for outcome in run_stage(
-            args.store,
+        _say_outcomes(
+            args,
             stage,
-            task=args.task,
-            architecture=args.architecture,
-            workers=args.workers,
-            scheduler=args.scheduler,
-            options=options if len(stages) == 1 else {},
-            redo=getattr(args, "redo", False),
-            part=getattr(args, "slice", None),
-            progress=not args.quiet,
-        ):
-            text = f"{outcome.done} of {outcome.networks} networks done"
-            if getattr(args, "slice", None) is not None:
-                text += f", {outcome.computed} by slice {args.slice} now"
-            if outcome.failed:
-                text += (
-                    f", {outcome.failed} failed (reasons: message_{stage} in the store, "
-                    "or `solspace info --failed`)"
-                )
-            if not outcome.computed:
-                text += ", nothing was pending"
-                text += " (--redo computes them again)" if hasattr(args, "redo") else ""
-            _say(f"{stage} {outcome.population}: {text}", quiet=args.quiet)
+            run_stage(
+                args.store,
+                stage,
+                task=args.task,
+                architecture=args.architecture,
+                workers=args.workers,
+                scheduler=args.scheduler,
+                options=options,
+                redo=getattr(args, "redo", False),
+                part=getattr(args, "slice", None),
+                progress=not args.quiet,
+            ),
+        )
 
 
-def _classify(args: argparse.Namespace) -> None:
-    from solspace.classification import SETS, classification_table, classify_store
+def _say_outcomes(args: argparse.Namespace, stage: str, outcomes: Any) -> None:
+    from solspace.stages import collection
 
-    options = {
-        name: getattr(args, name)
-        for name in ("label", "least", "small", "repeats", "permutations", "seed", "jobs")
-        if getattr(args, name) is not None
-    }
-    for name, out in classify_store(
-        args.store,
-        task=args.task,
-        architecture=args.architecture,
-        show=not args.quiet,
-        sets=tuple(args.sets or SETS),
-        **options,
-    ):
-        _say(f"classify {name}:\n{classification_table(out)}", quiet=args.quiet)
+    for outcome in outcomes:
+        text = f"{outcome.done} of {outcome.networks} networks done"
+        if getattr(args, "slice", None) is not None:
+            text += f", {outcome.computed} by slice {args.slice} now"
+        if outcome.failed:
+            text += (
+                f", {outcome.failed} failed (reasons: message_{stage} in the store, "
+                "or `solspace info --failed`)"
+            )
+        if not outcome.computed:
+            text += ", nothing was pending"
+            text += " (--redo computes them again)" if hasattr(args, "redo") else ""
+        verb = stage.replace("_", "-")
+        _say(f"{verb} {outcome.population}: {text}", quiet=args.quiet)
+        record = collection.find(stage, collection.kind_of(outcome.population.architecture).name)
+        if record.table is not None:
+            group = next(iter(record.groups), "population")
+            _say(record.table(outcome.population.open(group)), quiet=args.quiet)
 
 
-def _recording_size(args: argparse.Namespace) -> None:
-    from solspace.experiment import recording_size_store, recording_size_table
+def _stages(args: argparse.Namespace) -> None:
+    from solspace.stages import collection
 
-    options = {
-        name: getattr(args, name)
-        for name in ("label", "set", "rate", "bin_ms", "step_ms", "least", "small", "repeats")
-        if getattr(args, name) is not None
-    }
-    for name in ("units", "trials"):
-        if getattr(args, name) is not None:
-            options[name] = tuple(n or None for n in getattr(args, name))
-    for name, out in recording_size_store(
-        args.store,
-        task=args.task,
-        architecture=args.architecture,
-        show=not args.quiet,
-        **options,
-    ):
-        _say(f"recording-size {name}: kappa\n{recording_size_table(out)}", quiet=args.quiet)
+    for where in args.own or []:
+        collection.load_stage(where)
+    print(collection.draw())
+
+
+def _migrate(args: argparse.Namespace) -> None:
+    from solspace.info import size_on_disk
+    from solspace.store.migrate import migrate
+
+    for population in migrate(args.store, args.out):
+        _say(f"migrate {population}: {population.networks} networks")
+    _say(f"{args.out}: {size_on_disk(args.out) / 1e6:.1f} MB")
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -223,7 +275,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from solspace.info import check_store
+    from solspace.store.check import check_store
 
     found = check_store(args.store, args.task, args.architecture)
     if found:
@@ -235,7 +287,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _pack(args: argparse.Namespace) -> None:
     from solspace.info import size_on_disk
-    from solspace.pipeline import pack
+    from solspace.run.populations import pack
 
     for population in pack(args.stores, args.store, task=args.task, architecture=args.architecture):
         _say(f"pack {population}: {population.networks} networks")
@@ -339,124 +391,65 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
     _shard_size(importer)
 
-    stages: dict[str, tuple[str, str]] = {
-        "record": (
-            "record every network's activity and output on the training set",
-            "Fills the group TASK/ARCHITECTURE/training: the trials with their epochs, activity\n"
-            "(network, trial, time, unit) and output.",
-        ),
-        "extrapolate": (
-            "run every network on trials outside the trained range",
-            "Fills the group TASK/ARCHITECTURE/extrapolation, output (network, trial, time,\n"
-            "output). Interval reproduction: t_in from 5 to 150, 480 steps a trial.",
-        ),
-        "reduce": (
-            "compress every network's dynamics into a small graph and label the solutions",
-            "Fills the group TASK/ARCHITECTURE/graph, and solution (most common first) and\n"
-            "solution_key of the population. Networks with the same key found the same solution.",
-        ),
-        "verify": (
-            "test every network's graph with random sequences of pulses and waits",
-            "Fills graph_recall (share of its own sequences a network's graph allows) and\n"
-            "graph_specificity (share of other solutions' sequences it forbids).",
-        ),
-        "features": (
-            "compute features of every network's recorded activity",
-            "Fills features (network, feature) of the population, by the published names.",
-        ),
-    }
-    for name, (short, text) in stages.items():
-        sub = verb(name, _stage, short, text, f"solspace {name} my.zarr --workers 2")
+    for record in _stage_records():
+        if record.name == "train":
+            continue
+        sub = verb(
+            record.verb,
+            _stage,
+            record.summary[:1].lower() + record.summary[1:],
+            _told_fills(record),
+            f"solspace {record.verb} my.zarr" + (" --workers 2" if record.by_default else ""),
+        )
         _choice(sub)
         _where(sub)
-        _slice(sub)
+        if record.over == "network":
+            _slice(sub)
         sub.add_argument(
             "--redo", action="store_true", help="compute again what is done, such as differently"
         )
-        if name in ("record", "extrapolate"):
-            sub.add_argument("--device", help="torch device to run on, such as cuda")
-        if name == "reduce":
-            sub.add_argument(
-                "--method",
-                choices=["turner2021", "automaton", "timed"],
-                help="how graphs are made: as published, from what networks answer to pulses at "
-                "many moments, or with windows of time on the edges (default: turner2021)",
-            )
+        for option in record.options.values():
+            _option(sub, option)
 
     run = verb(
         "run",
         _run,
-        "run every stage that is pending",
+        "run every stage that is pending, or one of your own",
         "train (where networks are pending), record, extrapolate, reduce, verify, features: what\n"
-        "has not ended for all networks of the store.",
-        "solspace run my.zarr",
+        "has not ended for all networks of the store. With --stage one stage, after those it needs;\n"
+        "FILE.py:FUNCTION is one of your own (docs/own_analysis.md).",
+        "solspace run my.zarr --stage my_analysis.py:participation_ratio",
     )
     _choice(run)
     _where(run)
+    _slice(run)
+    run.add_argument("--stage", metavar="STAGE", help="a stage's name, or FILE.py:FUNCTION")
+    run.add_argument(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="an option of that stage; several values with commas",
+    )
+    run.add_argument("--redo", action="store_true", help="compute that stage again where it is done")
 
-    classify = verb(
-        "classify",
-        _classify,
-        "predict the solution of each network from features of its activity",
-        "Fills the group TASK/ARCHITECTURE/classification: predictions for networks held out,\n"
-        "kappa with its interval, confusion matrix, calibration, null and importance, for several\n"
-        "sets of features on the same folds. Reads the features and the label alone. See\n"
-        "docs/classification.md.",
-        "solspace classify my.zarr",
+    drawn = verbs.add_parser(
+        "stages",
+        help="draw which stages there are and what depends on what",
+        description="Draw which stages there are and what depends on what.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _choice(classify)
-    classify.add_argument("--label", help="variable to predict (default: solution)")
-    classify.add_argument(
-        "--sets",
-        nargs="+",
-        metavar="SET",
-        help="published, activity, all, or families joined by + (default: those three)",
-    )
-    classify.add_argument(
-        "--least", type=int, metavar="N", help="networks a class has to have (default: 10)"
-    )
-    classify.add_argument(
-        "--small",
-        choices=["exclude", "pool"],
-        help="leave networks of smaller classes out, or pool them (default: exclude)",
-    )
-    classify.add_argument("--repeats", type=int, metavar="N", help="of ten folds (default: 5)")
-    classify.add_argument(
-        "--permutations", type=int, metavar="N", help="of the labels (default: 100)"
-    )
-    classify.add_argument("--seed", type=int, help="of folds and models (default: 0)")
-    classify.add_argument("--jobs", type=int, metavar="N", help="processes (default: 1)")
-    classify.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    drawn.set_defaults(command=_stages)
+    drawn.add_argument("own", metavar="FILE.py:FUNCTION", nargs="*", help="stages of your own")
 
-    size = verb(
-        "recording-size",
-        _recording_size,
-        "say how well the solution is predicted from few units, spikes and trials",
-        "Fills the group TASK/ARCHITECTURE/recording_size: kappa over the number of units and of\n"
-        "trials of each condition, with units drawn at random and Poisson spikes. See\n"
-        "docs/classification.md.",
-        "solspace recording-size my.zarr --units 5 10 20 0 --trials 1 10 100 0 --rate 50",
+    migrate = verb(
+        "migrate",
+        _migrate,
+        "make a store of this version from one of version 1",
+        "STORE is read and left as it is; NEW is whole or not there. Every value of STORE is in\n"
+        "NEW, under the names of docs/schema.md.",
+        "solspace migrate old.zarr new.zarr",
     )
-    _choice(size)
-    size.add_argument("--label", help="variable to predict (default: solution)")
-    size.add_argument("--set", help="activity, all, or families joined by + (default: activity)")
-    size.add_argument(
-        "--units", type=int, nargs="+", metavar="N", help="0 for all (default: 5 10 20 0)"
-    )
-    size.add_argument(
-        "--trials",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="of each condition; 0 for activity without spikes (default: 1 10 100 0)",
-    )
-    size.add_argument("--rate", type=float, metavar="HZ", help="of a unit at 1 (default: 50)")
-    size.add_argument("--bin-ms", type=float, metavar="MS", help="window (default: 50)")
-    size.add_argument("--step-ms", type=float, metavar="MS", help="of one step (default: 10)")
-    size.add_argument("--least", type=int, metavar="N", help="networks of a class (default: 10)")
-    size.add_argument("--small", choices=["exclude", "pool"], help="classes (default: exclude)")
-    size.add_argument("--repeats", type=int, metavar="N", help="of ten folds (default: 3)")
-    size.add_argument("--quiet", action="store_true", help="no progress bar, no table")
+    migrate.add_argument("out", metavar="NEW", help="the new store")
 
     info = verb(
         "info",
@@ -504,6 +497,46 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("out", metavar="OUT.html", help="the page")
     report.add_argument("--title", default="The space of solutions", help="of the page")
     return parser
+
+
+def _stage_records() -> list[Any]:
+    from solspace.stages import collection
+
+    return list(collection.stages(None).values())
+
+
+def _told_fills(record: Any) -> str:
+    """What a stage fills, group by group."""
+    import textwrap
+
+    lines = []
+    for group in dict.fromkeys(v.group for v in record.fills):
+        names = [v.name for v in record.fills if v.group == group and not v.coordinate]
+        labels = [v.name for v in record.fills if v.group == group and v.coordinate]
+        where = "" if group == "population" else f" of the group TASK/ARCHITECTURE/{group}"
+        told = ", ".join([*(n for n in labels if "solution" in n), *names])
+        lines += textwrap.wrap(f"Fills {told}{where}.", 90)
+    return "\n".join(lines)
+
+
+def _option(parser: argparse.ArgumentParser, option: Any) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    default = option.default
+    if isinstance(default, (tuple, list)):
+        default = " ".join(str(v) for v in default)
+    told = option.help + (f" (default: {default})" if default is not None else "")
+    told = told.replace("%", "%%")
+    if option.type is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=told)
+        return
+    parser.add_argument(
+        flag,
+        type=option.type,
+        nargs="+" if option.many else None,
+        choices=option.choices,
+        metavar=None if option.choices else option.name.split("_")[-1].upper()[:8],
+        help=told,
+    )
 
 
 def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:

@@ -1,8 +1,8 @@
-"""Kinds of networks: what each is made of, which stages it takes, and whose functions these are.
+"""Kinds of networks: what each is made of, and how its files are read.
 
 Recurrent cells, which have inputs, a state in steps and a readout, take every stage. Planar
 networks are ODEs of two neurons without inputs or readout, and are trained and taken apart in ways
-of their own. What is different about a kind is said here; stages, store and checks ask.
+of their own. A stage is for one kind; `solspace.stages` finds it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from typing import Any
 
 from solspace.errors import SolspaceError
 
-__all__ = ["CELLS", "KINDS", "PLANAR", "STAGES", "Kind", "kind_of", "load"]
-
-STAGES = ("train", "record", "extrapolate", "reduce", "verify", "features")
+__all__ = ["CELLS", "KINDS", "PLANAR", "Kind", "kind_of", "load"]
 
 
 @dataclass(frozen=True)
@@ -27,75 +25,55 @@ class Kind:
 
     Attributes
     ----------
+    name : str
     architectures : tuple of str
-    stages : tuple of str
-        Those it takes, in order.
-    train, reduce : str
-        Dataset to Dataset, as `solspace.train` and `solspace.reduce`.
     read : str
         Files to a population, (task, architecture, paths).
     coordinates : str
         What its networks have along the dims of their own, (task, architecture).
-    faults : str
-        What is wrong with a shard, (parts by group), a sentence each.
     weights : tuple of str
         Variables that a trained population has to have.
-    graph : bool
-        Whether its dynamics are reduced to a graph, in a group of its own.
     hidden_size : int
         Where none is asked for.
     any_size : bool
         Whether another one may be.
     checkpoints : bool
         Whether weights can be kept on the way.
-    shards : tuple of int
-        How many there should be, and the fewest and the most networks in one.
+    batch : int
+        Networks that are computed together.
     """
 
+    name: str
     architectures: tuple[str, ...]
-    stages: tuple[str, ...]
-    train: str
-    reduce: str
     read: str
     coordinates: str
-    faults: str
     weights: tuple[str, ...]
-    graph: bool
     hidden_size: int
     any_size: bool
     checkpoints: bool
-    shards: tuple[int, int, int]
+    batch: int = 1
 
 
 CELLS = Kind(
+    "recurrent",
     ("vanilla", "gru", "lstm"),
-    STAGES,
-    train="solspace.training.stage:train_cells",
-    reduce="solspace.reduction.stage:reduce_cells",
-    read="solspace.population:read_cells",
-    coordinates="solspace.population:cell_coordinates",
-    faults="solspace.info:faults_of_cells",
+    read="solspace.population.networks:read_cells",
+    coordinates="solspace.population.networks:cell_coordinates",
     weights=("weight_hh", "weight_out"),
-    graph=True,
     hidden_size=50,
     any_size=True,
     checkpoints=True,
-    shards=(16, 1, 8),
 )
 PLANAR = Kind(
+    "planar",
     ("planar",),
-    ("train", "reduce"),
-    train="solspace.two_neuron.stage:train_planar",
-    reduce="solspace.two_neuron.stage:reduce_planar",
     read="solspace.two_neuron.stage:read_planar",
     coordinates="solspace.two_neuron.stage:planar_coordinates",
-    faults="solspace.two_neuron.stage:faults_of",
     weights=("weight_hh",),
-    graph=False,
     hidden_size=2,
     any_size=False,
     checkpoints=False,
-    shards=(8, 16, 1250),  # small networks, computed in batches
+    batch=16,  # small networks, computed in batches
 )
 KINDS = (CELLS, PLANAR)
 
@@ -110,8 +88,8 @@ def kind_of(architecture: str | None) -> Kind:
 
     Examples
     --------
-    >>> kind_of("gru").hidden_size, kind_of("planar").stages
-    (50, ('train', 'reduce'))
+    >>> kind_of("gru").hidden_size, kind_of("planar").hidden_size
+    (50, 2)
     """
     for kind in KINDS:
         if architecture in kind.architectures:

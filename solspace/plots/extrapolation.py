@@ -219,7 +219,7 @@ def extrapolation_picture(
     half = (y[1] - y[0]) / 2 if len(y) > 1 else 0.5
     low, high = y[0] - half, y[-1] + half
     top = high + _HEADROOM * (high - low)
-    x_label, y_label = "time (steps)", symbol(rows) + _unit(task.parameters.get(rows, ""))
+    x_label, y_label = "time (steps)", symbol(rows) + _unit(task, rows)
     picture = hv.Image(
         (np.arange(steps), y, image), kdims=["time", rows], vdims=["output value"]
     ).opts(
@@ -284,9 +284,10 @@ def _evenly(
     return grid.astype(float), image
 
 
-def _unit(meaning: str) -> str:
-    """The unit of a parameter that is told in its meaning."""
-    return " (steps)" if "steps" in meaning.split() else ""
+def _unit(task: Task, parameter: str) -> str:
+    """The unit of a parameter in brackets; nothing for a pure number."""
+    unit = task.parameter_units.get(parameter, "1")
+    return "" if unit == "1" else f" ({unit})"
 
 
 def _colormap(signed: bool) -> Any:

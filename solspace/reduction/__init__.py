@@ -7,103 +7,27 @@ another way, from outputs alone.
 
 from __future__ import annotations
 
-from solspace import networks
-from solspace.errors import SolspaceError
-from solspace.reduction.canonical import (
-    behavior,
-    describe_solution,
-    graph_key,
-    minimized,
-    solution_key,
-)
-from solspace.reduction.graph import Graph, ReductionError
-from solspace.tasks import Task, get_task
+import importlib
+from typing import Any
 
-__all__ = [
-    "Graph",
-    "ReductionError",
-    "behavior",
-    "describe_solution",
-    "graph_key",
-    "minimized",
-    "reduce_network",
-    "solution_key",
-]
+_PUBLIC = {
+    "METHODS": "methods",
+    "reduce_network": "methods",
+    "behavior": "canonical",
+    "describe_solution": "canonical",
+    "graph_key": "canonical",
+    "minimized": "canonical",
+    "solution_key": "canonical",
+    "solution_name": "names",
+    "Graph": "graph",
+    "ReductionError": "graph",
+}
 
-METHODS = ("turner2021", "automaton", "timed")
+__all__ = sorted(_PUBLIC)
 
 
-def reduce_network(
-    task: str | Task,
-    architecture: str,
-    weights: networks.Weights,
-    *,
-    method: str = "turner2021",
-) -> Graph:
-    """Compress one network's dynamics into a small directed graph.
-
-    Parameters
-    ----------
-    task : str or Task
-        With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``grammar``
-        (``automaton``, ``timed``).
-    architecture : {"vanilla", "gru", "lstm"}
-    weights : mapping
-        One network's parameters, without padding (see `solspace.networks`).
-    method : {"turner2021", "automaton", "timed"}
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), from a few pulses and
-        distances in state space; a graph read off what the network puts out after pulses at
-        many moments (see `solspace.reduction.automaton`); or one whose edges have windows of
-        time (see `solspace.reduction.timed`).
-
-    Returns
-    -------
-    Graph
-        Edges carry indices into the task's ``input_symbols``.
-
-    Raises
-    ------
-    ReductionError
-        Where this network cannot be explored as the task's probe asks.
-    SolspaceError
-        Where the task has no probe, or the method or the architecture is unknown.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(1)
-    >>> shapes = networks.parameter_shapes("vanilla", 20, inputs=2, outputs=1)
-    >>> weights = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
-    >>> graph = reduce_network("interval_reproduction", "vanilla", weights)
-    >>> graph_key(graph, get_task("interval_reproduction").input_symbols)
-    'v1:0|set>0'
-    """
-    from solspace.reduction.compaction import compact
-    from solspace.reduction.explorer import NetworkExplorer
-
-    task = get_task(task)
-    if method not in METHODS:
-        raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
-    if method == "automaton":
-        from solspace.reduction.automaton import explore
-
-        return explore(task, architecture, weights)
-    if method == "timed":
-        from solspace.reduction.timed import explore_timed
-
-        return explore_timed(task, architecture, weights)
-    if task.probe is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say how its networks are probed; "
-            "give it a `probe` and an `output_symbol`"
-        )
-    explorer = NetworkExplorer(task, architecture, weights)
-    task.probe(explorer)
-    fine = explorer.fine
-    if fine is None or explorer.answer is None:
-        raise SolspaceError(
-            f"the probe of task {task.name!r} must call explorer.begin and explorer.compare"
-        )
-    return compact(
-        fine, task.output_symbol(fine.output), answer=explorer.answer, question=explorer.question
-    )
+def __getattr__(name: str) -> Any:
+    # Declarations are read by the command line, which need not wait for compiled kernels.
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"solspace.reduction.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,7 +35,7 @@ from solspace import networks, schema
 from solspace.reduction.automaton import check_asked, explore
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
-from solspace.verification import Words, graph_recall, read_words
+from solspace.verification.sequences import Words, graph_recall, read_words
 
 __all__ = ["explore_timed"]
 
@@ -499,7 +499,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
 
 def _fits(graph: Graph) -> bool:
     """Whether the store has room for it."""
-    return graph.n_nodes <= schema.TIMED_NODES and graph.n_edges <= schema.TIMED_EDGES
+    return graph.n_nodes <= TIMED_NODES and graph.n_edges <= TIMED_EDGES
 
 
 def _most(fits: Callable[[int], bool], highest: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -493,7 +493,9 @@ class Task:
     epochs : tuple of str
         What the values of ``epoch`` mean, in order.
     parameters : mapping of str to str
-        Trial parameters and what each means (with its unit).
+        Trial parameters and what each means.
+    parameter_units : mapping of str to str
+        Their units; ``1``, a pure number, where none is given.
     input_symbols : tuple of str
         What an edge of a reduced-dynamics graph can carry; the first is ``"autonomous"``.
     training_trials : callable (Generator) -> Trials
@@ -531,6 +533,7 @@ class Task:
     grammar: PulseGrammar | None = None
     feature_epochs: Callable[..., Any] | None = None
     description: str = ""
+    parameter_units: Mapping[str, str] = field(default_factory=dict)
 
     def recipe(self, architecture: str) -> Recipe:
         """The recipe for one architecture, or an error that names those there are.

@@ -156,8 +156,9 @@ TASK = Task(
     parameters={
         "f1": "amplitude of the first stimulus",
         "f2": "amplitude of the second stimulus",
-        "delay": "gap steps between the stimuli after the 5 quiet ones",
+        "delay": "gap between the stimuli after the 5 quiet steps",
     },
+    parameter_units={"delay": "steps"},
     input_symbols=("autonomous", "2", "4", "6", "8", "10"),
     # All conditions are trained on; nothing is left to draw.
     training_trials=lambda rng: make_trials(unequal(AMPLITUDES, DELAYS)),

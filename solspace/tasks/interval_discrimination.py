@@ -153,9 +153,10 @@ TASK = Task(
     outputs=("choice",),
     epochs=EPOCHS,
     parameters={
-        "t1": "steps from trial start to pulse 1 onset",
-        "t2": "steps from pulse 1 onset to pulse 2 onset",
+        "t1": "interval from trial start to pulse 1 onset",
+        "t2": "interval from pulse 1 onset to pulse 2 onset",
     },
+    parameter_units={"t1": "steps", "t2": "steps"},
     input_symbols=("autonomous", "pulse1", "pulse2"),
     # All pairs are trained on; nothing is left to draw.
     training_trials=lambda rng: make_trials(unequal_pairs(INTERVALS)),

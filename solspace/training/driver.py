@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.population import check_checkpoints
 from solspace.tasks import get_task
 from solspace.tasks.base import Recipe, Task, Trials
 from solspace.training.steps import Steps, Weights, make_steps
@@ -79,6 +78,9 @@ class TrainingResult:
         Why the network failed; empty where it is trained.
     checkpoints : tuple of Checkpoint
         Of the attempt that is kept, where they were asked for.
+    loss_curve : tuple of float
+        Of the attempt that is kept: the loss over the training trials before its first step and
+        at each look, every ``check_every`` steps, curriculum apart.
     """
 
     weights: Weights
@@ -89,6 +91,7 @@ class TrainingResult:
     trained: bool
     reason: str = ""
     checkpoints: tuple[Checkpoint, ...] = ()
+    loss_curve: tuple[float, ...] = ()
 
 
 def initial_weights(
@@ -193,7 +196,11 @@ def loss_levels(silence: float, target: float, checkpoints: int) -> NDArray[np.f
     >>> np.round(loss_levels(0.1, 1e-4, 4), 6).tolist()
     [inf, 0.01, 0.001, 0.0001]
     """
-    check_checkpoints(checkpoints)
+    if checkpoints < 2:
+        raise SolspaceError(
+            f"{checkpoints} checkpoints; give 2 or more (the initial and the final weights), or "
+            "leave it out for none"
+        )
     between = np.geomspace(max(silence, target), target, checkpoints)
     return np.concatenate([[np.inf], between[1:]])
 
@@ -326,6 +333,7 @@ def train_network(
         trained=best.trained,
         reason=reason,
         checkpoints=_checkpoints(architecture, best, levels, trials),
+        loss_curve=tuple(best.curve),
     )
 
 
@@ -374,6 +382,7 @@ class _Attempt:
     trained: bool = False
     ended: str = ""  # why before max_steps
     passed: list[tuple[Weights, int]] = field(default_factory=list)  # at each level passed
+    curve: list[float] = field(default_factory=list)  # loss at each look
 
 
 def _batches(
@@ -455,6 +464,7 @@ def _attempt(
             lesson.ended = f"ended at step {lesson.done:,}: lesson not learnt"
         steps.restore(lesson_steps.snapshot())
     descent = lesson
+    curve: list[float] = []
     if not lesson.ended:
         descent = _descend(
             steps,
@@ -467,11 +477,12 @@ def _attempt(
             stop,
             look,
         )
+        curve = descent.losses
         if recipe.lesson_steps:
             descent.done += lesson.done
     loss = exact_loss()
     trained = loss < recipe.target_loss
-    return _Attempt(start, steps.weights(), loss, descent.done, trained, descent.ended, passed)
+    return _Attempt(start, steps.weights(), loss, descent.done, trained, descent.ended, passed, curve)
 
 
 def _silence(trials: Trials) -> float:
@@ -484,6 +495,7 @@ class _Descent:
     done: int = 0  # gradient steps
     reached: bool = False
     ended: str = ""  # why before the last step
+    losses: list[float] = field(default_factory=list)  # before the first step, and at each look
 
 
 def _descend(
@@ -502,6 +514,7 @@ def _descend(
     """
     result = _Descent()
     best, best_loss, factor = steps.snapshot(), steps.loss(), 1.0
+    result.losses.append(best_loss)
     if look is not None:
         look(best_loss, 0)
     for batch in batches:
@@ -510,6 +523,7 @@ def _descend(
         steps.advance(batch, factor * rates[result.done : result.done + len(batch)])
         result.done += len(batch)
         loss = steps.loss()
+        result.losses.append(loss)
         at = f"ended at step {result.done:,}"
         if not np.isfinite(loss):
             result.ended = f"{at}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"

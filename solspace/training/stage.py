@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
-from solspace import schema
 from solspace.errors import SolspaceError
-from solspace.kinds import kind_of, load
-from solspace.population import each_network, pack_weights, recipe_of, task_of, warn_of_failures
-from solspace.tasks import Task
-from solspace.training.driver import Checkpoint, train_network
+from solspace.population.sound import done, unfinished
+from solspace.population.trained import (
+    CHECKPOINT_PREFIX,
+    DIMS,
+    PARAMETER_DIMS,
+    RECURRENT,
+    TRAINED,
+    parameter_variables,
+)
+from solspace.population.variables import Variable
+from solspace.stages import Group, Layout, stage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.tasks import Task
+    from solspace.training.driver import Checkpoint
 
 __all__ = ["NotTrained", "train"]
 
@@ -22,6 +34,122 @@ class NotTrained(SolspaceError):
     """A network did not reach its target loss; its best weights are kept all the same."""
 
 
+def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
+    """The looks at the loss, and the checkpoints where some are kept."""
+    import xarray as xr
+
+    from solspace.population.describe import recipe_of
+
+    recipe = recipe_of(ds)
+    looks = np.arange(0, recipe.max_steps + recipe.check_every, recipe.check_every, np.int64)
+    looks = np.minimum(looks, recipe.max_steps)
+    out = {"population": Layout(xr.Dataset(coords={"check": looks}))}
+    count = int(ds.attrs.get("checkpoints", 0))
+    if count:
+        shared = {d.name: ds[d.name] for d in DIMS if d.name in ds.dims}
+        coords = {"checkpoint": np.arange(count)} | shared
+        out["checkpoints"] = Layout(xr.Dataset(coords=coords))
+    return out
+
+
+def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """In what trained networks are at odds with themselves, a sentence each."""
+    ds = parts["population"]
+    sizes = ds["hidden_size"].values
+    for i in np.flatnonzero((sizes < 1) | (sizes > ds.sizes["unit"])):
+        yield (
+            f"network {ds['name'].values[i]}: hidden_size {sizes[i]}, the arrays have "
+            f"{ds.sizes['unit']} units"
+        )
+    for i, name in done(ds, "train"):
+        size = int(sizes[i])
+        if size < 1 or size > ds.sizes["unit"]:
+            continue
+        for parameter in PARAMETER_DIMS:
+            if unfinished(ds, parameter, i, size):
+                yield f"network {name}: called trained, but {parameter} is not finite"
+        if "checkpoints" in parts:
+            losses = parts["checkpoints"][f"{CHECKPOINT_PREFIX}loss"].values[i]
+            if not np.isfinite(losses[[0, -1]]).all():
+                yield f"network {name}: called trained, but its first or last checkpoint is empty"
+            elif losses[-1] != ds["loss"].values[i]:
+                yield f"network {name}: the loss of its last checkpoint is not its own"
+
+
+_AT = ("network", "checkpoint")
+CHECK = Variable(
+    "check",
+    ("check",),
+    "int64",
+    "gradient step of a look at the loss of all training trials, from the end of the curriculum",
+    units="steps",
+    coordinate=True,
+)
+LOSS_CURVE = Variable(
+    "loss_curve",
+    ("network", "check"),
+    "float32",
+    "mean squared error over the training trials at each look of the attempt that is kept; NaN "
+    "after its end",
+    architectures=RECURRENT,
+)
+CHECKPOINTS = (
+    Variable(
+        "checkpoint",
+        ("checkpoint",),
+        "int64",
+        "index of the checkpoint: the first is the initial weights, the last the final ones",
+        group="checkpoints",
+        coordinate=True,
+    ),
+    *(dataclasses.replace(v, group="checkpoints") for v in DIMS if v.name != "seed"),
+    *parameter_variables(
+        _AT,
+        prefix=CHECKPOINT_PREFIX,
+        group="checkpoints",
+        told=" at the checkpoint",
+        unknown="NaN past hidden_size, and where the loss never fell so far",
+    ),
+    Variable(
+        f"{CHECKPOINT_PREFIX}loss_level",
+        _AT,
+        "float64",
+        "what the checkpoint's loss is the first to be under: infinity, levels evenly spaced in "
+        "the logarithm from the loss of silence, the recipe's target loss",
+        group="checkpoints",
+    ),
+    Variable(
+        f"{CHECKPOINT_PREFIX}loss",
+        _AT,
+        "float64",
+        "mean squared error over the training set; NaN where the loss never fell so far",
+        group="checkpoints",
+    ),
+    Variable(
+        f"{CHECKPOINT_PREFIX}gradient_steps",
+        _AT,
+        "int64",
+        "gradient steps that led there; -1 where the loss never fell so far",
+        units="steps",
+        group="checkpoints",
+    ),
+)
+
+
+@stage(
+    reads=["population"],
+    fills=[*DIMS, *TRAINED, CHECK, LOSS_CURVE, *CHECKPOINTS],
+    after=[],
+    groups={
+        "checkpoints": Group(
+            "each network at losses on its way down, where it was trained with checkpoints",
+            present=lambda attrs: bool(attrs.get("checkpoints")),
+        )
+    },
+    layout=layout,
+    faults=faults_of,
+    by_default=True,
+)
 def train(
     ds: xr.Dataset,
     *,
@@ -36,7 +164,7 @@ def train(
     ds : Dataset
         From `solspace.new_population`: sizes, seeds and the recipe.
     task : str or Task, optional
-        From the dataset's attrs by default.
+        By default the dataset's own.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
     stop : callable () -> bool, optional
@@ -45,11 +173,11 @@ def train(
     Returns
     -------
     Dataset
-        With final and initial weights, ``loss``, ``gradient_steps``, ``attempts`` and
+        With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``, ``gradient_steps``, ``attempts`` and
         ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
         weights are kept and whose reason is in ``message_train``. The same for the same seeds,
         however the population is split. Where the population was made with checkpoints also the
-        variables of the learning group, with ``checkpoint_`` before their names.
+        variables of the group checkpoints, with ``checkpoint_`` before their names.
 
     Examples
     --------
@@ -59,29 +187,29 @@ def train(
     >>> trained.loss.max().item() < 1e-4                                   # doctest: +SKIP
     True
     """
-    task_of(ds, task)
-    how = load(kind_of(ds.attrs["architecture"]).train)
-    trained: xr.Dataset = how(ds, task=task, progress=progress, stop=stop)
-    return trained
+    from solspace.population import (
+        architecture_of,
+        each_network,
+        pack_weights,
+        recipe_of,
+        task_of,
+        warn_of_failures,
+    )
+    from solspace.training.driver import mean_squared_error, train_network
 
-
-def train_cells(
-    ds: xr.Dataset,
-    *,
-    task: str | Task | None = None,
-    progress: Callable[[int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> xr.Dataset:
-    """Train every network of a population of recurrent cells; see `train`."""
     task = task_of(ds, task)
     recipe = recipe_of(ds)
-    architecture = ds.attrs["architecture"]
+    architecture = architecture_of(ds)
     n = ds.sizes["network"]
     final: list[Any] = [None] * n
     initial: list[Any] = [None] * n
     loss = np.full(n, np.nan)
     steps = np.full(n, -1, np.int64)
     attempts = np.full(n, -1, np.int64)
+    recorded = np.full(n, np.nan)
+    looks = layout(task, ds, {})["population"].coordinates["check"]
+    curves = np.full((n, len(looks)), np.nan, np.float32)
+    trials = task.recorded_trials()
     kept: list[tuple[Checkpoint, ...]] = [()] * n
     checkpoints = int(ds.attrs.get("checkpoints", 0))
 
@@ -96,6 +224,8 @@ def train_cells(
             checkpoints=checkpoints,
         )
         kept[i] = result.checkpoints
+        curves[i, : len(result.loss_curve)] = result.loss_curve
+        recorded[i] = mean_squared_error(architecture, result.weights, trials)
         final[i], initial[i] = result.weights, result.initial_weights
         loss[i], steps[i], attempts[i] = result.loss, result.gradient_steps, result.attempts
         if not result.trained:
@@ -107,24 +237,29 @@ def train_cells(
         | pack_weights(initial, ds, initial=True)
         | {
             "loss": ("network", loss),
+            "loss_recorded": ("network", recorded),
+            "loss_curve": (("network", "check"), curves),
             "gradient_steps": ("network", steps),
             "attempts": ("network", attempts),
         }
         | ended
-    )
+    ).assign_coords(check=looks)
     if checkpoints:
         ds = _assign_checkpoints(ds, kept, checkpoints)
     warn_of_failures(ds, "train")
-    return schema.annotate(ds, "population")
+    return ds
 
 
 def _assign_checkpoints(
     ds: xr.Dataset, kept: Sequence[tuple[Checkpoint, ...]], checkpoints: int
 ) -> xr.Dataset:
-    """The variables of the learning group, ``checkpoint_...``, on a dim of that name."""
+    """The variables of the group checkpoints, ``checkpoint_...``, on a dim of that name."""
+    from solspace.population import pack_weights
+    from solspace.training.driver import Checkpoint
+
     # A network that raised has none: all of its checkpoints stay at their fill.
     rows = [row or (Checkpoint(np.nan),) * checkpoints for row in kept]
-    prefix, dims = schema.prefix("learning"), ("network", "checkpoint")
+    prefix, dims = CHECKPOINT_PREFIX, ("network", "checkpoint")
     out: dict[str, Any] = {
         f"{prefix}loss_level": (dims, np.array([[c.level for c in row] for row in rows])),
         f"{prefix}loss": (dims, np.array([[c.loss for c in row] for row in rows])),
@@ -137,5 +272,4 @@ def _assign_checkpoints(
     for name, (own, _) in packed[0].items():
         stacked = np.stack([one[name][1] for one in packed], axis=1)
         out[prefix + name] = ((*dims, *own[1:]), stacked)
-    ds = ds.assign(out).assign_coords(checkpoint=np.arange(checkpoints))
-    return schema.annotate(ds, "learning")
+    return ds.assign(out).assign_coords(checkpoint=np.arange(checkpoints))

@@ -48,7 +48,7 @@ _NUMBA = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 class FixedPoint(NamedTuple):
-    """A fixed point; ``kind`` is one of `solspace.schema.FIXED_POINTS`."""
+    """A fixed point; ``kind`` is one of `solspace.two_neuron.flags.FIXED_POINTS`."""
 
     state: NDArray[np.float64]
     kind: str
@@ -57,7 +57,7 @@ class FixedPoint(NamedTuple):
 class LimitCycle(NamedTuple):
     """A limit cycle by its state of largest x1; ``log_multiplier`` is negative where it attracts.
 
-    ``kind`` is one of `solspace.schema.LIMIT_CYCLES`; ``distance`` is from the target.
+    ``kind`` is one of `solspace.two_neuron.flags.LIMIT_CYCLES`; ``distance`` is from the target.
     """
 
     state: NDArray[np.float64]
@@ -70,7 +70,7 @@ class LimitCycle(NamedTuple):
 class DynamicalObjects(NamedTuple):
     """Everything there is in the plane of one network.
 
-    ``origin`` is one of `solspace.schema.ORIGINS`, ``ending`` of `solspace.schema.ENDINGS`;
+    ``origin`` is one of `solspace.two_neuron.flags.ORIGINS`, ``ending`` of `solspace.two_neuron.flags.ENDINGS`;
     ``key`` says the ending and the counts, equal where two networks are of one kind.
     """
 

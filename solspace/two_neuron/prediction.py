@@ -6,13 +6,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from solspace import schema
 from solspace.errors import SolspaceError
+from solspace.population.variables import check
+from solspace.two_neuron import flags
 from solspace.two_neuron.stage import weights_of
 
 __all__ = ["path_to_kind", "predict_kind", "solution_kinds"]
 
-KINDS = ("not_learned", *schema.ENDINGS)
+KINDS = ("not_learned", *flags.ENDINGS)
 
 
 def solution_kinds(ds: xr.Dataset, *, target_loss: float = 1e-4) -> xr.DataArray:
@@ -37,7 +38,7 @@ def solution_kinds(ds: xr.Dataset, *, target_loss: float = 1e-4) -> xr.DataArray
     >>> kinds.attrs["flag_meanings"].split()[kinds.item()]
     'not_learned'
     """
-    schema.check(ds, "population", required=["loss", "ending"])
+    check(ds, "population", [], required=["loss", "ending"])
     values = np.where(ds["loss"].values < target_loss, ds["ending"].values + 1, 0)
     return xr.DataArray(
         values.astype(np.int8),

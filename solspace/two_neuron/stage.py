@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from solspace import schema
 from solspace.errors import SolspaceError
-from solspace.tasks import Task, get_task
-from solspace.two_neuron.dynamics import as_weights, loss_of
+from solspace.population.describe import architecture_of
+from solspace.population.trained import DIMS, PARAMETER_DIMS, TRAINED
+from solspace.population.variables import (
+    DONE,
+    FAILED,
+    LABELS,
+    PENDING,
+    Variable,
+    annotate,
+    check,
+    text_array,
+)
+from solspace.reduction.names import solution_name
+from solspace.reduction.stage import SOLUTION_DESCRIPTION, rank_solutions, solutions
+from solspace.stages import Layout, stage
+from solspace.tasks import get_task
+from solspace.two_neuron import flags
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.tasks import Task
 
 __all__ = [
     "faults_of",
@@ -30,6 +48,117 @@ __all__ = [
 _CHUNK = 256
 
 
+def _flags(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+
+
+def _planar(name: str, dims: str, dtype: str, meaning: str, **more: Any) -> Variable:
+    return Variable(name, tuple(dims.split()), dtype, meaning, architectures=("planar",), **more)
+
+
+PLANAR_TRAINED = tuple(v for v in (*DIMS, *TRAINED) if "channel" not in "".join(v.dims))
+INDEX = {
+    dim: _planar(dim, dim, "int64", f"index of the {dim.replace('_', ' ')}", coordinate=True)
+    for dim in ("fixed_point", "limit_cycle")
+}
+OBJECTS = (
+    *(
+        _planar(
+            f"n_{dim}s", "network", "int8", f"number of {dim.replace('_', ' ')}s; -1 not computed"
+        )
+        for dim in INDEX
+    ),
+    _planar(
+        "fixed_point_state",
+        "network fixed_point unit",
+        "float32",
+        "state of the fixed point; the origin is the first; NaN past the count",
+    ),
+    _planar(
+        "fixed_point_kind",
+        "network fixed_point",
+        "int8",
+        "kind of the fixed point, by its eigenvalues; -1 past the count",
+        attrs=_flags(flags.FIXED_POINTS),
+    ),
+    _planar(
+        "limit_cycle_state",
+        "network limit_cycle unit",
+        "float32",
+        "the state of the limit cycle where x1 is largest; NaN past the count",
+    ),
+    _planar(
+        "limit_cycle_period",
+        "network limit_cycle",
+        "float32",
+        "period of the limit cycle; NaN past the count",
+        units="time constants",
+    ),
+    _planar(
+        "limit_cycle_kind",
+        "network limit_cycle",
+        "int8",
+        "stability of the limit cycle; -1 past the count",
+        attrs=_flags(flags.LIMIT_CYCLES),
+    ),
+    _planar(
+        "origin",
+        "network",
+        "int8",
+        "dynamics at the origin, by the eigenvalues of W - 1; -1 not computed",
+        attrs=_flags(flags.ORIGINS),
+    ),
+    _planar(
+        "ending",
+        "network",
+        "int8",
+        "where the trajectory from (1, 0) ends; -1 not computed",
+        attrs=_flags(flags.ENDINGS),
+    ),
+    _planar(
+        "ending_distance",
+        "network",
+        "float32",
+        "distance from the target to the point or cycle where the trajectory ends",
+    ),
+)
+
+
+def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
+    """Places of fixed points and limit cycles."""
+    import xarray as xr
+
+    most = {"fixed_point": flags.MAX_FIXED_POINTS, "limit_cycle": flags.MAX_LIMIT_CYCLES}
+    return {"population": Layout(xr.Dataset(coords={d: np.arange(n) for d, n in most.items()}))}
+
+
+def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """In what the values of a planar population are at odds with themselves, a sentence each."""
+    ds = parts["population"]
+    status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
+    names = ds["name"].values
+    known = (PENDING, DONE, FAILED)
+    for stage, values in status.items():
+        for i in np.flatnonzero(~np.isin(values, known)):
+            yield f"network {names[i]}: status_{stage} is {values[i]}, allowed are 0, 1, 2"
+    done = status["train"] == DONE
+    for name in ("weight_hh", "loss"):
+        finite = np.isfinite(ds[name].values).reshape(len(names), -1).all(axis=1)
+        for i in np.flatnonzero(done & ~finite):
+            yield f"network {names[i]}: called trained, but {name} is not finite"
+    done = status["reduce"] == DONE
+    for i in np.flatnonzero(done & (ds["solution_key"].values == "")):
+        yield f"network {names[i]}: reduce called done, but solution_key is empty"
+    for dim in ("fixed_point", "limit_cycle"):
+        counts = ds[f"n_{dim}s"].values
+        there = np.isfinite(ds[f"{dim}_state"].values).all(axis=-1).sum(axis=1)
+        kinds = (ds[f"{dim}_kind"].values >= 0).sum(axis=1)
+        for i in np.flatnonzero(done & ((there != counts) | (kinds != counts))):
+            yield f"network {names[i]}: n_{dim}s is {counts[i]}, but {there[i]} are stored"
+    for i in np.flatnonzero(done & ((ds["ending"].values < 0) | (ds["origin"].values < 0))):
+        yield f"network {names[i]}: reduce called done, but ending or origin is -1"
+
+
 def weights_of(ds: xr.Dataset, *, initial: bool = False) -> NDArray[np.float64]:
     """Connectivity of a planar population, (network, 2, 2).
 
@@ -43,13 +172,14 @@ def weights_of(ds: xr.Dataset, *, initial: bool = False) -> NDArray[np.float64]:
     >>> weights_of(planar_population(np.eye(2))).tolist()
     [[[1.0, 0.0], [0.0, 1.0]]]
     """
-    if ds.attrs.get("architecture") not in schema.PLANAR:
+    found = architecture_of(ds, required=False)
+    if found != "planar":
         raise SolspaceError(
-            f"the dataset is of architecture {ds.attrs.get('architecture')!r}; give a planar "
+            f"the dataset is of architecture {found!r}; give a planar "
             "population, such as solspace.new_population('two_neuron', 'planar', networks=8)"
         )
     name = "initial_weight_hh" if initial else "weight_hh"
-    schema.check(ds, "population", required=[name])
+    check(ds, "population", [], required=[name])
     return np.asarray(ds[name].values[:, 0], dtype=np.float64)
 
 
@@ -87,6 +217,7 @@ def planar_population(
     True
     """
     from solspace.population import new_population
+    from solspace.two_neuron.dynamics import as_weights, loss_of
 
     after = as_weights(weights).astype(np.float32)
     n = len(after)
@@ -100,7 +231,7 @@ def planar_population(
     ds = new_population(task, "planar", networks=n)
     ds = ds.assign_coords(seed=("network", np.full(n, -1, np.int64)))
     if names is not None:
-        ds = ds.assign_coords(name=("network", np.array(list(names), dtype=object)))
+        ds = ds.assign_coords(name=("network", text_array(list(names))))
     ds = ds.assign(
         _packed(after, before)
         | {
@@ -108,19 +239,19 @@ def planar_population(
             "gradient_steps": ("network", np.full(n, -1, np.int64)),
             "attempts": ("network", np.full(n, -1, np.int64)),
         }
-        | _ended("train", np.full(n, schema.DONE, np.uint8), np.full(n, "", dtype=object))
+        | _ended("train", np.full(n, DONE, np.uint8), np.full(n, ""))
     )
     del ds.attrs["seed"], ds.attrs["recipe"]
     ds.attrs["origin"] = "imported"
-    return schema.annotate(ds, "population")
+    return annotate(ds, PLANAR_TRAINED)
 
 
 def planar_coordinates(task: Task, architecture: str) -> dict[str, NDArray[Any]]:
     """The one gate, and the places of fixed points and limit cycles."""
     return {
-        "gate": np.array(["h"], dtype=object),
-        "fixed_point": np.arange(schema.MAX_FIXED_POINTS),
-        "limit_cycle": np.arange(schema.MAX_LIMIT_CYCLES),
+        "gate": text_array(["h"]),
+        "fixed_point": np.arange(flags.MAX_FIXED_POINTS),
+        "limit_cycle": np.arange(flags.MAX_LIMIT_CYCLES),
     }
 
 
@@ -134,6 +265,8 @@ def read_planar(
     SolspaceError
         Where a file cannot be read or holds something else; it is named.
     """
+    from solspace.two_neuron.dynamics import as_weights
+
     if architecture not in get_task(task).recipes:
         raise SolspaceError(f"task {get_task(task).name!r} is not for {architecture} networks")
     found, names = [], []
@@ -160,6 +293,15 @@ def read_planar(
     return planar_population(np.concatenate(found), names=names, task=task)
 
 
+@stage(
+    name="train",
+    kind="planar",
+    reads=["population"],
+    fills=PLANAR_TRAINED,
+    after=[],
+    faults=faults_of,
+    by_default=True,
+)
 def train_planar(
     ds: xr.Dataset,
     *,
@@ -205,7 +347,7 @@ def train_planar(
         "" if ok else f"loss {x:.2g} after {k} steps, wanted {recipe.target_loss:.2g}"
         for ok, x, k in zip(trained, loss, steps, strict=True)
     ]
-    status = np.where(trained, schema.DONE, schema.FAILED).astype(np.uint8)
+    status = np.where(trained, DONE, FAILED).astype(np.uint8)
     ds = ds.assign(
         _packed(after, before)
         | {
@@ -213,17 +355,27 @@ def train_planar(
             "gradient_steps": ("network", steps),
             "attempts": ("network", np.ones(n, np.int64)),
         }
-        | _ended("train", status, np.array(why, dtype=object))
+        | _ended("train", status, text_array(why))
     )
     warn_of_failures(ds, "train")
-    return schema.annotate(ds, "population")
+    return ds
 
 
+@stage(
+    name="reduce",
+    kind="planar",
+    reads=["population"],
+    fills=[*(v for v in LABELS if v.name != "graph_key"), SOLUTION_DESCRIPTION, *INDEX.values(),
+           *OBJECTS],
+    after=["train"],
+    layout=layout,
+    finish={"population/solution": (solutions, ("solution_key",))},
+    by_default=True,
+)
 def reduce_planar(
     ds: xr.Dataset,
     *,
     task: str | Task | None = None,
-    method: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Find the fixed points, limit cycles and endings of a planar population.
@@ -238,59 +390,55 @@ def reduce_planar(
     (3, 0, 'point_elsewhere: 2 stable, 1 saddle')
     """
     from solspace.population import each_network, warn_of_failures
-    from solspace.reduction.stage import rank_solutions
     from solspace.two_neuron.objects import dynamical_objects
 
-    if method is not None:
-        raise SolspaceError(
-            f"method={method!r} makes a graph; planar networks are taken apart in one way, leave "
-            "it out"
-        )
     weights = weights_of(ds)
     n = len(weights)
-    declared = schema.variables("population", ds.attrs["architecture"])
     sizes = {
         "network": n,
         "unit": 2,
-        "fixed_point": schema.MAX_FIXED_POINTS,
-        "limit_cycle": schema.MAX_LIMIT_CYCLES,
+        "fixed_point": flags.MAX_FIXED_POINTS,
+        "limit_cycle": flags.MAX_LIMIT_CYCLES,
     }
+    declared = {v.name: v for v in (*OBJECTS, *LABELS, SOLUTION_DESCRIPTION) if v.name not in INDEX}
     arrays = {
-        name: np.full(
-            [sizes[d] for d in v.dims], v.fill, dtype=object if v.dtype == "string" else v.dtype
-        )
+        name: np.full([sizes[d] for d in v.dims], v.fill, object if v.text else v.dtype)
         for name, v in declared.items()
-        if v.stage == "reduce"
+        if name != "graph_key"
     }
 
     def compute(i: int) -> None:
         found = dynamical_objects(weights[i])
         points, cycles = len(found.fixed_points), len(found.limit_cycles)
-        if points > schema.MAX_FIXED_POINTS or cycles > schema.MAX_LIMIT_CYCLES:
+        if points > flags.MAX_FIXED_POINTS or cycles > flags.MAX_LIMIT_CYCLES:
             raise SolspaceError(
                 f"{points} fixed points and {cycles} limit cycles; the store has room for "
-                f"{schema.MAX_FIXED_POINTS} and {schema.MAX_LIMIT_CYCLES}"
+                f"{flags.MAX_FIXED_POINTS} and {flags.MAX_LIMIT_CYCLES}"
             )
         arrays["n_fixed_points"][i], arrays["n_limit_cycles"][i] = points, cycles
         for j, point in enumerate(found.fixed_points):
             arrays["fixed_point_state"][i, j] = point.state
-            arrays["fixed_point_kind"][i, j] = schema.FIXED_POINTS.index(point.kind)
+            arrays["fixed_point_kind"][i, j] = flags.FIXED_POINTS.index(point.kind)
         for j, cycle in enumerate(found.limit_cycles):
             arrays["limit_cycle_state"][i, j] = cycle.state
             arrays["limit_cycle_period"][i, j] = cycle.period
-            arrays["limit_cycle_kind"][i, j] = schema.LIMIT_CYCLES.index(cycle.kind)
-        arrays["origin"][i] = schema.ORIGINS.index(found.origin)
-        arrays["ending"][i] = schema.ENDINGS.index(found.ending)
+            arrays["limit_cycle_kind"][i, j] = flags.LIMIT_CYCLES.index(cycle.kind)
+        arrays["origin"][i] = flags.ORIGINS.index(found.origin)
+        arrays["ending"][i] = flags.ENDINGS.index(found.ending)
         arrays["ending_distance"][i] = found.ending_distance
         arrays["solution_key"][i] = found.key
         arrays["solution_description"][i] = found.description
+        arrays["solution_name"][i] = solution_name(found.key)
 
     ended = each_network(ds, "reduce", compute, progress=progress)
     arrays["solution"] = rank_solutions(arrays["solution_key"])
-    out = ds.assign({name: (declared[name].dims, values) for name, values in arrays.items()})
+    own = {name: (declared[name].dims, values) for name, values in arrays.items()}
+    out = ds.assign({name: value for name, value in own.items() if not declared[name].coordinate})
+    out = out.assign_coords({name: v for name, v in own.items() if declared[name].coordinate})
     out = out.assign(ended)
+    out.attrs["solution_method"] = "dynamical_objects"
     warn_of_failures(out, "reduce")
-    return schema.annotate(out, "population")
+    return out
 
 
 def representatives(
@@ -306,7 +454,7 @@ def representatives(
     ds : Dataset
         A planar population after `reduce`.
     endings : sequence of str
-        Of `solspace.schema.ENDINGS`.
+        Of `solspace.two_neuron.flags.ENDINGS`.
     target_loss : float
         Networks whose loss is not below are left out.
 
@@ -326,13 +474,13 @@ def representatives(
     >>> representatives(ds, endings=["cycle_through_target"], target_loss=1e-3).network.values
     array([0])
     """
-    schema.check(ds, "population", required=["weight_hh", "loss", "ending"])
+    check(ds, "population", [], required=["weight_hh", "loss", "ending"])
     weights = weights_of(ds).reshape(-1, 4)
     chosen = []
     for name in endings:
-        if name not in schema.ENDINGS:
-            raise SolspaceError(f"unknown ending {name!r}; endings: {', '.join(schema.ENDINGS)}")
-        of_it = (ds["ending"].values == schema.ENDINGS.index(name)) & (
+        if name not in flags.ENDINGS:
+            raise SolspaceError(f"unknown ending {name!r}; endings: {', '.join(flags.ENDINGS)}")
+        of_it = (ds["ending"].values == flags.ENDINGS.index(name)) & (
             ds["loss"].values < target_loss
         )
         there = np.flatnonzero(of_it)
@@ -346,35 +494,8 @@ def representatives(
     return ds.isel(network=chosen)
 
 
-def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
-    """In what the values of a planar population are at odds with themselves, a sentence each."""
-    ds = parts["population"]
-    status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
-    names = ds["name"].values
-    known = (schema.PENDING, schema.DONE, schema.FAILED)
-    for stage, values in status.items():
-        for i in np.flatnonzero(~np.isin(values, known)):
-            yield f"network {names[i]}: status_{stage} is {values[i]}, allowed are 0, 1, 2"
-    done = status["train"] == schema.DONE
-    for name in ("weight_hh", "loss"):
-        finite = np.isfinite(ds[name].values).reshape(len(names), -1).all(axis=1)
-        for i in np.flatnonzero(done & ~finite):
-            yield f"network {names[i]}: called trained, but {name} is not finite"
-    done = status["reduce"] == schema.DONE
-    for i in np.flatnonzero(done & (ds["solution_key"].values == "")):
-        yield f"network {names[i]}: reduce called done, but solution_key is empty"
-    for dim in ("fixed_point", "limit_cycle"):
-        counts = ds[f"n_{dim}s"].values
-        there = np.isfinite(ds[f"{dim}_state"].values).all(axis=-1).sum(axis=1)
-        kinds = (ds[f"{dim}_kind"].values >= 0).sum(axis=1)
-        for i in np.flatnonzero(done & ((there != counts) | (kinds != counts))):
-            yield f"network {names[i]}: n_{dim}s is {counts[i]}, but {there[i]} are stored"
-    for i in np.flatnonzero(done & ((ds["ending"].values < 0) | (ds["origin"].values < 0))):
-        yield f"network {names[i]}: reduce called done, but ending or origin is -1"
-
-
 def _packed(after: NDArray[np.float32], before: NDArray[np.float32]) -> dict[str, Any]:
-    dims = schema.variables("population")["weight_hh"].dims
+    dims = ("network", *PARAMETER_DIMS["weight_hh"])
     return {"weight_hh": (dims, after[:, None]), "initial_weight_hh": (dims, before[:, None])}
 
 

@@ -1,13 +1,13 @@
-"""Stores on disk: lay, open, write a shard, status, provenance. The only file that knows Zarr.
+"""Stores on disk: create, open, write a shard, status, provenance.
 
-A store is laid as an empty template first; after that only whole shards are written. A shard is
-a block of consecutive networks, the same for every array of a population, and has one writer:
-two writers inside one shard would corrupt it without a word.
+A store is created as an empty template first; after that only whole shards are written, each by
+one writer, and its status after its data.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -16,8 +16,7 @@ import shutil
 import sys
 import time
 import uuid
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,24 +26,37 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.dtype import VariableLengthUTF8
 
-from solspace import locks, schema
 from solspace.errors import SolspaceError
+from solspace.population.variables import (
+    BASE,
+    LABELS,
+    PENDING,
+    Variable,
+    message_variable,
+    status_variable,
+)
+from solspace.store import locks
+from solspace.store.layout import (
+    WHOLE,
+    chunk_size,
+    create_array,
+    fill_array,
+    mend_relayout,
+    network_bytes,
+    quiet,
+    relayout,
+    shard_of,
+    undeclared,
+    write_part,
+)
 
-__all__ = ["Population", "Shard", "Store", "open_population", "whole_or_nothing"]
+__all__ = ["SCHEMA_VERSION", "Population", "Shard", "Store", "open_population", "whole_or_nothing"]
 
-_LAID = "solspace_laid"
-_VERSION = "solspace_schema_version"
+SCHEMA_VERSION = 2
 
-# Arrays this large get one network per inner chunk, so that one network can be read alone.
-_INNER_CHUNK_BYTES = 1 << 16
-
-# A packed store is written once and sent far: few files, as small as they get.
-_PACKED = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
-_PACKED_CHUNK_BYTES = 1 << 24
-_PACKED_SHARD = 16
+CREATED = "solspace_created"
+VERSION = "solspace_schema_version"
 
 
 class Shard(NamedTuple):
@@ -119,14 +131,7 @@ class Store:
                 f"{self.path}: exists and is no solspace store (no Zarr group there); "
                 "give another path"
             ) from None
-        version = root.attrs.get(_VERSION)
-        if version != schema.SCHEMA_VERSION:
-            found = f"schema version {version}" if version is not None else "no schema version"
-            raise SolspaceError(
-                f"{self.path}: has {found}, this solspace reads version "
-                f"{schema.SCHEMA_VERSION}; open it with the solspace that wrote it, or give "
-                "another path"
-            )
+        _check_version(self.path, root.attrs.get(VERSION))
 
     def _root(self, mode: str = "r") -> zarr.Group:
         return zarr.open_group(self.path, mode=mode, use_consolidated=False)
@@ -139,7 +144,7 @@ class Store:
         for task_name, task_group in sorted(self._root().groups()):
             for architecture_name, group in sorted(task_group.groups()):
                 if (
-                    group.attrs.get(_LAID)
+                    group.attrs.get(CREATED)
                     and task in (None, task_name)
                     and architecture in (None, architecture_name)
                 ):
@@ -165,13 +170,28 @@ class Store:
             f"`solspace import {self.path} ...`"
         )
 
-    def lay_population(
-        self, ds: xr.Dataset, *, shard_size: int, task: str, architecture: str
+    def create_population(
+        self,
+        ds: xr.Dataset,
+        variables: Iterable[Variable],
+        sizes: Mapping[str, int],
+        *,
+        shard_size: int,
     ) -> Population:
-        """Lay the template of a population from a dataset that has its coordinates and attrs."""
-        population = Population(self.path, task, architecture)
+        """Create a population from a dataset that has its coordinates and attrs.
+
+        Parameters
+        ----------
+        ds : Dataset
+        variables : iterable of Variable
+            Those its group will have, at their fill where the dataset has none.
+        sizes : mapping of str to int
+            Lengths of dims that the dataset does not have.
+        shard_size : int
+        """
+        population = Population(self.path, str(ds["task"].item()), str(ds["architecture"].item()))
         with locks.briefly(self.path):
-            population._lay("population", ds, {}, shard_size, {})
+            population._create("population", variables, ds, sizes, shard_size)
         return population
 
     @contextlib.contextmanager
@@ -181,15 +201,47 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
+            with locks.briefly(self.path):
+                mend_relayout(self.path)
             yield
 
     def consolidate(self) -> None:
-        """Gather the metadata, so that opening the store reads one file for each group."""
-        with locks.briefly(self.path), warnings.catch_warnings():
-            paths = ["", *(path for path, _ in _subgroups(self._root("r+")))]
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
-            for path in reversed(paths):
-                zarr.consolidate_metadata(self.path, path=path or None, zarr_format=3)
+        """Gather the metadata at the root, so that opening the store reads one file."""
+        with locks.briefly(self.path), quiet():
+            zarr.consolidate_metadata(self.path, zarr_format=3)
+
+    def scatter(self) -> None:
+        """Take the gathered metadata away, which would hide what is created from now on."""
+        file = os.path.join(self.path, "zarr.json")
+        with locks.briefly(self.path):
+            with open(file, encoding="utf-8") as handle:
+                metadata = json.load(handle)
+            if metadata.pop("consolidated_metadata", None) is None:
+                return
+            unfinished = f"{self.path.rstrip('/')}.zarr.json.unfinished"
+            with open(unfinished, "w", encoding="utf-8") as handle:
+                json.dump(metadata, handle, indent=2)
+            os.replace(unfinished, file)
+
+
+def _check_version(path: str, version: Any) -> None:
+    if version == SCHEMA_VERSION:
+        return
+    if version == 1:
+        raise SolspaceError(
+            f"{path}: has schema version 1, this solspace reads version {SCHEMA_VERSION}; type "
+            f"`solspace migrate {path} NEW` to make a store of this version from it"
+        )
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise SolspaceError(
+            f"{path}: has schema version {version}, this solspace reads version "
+            f"{SCHEMA_VERSION}; open it with a newer solspace (pip install --upgrade solspace)"
+        )
+    found = f"schema version {version}" if version is not None else "no schema version"
+    raise SolspaceError(
+        f"{path}: has {found}, this solspace reads version {SCHEMA_VERSION}; open it with what "
+        "wrote it, or give another path"
+    )
 
 
 @dataclass(frozen=True)
@@ -208,36 +260,44 @@ class Population:
 
     # ------------------------------------------------------------------ where things are
 
-    def _group_path(self, group: str) -> str:
+    def group_path(self, group: str) -> str:
+        """Path of a group inside the store."""
         base = f"{self.task}/{self.architecture}"
         return base if group == "population" else f"{base}/{group}"
 
-    def _zarr(self, group: str = "population", mode: str = "r") -> zarr.Group:
+    def zarr_group(self, group: str = "population", mode: str = "r") -> zarr.Group:
+        """A group as Zarr sees it."""
         return zarr.open_group(
             self.path,
-            path=self._group_path(group),
+            path=self.group_path(group),
             mode=mode,
             use_consolidated=False,
         )
 
     def has(self, group: str) -> bool:
-        """Whether a group has been laid."""
+        """Whether a group has been created."""
         try:
-            return bool(self._zarr(group).attrs.get(_LAID))
+            return bool(self.zarr_group(group).attrs.get(CREATED))
         except (FileNotFoundError, KeyError):
             return False
 
+    def groups(self) -> list[str]:
+        """Groups that there are, the population's own first."""
+        own = self.zarr_group()
+        found = [name for name, group in own.groups() if group.attrs.get(CREATED)]
+        return ["population", *sorted(found)]
+
     @property
     def attrs(self) -> dict[str, Any]:
-        return dict(self._zarr().attrs)
+        return dict(self.zarr_group().attrs)
 
     @property
     def networks(self) -> int:
-        return int(self._zarr()["network"].shape[0])
+        return int(self.zarr_group()["network"].shape[0])
 
     @property
     def shard_size(self) -> int:
-        return int(self._zarr().attrs["shard_size"])
+        return int(self.zarr_group().attrs["shard_size"])
 
     def shards(self) -> list[Shard]:
         """The blocks of networks that are written at once, in order."""
@@ -246,8 +306,14 @@ class Population:
 
     # ------------------------------------------------------------------ reading
 
-    def open(self, group: str = "population") -> xr.Dataset:
+    def open(self, group: str = "population", stage: str = "run") -> xr.Dataset:
         """A group as a lazily read dataset.
+
+        Parameters
+        ----------
+        group : str
+        stage : str
+            Named where the group is not there yet.
 
         Raises
         ------
@@ -255,73 +321,37 @@ class Population:
             Where the group is not there yet; the message names the stage to run.
         """
         if not self.has(group):
-            stage = schema.stage_of(group)
             raise SolspaceError(
                 f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
             )
         return xr.open_zarr(
-            self.path, group=self._group_path(group), consolidated=False, chunks=None
+            self.path, group=self.group_path(group), consolidated=False, chunks=None
         )
 
-    def read(self, group: str, shard: Shard, names: Sequence[str] | None = None) -> xr.Dataset:
+    def read(
+        self, group: str, shard: Shard, names: Sequence[str] | None = None, stage: str = "run"
+    ) -> xr.Dataset:
         """One shard of a group in memory, with coordinates and trial variables."""
-        ds = self.open(group)
+        ds = self.open(group, stage)
         if names is not None:
             ds = ds[list(names)]
         return ds.isel(network=slice(shard.start, shard.stop)).load()
 
     def status(self, stage: str) -> NDArray[np.uint8]:
-        """Progress of a stage, a value for each network (see `solspace.schema`)."""
-        group = self._zarr()
-        if f"status_{stage}" not in group:  # laid before there was such a stage
-            return np.full(self.networks, schema.PENDING, np.uint8)
-        return np.asarray(group[f"status_{stage}"][:], dtype=np.uint8)
+        """Progress of a stage, a value for each network."""
+        group = self.zarr_group()
+        name = status_variable(stage).name
+        if name not in group:  # created before there was such a stage
+            return np.full(self.networks, PENDING, np.uint8)
+        array = group[name]
+        assert isinstance(array, zarr.Array)
+        return np.asarray(array[:], dtype=np.uint8)
 
     def pending(self, stage: str) -> list[Shard]:
         """Shards with a network for which the stage has not ended."""
         status = self.status(stage)
-        return [s for s in self.shards() if (status[s.start : s.stop] == schema.PENDING).any()]
-
-    # ------------------------------------------------------------------ copying
-
-    def pack_into(self, store: Store, leave_out: Sequence[str]) -> Population:
-        """Copy this population into another store, compressed, without some of its groups.
-
-        The stages that fill those are pending in the copy. What `train` wrote is never written
-        again and lies in few large files; the rest in shards, for the stages to come. Of files
-        named in the commands of the provenance only the last part of the path is kept.
-
-        Parameters
-        ----------
-        store : Store
-            Without this population.
-        leave_out : sequence of str
-            Names of groups.
-        """
-        copy = Population(store.path, self.task, self.architecture)
-        shard_size = min(max(self.shard_size, _PACKED_SHARD), max(self.networks, 1))
-        root = store._root("r+")
-        groups = [g for g in schema.GROUPS if self.has(g) and g not in leave_out]
-        for group in groups:
-            source = self._zarr(group)
-            target = root.require_group(copy._group_path(group))
-            declared = schema.variables(group)
-            for name, array in source.arrays():
-                known = declared.get(name)
-                once = known is not None and (known.coordinate or known.stage == "train")
-                _copy_packed(array, target, 0 if once else shard_size)
-            attrs = {**source.attrs, "shard_size": shard_size}
-            if "provenance" in attrs:
-                attrs["provenance"] = _without_folders(str(attrs["provenance"]))
-            target.attrs.update(attrs)
-        for group in leave_out:
-            stage = schema.stage_of(group)
-            own = copy._zarr(mode="r+")
-            if f"status_{stage}" in own:
-                own[f"status_{stage}"][:] = schema.PENDING
-                own[f"message_{stage}"][:] = np.full(self.networks, "", dtype=object)
-        return copy
+        return [s for s in self.shards() if (status[s.start : s.stop] == PENDING).any()]
 
     # ------------------------------------------------------------------ writing
 
@@ -347,116 +377,186 @@ class Population:
     def _claims(self, stage: str) -> str:
         return f"{self.task}.{self.architecture}.{stage}"
 
-    def lay(
+    def create(
         self,
         group: str,
+        variables: Iterable[Variable],
         ds: xr.Dataset,
-        sizes: Mapping[str, int],
-        attrs: Mapping[str, Mapping[str, Any]] | None = None,
+        sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Lay a group's template: coordinates and trials written, the rest left at its fill.
+        """Create a group: coordinates and trials written, the rest left at its fill.
 
         Parameters
         ----------
         group : str
+        variables : iterable of Variable
+            Those it will have.
         ds : Dataset
-            Coordinates and trial variables, and the group's attrs.
-        sizes : mapping of str to int
+            Its coordinates and trial variables, and its attrs.
+        sizes : mapping of str to int, optional
             Lengths of further dims, of what is filled later.
-        attrs : mapping of variable to attributes, optional
-            For variables that are filled later.
         """
         with self.briefly():
-            self._lay(group, ds, sizes, self.shard_size, attrs or {})
+            self._create(group, variables, ds, sizes or {}, self.shard_size)
 
-    def _lay(
+    def _create(
         self,
         group: str,
+        variables: Iterable[Variable],
         ds: xr.Dataset,
         extra_sizes: Mapping[str, int],
         shard_size: int,
-        extra_attrs: Mapping[str, Mapping[str, Any]],
+        *,
+        whole: bool = False,
         suffix: str = "",
     ) -> None:
         if self.has(group) and not suffix:
             return
+        Store(self.path).scatter()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        path = self._group_path(group) + suffix
-        # A group without the mark was being laid when its writer was killed.
+        path = self.group_path(group) + suffix
+        # A group without the mark was being created when its writer was killed.
         if path in root:
             del root[path]
-        target = root.require_group(path)
+        with quiet():
+            target = root.require_group(path)
         sizes = {str(dim): int(size) for dim, size in ds.sizes.items()} | dict(extra_sizes)
-        for name, variable in schema.variables(group, self.architecture).items():
-            if set(variable.dims) <= set(sizes) and not variable.optional:
-                _create(target, variable, sizes, shard_size)
-                if name in ds.variables:
-                    _fill(target[name], ds[name])
-        for extra in map(str, ds.variables):
-            if extra not in target:
-                _create(target, _undeclared(ds[extra], group), sizes, shard_size)
-                _fill(target[extra], ds[extra])
-        for name, values in extra_attrs.items():
-            target[name].attrs.update(values)
-        coordinates = [str(n) for n in ds.coords if n not in ds.dims and n in target]
+        # A whole group has what the dataset has; others wait for what is declared too.
+        here = {v.name: v for v in (*BASE, *variables)}
+        here = {
+            name: v
+            for name, v in here.items()
+            if (name in ds.variables)
+            or (not whole and set(v.dims) <= set(sizes) and not _elsewhere(v, ds))
+        }
+        own = [undeclared(ds[n], group) for n in map(str, ds.variables) if n not in here]
+        everything = [*here.values(), *own]
+        n = sizes.get("network", 1)
+        chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes))
+        for variable in everything:
+            array = create_array(
+                target,
+                _by_shard(variable) if group == "population" else variable,
+                sizes,
+                shard_size=WHOLE if whole else shard_size,
+                chunk=max(chunk, 1),
+            )
+            if variable.name in ds.variables:
+                fill_array(array, ds[variable.name])
+        coordinates = [
+            v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
+        ]
         target.attrs.update(
             {
-                **ds.attrs,
-                **({"coordinates": " ".join(coordinates)} if coordinates else {}),
-                "shard_size": shard_size,
+                **{k: v for k, v in ds.attrs.items() if k not in ("coordinates",)},
+                "coordinates": " ".join(coordinates),
+                "shard_size": int(shard_size),
+                "chunk_size": int(max(chunk, 1)),
             }
         )
-        target.attrs[_LAID] = True
+        target.attrs[CREATED] = 1
 
-    def replace(self, group: str, ds: xr.Dataset) -> None:
+    def replace(self, group: str, variables: Iterable[Variable], ds: xr.Dataset) -> None:
         """Write a whole group at once, in place of the one there, which stays until that is done.
 
         For results that are made over all networks together, such as a classification.
         """
-        final = os.path.join(self.path, *self._group_path(group).split("/"))
-        unfinished, old = f"{final}.unfinished", f"{final}.old"
-        for leftover in (unfinished, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        self._lay(group, ds, {}, self.shard_size, {}, suffix=".unfinished")
-        if os.path.exists(final):
-            os.rename(final, old)
-        os.rename(unfinished, final)
-        shutil.rmtree(old, ignore_errors=True)
+        with self.briefly():
+            final = os.path.join(self.path, *self.group_path(group).split("/"))
+            unfinished, old = f"{final}.unfinished", f"{final}.old"
+            for leftover in (unfinished, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            self._create(
+                group, variables, ds, {}, self.shard_size, whole=True, suffix=".unfinished"
+            )
+            if os.path.exists(final):
+                os.rename(final, old)
+            os.rename(unfinished, final)
+            shutil.rmtree(old, ignore_errors=True)
 
     def add_variables(
-        self, ds: xr.Dataset, names: Sequence[str], group: str = "population"
+        self,
+        variables: Iterable[Variable],
+        ds: xr.Dataset,
+        sizes: Mapping[str, int] | None = None,
+        group: str = "population",
     ) -> None:
-        """Lay further declared variables of a group, such as ``features`` of the population's."""
-        target = self._zarr(group, "r+")
-        sizes = {"network": self.networks} | {str(d): int(s) for d, s in ds.sizes.items()}
+        """Create further variables of a group, such as ``features`` of the population's."""
+        target = self.zarr_group(group, "r+")
+        here = {
+            d: int(s)
+            for _, array in target.arrays()
+            for d, s in zip(array.metadata.dimension_names or (), array.shape, strict=True)
+        }
+        here |= {str(d): int(s) for d, s in ds.sizes.items()} | dict(sizes or {})
+        chunk = int(target.attrs["chunk_size"])
+        missing = [v for v in variables if v.name not in target and set(v.dims) <= set(here)]
+        if missing:
+            Store(self.path).scatter()
+        coordinates = str(target.attrs.get("coordinates", "")).split()
+        for variable in missing:
+            array = create_array(
+                target,
+                _by_shard(variable) if group == "population" else variable,
+                here,
+                shard_size=self.shard_size,
+                chunk=chunk,
+            )
+            if variable.name in ds.variables:
+                fill_array(array, ds[variable.name])
+            if variable.coordinate and variable.dims != (variable.name,):
+                coordinates.append(variable.name)
+        if missing:
+            target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
+
+    def prepare_shards(self, names: Iterable[str], variables: Mapping[str, Variable]) -> None:
+        """Lay arrays of the population's group in shards that are written one by one.
+
+        A packed store has one shard an array, which two writers would corrupt.
+        """
+        group = self.zarr_group(mode="r+")
+        size = self.shard_size
+        chunk = int(group.attrs["chunk_size"])
         for name in names:
-            if name in target:
+            if name not in group or name not in variables:
                 continue
-            declared = schema.variables(group, self.architecture).get(name)
-            _create(target, declared or _undeclared(ds[name], group), sizes, self.shard_size)
-            if name in ds.variables:
-                _fill(target[name], ds[name])
+            variable = _by_shard(variables[name])
+            if variable.coordinate or variable.dims[:1] != ("network",):
+                continue
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            if shard_of(array) != size and shard_of(array) > chunk:
+                relayout(self.path, group, variable, size, chunk)
 
     def remove(self, group: str) -> None:
-        """Take away a group, to lay it anew."""
+        """Take away a group, to create it anew."""
+        Store(self.path).scatter()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
-        del root[self._group_path(group)]
+        del root[self.group_path(group)]
 
-    def outdated(self, ds: xr.Dataset) -> list[str]:
-        """Dims of the population whose stored coordinate is another than the dataset's."""
-        group = self._zarr()
-        return [
-            str(dim)
-            for dim in ds.dims
-            if dim in group and np.asarray(group[dim][:]).tolist() != ds[dim].values.tolist()
-        ]
+    def outdated(self, ds: xr.Dataset, group: str = "population") -> list[str]:
+        """Dims of a group whose stored coordinate is another than the dataset's."""
+        own = self.zarr_group(group)
+        out = []
+        for dim in map(str, ds.dims):
+            if dim in own and dim in ds.variables:
+                array = own[dim]
+                assert isinstance(array, zarr.Array)
+                if np.asarray(array[:]).tolist() != ds[dim].values.tolist():
+                    out.append(dim)
+        return out
 
-    def remove_dims(self, dims: Sequence[str]) -> None:
-        """Take away every variable of the population group that has one of these dims."""
-        group = self._zarr(mode="r+")
-        for name, array in list(group.arrays()):
+    def remove_dims(self, dims: Sequence[str], group: str = "population") -> None:
+        """Take away every variable of a group that has one of these dims."""
+        Store(self.path).scatter()
+        own = self.zarr_group(group, mode="r+")
+        gone = []
+        for name, array in list(own.arrays()):
             if set(dims) & set(array.metadata.dimension_names or ()):
-                del group[name]
+                gone.append(name)
+                del own[name]
+        left = [n for n in str(own.attrs.get("coordinates", "")).split() if n not in gone]
+        own.attrs["coordinates"] = " ".join(left)
 
     def write_shard(
         self, shard: Shard, stage: str, data: Mapping[str, Mapping[str, xr.DataArray]]
@@ -486,24 +586,29 @@ class Population:
                 f"(shards of {size} networks from 0); two writers in one shard "
                 "corrupt it, so write whole shards, see Population.shards()"
             )
-        status, message = f"status_{stage}", f"message_{stage}"
+        last = [v.name for v in (message_variable(stage), status_variable(stage))]
         for group, arrays in data.items():
-            target = self._zarr(group, "r+")
+            target = self.zarr_group(group, "r+")
             for name, array in arrays.items():
-                if group != "population" or name not in (status, message):
-                    _write(target, name, array, shard)
-        target = self._zarr("population", "r+")
+                if group != "population" or name not in last:
+                    write_part(target, name, array, *shard)
+        target = self.zarr_group("population", "r+")
         # The status last: only what is whole is called done.
-        for name in (message, status):
-            _write(target, name, data["population"][name], shard)
+        for name in last:
+            write_part(target, name, data["population"][name], *shard)
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.
 
-        For the one process that finishes a stage, when no worker writes any more.
+        For the one process that ends a stage, when no worker writes any more.
         """
-        array = self._zarr(group, mode="r+")[name]
-        array[:] = values
+        fill_array(self.zarr_group(group, mode="r+")[name], xr.DataArray(values, name=name))
+
+    def set_attrs(self, attrs: Mapping[str, Any], group: str = "population") -> None:
+        """Renew attributes of a group."""
+        own = self.zarr_group(group, mode="r+")
+        if any(own.attrs.get(k) != v for k, v in attrs.items()):
+            own.attrs.update(dict(attrs))
 
     def last_options(self, stage: str) -> dict[str, Any] | None:
         """The options a stage was last run with; None where it was not run."""
@@ -539,7 +644,7 @@ class Population:
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Add an entry to the provenance, or renew it."""
         with self.briefly():
-            group = self._zarr(mode="r+")
+            group = self.zarr_group(mode="r+")
             entries = json.loads(str(group.attrs.get("provenance", "[]")))
             at = [i for i, other in enumerate(entries) if other.get("run") == entry["run"]]
             where = at[0] if at else len(entries)
@@ -570,112 +675,17 @@ def open_population(
     return found[0].open(group)
 
 
-# --------------------------------------------------------------------------- arrays
+def _by_shard(variable: Variable) -> Variable:
+    """Labels of the population's own group, unlike other coordinates, come shard by shard."""
+    if variable.name in {v.name for v in LABELS}:
+        return dataclasses.replace(variable, coordinate=False)
+    return variable
 
 
-def _create(
-    group: zarr.Group, variable: schema.Variable, sizes: Mapping[str, int], shard_size: int
-) -> None:
-    shape = tuple(sizes[d] for d in variable.dims)
-    chunks = tuple(max(size, 1) for size in shape)
-    shards = None
-    string = variable.dtype == "string"
-    # Coordinates are written once, when the group is laid, and read whole by every opening.
-    if variable.dims[:1] == ("network",) and shape[0] and not variable.coordinate:
-        block = (min(shard_size, shape[0]), *chunks[1:])
-        chunks = block
-        if not string:
-            per_network = int(np.prod(block[1:])) * np.dtype(variable.dtype).itemsize
-            if per_network >= _INNER_CHUNK_BYTES and block[0] > 1:
-                # One shard is one file and has one writer; one network can be read alone.
-                shards, chunks = block, (1, *block[1:])
-    group.create_array(
-        variable.name,
-        shape=shape,
-        chunks=chunks,
-        shards=shards,
-        dtype=VariableLengthUTF8() if string else variable.dtype,
-        fill_value=variable.fill,
-        dimension_names=variable.dims,
-        attributes=variable.attributes(),
-    )
-
-
-def _without_folders(provenance: str) -> str:
-    """Provenance with commands that do not say where on a machine files were."""
-    entries = json.loads(provenance)
-    for entry in entries:
-        words = shlex.split(entry.get("command", ""))
-        entry["command"] = shlex.join(
-            os.path.basename(word.rstrip("/")) if os.path.isabs(word) else word for word in words
-        )
-    return json.dumps(entries)
-
-
-def _copy_packed(array: Any, group: zarr.Group, shard_size: int) -> None:
-    """Copy an array, in chunks of so many networks; 0 for as many as make a large file."""
-    by_network = array.metadata.dimension_names[:1] == ("network",)
-    string = isinstance(array.metadata.data_type, VariableLengthUTF8)
-    first, rest = array.shape[0] if array.shape else 1, array.shape[1:]
-    block = max(first, 1)
-    if by_network and shard_size:
-        block = min(block, shard_size)
-    elif by_network and not string:
-        row = max(int(np.prod(rest)) * array.dtype.itemsize, 1)
-        block = min(block, max(1, _PACKED_CHUNK_BYTES // row))
-    target = group.create_array(
-        array.basename,
-        shape=array.shape,
-        chunks=tuple(max(size, 1) for size in (block, *rest)) if array.shape else (),
-        dtype=VariableLengthUTF8() if string else array.dtype,
-        fill_value=array.metadata.fill_value,
-        dimension_names=array.metadata.dimension_names,
-        attributes=dict(array.attrs),
-        compressors=ZstdCodec(level=19) if string else _PACKED,
-    )
-    for start in range(0, first, block):
-        target[start : start + block] = array[start : start + block]
-
-
-def _undeclared(array: xr.DataArray, group: str) -> schema.Variable:
-    """A variable of the task's own, such as a trial parameter."""
-    string = array.dtype.kind in "OTU"
-    return schema.Variable(
-        name=str(array.name),
-        group=group,
-        dims=tuple(map(str, array.dims)),
-        dtype="string" if string else str(array.dtype),
-        fill="" if string else array.dtype.type(0),
-        meaning=str(array.attrs.get("long_name", array.name)),
-        attrs=array.attrs,
-    )
-
-
-def _fill(target: Any, array: xr.DataArray) -> None:
-    values = np.asarray(array.values)
-    target[...] = values.astype(object) if values.dtype.kind in "OTU" else values
-    if array.attrs:
-        target.attrs.update(array.attrs)
-
-
-def _write(group: zarr.Group, name: str, array: xr.DataArray, shard: Shard) -> None:
-    if name not in group:
-        raise ValueError(f"variable {name!r} is not laid in group {group.path!r}")
-    target: Any = group[name]
-    expected = (shard.stop - shard.start, *target.shape[1:])
-    if array.shape != expected:
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
-    values = np.asarray(array.values)
-    if values.dtype.kind in "OTU":
-        target[shard.start : shard.stop] = values.astype(object)
-    else:
-        target[shard.start : shard.stop] = values.astype(target.dtype, casting="same_kind")
-
-
-def _subgroups(group: zarr.Group, prefix: str = "") -> Iterator[tuple[str, zarr.Group]]:
-    for name, child in group.groups():
-        yield prefix + name, child
-        yield from _subgroups(child, f"{prefix}{name}/")
+def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:
+    """Whether the architecture of a dataset has no such variable."""
+    own = variable.architectures
+    return own is not None and "architecture" in ds.coords and ds["architecture"].item() not in own
 
 
 # --------------------------------------------------------------------------- making, provenance
@@ -689,7 +699,13 @@ def _make(path: str) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
     path = path.rstrip("/")
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
-    attributes = {_VERSION: schema.SCHEMA_VERSION}
+    from solspace import __version__
+
+    attributes = {
+        "Conventions": "CF-1.11",
+        VERSION: SCHEMA_VERSION,
+        "source": f"solspace {__version__}",
+    }
     zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
     try:
         os.rename(unfinished, path)

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from solspace import schema
-from solspace.networks import PARAMETERS
-from solspace.population import each_network, network_weights, task_of, warn_of_failures
-from solspace.reduction.stage import graph_of
-from solspace.tasks import Task
-from solspace.tasks.base import PulseSequences
-from solspace.verification import (
-    Pool,
-    graph_recall,
-    graph_specificity,
-    join_all,
-    pool_sequences,
-    read_words,
-    verification_sequences,
-)
+from solspace.population.trained import RECURRENT
+from solspace.population.variables import Variable
+from solspace.stages import stage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.tasks import Task
+    from solspace.tasks.base import PulseSequences
+    from solspace.verification.sequences import Pool
 
 __all__ = ["Others", "draw_others", "verify"]
 
@@ -56,7 +50,18 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     ds : Dataset
         A population with weights and ``solution_key``; its arrays may be lazily read.
     """
+    from solspace.networks import PARAMETERS
+    from solspace.population import architecture_of, network_weights, task_of
+    from solspace.verification.sequences import (
+        Pool,
+        join_all,
+        pool_sequences,
+        read_words,
+        verification_sequences,
+    )
+
     task = task_of(ds, task)
+    architecture = architecture_of(ds)
     sequences = verification_sequences(task)
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
@@ -67,7 +72,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
             own = read_words(
-                task, ds.attrs["architecture"], network_weights(part, i), _some(sequences, rows)
+                task, architecture, network_weights(part, i), _some(sequences, rows)
             )
             words.append(own)
     network = np.repeat(chosen, picked.shape[1])
@@ -84,6 +89,29 @@ def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequence
     )
 
 
+@stage(
+    reads=["population", "graph"],
+    fills=[
+        Variable(
+            "graph_recall",
+            ("network",),
+            "float64",
+            "share of the network's own random sequences that its graph allows",
+            architectures=RECURRENT,
+        ),
+        Variable(
+            "graph_specificity",
+            ("network",),
+            "float64",
+            "share of sequences of networks with another solution, where this network does "
+            "otherwise, that its graph forbids; NaN where there are none",
+            architectures=RECURRENT,
+        ),
+    ],
+    after=["reduce"],
+    prepare={"others": draw_others},
+    by_default=True,
+)
 def verify(
     ds: xr.Dataset,
     *,
@@ -101,7 +129,7 @@ def verify(
     ds : Dataset
         A population with weights, graphs and ``solution_key``, as `solspace.reduce` returns it.
     task : str or Task, optional
-        From the dataset's attrs by default.
+        By default the dataset's own.
     others : Others, optional
         From `draw_others` on the population this dataset is a part of; by default it is a whole.
     progress : callable (int) -> None, optional
@@ -126,7 +154,23 @@ def verify(
     >>> 0 <= verify(ds).graph_recall.item() <= 1
     True
     """
+    from solspace.population import (
+        architecture_of,
+        each_network,
+        network_weights,
+        task_of,
+        warn_of_failures,
+    )
+    from solspace.reduction.stage import graph_of
+    from solspace.verification.sequences import (
+        graph_recall,
+        graph_specificity,
+        read_words,
+        verification_sequences,
+    )
+
     task = task_of(ds, task)
+    architecture = architecture_of(ds)
     sequences = verification_sequences(task)
     if others is None:
         others = draw_others(ds, task=task)
@@ -135,7 +179,7 @@ def verify(
 
     def compute(i: int) -> None:
         graph = graph_of(ds, i)
-        own = read_words(task, ds.attrs["architecture"], network_weights(ds, i), sequences)
+        own = read_words(task, architecture, network_weights(ds, i), sequences)
         recall[i] = graph_recall(graph, own)
         key = ds["solution_key"].values[i]
         specificity[i] = graph_specificity(graph, own, others.pool, others.keys != key)
@@ -145,4 +189,4 @@ def verify(
         {"graph_recall": ("network", recall), "graph_specificity": ("network", specificity)} | ended
     )
     warn_of_failures(out, "verify")
-    return schema.annotate(out, "population")
+    return out

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
 from solspace.networks import (
@@ -26,18 +22,18 @@ from solspace.networks import (
     parameter_shapes,
     read_state_dict,
 )
+from solspace.population.describe import architecture_of
+from solspace.population.trained import CHECKPOINT_PREFIX, DIMS, PARAMETER_DIMS, TRAINED
+from solspace.population.variables import BASE, DONE, annotate, text_array
 from solspace.tasks import Recipe, Task, get_task
 
 __all__ = [
-    "each_network",
     "import_networks",
     "network_name",
     "network_weights",
     "new_population",
     "pack_weights",
     "read_networks",
-    "recipe_of",
-    "task_of",
 ]
 
 Weights = Mapping[str, NDArray[Any]]
@@ -76,7 +72,7 @@ def new_population(
     Returns
     -------
     Dataset
-        Coordinates only, dims network, gate, unit, presynaptic_unit, input, output.
+        Coordinates only, dims network, gate, unit, presynaptic_unit, input_channel, output_channel.
 
     Raises
     ------
@@ -104,8 +100,8 @@ def new_population(
             f"hidden size {sizes[0]}; a {architecture} network has {kind.hidden_size} units, "
             "leave it out"
         )
-    if not 0 <= seed < 2**63:
-        raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
+    if not 0 <= seed < 2**53:
+        raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**53 - 1")
     if checkpoints:
         check_checkpoints(checkpoints)
     if checkpoints and not kind.checkpoints:
@@ -151,43 +147,27 @@ def _coordinates(
     ds = xr.Dataset(
         coords={
             "network": np.arange(len(names)),
-            "name": ("network", np.array(names, dtype=object)),
+            "name": ("network", text_array(names)),
             "hidden_size": ("network", sizes),
             "seed": ("network", seeds),
             "unit": np.arange(units),
             "presynaptic_unit": np.arange(units),
-            **own,
-        },
-        attrs={
             "task": task.name,
             "architecture": architecture,
-            "description": task.description,
+            **own,
         },
+        attrs={"description": task.description},
     )
-    return schema.annotate(ds, "population")
+    return annotate(ds, [*BASE, *DIMS])
 
 
 def cell_coordinates(task: Task, architecture: str) -> dict[str, NDArray[Any]]:
     """Gates, inputs and outputs of recurrent cells."""
     return {
-        "gate": np.array(GATES[architecture], dtype=object),
-        "input": np.array(task.inputs, dtype=object),
-        "output": np.array(task.outputs, dtype=object),
+        "gate": text_array(GATES[architecture]),
+        "input_channel": text_array(task.inputs),
+        "output_channel": text_array(task.outputs),
     }
-
-
-def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
-    """The task a dataset belongs to, from its attrs where it is not given."""
-    if task is None and "task" not in ds.attrs:
-        raise SolspaceError("the dataset has no attribute 'task'; give task=NAME")
-    return get_task(task if task is not None else ds.attrs["task"])
-
-
-def recipe_of(ds: xr.Dataset) -> Recipe:
-    """The recipe stored with a population."""
-    if "recipe" not in ds.attrs:
-        return task_of(ds).recipe(ds.attrs["architecture"])
-    return Recipe(**json.loads(ds.attrs["recipe"]))
 
 
 # --------------------------------------------------------------------------- networks in and out
@@ -213,7 +193,7 @@ def network_weights(
     prefix = "initial_" if initial else ""
     at = {"network": index}
     if checkpoint is not None:
-        prefix = schema.prefix("learning")
+        prefix = CHECKPOINT_PREFIX
         at["checkpoint"] = checkpoint
     out = {}
     for name in PARAMETERS:
@@ -233,17 +213,16 @@ def pack_weights(
     None stands for a network without weights, which stays NaN.
     """
     shapes = parameter_shapes(
-        ds.attrs["architecture"], ds.sizes["unit"], ds.sizes["input"], ds.sizes["output"]
+        architecture_of(ds), ds.sizes["unit"], ds.sizes["input_channel"], ds.sizes["output_channel"]
     )
     prefix = "initial_" if initial else ""
-    declared = schema.variables("population")
     packed = {}
     for name, shape in shapes.items():
         array = np.full((len(networks), *shape), np.nan, np.float32)
         for i, weights in enumerate(networks):
             if weights is not None:
                 array[i][tuple(map(slice, weights[name].shape))] = weights[name]
-        packed[prefix + name] = (declared[prefix + name].dims, array)
+        packed[prefix + name] = (("network", *PARAMETER_DIMS[name]), array)
     return packed
 
 
@@ -379,91 +358,12 @@ def import_networks(
         | pack_weights(before, ds, initial=True)
         | {
             "loss": ("network", np.array(loss)),
+            "loss_recorded": ("network", np.array(loss)),
             "gradient_steps": ("network", np.full(n, -1, np.int64)),
             "attempts": ("network", np.full(n, -1, np.int64)),
-            "status_train": ("network", np.full(n, schema.DONE, np.uint8)),
-            "message_train": ("network", np.full(n, "", dtype=object)),
+            "status_train": ("network", np.full(n, DONE, np.uint8)),
+            "message_train": ("network", np.full(n, "", "U1")),
         }
     )
     ds.attrs["origin"] = "imported"
-    return schema.annotate(ds, "population")
-
-
-# --------------------------------------------------------------------------- one by one
-
-
-def each_network(
-    ds: xr.Dataset,
-    stage: str,
-    compute: Callable[[int], None],
-    *,
-    after: str | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> dict[str, tuple[str, NDArray[Any]]]:
-    """Call a function for each network; one that fails is noted and the others go on.
-
-    Parameters
-    ----------
-    ds : Dataset
-    stage : str
-        Names the status variables.
-    compute : callable (int) -> None
-        Given a position along ``network``; an exception marks that network as failed.
-    after : str, optional
-        A stage the network has to have passed, where the dataset has its status.
-    progress : callable (int) -> None, optional
-        Told after each network.
-
-    Returns
-    -------
-    dict
-        ``status_<stage>`` and ``message_<stage>``, to be assigned to a dataset.
-    """
-    n = ds.sizes["network"]
-    status = np.full(n, schema.FAILED, np.uint8)
-    messages = np.full(n, "", dtype=object)
-    for i in range(n):
-        if after and f"status_{after}" in ds and ds[f"status_{after}"].values[i] != schema.DONE:
-            messages[i] = f"{after} did not succeed for this network"
-        else:
-            try:
-                compute(i)
-                status[i] = schema.DONE
-            except (MemoryError, OSError):
-                raise
-            except SolspaceError as error:
-                messages[i] = str(error)
-            except Exception as error:
-                messages[i] = f"{type(error).__name__}: {error}"
-        if progress:
-            progress(1)
-    return {
-        f"status_{stage}": ("network", status),
-        f"message_{stage}": ("network", messages),
-    }
-
-
-_told_elsewhere: ContextVar[bool] = ContextVar("told_elsewhere", default=False)
-
-
-@contextlib.contextmanager
-def failures_told_elsewhere() -> Iterator[None]:
-    """No warnings about failed networks: the caller counts them itself, over many datasets."""
-    token = _told_elsewhere.set(True)
-    try:
-        yield
-    finally:
-        _told_elsewhere.reset(token)
-
-
-def warn_of_failures(ds: xr.Dataset, stage: str) -> None:
-    """Warn where networks failed, so that no fill value is taken for a result."""
-    if _told_elsewhere.get():
-        return
-    failed = int((ds[f"status_{stage}"] == schema.FAILED).sum())
-    if failed:
-        warnings.warn(
-            f"{failed} of {ds.sizes['network']} networks failed in {stage}; "
-            f"reasons are in message_{stage}",
-            stacklevel=3,
-        )
+    return annotate(ds, [*BASE, *TRAINED])

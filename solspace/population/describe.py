@@ -1,0 +1,86 @@
+"""What a dataset says of itself: its task, its architecture, its recipe."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solspace.errors import SolspaceError
+from solspace.tasks import Recipe, Task, get_task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["architecture_of", "named_of", "recipe_of", "task_of"]
+
+
+def named_of(ds: xr.Dataset, name: str) -> str | None:
+    """The one value of a coordinate such as ``task``; None where there is none.
+
+    Raises
+    ------
+    SolspaceError
+        Where networks of several are in one dataset.
+    """
+    if name not in ds.variables:
+        found: Any = ds.attrs.get(name)  # a dataset of one's own
+        return None if found is None else str(found)
+    values = np.unique(np.asarray(ds[name].values).astype(str))
+    if len(values) == 1:
+        return str(values[0])
+    if not len(values):
+        return None
+    raise SolspaceError(
+        f"the dataset has networks of several {name}s ({', '.join(values)}); give those of one, "
+        f"such as ds.where(ds.{name} == {str(values[0])!r}, drop=True)"
+    )
+
+
+def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
+    """The task a dataset belongs to, by its coordinate ``task`` where it is not given.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset does not say, or has networks of several.
+    """
+    if task is not None:
+        return get_task(task)
+    found = named_of(ds, "task")
+    if found is None:
+        raise SolspaceError("the dataset has no coordinate 'task'; give task=NAME")
+    return get_task(found)
+
+
+def architecture_of(ds: xr.Dataset, *, required: bool = True) -> str:
+    """The architecture of a dataset's networks, by its coordinate ``architecture``.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset does not say (and it is required), or has networks of several.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> architecture_of(xr.Dataset(coords={"architecture": "gru"}))
+    'gru'
+    """
+    found = named_of(ds, "architecture")
+    if found is None:
+        if not required:
+            return ""
+        raise SolspaceError(
+            "the dataset has no coordinate 'architecture'; give it one, such as "
+            "ds.assign_coords(architecture='vanilla')"
+        )
+    return found
+
+
+def recipe_of(ds: xr.Dataset) -> Recipe:
+    """The recipe stored with a population."""
+    if "recipe" not in ds.attrs:
+        return task_of(ds).recipe(architecture_of(ds))
+    return Recipe(**json.loads(ds.attrs["recipe"]))

@@ -1,0 +1,225 @@
+"""Populations of a store: created, imported, added, packed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
+from solspace.population.describe import architecture_of, task_of
+from solspace.population.variables import check
+from solspace.run.loop import _split
+from solspace.stages import collection
+from solspace.store import Population, Store, locks, whole_or_nothing
+from solspace.store.layout import default_shard_size, network_bytes
+from solspace.store.pack import pack_into
+
+__all__ = ["add_population", "create_population", "import_files", "pack"]
+
+
+def create_population(
+    path: str,
+    ds: xr.Dataset,
+    *,
+    shard_size: int | None = None,
+    verb: str = "train",
+    shared: bool = False,
+) -> Population:
+    """The population of this description in a store: laid now, or found there half done.
+
+    Parameters
+    ----------
+    path : str
+        The store; made where there is none.
+    ds : Dataset
+        From `solspace.new_population`.
+    shard_size : int, optional
+    verb : str
+        Named to another process that wants to write meanwhile.
+    shared : bool
+        Other processes may write slices meanwhile.
+
+    Raises
+    ------
+    SolspaceError
+        Where the store already has another population of this task and architecture.
+    """
+    task, architecture = task_of(ds).name, architecture_of(ds)
+    kind = kind_of(architecture)
+    if shard_size is not None and shard_size < 1:
+        raise SolspaceError(f"shards of {shard_size} networks; give 1 or more")
+    store = Store(path, create=True)
+    with store.lock(verb, shared=shared), locks.briefly(path):
+        found = store.populations(task, architecture)
+        if found:
+            _check_same(found[0], ds, path)
+            return found[0]
+        train = collection.find("train", kind.name)
+        laid = train.layout(task_of(ds), ds, {}) if train.layout else {}
+        own = laid.get("population")
+        if own is not None:
+            ds = ds.assign_coords(own.coordinates.coords)
+        sizes = {str(d): int(n) for d, n in ds.sizes.items()}
+        variables = _first_variables(kind.name, architecture)
+        each = network_bytes(variables, sizes)
+        size = shard_size or default_shard_size(sizes["network"], each, kind.batch)
+        return store.create_population(ds, variables, {}, shard_size=size)
+
+
+def _first_variables(kind: str, architecture: str) -> list[Any]:
+    """What a population has from the beginning: what is trained, and every stage's status."""
+    train = collection.find("train", kind)
+    out = list(train.variables("population", architecture).values())
+    for stage in collection.stages(kind).values():
+        if stage.by_default:
+            out += [stage.status, stage.message]
+    return out
+
+
+def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
+    have = population.open()
+    differ = [
+        f"{what} {_short(old)} stored, {_short(new)} given"
+        for what, old, new in (
+            ("networks:", have.sizes["network"], ds.sizes["network"]),
+            ("hidden sizes:", have.hidden_size.values, ds.hidden_size.values),
+            ("seeds:", have.seed.values, ds.seed.values),
+            ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
+            ("checkpoints:", have.attrs.get("checkpoints", 0), ds.attrs.get("checkpoints", 0)),
+        )
+        if not np.array_equal(np.asarray(old), np.asarray(new))
+    ]
+    if differ:
+        raise SolspaceError(
+            f"{path}: already has another population {population} ({'; '.join(differ)}); give "
+            "the options it was begun with to go on with it, or another store"
+        )
+
+
+def _short(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, np.ndarray) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) -> Population:
+    """Write a population that is already trained, such as an imported one, into a store.
+
+    Parameters
+    ----------
+    path : str
+        The store; made where there is none.
+    ds : Dataset
+        From `solspace.import_networks`, or of one's own with its variables.
+    shard_size : int, optional
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset is no population, or the store has one of this task and architecture.
+    """
+    task, architecture = task_of(ds).name, architecture_of(ds)
+    kind = kind_of(architecture)
+    needed = [*kind.weights, "loss", "status_train"]
+    declared = collection.declared("population", architecture)
+    check(ds, "population", declared.values(), required=needed)
+    store = Store(path, create=True)
+    found = store.populations(task, architecture)
+    if found and not found[0].pending("train"):
+        raise SolspaceError(
+            f"{path}: already has a population {found[0]} of {found[0].networks} networks; "
+            "import into another store"
+        )
+    coordinates = ds.drop_vars(list(ds.data_vars))
+    population = create_population(path, coordinates, shard_size=shard_size, verb="import")
+    train = collection.find("train", kind.name)
+    with store.lock("import"), population.provenance("import"):
+        for shard in population.pending("train"):
+            part = ds.isel(network=slice(shard.start, shard.stop))
+            population.write_shard(shard, "train", _split(part, train, population))
+    store.consolidate()
+    return population
+
+
+def import_files(
+    path: str, files: Sequence[str], task: str, architecture: str, *, shard_size: int | None = None
+) -> Population:
+    """Import torch state dicts from files into a store; nothing is written where one is bad."""
+    from solspace.population import read_networks
+
+    return add_population(path, read_networks(files, task, architecture), shard_size=shard_size)
+
+
+def pack(
+    sources: Sequence[str],
+    destination: str,
+    *,
+    task: str | None = None,
+    architecture: str | None = None,
+) -> list[Population]:
+    """Copy populations into a new, small store, without what can be computed again quickly.
+
+    The groups training and extrapolation are left out, and ``record`` and ``extrapolate`` are
+    pending in the copy: run there, they bring them back to the last bit. Everything else is kept:
+    weights before and after training, losses, features, graphs, labels, checkpoints, provenance.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Stores.
+    destination : str
+        The new store. It is whole or not there.
+    task, architecture : str, optional
+        Only these populations; all by default.
+
+    Returns
+    -------
+    list of Population
+        Those of the new store.
+
+    Raises
+    ------
+    SolspaceError
+        Where the destination is there already, two sources hold the same population, a population
+        is not trained yet, or another process is writing one of the stores.
+
+    Examples
+    --------
+    >>> pack(["nowhere.zarr"], "small.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    left_out = ("training", "extrapolation")
+    stores = [Store(path) for path in sources]
+    with ExitStack() as held:
+        for store in {os.path.abspath(store.path): store for store in stores}.values():
+            held.enter_context(store.lock("pack"))
+        found: dict[str, Population] = {}
+        for path, store in zip(sources, stores, strict=True):
+            for population in store.select(task, architecture):
+                if str(population) in found:
+                    raise SolspaceError(
+                        f"{found[str(population)].path} and {path} both hold {population}; give "
+                        "one of them, or choose with --task and --architecture"
+                    )
+                waiting = len(population.pending("train"))
+                if waiting:
+                    raise SolspaceError(
+                        f"{path}: {population} is not trained yet ({waiting} shards are pending); "
+                        f"type `solspace train {path}` first"
+                    )
+                found[str(population)] = population
+        with whole_or_nothing(destination, "pack") as new:
+            for population in found.values():
+                copy = pack_into(population, new, left_out)
+                with copy.provenance("pack"):
+                    pass
+    return Store(destination).populations()
+
+

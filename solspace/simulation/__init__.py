@@ -1,0 +1,1 @@
+"""Run networks on trials: recorded on the training set, and far outside of it."""

@@ -1,0 +1,307 @@
+"""The stages there are: found by themselves, in the order in which they run.
+
+Every ``solspace/FOLDER/stage.py`` may hold stages, functions decorated with `solspace.stage`; no
+list names them. Stages of a user's own are loaded from a file, or registered by being called over
+a store.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import solspace
+from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
+from solspace.population.trained import DIMS, TRAINED
+from solspace.population.variables import BASE, Variable
+from solspace.stages.record import Group, Stage, record_of
+
+__all__ = [
+    "POPULATION",
+    "after",
+    "declared",
+    "draw",
+    "find",
+    "group_of",
+    "groups",
+    "load_stage",
+    "needed_first",
+    "register",
+    "stages",
+]
+
+POPULATION = Group("weights, training outcome, features, solution labels")
+
+_OWN: dict[tuple[str, str], Stage] = {}
+_seen: tuple[tuple[str, ...], dict[tuple[str, str], Stage]] = ((), {})
+
+
+def stages(kind: str | None = "recurrent") -> dict[str, Stage]:
+    """Stages of one kind of networks by name, each after those it needs.
+
+    Parameters
+    ----------
+    kind : str or None
+        None for all; of two of one name the first is given.
+
+    Examples
+    --------
+    >>> list(stages())[:3]
+    ['train', 'record', 'extrapolate']
+    """
+    found: dict[str, Stage] = {}
+    for (own, name), stage in {**_package(), **_OWN}.items():
+        if kind is None or own == kind or own == "any":
+            found.setdefault(name, stage)
+    return _ordered(found)
+
+
+def find(name: str, kind: str = "recurrent") -> Stage:
+    """The stage of a name, for one kind of networks.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is none; the message lists those there are.
+    """
+    own = stages(kind)
+    if name in own:
+        return own[name]
+    if name in stages(None):
+        raise SolspaceError(
+            f"{name} makes no sense for {kind} networks: they have no trials and no graph; their "
+            f"stages: {', '.join(own)}"
+        )
+    raise SolspaceError(
+        f"unknown stage {name!r}; stages: {', '.join(own)} (one of your own: FILE.py:FUNCTION)"
+    )
+
+
+def _package() -> dict[tuple[str, str], Stage]:
+    global _seen
+    files = tuple(sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py")))
+    if files != _seen[0]:
+        found: dict[tuple[str, str], Stage] = {}
+        for file in files:
+            folder = os.path.basename(os.path.dirname(file))
+            for stage in _in(importlib.import_module(f"solspace.{folder}.stage")):
+                key = (stage.kind, stage.name)
+                if key in found:
+                    raise SolspaceError(f"two stages are named {stage.name!r}; rename one of them")
+                found[key] = stage
+        _seen = (files, found)
+    return _seen[1]
+
+
+def _in(module: ModuleType) -> Iterator[Stage]:
+    for value in vars(module).values():
+        record = getattr(value, "stage", None)
+        if isinstance(record, Stage) and record.function.__module__ == module.__name__:
+            yield record
+
+
+def _ordered(found: dict[str, Stage]) -> dict[str, Stage]:
+    """Each after those it needs; of those that may come next the one most others wait for."""
+    waiting, out = dict(found), dict[str, Stage]()
+    order = {"train": 0, "record": 1, "extrapolate": 2, "reduce": 3, "verify": 4, "features": 5}
+    while waiting:
+        ready = [n for n, s in waiting.items() if not set(after(s, found)) & set(waiting)]
+        if not ready:
+            raise SolspaceError(f"stages that need each other: {', '.join(waiting)}")
+        first = min(ready, key=lambda n: (order.get(n, len(order)), bool(waiting[n].origin), n))
+        out[first] = waiting.pop(first)
+    return out
+
+
+def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...]:
+    """Stages that have to have ended before: as declared, or those that fill what it reads."""
+    if stage.after != ("",):
+        return stage.after
+    among = among if among is not None else stages(stage.kind)
+    makers = []
+    for path in stage.reads:
+        group, _, name = path.rpartition("/")
+        for other in among.values():
+            if other.name != stage.name and name in other.variables(group or "population"):
+                makers.append(other.name)
+    return tuple(dict.fromkeys(makers)) or ("train",)
+
+
+def needed_first(name: str, kind: str = "recurrent") -> list[str]:
+    """All stages that have to have ended before one, in order."""
+    known = stages(kind)
+    wanted: set[str] = set()
+
+    def add(one: str) -> None:
+        for earlier in after(known[one], known):
+            if earlier not in wanted and earlier in known:
+                wanted.add(earlier)
+                add(earlier)
+
+    find(name, kind)
+    add(name)
+    return [n for n in known if n in wanted]
+
+
+def register(stage: Stage) -> Stage:
+    """Make a stage of one's own known by its name in this process.
+
+    Raises
+    ------
+    SolspaceError
+        Where a stage of the package has its name or fills a variable of its name.
+    """
+    for (_, name), other in _package().items():
+        if name == stage.name:
+            raise SolspaceError(
+                f"a stage of the package is named {name!r} too; give yours another name, "
+                "@solspace.stage(name=...)"
+            )
+        for variable in stage.fills:
+            if variable.name in other.variables(variable.group) and not variable.coordinate:
+                raise SolspaceError(
+                    f"{stage.name} fills {variable.name!r}, which is filled by {name}; give the "
+                    "variable another name"
+                )
+    for (_, name), other in _OWN.items():
+        for variable in stage.fills:
+            if name != stage.name and variable.name in other.variables(variable.group):
+                raise SolspaceError(
+                    f"{stage.name} fills {variable.name!r}, which is filled by your {name}; give "
+                    "the variable another name"
+                )
+    _OWN[stage.kind, stage.name] = stage
+    return stage
+
+
+def load_stage(where: str) -> Stage:
+    """A stage of one's own from ``FILE.py:FUNCTION``.
+
+    Raises
+    ------
+    SolspaceError
+        Where the file or the function is missing, the file fails, or the function is no stage.
+
+    Examples
+    --------
+    >>> load_stage("nowhere.py:speed")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.py: no such file; give FILE.py:FUNCTION
+    """
+    file, _, name = where.rpartition(":")
+    if not file or not file.endswith(".py"):
+        raise SolspaceError(f"{where!r} names no stage; give FILE.py:FUNCTION")
+    if not os.path.isfile(file):
+        raise SolspaceError(f"{file}: no such file; give FILE.py:FUNCTION")
+    path = os.path.realpath(file)
+    # A name of its own, the same in every process, so that workers unpickle its functions.
+    module_name = "solspace_own_" + path.strip(os.sep).replace(os.sep, "_").removesuffix(".py")
+    module_name = "".join(c if c.isalnum() else "_" for c in module_name)
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise SolspaceError(f"{file}: fails when read ({type(error).__name__}: {error})") from error
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None:
+        own = ", ".join(s.name for s in _in(module)) or "none"
+        raise SolspaceError(f"{file}: has no function {name!r}; stages in it: {own}")
+    return register(record_of(function))
+
+
+# --------------------------------------------------------------------------- what they declare
+
+
+def groups(kind: str | None = None) -> dict[str, Group]:
+    """Groups below a population, by name, with what they hold."""
+    out = {"population": POPULATION}
+    for stage in stages(kind).values():
+        for name, group in stage.groups.items():
+            out.setdefault(name, group)
+    return out
+
+
+def group_of(group: str, kind: str = "recurrent") -> str:
+    """The stage that creates a group, named in errors about a missing one."""
+    for stage in stages(kind).values():
+        if group in stage.groups:
+            return stage.name
+    return "train"
+
+
+def declared(
+    group: str, architecture: str | None = None, kind: str | None = None
+) -> dict[str, Variable]:
+    """All variables a group may have, by name: those of every group with networks, and the stages'.
+
+    Examples
+    --------
+    >>> declared("graph")["edge_input"].dims
+    ('network', 'edge')
+    """
+    if kind is None:
+        kind = "recurrent" if architecture is None else kind_of(architecture).name
+    of_kind = stages(kind)
+    out = {v.name: v for v in BASE}
+    if group == "population":
+        out |= {
+            v.name: v
+            for v in (*DIMS, *TRAINED)
+            if architecture is None or v.architectures is None or architecture in v.architectures
+        }
+    for stage in of_kind.values():
+        out |= stage.variables(group, architecture)
+        if group == "population":
+            out |= {v.name: v for v in (stage.status, stage.message)}
+    if kind == "planar":
+        out.pop("graph_key", None)
+        out = {n: v for n, v in out.items() if "channel" not in "".join(v.dims)}
+    return out
+
+
+def filled_by(group: str, name: str, kind: str = "recurrent") -> str:
+    """The stage that fills a variable; empty where none does."""
+    for stage in stages(kind).values():
+        if name in stage.variables(group) and not stage.variables(group)[name].coordinate:
+            return stage.name
+    return ""
+
+
+def draw(kind: str = "recurrent") -> str:
+    """What depends on what, as a tree in text.
+
+    Examples
+    --------
+    >>> print(draw().splitlines()[0])
+    train: train every network of a population from scratch
+    """
+    known = stages(kind)
+    lines: list[str] = []
+
+    def add(name: str, depth: int) -> None:
+        summary = known[name].summary
+        summary = summary[:1].lower() + summary[1:]
+        own = f" ({known[name].origin})" if known[name].origin else ""
+        asked = "" if known[name].by_default else " [run by name]"
+        lines.append(f"{'  ' * depth}{known[name].verb}: {summary}{asked}{own}")
+        for later, stage in known.items():
+            needs = after(stage, known)
+            if needs and needs[-1] == name:
+                add(later, depth + 1)
+
+    for name, stage in known.items():
+        if not after(stage, known):
+            add(name, 0)
+    return "\n".join(lines)

@@ -1,0 +1,293 @@
+"""How arrays lie in a store: shards, chunks, codecs, strings.
+
+A shard is a block of consecutive networks that is written at once, the same for every array that a
+stage fills, and has one writer: two writers inside one shard would corrupt it without a word.
+Inside it are chunks that can be read alone, of as many networks in every array of a group, so that
+a group opens with one chunking along ``network``. Every chunk carries a checksum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.errors import UnstableSpecificationWarning
+
+from solspace.errors import SolspaceError
+from solspace.population.variables import Variable, text_array
+
+__all__ = [
+    "chunk_size",
+    "create_array",
+    "default_shard_size",
+    "fill_array",
+    "network_bytes",
+    "packed_variable",
+    "quiet",
+    "relayout",
+    "undeclared",
+    "write_part",
+]
+
+# An inner chunk is about so large where networks are large enough.
+CHUNK_BYTES = 1 << 20
+# A kill loses a shard; memory holds one for each worker.
+MOST_SHARD_BYTES = 1 << 28
+
+WHOLE = 0  # one shard for all networks
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without zarr's notes that strings of fixed width and gathered metadata are not in the
+    specification yet: said once in docs/schema.md, not to every user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
+        yield
+
+
+def network_bytes(variables: Iterable[Variable], sizes: Mapping[str, int]) -> int:
+    """Bytes of one network in the largest array."""
+    found = [
+        math.prod(sizes[d] for d in v.dims[1:]) * np.dtype(v.dtype).itemsize
+        for v in variables
+        if v.dims[:1] == ("network",) and set(v.dims) <= set(sizes)
+    ]
+    return max([1, *found])
+
+
+def default_shard_size(networks: int, bytes_each: int = 1, least: int = 1) -> int:
+    """Networks in one shard: about fifty shards a population, of 256 MB of any array at most.
+
+    Parameters
+    ----------
+    networks : int
+    bytes_each : int
+        Of one network in the largest array.
+    least : int
+        Networks that are computed in one batch.
+
+    Examples
+    --------
+    >>> [default_shard_size(n) for n in (8, 16, 400, 10_000)]
+    [1, 1, 8, 200]
+    >>> default_shard_size(10_000, bytes_each=12_000_000)
+    22
+    """
+    size = max(networks // 50, least, 1)
+    return max(1, min(size, MOST_SHARD_BYTES // max(bytes_each, 1), max(networks, 1)))
+
+
+def chunk_size(shard_size: int, bytes_each: int) -> int:
+    """Networks in one inner chunk: the most that divide a shard and are about 1 MB.
+
+    Examples
+    --------
+    >>> chunk_size(8, 10_000), chunk_size(8, 300_000), chunk_size(8, 930_000)
+    (8, 2, 1)
+    """
+    most = max(1, CHUNK_BYTES // max(bytes_each, 1))
+    return max(n for n in range(1, shard_size + 1) if shard_size % n == 0 and n <= most)
+
+
+def create_array(
+    group: zarr.Group,
+    variable: Variable,
+    sizes: Mapping[str, int],
+    *,
+    shard_size: int,
+    chunk: int,
+    packed: bool = False,
+    name: str | None = None,
+) -> Any:
+    """An array of a variable, at its fill.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    variable : Variable
+    sizes : mapping of str to int
+        Lengths of its dims.
+    shard_size : int
+        Networks written at once; `WHOLE` for all.
+    chunk : int
+        Networks in one inner chunk.
+    packed : bool
+        Compressed hard, for a store that is written once and sent far.
+    name : str, optional
+        Another name than the variable's.
+    """
+    shape = tuple(sizes[d] for d in variable.dims)
+    chunks = tuple(max(s, 1) for s in shape)
+    shards = None
+    if "network" in variable.dims and shape[variable.dims.index("network")]:
+        at = variable.dims.index("network")
+        n = shape[at]
+        inner = min(chunk, n)
+        # Coordinates are written once, or by the one process that ends a stage.
+        whole = shard_size == WHOLE or variable.coordinate or at != 0
+        outer = -(-n // inner) * inner if whole else shard_size
+        chunks = (*chunks[:at], inner, *chunks[at + 1 :])
+        if outer != inner:
+            shards = (*chunks[:at], outer, *chunks[at + 1 :])
+    compressor: Any = ZstdCodec(level=3)
+    if packed:
+        width = np.dtype(variable.dtype).itemsize
+        strings = variable.text or width == 1
+        compressor = (
+            ZstdCodec(level=19) if strings else BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+        )
+    with quiet():
+        return group.create_array(
+            name or variable.name,
+            shape=shape,
+            chunks=chunks,
+            shards=shards,
+            dtype=np.dtype(variable.dtype),
+            fill_value=variable.fill,
+            compressors=[compressor, Crc32cCodec()],
+            dimension_names=variable.dims,
+            attributes=_plain(variable.attributes()),
+        )
+
+
+def packed_variable(variable: Variable, values: NDArray[Any]) -> Variable:
+    """The variable with the one value of a constant array as its fill, which needs no file."""
+    flat = np.asarray(values).ravel()
+    if flat.size and flat.dtype.kind != "f" and (flat == flat[0]).all():
+        return dataclasses.replace(variable, fill=flat[0])
+    return variable
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that every reader of netCDF and JSON takes: no booleans, no long numbers."""
+    out = {}
+    for name, value in attributes.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, bool):
+            value = int(value)
+        if isinstance(value, int) and abs(value) >= 1 << 53:
+            value = str(value)
+        out[name] = value
+    return out
+
+
+def undeclared(array: xr.DataArray, group: str) -> Variable:
+    """A variable of the task's own, such as a trial parameter."""
+    values = array.dtype if array.dtype.kind not in "OT" else text_array(array.values).dtype
+    return Variable(
+        name=str(array.name),
+        dims=tuple(map(str, array.dims)),
+        dtype=values.str.lstrip("<>|=") if values.kind == "U" else str(values),
+        meaning=str(array.attrs.get("long_name", array.name)),
+        group=group,
+        fill="" if values.kind == "U" else values.type(0),
+        attrs=array.attrs,
+        coordinate=True,
+    )
+
+
+def checked_text(values: NDArray[Any], target: Any, name: str) -> NDArray[Any]:
+    """Strings of the array's width; one too long is refused, never cut."""
+    out = text_array(values)
+    most = target.dtype.itemsize // 4
+    longest = max((len(s) for s in out.ravel().tolist()), default=0)
+    if longest > most:
+        raise SolspaceError(
+            f"{name!r} has a string of {longest} characters, the store keeps {most}; shorten it"
+        )
+    return out.astype(target.dtype)
+
+
+def fill_array(target: Any, array: xr.DataArray) -> None:
+    """Write a whole array, with its attributes."""
+    values = np.asarray(array.values)
+    if values.dtype.kind in "OTU":
+        values = checked_text(values, target, str(array.name))
+    with quiet():
+        target[...] = values
+        if array.attrs:
+            target.attrs.update(_plain(array.attrs))
+
+
+def write_part(group: zarr.Group, name: str, array: xr.DataArray, start: int, stop: int) -> None:
+    """Write the networks ``start <= network < stop`` of an array."""
+    with quiet():
+        if name not in group:
+            raise ValueError(f"variable {name!r} is not in group {group.path!r}")
+        target: Any = group[name]
+        expected = (stop - start, *target.shape[1:])
+        if array.shape != expected:
+            raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
+        values = np.asarray(array.values)
+        if values.dtype.kind in "OTU":
+            target[start:stop] = checked_text(values, target, name)
+        else:
+            target[start:stop] = values.astype(target.dtype, casting="same_kind")
+
+
+def shard_of(array: Any) -> int:
+    """Networks of an array that are written at once."""
+    return int((array.shards or array.chunks)[0])
+
+
+def relayout(
+    store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int
+) -> None:
+    """Lay an array in other shards, as a packed store's has to be before a stage writes into it.
+
+    The array is whole at every moment: it is copied beside the store and takes the old one's
+    place when it is done.
+    """
+    with quiet():
+        old = group[variable.name]
+        assert isinstance(old, zarr.Array)
+        beside = f"{store.rstrip('/')}.relayout"
+        shutil.rmtree(beside, ignore_errors=True)
+        sizes = dict(zip(variable.dims, old.shape, strict=True))
+        target = create_array(
+            zarr.create_group(beside, zarr_format=3),
+            variable,
+            sizes,
+            shard_size=shard_size,
+            chunk=chunk,
+        )
+        n = old.shape[0]
+        for start in range(0, n, shard_size):
+            target[start : start + shard_size] = old[start : start + shard_size]
+        target.attrs.update(dict(old.attrs))
+        final = os.path.join(store, *group.path.split("/"), variable.name)
+        with open(f"{beside}.note", "w", encoding="utf-8") as file:
+            file.write(final)
+        os.rename(final, f"{beside}.old")
+        os.rename(os.path.join(beside, variable.name), final)
+        mend_relayout(store)
+
+
+def mend_relayout(store: str) -> None:
+    """Clean up after `relayout`, also where the process died while it swapped two arrays."""
+    beside = f"{store.rstrip('/')}.relayout"
+    if os.path.exists(f"{beside}.note"):
+        with open(f"{beside}.note", encoding="utf-8") as file:
+            final = file.read()
+        if not os.path.exists(final) and os.path.exists(f"{beside}.old"):
+            os.rename(f"{beside}.old", final)
+    for leftover in (beside, f"{beside}.old"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{beside}.note")

@@ -1,0 +1,102 @@
+"""Copies of populations that are small enough to be sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+
+from solspace.population.variables import (
+    PENDING,
+    Variable,
+    message_variable,
+    status_variable,
+)
+from solspace.store.handle import Population, Store
+from solspace.store.layout import WHOLE, create_array, packed_variable, quiet
+
+__all__ = ["copy_packed", "pack_into", "without_folders"]
+
+# The stages that bring back what is left out.
+_MADE_BY = {"training": "record", "extrapolation": "extrapolate"}
+
+
+def pack_into(population: Population, store: Store, leave_out: Sequence[str]) -> Population:
+    """Copy a population into another store, compressed, without some of its groups.
+
+    The stages that fill those are pending in the copy. Every array is one shard; a stage that
+    writes into one lays it anew first. Of files named in the commands of the provenance only the
+    last part of the path is kept.
+
+    Parameters
+    ----------
+    population : Population
+    store : Store
+        Without this population.
+    leave_out : sequence of str
+        Names of groups, ``training`` or ``extrapolation``.
+    """
+    copy = Population(store.path, population.task, population.architecture)
+    root = store._root("r+")
+    for group in population.groups():
+        if group in leave_out:
+            continue
+        source = population.zarr_group(group)
+        with quiet():
+            target = root.require_group(copy.group_path(group))
+        chunk = int(source.attrs["chunk_size"])
+        for name, array in source.arrays():
+            if name.startswith("message_") and array.ndim == 1 and not (array[...] != "").any():
+                continue  # created when one is needed
+            copy_packed(array, target, chunk)
+        attrs: dict[str, Any] = dict(source.attrs)
+        if "provenance" in attrs:
+            attrs["provenance"] = without_folders(str(attrs["provenance"]))
+        target.attrs.update(attrs)
+    own = copy.zarr_group(mode="r+")
+    for group in leave_out:
+        stage = _MADE_BY[group]
+        status, message = status_variable(stage).name, message_variable(stage).name
+        for name, value in ((status, PENDING), (message, "")):
+            if name in own:
+                array: Any = own[name]
+                array[:] = np.full(population.networks, value, array.dtype)
+    return copy
+
+
+def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
+    """Copy an array as one shard, compressed hard."""
+    dims = tuple(array.metadata.dimension_names or ())
+    name = str(array.basename)
+    variable = Variable(
+        name,
+        dims,
+        array.dtype.str.lstrip("<>|="),
+        str(array.attrs.get("long_name", name)),
+        fill=array.metadata.fill_value,
+        coordinate=dims == (name,),
+    )
+    if array.ndim <= 1:
+        variable = packed_variable(variable, array[...])
+    sizes = dict(zip(dims, array.shape, strict=True))
+    target = create_array(group, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
+    target.attrs.put(dict(array.attrs))
+    with quiet():
+        target[...] = array[...]
+    return target
+
+
+def without_folders(provenance: str) -> str:
+    """Provenance with commands that do not say where on a machine files were."""
+    entries: list[Mapping[str, Any]] = json.loads(provenance)
+    for entry in entries:
+        words = shlex.split(entry.get("command", ""))
+        entry["command"] = shlex.join(  # type: ignore[index]
+            os.path.basename(word.rstrip("/")) if os.path.isabs(word) else word for word in words
+        )
+    return json.dumps(entries)

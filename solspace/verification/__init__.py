@@ -1,0 +1,1 @@
+"""Whether graphs allow what networks do, and forbid what others do."""
