@@ -203,6 +203,10 @@ def _check(population: Population) -> Iterator[str]:
         return
     groups = [group for group in schema.GROUPS if population.has(group)]
     sound = True
+    for group in schema.GROUPS:
+        if population.put_aside(group):
+            sound = False
+            yield population.told_aside(group)
     for group in groups:
         ds = population.open(group)
         declared = schema.variables(group, population.architecture)

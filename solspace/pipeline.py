@@ -206,6 +206,7 @@ def create_population(
     task, architecture = ds.attrs["task"], ds.attrs["architecture"]
     if shard_size is not None and shard_size < 1:
         raise SolspaceError(f"shards of {shard_size} networks; give 1 or more")
+    locks.check_places(path)
     store = Store(path, create=True)
     with store.lock(verb, shared=shared), locks.briefly(path):
         found = store.populations(task, architecture)
@@ -260,6 +261,7 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     task, architecture = ds.attrs["task"], ds.attrs["architecture"]
     needed = [*kind_of(architecture).weights, "loss", "status_train"]
     schema.check(ds, "population", required=needed)
+    locks.check_places(path)
     store = Store(path, create=True)
     found = store.populations(task, architecture)
     if found and not found[0].pending("train"):
@@ -290,6 +292,7 @@ def pack(
     *,
     task: str | None = None,
     architecture: str | None = None,
+    force: bool = False,
 ) -> list[Population]:
     """Copy populations into a new, small store, without what can be computed again quickly.
 
@@ -305,6 +308,9 @@ def pack(
         The new store. It is whole or not there.
     task, architecture : str, optional
         Only these populations; all by default.
+    force : bool
+        Delete ``DESTINATION.unfinished``, where the copy is made, also where it is no copy that
+        was interrupted.
 
     Returns
     -------
@@ -327,7 +333,7 @@ def pack(
     left_out = [g for stage in ("record", "extrapolate") for g in PIPELINE[stage].fills]
     stores = [Store(path) for path in sources]
     with ExitStack() as held:
-        for store in {os.path.abspath(store.path): store for store in stores}.values():
+        for store in {os.path.realpath(store.path): store for store in stores}.values():
             held.enter_context(store.lock("pack"))
         found: dict[str, Population] = {}
         for path, store in zip(sources, stores, strict=True):
@@ -344,7 +350,7 @@ def pack(
                         f"type `solspace train {path}` first"
                     )
                 found[str(population)] = population
-        with whole_or_nothing(destination, "pack") as new:
+        with whole_or_nothing(destination, "pack", force=force) as new:
             for population in found.values():
                 copy = population.pack_into(new, left_out)
                 with copy.provenance("pack"):
@@ -499,6 +505,8 @@ def _run_population(
             for shard, _ in compute.map_unordered(
                 function, pending, workers=workers, scheduler=scheduler
             ):
+                # Workers elsewhere hold no lock: the one that sends them the shards looks.
+                locks.check_held(population.path)
                 if not local:
                     bar.update(shard.stop - shard.start)
     _finish(population, stage)

@@ -37,6 +37,8 @@ __all__ = ["Population", "Shard", "Store", "open_population", "whole_or_nothing"
 
 _LAID = "solspace_laid"
 _VERSION = "solspace_schema_version"
+# Marks a store that is not whole yet, so that it can be told from a folder of the user's.
+_UNFINISHED = "solspace_unfinished"
 
 # Arrays this large get one network per inner chunk, so that one network can be read alone.
 _INNER_CHUNK_BYTES = 1 << 16
@@ -55,8 +57,18 @@ class Shard(NamedTuple):
 
 
 @contextlib.contextmanager
-def whole_or_nothing(path: str, verb: str) -> Iterator[Store]:
+def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[Store]:
     """A new store to be filled, which is there under its name when it is whole and not before.
+
+    Filled as ``PATH.unfinished``; one that was killed is taken away.
+
+    Parameters
+    ----------
+    path : str
+    verb : str
+        Named to another process that wants to write meanwhile.
+    force : bool
+        Take ``PATH.unfinished`` away also where it was not made here.
 
     Raises
     ------
@@ -64,20 +76,44 @@ def whole_or_nothing(path: str, verb: str) -> Iterator[Store]:
         Where there is something of that name, or another process is writing it.
     """
     path = path.rstrip("/")
-    if os.path.exists(path):
+    if os.path.lexists(path):
         raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
     unfinished = f"{path}.unfinished"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with locks.hold(path, verb):
-        if os.path.exists(unfinished):  # of one that was killed
-            shutil.rmtree(unfinished)
+        if os.path.lexists(unfinished):
+            if not (force or _is_unfinished(unfinished)):
+                raise SolspaceError(
+                    f"{unfinished}: is there already and was not left by `solspace {verb}`, which "
+                    "would write it; move it, give another name than "
+                    f"{path}, or --force to delete it"
+                )
+            if os.path.isdir(unfinished) and not os.path.islink(unfinished):
+                shutil.rmtree(unfinished)
+            else:
+                os.unlink(unfinished)
         try:
-            store = Store(unfinished, create=True)
+            _make(unfinished, {_UNFINISHED: verb})
+            store = Store(unfinished)
             yield store
             store.consolidate()
+            # With the consolidated copy, which is kept.
+            del zarr.open_group(unfinished, mode="r+").attrs[_UNFINISHED]
+            locks.check_held(path)
             os.rename(unfinished, path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_unfinished(path: str) -> bool:
+    """Whether this is a store that `whole_or_nothing` was filling when it was killed."""
+    if os.path.islink(path):
+        return False
+    try:
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+    except Exception:
+        return False
+    return _UNFINISHED in group.attrs
 
 
 class Store:
@@ -135,15 +171,19 @@ class Store:
         self, task: str | None = None, architecture: str | None = None
     ) -> list[Population]:
         """Populations in the store, of one task or architecture where given, sorted by name."""
+        # A consolidated copy in a task's group, as earlier versions left, hides what came later.
+        members = self._root().members(max_depth=1, use_consolidated_for_children=False)
         found = []
-        for task_name, task_group in sorted(self._root().groups()):
-            for architecture_name, group in sorted(task_group.groups()):
-                if (
-                    group.attrs.get(_LAID)
-                    and task in (None, task_name)
-                    and architecture in (None, architecture_name)
-                ):
-                    found.append(Population(self.path, task_name, architecture_name))
+        for path, member in sorted(members, key=lambda pair: tuple(pair[0].split("/"))):
+            if "/" not in path or not isinstance(member, zarr.Group):
+                continue
+            task_name, architecture_name = path.split("/")
+            if (
+                member.attrs.get(_LAID)
+                and task in (None, task_name)
+                and architecture in (None, architecture_name)
+            ):
+                found.append(Population(self.path, task_name, architecture_name))
         return found
 
     def select(self, task: str | None = None, architecture: str | None = None) -> list[Population]:
@@ -181,15 +221,32 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
+            if not shared:
+                for population in self.populations():
+                    for group in schema.GROUPS:
+                        population.mend(group)
             yield
 
     def consolidate(self) -> None:
-        """Gather the metadata, so that opening the store reads one file for each group."""
+        """Gather the metadata at the root, so that opening the store reads one file.
+
+        Every change of metadata takes this copy away again, so where it is there it is true.
+        Copies further down, which earlier versions made, are taken away: nothing renews them.
+        """
         with locks.briefly(self.path), warnings.catch_warnings():
-            paths = ["", *(path for path, _ in _subgroups(self._root("r+")))]
+            nested = [path for path in self._groups() if _forget_consolidated(self.path, path)]
+            if not nested and _has_consolidated(self.path, ""):
+                return
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
-            for path in reversed(paths):
-                zarr.consolidate_metadata(self.path, path=path or None, zarr_format=3)
+            zarr.consolidate_metadata(self.path, zarr_format=3)
+
+    def _groups(self) -> Iterator[str]:
+        """Paths of all groups below the root."""
+        for population in self.populations():
+            yield from (population.task, str(population))
+            yield from (
+                population._group_path(group) for group in schema.GROUPS if population.has(group)
+            )
 
 
 @dataclass(frozen=True)
@@ -256,6 +313,8 @@ class Population:
         """
         if not self.has(group):
             stage = schema.stage_of(group)
+            if self.put_aside(group):
+                raise SolspaceError(f"{self.path}: {self.told_aside(group)}")
             raise SolspaceError(
                 f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
@@ -325,6 +384,12 @@ class Population:
 
     # ------------------------------------------------------------------ writing
 
+    def _changes(self) -> None:
+        """Called before metadata change, so that no reader is shown an older copy of them."""
+        locks.check_held(self.path)
+        for path in ("", self.task, str(self)):
+            _forget_consolidated(self.path, path)
+
     def briefly(self) -> AbstractContextManager[None]:
         """Wait for a moment alone with what all writers of the store share."""
         return locks.briefly(self.path)
@@ -380,6 +445,7 @@ class Population:
     ) -> None:
         if self.has(group) and not suffix:
             return
+        self._changes()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         path = self._group_path(group) + suffix
         # A group without the mark was being laid when its writer was killed.
@@ -413,15 +479,46 @@ class Population:
 
         For results that are made over all networks together, such as a classification.
         """
-        final = os.path.join(self.path, *self._group_path(group).split("/"))
+        self.mend(group)
+        final = self._folder(group)
         unfinished, old = f"{final}.unfinished", f"{final}.old"
-        for leftover in (unfinished, old):
-            shutil.rmtree(leftover, ignore_errors=True)
         self._lay(group, ds, {}, self.shard_size, {}, suffix=".unfinished")
+        self._changes()
         if os.path.exists(final):
             os.rename(final, old)
         os.rename(unfinished, final)
         shutil.rmtree(old, ignore_errors=True)
+
+    def _folder(self, group: str) -> str:
+        return os.path.join(self.path, *self._group_path(group).split("/"))
+
+    def put_aside(self, group: str) -> bool:
+        """Whether a killed `replace` left the group under another name only.
+
+        It is there again when anything is written to the store next.
+        """
+        final = self._folder(group)
+        return os.path.isdir(f"{final}.old") and not os.path.exists(final)
+
+    def told_aside(self, group: str) -> str:
+        """What a user can do about a group that is put aside."""
+        verb = schema.stage_of(group)
+        return (
+            f"{self}: writing the {group} group anew was interrupted, and the one before is put "
+            f"aside as {self._folder(group)}.old; anything that writes to the store brings it "
+            f"back, such as `solspace {verb} {self.path}`"
+        )
+
+    def mend(self, group: str) -> None:
+        """Undo what a killed `replace` of a group left half done; the store is held alone."""
+        final = self._folder(group)
+        unfinished, old = f"{final}.unfinished", f"{final}.old"
+        if os.path.exists(unfinished) or os.path.exists(old):
+            self._changes()
+            if self.put_aside(group):
+                os.rename(old, final)
+            for leftover in (unfinished, old):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def add_variables(
         self, ds: xr.Dataset, names: Sequence[str], group: str = "population"
@@ -432,6 +529,7 @@ class Population:
         for name in names:
             if name in target:
                 continue
+            self._changes()
             declared = schema.variables(group, self.architecture).get(name)
             _create(target, declared or _undeclared(ds[name], group), sizes, self.shard_size)
             if name in ds.variables:
@@ -439,6 +537,7 @@ class Population:
 
     def remove(self, group: str) -> None:
         """Take away a group, to lay it anew."""
+        self._changes()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         del root[self._group_path(group)]
 
@@ -453,6 +552,7 @@ class Population:
 
     def remove_dims(self, dims: Sequence[str]) -> None:
         """Take away every variable of the population group that has one of these dims."""
+        self._changes()
         group = self._zarr(mode="r+")
         for name, array in list(group.arrays()):
             if set(dims) & set(array.metadata.dimension_names or ()):
@@ -487,6 +587,7 @@ class Population:
                 "corrupt it, so write whole shards, see Population.shards()"
             )
         status, message = f"status_{stage}", f"message_{stage}"
+        locks.check_held(self.path)
         for group, arrays in data.items():
             target = self._zarr(group, "r+")
             for name, array in arrays.items():
@@ -502,6 +603,7 @@ class Population:
 
         For the one process that finishes a stage, when no worker writes any more.
         """
+        locks.check_held(self.path)
         array = self._zarr(group, mode="r+")[name]
         array[:] = values
 
@@ -539,6 +641,7 @@ class Population:
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Add an entry to the provenance, or renew it."""
         with self.briefly():
+            self._changes()
             group = self._zarr(mode="r+")
             entries = json.loads(str(group.attrs.get("provenance", "[]")))
             at = [i for i, other in enumerate(entries) if other.get("run") == entry["run"]]
@@ -672,10 +775,22 @@ def _write(group: zarr.Group, name: str, array: xr.DataArray, shard: Shard) -> N
         target[shard.start : shard.stop] = values.astype(target.dtype, casting="same_kind")
 
 
-def _subgroups(group: zarr.Group, prefix: str = "") -> Iterator[tuple[str, zarr.Group]]:
-    for name, child in group.groups():
-        yield prefix + name, child
-        yield from _subgroups(child, f"{prefix}{name}/")
+def _has_consolidated(store: str, path: str) -> bool:
+    """Whether a group holds a copy of the metadata below it; also where there is no group."""
+    try:
+        group = zarr.open_group(store, path=path, mode="r")
+    except (FileNotFoundError, KeyError):
+        return False
+    return group.metadata.consolidated_metadata is not None
+
+
+def _forget_consolidated(store: str, path: str) -> bool:
+    """Take the copy away from a group; whether there was one."""
+    if not _has_consolidated(store, path):
+        return False
+    # Attributes of a group opened without the copy are written without it.
+    zarr.open_group(store, path=path, mode="r+", use_consolidated=False).update_attributes({})
+    return True
 
 
 # --------------------------------------------------------------------------- making, provenance
@@ -685,11 +800,11 @@ def _is_empty(path: str) -> bool:
     return os.path.isdir(path) and not os.listdir(path)
 
 
-def _make(path: str) -> None:
+def _make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
     path = path.rstrip("/")
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
-    attributes = {_VERSION: schema.SCHEMA_VERSION}
+    attributes = {_VERSION: schema.SCHEMA_VERSION, **(marks or {})}
     zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
     try:
         os.rename(unfinished, path)
