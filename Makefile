@@ -22,7 +22,7 @@ demo: env
 	$(BIN)/solspace report $(DEMO).zarr $(DEMO).html
 	$(BIN)/solspace info $(DEMO).zarr
 	@echo
-	@echo "The page is $(DEMO).html. Next, fifty networks of one size, in a few minutes:"
+	@echo "The page is $(DEMO).html. Next, fifty networks of one size:"
 	@echo "    $(BIN)/solspace train stores/mine.zarr --task interval_reproduction" \
 		"--architecture vanilla --networks 50 --hidden-size 50 --seed 1"
 

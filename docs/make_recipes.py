@@ -29,7 +29,7 @@ Starts as the published networks did, from torch's default. Two things make it c
 are clipped at a norm of 0.03 (without clipping no network of 50 units was trained, at 0.01 they
 crawl), and a network whose loss jumps back to the plateau is put back to its best weights. The
 loss leaves its plateau at 0.033 within 1,000 steps, comes down noisily, and passes 1e-4 as the
-learning rate falls. At 20 units one init in five or six fails. Rolling back at twice or three times
+learning rate falls. At 20 units 29 of 129 inits failed. Rolling back at twice or three times
 the best loss instead of four gave 16 of 24 and 40 of 48 inits of 20 units (19 of 24 as it is),
 which is no difference that such numbers can show.""",
     "interval_reproduction/gru": """\
@@ -65,6 +65,11 @@ since which solutions are found depends on it.
 All recipes have in common: Adam; batches of 32 trials, shuffled anew each epoch; the loss is looked
 at every 50 steps over the whole training set; a network is done at the first look that finds it
 under the target; one that misses it starts again from a fresh init, a few times.
+
+The training set of interval reproduction is 128 trials, drawn for each network from the 31
+intervals. *Trained* means under the target on these. Over all 31 intervals, each once, 46 vanilla
+networks, 27 GRUs and 21 LSTMs of 400 each miss it; the worst loss is 6.4e-4, and no Go is more than
+two steps off. In the two discrimination tasks the training set is all trials.
 
 ![Share of inits that have reached the target, by gradient steps](images/recipes.png)
 

@@ -49,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SolspaceError as error:
         return _fail(str(error))
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            where = error.filename or getattr(args, "store", "")
+            return _fail(
+                f"{where}: cannot be written to ({error.strerror}); give a name in a folder that "
+                "you can write to"
+            )
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         return _fail(
@@ -77,8 +83,9 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from solspace.store.locks import Slice
+    from solspace.run import where as compute
     from solspace.run.populations import create_population
+    from solspace.store.locks import Slice
     from solspace.population import new_population
     from solspace.tasks import only_architecture
 
@@ -87,8 +94,10 @@ def _train(args: argparse.Namespace) -> None:
         for name in ("networks", "hidden_size", "seed", "checkpoints")
         if (value := getattr(args, name)) is not None
     }
+    # Before anything is made.
+    compute.check_where(args.workers, args.scheduler)
     if args.slice is not None:
-        Slice.parse(args.slice)  # before anything is made
+        Slice.parse(args.slice)
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
         if args.task is not None and args.architecture is None:
@@ -289,7 +298,9 @@ def _pack(args: argparse.Namespace) -> None:
     from solspace.info import size_on_disk
     from solspace.run.populations import pack
 
-    for population in pack(args.stores, args.store, task=args.task, architecture=args.architecture):
+    for population in pack(
+        args.stores, args.store, task=args.task, architecture=args.architecture, force=args.force
+    ):
         _say(f"pack {population}: {population.networks} networks")
     _say(f"{args.store}: {size_on_disk(args.store) / 1e6:.1f} MB")
 
@@ -299,7 +310,7 @@ def _report(args: argparse.Namespace) -> None:
     from solspace.report import write_report
 
     populations = read_for_report(args.store, args.task, args.architecture)
-    write_report(populations, args.out, title=args.title)
+    write_report(populations, args.out, title=args.title, force=args.force)
     _say(f"report: {args.out}, pictures in {os.path.splitext(args.out)[0]}_files")
 
 
@@ -483,6 +494,11 @@ def _parser() -> argparse.ArgumentParser:
         stores=True,
     )
     _choice(packer)
+    packer.add_argument(
+        "--force",
+        action="store_true",
+        help="delete DST.unfinished, where the copy is made, also where solspace did not make it",
+    )
 
     report = verb(
         "report",
@@ -490,12 +506,18 @@ def _parser() -> argparse.ArgumentParser:
         "write one self-contained page about a store, and its pictures",
         "How many networks found which solution, and for each of the commonest a drawing of\n"
         "its graph, one network's extrapolation, and its trajectories. Each picture is saved as\n"
-        "PNG and SVG in a folder beside the page.",
+        "PNG and SVG in a folder beside the page. A page and pictures of an earlier report are\n"
+        "replaced; anything else of that name is refused.",
         "solspace report my.zarr my.html",
     )
     _choice(report)
     report.add_argument("out", metavar="OUT.html", help="the page")
     report.add_argument("--title", default="The space of solutions", help="of the page")
+    report.add_argument(
+        "--force",
+        action="store_true",
+        help="replace OUT.html, and write into OUT_files, also where solspace did not make them",
+    )
     return parser
 
 

@@ -26,6 +26,9 @@ __all__ = ["answered_rows", "representative", "write_report"]
 
 # The store has all solutions; a table longer than this is not read.
 _LISTED = 20
+# By these a page and a folder of pictures are known to be a report's, to be written anew.
+_GENERATOR = '<meta name="generator" content="solspace'
+_MARK = ".solspace_report"
 _NEEDS = {
     "population": ("solution", "solution_key", "hidden_size", "loss"),
     "training": ("activity", "epoch"),
@@ -40,6 +43,7 @@ def write_report(
     *,
     title: str = "The space of solutions",
     most: int = 4,
+    force: bool = False,
 ) -> list[str]:
     """Write a page about populations, and its pictures as files beside it.
 
@@ -56,6 +60,8 @@ def write_report(
     title : str
     most : int
         Of how many solutions of each population one network is shown.
+    force : bool
+        Replace a page, and write into a folder of pictures, that no report made.
 
     Returns
     -------
@@ -65,7 +71,8 @@ def write_report(
     Raises
     ------
     SolspaceError
-        Where a group or variable is missing; the message names the stage to run.
+        Where a group or variable is missing; the message names the stage to run. Where something
+        lies in the place of the page or its pictures that was not made by a report.
 
     Examples
     --------
@@ -90,13 +97,46 @@ def write_report(
     if not os.path.isdir(folder):
         raise SolspaceError(f"{folder}: no such folder to write the page into; make it first")
     pictures = _Pictures(f"{stem}_files")
+    unfinished = f"{path}.unfinished"
+    for name in (path, unfinished):
+        _check_page(name, force)
+    _check_folder(pictures.folder, force)
     sections = [_section(name, groups, most, pictures) for name, groups in populations.items()]
     page = _page(title, list(populations), sections, os.path.basename(pictures.folder))
-    unfinished = f"{path}.unfinished"
     with open(unfinished, "w", encoding="utf-8") as file:
         file.write(page)
     os.replace(unfinished, path)
     return [*pictures.files, path]
+
+
+def _check_page(path: str, force: bool) -> None:
+    """Refuse to write over a file that is no page of an earlier report."""
+    if not os.path.lexists(path):
+        return
+    if os.path.isfile(path) and not os.path.islink(path):
+        with open(path, "rb") as file:
+            begins = file.read(1000)
+        # One that was killed at once is empty.
+        if force or not begins or _GENERATOR.encode() in begins:
+            return
+    raise SolspaceError(_told_foreign(path, os.path.isfile(path) and not os.path.islink(path)))
+
+
+def _check_folder(path: str, force: bool) -> None:
+    """Refuse to write into a folder that was not made for the pictures of a report."""
+    if not os.path.lexists(path):
+        return
+    folder = os.path.isdir(path)
+    if folder and (force or not os.listdir(path) or os.path.exists(f"{path}/{_MARK}")):
+        return
+    raise SolspaceError(_told_foreign(path, folder))
+
+
+def _told_foreign(path: str, may_force: bool) -> str:
+    return (
+        f"{path}: is there already and was not written by `solspace report`; give another name"
+        + (", or --force (force=True) to write over it" if may_force else ", or move it away")
+    )
 
 
 def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
@@ -210,6 +250,8 @@ class _Pictures:
         from solspace.plots.saving import inline, save
 
         os.makedirs(self.folder, exist_ok=True)
+        with open(os.path.join(self.folder, _MARK), "w", encoding="utf-8") as file:
+            file.write("Pictures of solspace report, which writes them anew with its page.\n")
         written = save(picture, os.path.join(self.folder, name))
         self.files += written
         with open(next(f for f in written if f.endswith(".svg")), encoding="utf-8") as file:
@@ -593,6 +635,7 @@ def _lines(title: str, nav: str, sections: list[str], folder: str, version: str)
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f'{_GENERATOR} {escape(version)}">'
     yield f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
     yield f"<header><h1>{escape(title)}</h1>"
     yield f"<p>Populations of trained recurrent networks, charted with solspace {version}.</p>"

@@ -133,7 +133,8 @@ def test_page_is_whole_by_itself(untrained, tmp_path):
     assert files[-1] == str(path)
     assert len(files) == 1 + 2 * len(page.labels)
     there = sorted(p.name for p in (tmp_path / "page_files").iterdir())
-    assert there == sorted(f.rsplit("/", 1)[-1] for f in files[:-1])
+    # And the mark by which a later report knows the folder.
+    assert there == sorted([".solspace_report", *(f.rsplit("/", 1)[-1] for f in files[:-1])])
     assert not list(tmp_path.rglob("*.unfinished"))
 
 

@@ -343,6 +343,8 @@ def _run_shards(
         for shard, _ in compute.map_unordered(
             function, pending, workers=workers, scheduler=scheduler
         ):
+            # Workers elsewhere hold no lock: the one that sends them the shards looks.
+            locks.check_held(population.path)
             if not local:
                 bar.update(shard.stop - shard.start)
 

@@ -54,6 +54,7 @@ def create_population(
     kind = kind_of(architecture)
     if shard_size is not None and shard_size < 1:
         raise SolspaceError(f"shards of {shard_size} networks; give 1 or more")
+    locks.check_places(path)
     store = Store(path, create=True)
     with store.lock(verb, shared=shared), locks.briefly(path):
         found = store.populations(task, architecture)
@@ -128,6 +129,7 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     needed = [*kind.weights, "loss", "status_train"]
     declared = collection.declared("population", architecture)
     check(ds, "population", declared.values(), required=needed)
+    locks.check_places(path)
     store = Store(path, create=True)
     found = store.populations(task, architecture)
     if found and not found[0].pending("train"):
@@ -161,6 +163,7 @@ def pack(
     *,
     task: str | None = None,
     architecture: str | None = None,
+    force: bool = False,
 ) -> list[Population]:
     """Copy populations into a new, small store, without what can be computed again quickly.
 
@@ -176,6 +179,9 @@ def pack(
         The new store. It is whole or not there.
     task, architecture : str, optional
         Only these populations; all by default.
+    force : bool
+        Delete ``DESTINATION.unfinished``, where the copy is made, also where it is no copy that
+        was interrupted.
 
     Returns
     -------
@@ -198,7 +204,7 @@ def pack(
     left_out = ("training", "extrapolation")
     stores = [Store(path) for path in sources]
     with ExitStack() as held:
-        for store in {os.path.abspath(store.path): store for store in stores}.values():
+        for store in {os.path.realpath(store.path): store for store in stores}.values():
             held.enter_context(store.lock("pack"))
         found: dict[str, Population] = {}
         for path, store in zip(sources, stores, strict=True):
@@ -215,7 +221,7 @@ def pack(
                         f"type `solspace train {path}` first"
                     )
                 found[str(population)] = population
-        with whole_or_nothing(destination, "pack") as new:
+        with whole_or_nothing(destination, "pack", force=force) as new:
             for population in found.values():
                 copy = pack_into(population, new, left_out)
                 with copy.provenance("pack"):

@@ -42,6 +42,9 @@ def _check(population: Population) -> Iterator[str]:
     groups = population.groups()
     known = collection.groups(kind)
     sound = True
+    for group in population.aside():
+        sound = False
+        yield population.told_aside(group, collection.group_of(group, kind).replace("_", "-"))
     for group in groups:
         ds = population.open(group)
         where = str(population) if group == "population" else f"{population}/{group}"

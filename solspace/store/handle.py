@@ -57,6 +57,8 @@ SCHEMA_VERSION = 2
 
 CREATED = "solspace_created"
 VERSION = "solspace_schema_version"
+# Marks a store that is not whole yet, so that it can be told from a folder of the user's.
+UNFINISHED = "solspace_unfinished"
 
 
 class Shard(NamedTuple):
@@ -67,8 +69,18 @@ class Shard(NamedTuple):
 
 
 @contextlib.contextmanager
-def whole_or_nothing(path: str, verb: str) -> Iterator[Store]:
+def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[Store]:
     """A new store to be filled, which is there under its name when it is whole and not before.
+
+    Filled as ``PATH.unfinished``; one that was killed is taken away.
+
+    Parameters
+    ----------
+    path : str
+    verb : str
+        Named to another process that wants to write meanwhile.
+    force : bool
+        Take ``PATH.unfinished`` away also where it was not made here.
 
     Raises
     ------
@@ -76,20 +88,44 @@ def whole_or_nothing(path: str, verb: str) -> Iterator[Store]:
         Where there is something of that name, or another process is writing it.
     """
     path = path.rstrip("/")
-    if os.path.exists(path):
+    if os.path.lexists(path):
         raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
     unfinished = f"{path}.unfinished"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with locks.hold(path, verb):
-        if os.path.exists(unfinished):  # of one that was killed
-            shutil.rmtree(unfinished)
+        if os.path.lexists(unfinished):
+            if not (force or _is_unfinished(unfinished)):
+                raise SolspaceError(
+                    f"{unfinished}: is there already and was not left by `solspace {verb}`, which "
+                    "would write it; move it, give another name than "
+                    f"{path}, or --force to delete it"
+                )
+            if os.path.isdir(unfinished) and not os.path.islink(unfinished):
+                shutil.rmtree(unfinished)
+            else:
+                os.unlink(unfinished)
         try:
-            store = Store(unfinished, create=True)
+            _make(unfinished, {UNFINISHED: verb})
+            store = Store(unfinished)
             yield store
             store.consolidate()
+            # With the consolidated copy, which is kept.
+            del zarr.open_group(unfinished, mode="r+").attrs[UNFINISHED]
+            locks.check_held(path)
             os.rename(unfinished, path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_unfinished(path: str) -> bool:
+    """Whether this is a store that `whole_or_nothing` was filling when it was killed."""
+    if os.path.islink(path):
+        return False
+    try:
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+    except Exception:
+        return False
+    return UNFINISHED in group.attrs
 
 
 class Store:
@@ -140,15 +176,18 @@ class Store:
         self, task: str | None = None, architecture: str | None = None
     ) -> list[Population]:
         """Populations in the store, of one task or architecture where given, sorted by name."""
+        members = self._root().members(max_depth=1, use_consolidated_for_children=False)
         found = []
-        for task_name, task_group in sorted(self._root().groups()):
-            for architecture_name, group in sorted(task_group.groups()):
-                if (
-                    group.attrs.get(CREATED)
-                    and task in (None, task_name)
-                    and architecture in (None, architecture_name)
-                ):
-                    found.append(Population(self.path, task_name, architecture_name))
+        for path, member in sorted(members, key=lambda pair: tuple(pair[0].split("/"))):
+            if "/" not in path or not isinstance(member, zarr.Group):
+                continue
+            task_name, architecture_name = path.split("/")
+            if (
+                member.attrs.get(CREATED)
+                and task in (None, task_name)
+                and architecture in (None, architecture_name)
+            ):
+                found.append(Population(self.path, task_name, architecture_name))
         return found
 
     def select(self, task: str | None = None, architecture: str | None = None) -> list[Population]:
@@ -201,27 +240,20 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
-            with locks.briefly(self.path):
+            if not shared:
                 mend_relayout(self.path)
+                for population in self.populations():
+                    population.mend()
             yield
 
     def consolidate(self) -> None:
-        """Gather the metadata at the root, so that opening the store reads one file."""
-        with locks.briefly(self.path), quiet():
-            zarr.consolidate_metadata(self.path, zarr_format=3)
+        """Gather the metadata at the root, so that opening the store reads one file.
 
-    def scatter(self) -> None:
-        """Take the gathered metadata away, which would hide what is created from now on."""
-        file = os.path.join(self.path, "zarr.json")
-        with locks.briefly(self.path):
-            with open(file, encoding="utf-8") as handle:
-                metadata = json.load(handle)
-            if metadata.pop("consolidated_metadata", None) is None:
-                return
-            unfinished = f"{self.path.rstrip('/')}.zarr.json.unfinished"
-            with open(unfinished, "w", encoding="utf-8") as handle:
-                json.dump(metadata, handle, indent=2)
-            os.replace(unfinished, file)
+        Every change of metadata takes this copy away again, so where it is there it is true.
+        """
+        with locks.briefly(self.path), quiet():
+            if not _has_consolidated(self.path):
+                zarr.consolidate_metadata(self.path, zarr_format=3)
 
 
 def _check_version(path: str, version: Any) -> None:
@@ -321,6 +353,8 @@ class Population:
             Where the group is not there yet; the message names the stage to run.
         """
         if not self.has(group):
+            if self.put_aside(group):
+                raise SolspaceError(f"{self.path}: {self.told_aside(group, stage)}")
             raise SolspaceError(
                 f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
@@ -354,6 +388,11 @@ class Population:
         return [s for s in self.shards() if (status[s.start : s.stop] == PENDING).any()]
 
     # ------------------------------------------------------------------ writing
+
+    def _changes(self) -> None:
+        """Called before metadata change, so that no reader is shown an older copy of them."""
+        locks.check_held(self.path)
+        _forget_consolidated(self.path)
 
     def briefly(self) -> AbstractContextManager[None]:
         """Wait for a moment alone with what all writers of the store share."""
@@ -412,7 +451,7 @@ class Population:
     ) -> None:
         if self.has(group) and not suffix:
             return
-        Store(self.path).scatter()
+        self._changes()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         path = self.group_path(group) + suffix
         # A group without the mark was being created when its writer was killed.
@@ -462,17 +501,60 @@ class Population:
         For results that are made over all networks together, such as a classification.
         """
         with self.briefly():
-            final = os.path.join(self.path, *self.group_path(group).split("/"))
+            self._mend_group(group)
+            final = self._folder(group)
             unfinished, old = f"{final}.unfinished", f"{final}.old"
-            for leftover in (unfinished, old):
-                shutil.rmtree(leftover, ignore_errors=True)
             self._create(
                 group, variables, ds, {}, self.shard_size, whole=True, suffix=".unfinished"
             )
+            self._changes()
             if os.path.exists(final):
                 os.rename(final, old)
             os.rename(unfinished, final)
             shutil.rmtree(old, ignore_errors=True)
+
+    def _folder(self, group: str) -> str:
+        return os.path.join(self.path, *self.group_path(group).split("/"))
+
+    def aside(self) -> list[str]:
+        """Groups that a killed `replace` left under another name only."""
+        own = self._folder("population")
+        found = [n.removesuffix(".old") for n in os.listdir(own) if n.endswith(".old")]
+        return sorted(group for group in found if self.put_aside(group))
+
+    def put_aside(self, group: str) -> bool:
+        """Whether a killed `replace` left the group under another name only.
+
+        It is there again when anything is written to the store next.
+        """
+        final = self._folder(group)
+        return os.path.isdir(f"{final}.old") and not os.path.exists(final)
+
+    def told_aside(self, group: str, verb: str = "run") -> str:
+        """What a user can do about a group that is put aside."""
+        return (
+            f"{self}: writing the {group} group anew was interrupted, and the one before is put "
+            f"aside as {self._folder(group)}.old; anything that writes to the store brings it "
+            f"back, such as `solspace {verb} {self.path}`"
+        )
+
+    def mend(self) -> None:
+        """Undo what a killed `replace` left half done; the store is held alone."""
+        own = self._folder("population")
+        for name in os.listdir(own):
+            stem, dot, suffix = name.rpartition(".")
+            if dot and suffix in ("old", "unfinished"):
+                self._mend_group(stem)
+
+    def _mend_group(self, group: str) -> None:
+        final = self._folder(group)
+        unfinished, old = f"{final}.unfinished", f"{final}.old"
+        if os.path.exists(unfinished) or os.path.exists(old):
+            self._changes()
+            if self.put_aside(group):
+                os.rename(old, final)
+            for leftover in (unfinished, old):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def add_variables(
         self,
@@ -492,7 +574,7 @@ class Population:
         chunk = int(target.attrs["chunk_size"])
         missing = [v for v in variables if v.name not in target and set(v.dims) <= set(here)]
         if missing:
-            Store(self.path).scatter()
+            self._changes()
         coordinates = str(target.attrs.get("coordinates", "")).split()
         for variable in missing:
             array = create_array(
@@ -530,7 +612,7 @@ class Population:
 
     def remove(self, group: str) -> None:
         """Take away a group, to create it anew."""
-        Store(self.path).scatter()
+        self._changes()
         root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         del root[self.group_path(group)]
 
@@ -548,7 +630,7 @@ class Population:
 
     def remove_dims(self, dims: Sequence[str], group: str = "population") -> None:
         """Take away every variable of a group that has one of these dims."""
-        Store(self.path).scatter()
+        self._changes()
         own = self.zarr_group(group, mode="r+")
         gone = []
         for name, array in list(own.arrays()):
@@ -586,6 +668,7 @@ class Population:
                 f"(shards of {size} networks from 0); two writers in one shard "
                 "corrupt it, so write whole shards, see Population.shards()"
             )
+        locks.check_held(self.path)
         last = [v.name for v in (message_variable(stage), status_variable(stage))]
         for group, arrays in data.items():
             target = self.zarr_group(group, "r+")
@@ -602,11 +685,13 @@ class Population:
 
         For the one process that ends a stage, when no worker writes any more.
         """
+        locks.check_held(self.path)
         fill_array(self.zarr_group(group, mode="r+")[name], xr.DataArray(values, name=name))
 
     def set_attrs(self, attrs: Mapping[str, Any], group: str = "population") -> None:
         """Renew attributes of a group."""
         own = self.zarr_group(group, mode="r+")
+        self._changes()
         if any(own.attrs.get(k) != v for k, v in attrs.items()):
             own.attrs.update(dict(attrs))
 
@@ -644,6 +729,7 @@ class Population:
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Add an entry to the provenance, or renew it."""
         with self.briefly():
+            self._changes()
             group = self.zarr_group(mode="r+")
             entries = json.loads(str(group.attrs.get("provenance", "[]")))
             at = [i for i, other in enumerate(entries) if other.get("run") == entry["run"]]
@@ -682,6 +768,18 @@ def _by_shard(variable: Variable) -> Variable:
     return variable
 
 
+def _has_consolidated(store: str) -> bool:
+    """Whether the root holds a copy of the metadata below it."""
+    return zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None
+
+
+def _forget_consolidated(store: str) -> None:
+    """Take the copy away."""
+    if _has_consolidated(store):
+        # Attributes of a group opened without the copy are written without it.
+        zarr.open_group(store, mode="r+", use_consolidated=False).update_attributes({})
+
+
 def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:
     """Whether the architecture of a dataset has no such variable."""
     own = variable.architectures
@@ -695,7 +793,7 @@ def _is_empty(path: str) -> bool:
     return os.path.isdir(path) and not os.listdir(path)
 
 
-def _make(path: str) -> None:
+def _make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
     path = path.rstrip("/")
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
@@ -705,6 +803,7 @@ def _make(path: str) -> None:
         "Conventions": "CF-1.11",
         VERSION: SCHEMA_VERSION,
         "source": f"solspace {__version__}",
+        **(marks or {}),
     }
     zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
     try:

@@ -1,6 +1,10 @@
 """Who may write to a store: one process all of it, or several a slice each.
 
-Advisory locks in files beside the store; the system drops them when their holder dies.
+Advisory locks in files beside the store; the system drops them when their holder dies. The
+folder of the store is locked as well, where the file system can, so that nobody gets in when a
+lock file is deleted under its holder; the holder finds out before it writes on (`check_held`).
+A store is the same by whatever name or symbolic link it is reached. What lies in the place of a
+lock file and is none is left as it is, and refused.
 
 ============================================ ======================================================
 file                                         held
@@ -16,9 +20,11 @@ file                                         held
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -26,7 +32,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from solspace.errors import SolspaceError
 
-__all__ = ["Slice", "briefly", "claim", "claimed", "hold"]
+__all__ = ["Slice", "briefly", "check_held", "check_places", "claim", "claimed", "hold"]
 
 _BRIEF = ".brief.lock"
 Item = TypeVar("Item")
@@ -86,23 +92,91 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
     import fcntl
 
     path = _path(store)
+    file = f"{path}.lock"
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with briefly(store):
-        handle = _lock(f"{path}.lock", fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        handle = _lock(file, kind)
         if handle is None:
-            _refuse(store, [_read(f"{path}.lock"), *(c.note for c in _claims(path))])
+            _refuse(store, [_read(file), *(c.note for c in _claims(path))])
+        try:
+            folder = _lock_folder(path, kind)
+        except BlockingIOError:
+            os.unlink(file)
+            os.close(handle)
+            _refuse(store, [f"unknown, since its lock file {file} was deleted"])
         if shared:
             os.truncate(handle, 0)
         else:
             _note(handle, verb)
+        _held[file, handle] = path
     try:
         yield
     finally:
         with briefly(store):
-            # The last one out takes the file away.
+            del _held[file, handle]
+            # The last one out takes the file away, unless it is another's by now.
             with contextlib.suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(f"{path}.lock")
+                if _is_at(handle, file):
+                    os.unlink(file)
             os.close(handle)
+            if folder is not None:
+                os.close(folder)
+
+
+# Locks of this process, by file and handle: the store that each is of.
+_held: dict[tuple[str, int], str] = {}
+
+
+def check_held(store: str) -> None:
+    """Before something is written: the locks of this store that this process holds are there.
+
+    Parameters
+    ----------
+    store : str
+
+    Raises
+    ------
+    SolspaceError
+        Where a lock file was deleted or replaced while it was held, since another process may
+        hold another one by now. Nothing where none is held, such as in a worker process.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> path = tempfile.mkdtemp() + "/small.zarr"
+    >>> with hold(path, "record"):
+    ...     check_held(path)
+    ...     os.unlink(path + ".lock")
+    ...     check_held(path)
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: ...small.zarr.lock: this lock file was deleted ...
+    """
+    path = _path(store)
+    for (file, handle), of in list(_held.items()):
+        if of == path and not _is_at(handle, file):
+            raise SolspaceError(
+                f"{file}: this lock file was deleted or replaced while {store} was being written, "
+                "and another process may be writing by now; nothing more is written. What is "
+                "stored is whole: see that no other solspace writes there, and type the same "
+                "command again"
+            )
+
+
+def check_places(store: str) -> None:
+    """Refuse what lies in the place of a lock file and is none, before anything is made.
+
+    Raises
+    ------
+    SolspaceError
+        For a folder, a symbolic link or a file of somebody else's.
+    """
+    path = _path(store)
+    for file in (f"{path}.lock", path + _BRIEF):
+        if os.path.lexists(file):
+            with contextlib.suppress(FileNotFoundError):
+                os.close(_open(file, make=False))
 
 
 class _Claim(NamedTuple):
@@ -143,11 +217,13 @@ def claim(store: str, what: str, start: int, stop: int, verb: str) -> Iterator[N
         if handle is None:
             _refuse(store, overlap)
         _note(handle, verb)
+        _held[file, handle] = path
     try:
         yield
     finally:
         with briefly(store):
-            with contextlib.suppress(FileNotFoundError):
+            del _held[file, handle]
+            if _is_at(handle, file):
                 os.unlink(file)
             os.close(handle)
 
@@ -183,11 +259,13 @@ def briefly(store: str) -> Iterator[None]:
         handle = _lock(path + _BRIEF, fcntl.LOCK_EX, wait=True)
         assert handle is not None
         _brief.add(path)
+        _held[path + _BRIEF, handle] = path
         try:
             yield
         finally:
+            del _held[path + _BRIEF, handle]
             _brief.discard(path)
-            with contextlib.suppress(FileNotFoundError):
+            if _is_at(handle, path + _BRIEF):
                 os.unlink(path + _BRIEF)
             os.close(handle)
 
@@ -196,7 +274,86 @@ def briefly(store: str) -> Iterator[None]:
 
 
 def _path(store: str) -> str:
-    return os.path.abspath(store)
+    return os.path.realpath(store)
+
+
+def _open(path: str, *, make: bool = True) -> int:
+    """A handle of a lock file, made where there is none; what is no lock is not touched.
+
+    Raises
+    ------
+    SolspaceError
+        Where something else lies there, or nothing can be written there.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        handle = os.open(path, flags | (os.O_CREAT if make else 0), 0o666)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        what = {errno.ELOOP: "a symbolic link", errno.EISDIR: "a folder"}.get(error.errno or 0)
+        if what is not None:
+            raise _in_the_way(path, what) from None
+        raise SolspaceError(
+            f"{path}: a store is locked by this file while it is written, which cannot be opened "
+            f"for writing ({error.strerror}); give a store in a folder that you can write to"
+        ) from None
+    found = os.fstat(handle)
+    begins = b"solspace "
+    content = os.pread(handle, len(begins), 0) if stat.S_ISREG(found.st_mode) else b"?"
+    if found.st_nlink > 1 or content != begins[: len(content)]:
+        os.close(handle)
+        raise _in_the_way(path, "a file that is no lock of solspace's")
+    return handle
+
+
+def _in_the_way(path: str, what: str) -> SolspaceError:
+    return SolspaceError(
+        f"{path}: is {what}, where solspace would put its lock file; nothing was changed. Move it "
+        "away, or give a store of another name"
+    )
+
+
+def _is_at(handle: int, path: str) -> bool:
+    """Whether an open file is the one of this name.
+
+    Opened anew, since a network file system answers os.stat from memory.
+    """
+    try:
+        again = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.path.sameopenfile(handle, again)
+    finally:
+        os.close(again)
+
+
+def _lock_folder(path: str, kind: int) -> int | None:
+    """A handle of the locked folder of a store; None where there is none, or it has no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        Where another process has locked it.
+    """
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # NFS locks only what is open for writing, which a folder never is
+        os.close(handle)
+        return None
+    return handle
 
 
 def _lock(path: str, kind: int, *, wait: bool = False) -> int | None:
@@ -204,7 +361,7 @@ def _lock(path: str, kind: int, *, wait: bool = False) -> int | None:
     import fcntl
 
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = _open(path)
         try:
             fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -213,15 +370,9 @@ def _lock(path: str, kind: int, *, wait: bool = False) -> int | None:
         except BaseException:
             os.close(handle)
             raise
-        # The file may have been removed by its last holder between opening and locking. Opened
-        # anew, since a network file system answers os.stat from memory.
-        with contextlib.suppress(FileNotFoundError):
-            again = os.open(path, os.O_RDWR)
-            try:
-                if os.path.sameopenfile(handle, again):
-                    return handle
-            finally:
-                os.close(again)
+        # The file may have been removed by its last holder between opening and locking.
+        if _is_at(handle, path):
+            return handle
         os.close(handle)
 
 
