@@ -8,57 +8,9 @@ Everything public is one import away and loaded when first used, so ``import sol
 fast and never imports torch, numba or xarray by itself.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_PUBLIC: dict[str, str] = {
-    "SolspaceError": "errors",
-    "Variable": "population.variables",
-    "stage": "stages",
-    "migrate": "store.migrate",
-    "Recipe": "tasks",
-    "Task": "tasks",
-    "Trials": "tasks",
-    "get_task": "tasks",
-    "register_task": "tasks",
-    "import_networks": "population",
-    "network_weights": "population",
-    "new_population": "population",
-    "read_networks": "population",
-    "train": "training.stage",
-    "extrapolate": "simulation.stage",
-    "record": "simulation.stage",
-    "graph_of": "reduction.stage",
-    "reduce": "reduction.stage",
-    "verify": "verification.stage",
-    "activity_features": "features",
-    "classify": "classification",
-    "classify_across": "classification",
-    "classify_recordings": "experiment",
-    "observe": "experiment",
-    "extract_features": "features",
-    "add_population": "run.populations",
-    "create_population": "run.populations",
-    "pack": "run.populations",
-    "run_stage": "run.loop",
-    "open_population": "store",
-    "check_store": "store.check",
-    "describe": "info",
-    "write_report": "report",
-}
-
-__all__ = [*sorted(_PUBLIC), "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"solspace.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'solspace' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+# Public names are listed in __init__.pyi, which checkers read for their types.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -271,13 +271,3 @@ def test_a_full_disk(tmp_path):
         )
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_importing_the_package_is_light():
-    code = (
-        "import time; t = time.perf_counter(); import solspace; dt = time.perf_counter() - t\n"
-        "import sys; heavy = {'torch', 'numba', 'xarray', 'zarr', 'panel', 'holoviews'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout == "[]\n"

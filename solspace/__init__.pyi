@@ -1,0 +1,39 @@
+# The one place where a public name is added: its line here makes `solspace.NAME` load when it is
+# first used, puts it into `dir(solspace)` and `__all__`, and gives it its type in checkers.
+# Write `NAME as NAME`; without that a stub keeps the name to itself.
+
+from .classification import classify as classify
+from .classification import classify_across as classify_across
+from .errors import SolspaceError as SolspaceError
+from .experiment import classify_recordings as classify_recordings
+from .experiment import observe as observe
+from .features import activity_features as activity_features
+from .features import extract_features as extract_features
+from .info import describe as describe
+from .population.networks import import_networks as import_networks
+from .population.networks import network_weights as network_weights
+from .population.networks import new_population as new_population
+from .population.networks import read_networks as read_networks
+from .population.variables import Variable as Variable
+from .reduction.stage import graph_of as graph_of
+from .reduction.stage import reduce as reduce
+from .report import write_report as write_report
+from .run.loop import run_stage as run_stage
+from .run.populations import add_population as add_population
+from .run.populations import create_population as create_population
+from .run.populations import pack as pack
+from .simulation.stage import extrapolate as extrapolate
+from .simulation.stage import record as record
+from .stages.record import stage as stage
+from .store.check import check_store as check_store
+from .store.handle import open_population as open_population
+from .store.migrate import migrate as migrate
+from .tasks import Recipe as Recipe
+from .tasks import Task as Task
+from .tasks import Trials as Trials
+from .tasks import get_task as get_task
+from .tasks import register_task as register_task
+from .training.stage import train as train
+from .verification.stage import verify as verify
+
+__version__: str
