@@ -85,13 +85,13 @@ def test_the_commands_exist():
     assert {"train", "run", "info", "report", "check", "import"} <= shown
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_ci_lints_and_runs_the_readmes_test_command():
     assert "make test" in blocks("sh")[0]
     ci = (ROOT / ".ci" / "run").read_text()
     commands = [
         line for line in ci.splitlines() if line and not line.startswith(("#", "set", "cd"))
     ]
-    assert commands == ["make test"]
+    assert commands == ["make lint", "make test"]
 
 
 def test_docs_schema_is_what_the_code_declares():
