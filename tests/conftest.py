@@ -20,3 +20,14 @@ def reference_path(*parts: str) -> Path:
     if not path.exists():
         pytest.skip("needs the folder shared/reference beside the checkout")
     return path
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """Forests of five trees, where a test does not ask how well they predict."""
+    from solspace import classification
+
+    model = classification._model
+    monkeypatch.setattr(
+        classification, "_model", lambda name, seed, trees=100: model(name, seed, trees=5)
+    )
