@@ -3,8 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := stores/demo
+# Processes that run the tests side by side: make test JOBS=8
+JOBS ?= 2
+# As on an x86-64 processor without AVX-512, in what Numba compiles and in the libraries that
+# choose their loops at run time. An empty NUMBA_CPU_FEATURES is what keeps those of this machine
+# out; what is compiled so is kept apart.
+AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-avx2 \
+	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env demo test test-slow lint docs reference bench clean
+.PHONY: env demo test test-avx2 test-slow coverage lint docs reference bench clean
 
 env: $(VENV)/.done
 
@@ -26,8 +34,20 @@ demo: env
 	@echo "    $(BIN)/solspace train stores/mine.zarr --task interval_reproduction" \
 		"--architecture vanilla --networks 50 --hidden-size 50 --seed 1"
 
+# Idle processes take tests of the busy ones.
 test: env
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+test-avx2: env
+	$(AVX2) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+# Lines the tests run, those of their processes and of what they start included. What Numba
+# compiles does not count as run.
+coverage: env
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q -n $(JOBS) --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
 
 test-slow: env
 	$(BIN)/python -m pytest -q -m slow

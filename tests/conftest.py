@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# One thread in each library, here and in the processes that tests start, before any is loaded. A
+# stage over a store does the same, so what it writes rounds as what a test computes beside it; and
+# tests run side by side (pytest-xdist) do not take each other's cores.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
 def reference_path(*parts: str) -> Path:
@@ -13,3 +20,14 @@ def reference_path(*parts: str) -> Path:
     if not path.exists():
         pytest.skip("needs the folder shared/reference beside the checkout")
     return path
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """Forests of five trees, where a test does not ask how well they predict."""
+    from solspace import classification
+
+    model = classification._model
+    monkeypatch.setattr(
+        classification, "_model", lambda name, seed, trees=100: model(name, seed, trees=5)
+    )

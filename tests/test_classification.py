@@ -32,7 +32,7 @@ from solspace.info import check_store, read_for_report
 from solspace.networks import parameter_shapes
 
 GROUP = "delayed_discrimination/vanilla"
-QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 9}
+QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 1}
 # Turner, Dabholkar & Barak (2021): a random forest on their features and labels, 50 splits.
 PUBLISHED = {
     "delayed_discrimination_vanilla": 0.44,
@@ -241,7 +241,8 @@ def test_bad_input_says_what_to_do(change, options, words):
 
 def test_what_is_informative_is_found_and_noise_is_not():
     ds = synthetic(signal=3)
-    out = classify(ds, **QUICK)
+    options = QUICK | {"permutations": 9}
+    out = classify(ds, **options)
     kappa = out.kappa.to_series()
     assert kappa["activity"] > kappa["published"]
     assert (out.kappa_low <= out.kappa).all() and (out.kappa <= out.kappa_high).all()
@@ -254,7 +255,7 @@ def test_what_is_informative_is_found_and_noise_is_not():
     noise = ds.copy(deep=True)
     rng = np.random.default_rng(3)
     noise["features"] = (ds.features.dims, rng.normal(size=ds.features.shape))
-    blind = classify(noise, **QUICK, sets=["published"])
+    blind = classify(noise, **options, sets=["published"])
     assert abs(float(blind.kappa.item())) < 0.35
     assert blind.p_value.item() > 0.1
 
@@ -340,6 +341,7 @@ def test_only_features_and_label_are_read(store, tmp_path):
     np.testing.assert_array_equal(old.activity_features.values, new.activity_features.values)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
     path = str(tmp_path / "kept.zarr")
     shutil.copytree(store, path)

@@ -1,7 +1,9 @@
-"""The command line as a user types it: a real process, its output and its exit code."""
+"""The command line as a user types it: its output and its exit code."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -26,6 +28,18 @@ QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, ch
 
 
 def solspace(*args: object) -> subprocess.CompletedProcess[str]:
+    """A command in this process, which has everything imported."""
+    typed = list(map(str, args))
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(typed)
+        except SystemExit as end:  # argparse
+            code = end.code
+    return subprocess.CompletedProcess(typed, code, out.getvalue(), err.getvalue())
+
+
+def in_a_process(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "solspace.cli", *map(str, args)],
         capture_output=True,
@@ -66,9 +80,9 @@ def store(tmp_path):
 def test_from_files_to_features(tmp_path):
     files = save_networks(tmp_path / "nets")
     path = tmp_path / "mine.zarr"
-    done = solspace("import", path, *TRAIN, *files)
+    done = in_a_process("import", path, *TRAIN, *files)
     assert (done.returncode, done.stdout) == (0, f"import {GROUP}: 3 networks\n")
-    done = solspace("record", path, "--workers", 2)
+    done = in_a_process("record", path, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"record {GROUP}: 3 of 3 networks done\n"
     assert "3/3" in done.stderr  # the bar
@@ -127,7 +141,7 @@ def test_a_network_that_never_gets_there_is_stored_as_failed(tmp_path):
 
 
 def test_help_teaches():
-    text = solspace("--help").stdout
+    text = in_a_process("--help").stdout
     assert "solspace train demo.zarr" in text
     for verb in ("train", "import", "record", "extrapolate", "reduce", "features", "run", "info"):
         assert "example:" in solspace(verb, "--help").stdout
@@ -138,7 +152,7 @@ def test_help_teaches():
 
 def test_unknown_task(tmp_path):
     path = tmp_path / "x.zarr"
-    result = solspace("train", path, "--task", "ready_set_stop", "--architecture", "vanilla")
+    result = in_a_process("train", path, "--task", "ready_set_stop", "--architecture", "vanilla")
     assert_fails(result, "unknown task 'ready_set_stop'", "interval_reproduction")
     result = solspace("train", path, "--task", "interval_reproduction", "--architecture", "rnn")
     assert_fails(result, "unknown architecture 'rnn'", "vanilla, gru, lstm")

@@ -122,6 +122,7 @@ def test_more_is_seen_with_more_and_blocks_change_nothing(population, training):
         classify_recordings(population.drop_vars("solution"), training, **FEW)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_store_keeps_the_surface(population, tmp_path, capsys):
     import zarr
 

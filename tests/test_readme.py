@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,13 +88,42 @@ def test_the_commands_exist():
     assert {"train", "run", "info", "report", "check", "import"} <= shown
 
 
-def test_ci_runs_the_readmes_test_command():
+def test_ci_lints_and_runs_the_readmes_test_command():
     assert "make test" in blocks("sh")[0]
     ci = (ROOT / ".ci" / "run").read_text()
     commands = [
         line for line in ci.splitlines() if line and not line.startswith(("#", "set", "cd"))
     ]
-    assert commands == ["make test"]
+    assert commands == ["make lint", "make test"]
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64") or not shutil.which("make"),
+    reason="needs make and an x86-64 processor",
+)
+def test_as_on_an_avx2_machine_is_without_avx512():
+    """What `make test-avx2` sets, read by the libraries it is meant for."""
+    code = """
+import llvmlite.binding, numba, numpy, scipy.linalg, threadpoolctl, torch
+from numba.core.registry import cpu_target
+from numpy._core._multiarray_umath import __cpu_features__ as features
+codegen = cpu_target.target_context.codegen()
+print(codegen._get_host_cpu_name(), repr(codegen._get_host_cpu_features()))
+print([name for name in ("X86_V4", "AVX512_ICL", "AVX512_SPR") if features.get(name)])
+pools = threadpoolctl.threadpool_info()
+print({p["architecture"] for p in pools if p["internal_api"] == "openblas"} - {"Haswell"})
+print("AVX512" in torch.backends.cpu.get_cpu_capability())
+"""
+    shown = subprocess.run(["make", "-n", "test-avx2"], cwd=ROOT, capture_output=True, text=True)
+    (line,) = (x for x in shown.stdout.replace("\\\n", "").splitlines() if "NUMBA_CPU" in x)
+    settings = line[: line.index(".venv/bin/python -m pytest")]
+    found = subprocess.run(
+        f"{settings} {shlex.quote(sys.executable)} -c {shlex.quote(code)}",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.splitlines() == ["haswell ''", "[]", "set()", "False"], found.stderr
 
 
 def test_docs_schema_is_what_the_code_declares():

@@ -116,9 +116,15 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_page_is_whole_by_itself(untrained, tmp_path):
-    path = tmp_path / "page.html"
-    files = write_report({"interval_reproduction/vanilla": untrained}, path, title="A <b> & c")
+@pytest.fixture(scope="module")
+def written(untrained, tmp_path_factory):
+    """The page of these, and every file that was said to be written."""
+    path = tmp_path_factory.mktemp("report") / "page.html"
+    return path, write_report({"interval_reproduction/vanilla": untrained}, path, title="A <b> & c")
+
+
+def test_page_is_whole_by_itself(untrained, written):
+    path, files = written
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert not page.requests
@@ -132,15 +138,14 @@ def test_page_is_whole_by_itself(untrained, tmp_path):
     assert "viewport" in text and 'lang="en"' in text
     assert files[-1] == str(path)
     assert len(files) == 1 + 2 * len(page.labels)
-    there = sorted(p.name for p in (tmp_path / "page_files").iterdir())
+    there = sorted(p.name for p in (path.parent / "page_files").iterdir())
     # And the mark by which a later report knows the folder.
     assert there == sorted([".solspace_report", *(f.rsplit("/", 1)[-1] for f in files[:-1])])
-    assert not list(tmp_path.rglob("*.unfinished"))
+    assert not list(path.parent.rglob("*.unfinished"))
 
 
-def test_page_tells_the_counts(untrained, tmp_path):
-    write_report({"interval_reproduction/vanilla": untrained}, tmp_path / "page.html", most=1)
-    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+def test_page_tells_the_counts(untrained, written):
+    page = Page(written[0].read_text(encoding="utf-8"))
     population = untrained["population"]
     counts = np.bincount(population.solution.values)
     assert f"3 networks found {len(counts)} solution" in page.text
