@@ -15,7 +15,8 @@ import argparse
 import tempfile
 import time
 
-from solspace.pipeline import create_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import create_population
 from solspace.population import new_population
 from solspace.tasks import Recipe
 

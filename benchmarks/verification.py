@@ -22,7 +22,7 @@ from solspace import networks
 from solspace.population import network_weights
 from solspace.reduction import ReductionError, reduce_network, solution_key
 from solspace.tasks import get_task
-from solspace.verification import (
+from solspace.verification.sequences import (
     Words,
     graph_recall,
     pool_words,

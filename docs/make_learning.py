@@ -12,22 +12,22 @@ import numpy as np
 import xarray as xr
 
 from solspace.plots import learning_flow, save
-from solspace.plots.learning import followed_networks, solution_changes
+from solspace.plots.checkpoints import followed_networks, solution_changes
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUP = "interval_reproduction/vanilla/learning"
+GROUP = "interval_reproduction/vanilla/checkpoints"
 
 
 def main(store: str) -> None:
-    learning = xr.open_zarr(store, group=GROUP).load()
+    checkpoints = xr.open_zarr(store, group=GROUP).load()
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
-    save(learning_flow(learning), images / "learning", formats=["png"])
-    networks = followed_networks(learning)
-    solution = learning["solution"].values[networks]
-    levels = np.median(learning["loss_level"].values[networks], axis=0)
-    texts = learning["solution_description"].values[networks]
-    print(f"{len(networks)} of {learning.sizes['network']} networks reached the target")
+    save(learning_flow(checkpoints), images / "learning", formats=["png"])
+    networks = followed_networks(checkpoints)
+    solution = checkpoints["checkpoint_solution"].values[networks]
+    levels = np.median(checkpoints["checkpoint_loss_level"].values[networks], axis=0)
+    texts = checkpoints["checkpoint_solution_description"].values[networks]
+    print(f"{len(networks)} of {checkpoints.sizes['network']} networks reached the target")
     print(f"{'loss under':>11} {'final already':>13} {'changed since last':>19} {'solutions':>10}")
     for k, level in enumerate(levels):
         kept = int((solution[:, k:] == solution[:, -1:]).all(axis=1).sum())

@@ -1,16 +1,17 @@
-"""Write docs/schema.md from the declarations in solspace/schema.py."""
+"""Write docs/schema.md from the declarations in the stages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from solspace import schema
+from solspace.stages.page import markdown
+from solspace.store.handle import SCHEMA_VERSION
 from solspace.tasks import get_task, task_names
 
 INTRODUCTION = f"""\
 # The store
 
-Made by `make docs` from `solspace/schema.py`; schema version {schema.SCHEMA_VERSION}.
+Made by `make docs` from `the stages`; schema version {SCHEMA_VERSION}.
 
 A store is one Zarr v3 hierarchy that `xarray.open_zarr` reads. A *population* is all networks of
 one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with three groups below it,
@@ -61,7 +62,7 @@ def tasks() -> str:
 
 
 def text() -> str:
-    return INTRODUCTION + schema.markdown() + "\n" + tasks().rstrip() + "\n"
+    return INTRODUCTION + markdown() + "\n" + tasks().rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ import validation_populations
 import validation_two_neuron
 import xarray as xr
 
-from solspace.pipeline import import_files, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import import_files
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import graph_of
 

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from solspace.classification import classify, classify_across
-from solspace.pipeline import run_stage
+from solspace.run.loop import run_stage
 from solspace.store import Population, Store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace import schema
 from solspace.errors import SolspaceError
+from solspace.population.describe import named_of
+from solspace.population.variables import DONE, FAILED, PENDING
+from solspace.stages import collection
 from solspace.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -141,12 +143,12 @@ def _told_foreign(path: str, may_force: bool) -> str:
 
 def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
     for group, needed in _NEEDS.items():
-        stage = schema.stage_of(group)
+        stage = collection.group_of(group).replace("_", "-")
         if group not in groups:
             raise SolspaceError(f"{name}: no {group} group; type `solspace {stage} STORE` first")
         missing = [n for n in needed if n not in groups[group].variables]
         if missing:
-            made_by = schema.variables(group)[missing[0]].stage or stage
+            made_by = collection.filled_by(group, missing[0]) or stage
             raise SolspaceError(
                 f"{name}: the {group} group has no {missing[0]!r}; "
                 f"type `solspace {made_by} STORE` first"
@@ -189,7 +191,7 @@ def representative(population: xr.Dataset, solution: int) -> int | None:
     fit = population["solution"].values == solution
     for stage in ("train", "record", "extrapolate", "reduce"):
         if f"status_{stage}" in population.variables:
-            fit &= population[f"status_{stage}"].values == schema.DONE
+            fit &= population[f"status_{stage}"].values == DONE
     if not fit.any():
         return None
     loss = np.where(fit & ~np.isnan(population["loss"].values), population["loss"].values, np.inf)
@@ -263,7 +265,7 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
     from solspace.plots import solution_histogram
 
     population = groups["population"]
-    task = get_task(str(population.attrs.get("task", name.split("/")[0])))
+    task = get_task(named_of(population, "task") or name.split("/")[0])
     anchor = name.replace("/", "-")
     n = population.sizes["network"]
     found = int((population["solution"].values >= 0).sum())
@@ -296,8 +298,8 @@ def _section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: _
             f"({found} of {n} networks have a solution).",
         ),
     ]
-    if "learning" in groups:
-        out += _learning(groups["learning"], anchor, pictures)
+    if "checkpoints" in groups:
+        out += _learning(groups["checkpoints"], anchor, pictures)
     shown = table[:most]
     out += [
         f"<h3>The commonest {'solution' if len(shown) == 1 else f'{len(shown)} solutions'}</h3>",
@@ -372,16 +374,16 @@ def _solution(
     return "\n".join([head, '<div class="row">', *figures, "</div>"])
 
 
-def _learning(learning: xr.Dataset, anchor: str, pictures: _Pictures) -> list[str]:
+def _learning(checkpoints: xr.Dataset, anchor: str, pictures: _Pictures) -> list[str]:
     """How solutions turned into one another on the way down the loss."""
     from solspace.plots import learning_flow
 
     head = "<h3>On the way down the loss</h3>"
     try:
-        picture = learning_flow(learning)
+        picture = learning_flow(checkpoints)
     except SolspaceError as error:
         return [head, f"<p>{escape(_capital(str(error)))}.</p>"]
-    words = _learning_words(learning)
+    words = _learning_words(checkpoints)
     name = f"{anchor}-learning"
     caption = (
         "A bar for each checkpoint, the first look with a loss under the number below it, from the "
@@ -391,13 +393,13 @@ def _learning(learning: xr.Dataset, anchor: str, pictures: _Pictures) -> list[st
     return [head, _figure(pictures.add(picture, name, words), caption)]
 
 
-def _learning_words(learning: xr.Dataset) -> str:
-    from solspace.plots.learning import followed_networks, solution_changes
+def _learning_words(checkpoints: xr.Dataset) -> str:
+    from solspace.plots.checkpoints import followed_networks, solution_changes
 
-    solution = learning["solution"].values[followed_networks(learning)]
+    solution = checkpoints["checkpoint_solution"].values[followed_networks(checkpoints)]
     same = solution == solution[:, -1:]
     since = np.logical_and.accumulate(same[:, ::-1], axis=1).sum(axis=1)
-    levels = np.median(learning["loss_level"].values, axis=0)
+    levels = np.median(checkpoints["checkpoint_loss_level"].values, axis=0)
     first = int((since >= len(levels) - 1).sum())
     words = (
         f"{first} of {_count(len(solution), 'network')} had their final solution at "
@@ -419,9 +421,9 @@ def _extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:
 
     values = {n: ds[n].values for n in task.parameters if n in ds.variables}
     trained = trained_values(task)
-    wanted = ds["target"].isel(output=0).values
+    wanted = ds["target"].isel(output_channel=0).values
     rows, held, trials = choose_trials(values, wanted, trained)
-    output = ds["output"].isel(network=i, trial=trials, output=0).values
+    output = ds["output"].isel(network=i, trial=trials, output_channel=0).values
     target = wanted[trials]
     inputs = ds["input"].isel(trial=trials).values
     symbols = task.output_symbol(output) if task.output_symbol else np.rint(np.clip(output, -1, 1))
@@ -513,14 +515,14 @@ def _failures(population: xr.Dataset) -> str:
     """How many networks failed in which stage, and why; each is counted where it first failed."""
     first: dict[int, str] = {}
     pending = []
-    for stage in schema.STAGES:
+    for stage in collection.stages():
         if f"status_{stage}" not in population.variables:
             continue
         status = population[f"status_{stage}"].values
-        waiting = int((status == schema.PENDING).sum())
+        waiting = int((status == PENDING).sum())
         if waiting:
             pending.append(f"{stage} of {waiting}")
-        for i in np.flatnonzero(status == schema.FAILED):
+        for i in np.flatnonzero(status == FAILED):
             first.setdefault(int(i), stage)
     words = []
     if not first:
@@ -574,7 +576,7 @@ def _provenance(population: xr.Dataset) -> str:
     attrs = population.attrs
     rows = [
         (label, str(attrs[key]))
-        for label, key in (("Seed", "seed"), ("Origin", "origin"), ("Task", "task"))
+        for label, key in (("Seed", "seed"), ("Origin", "origin"))
         if key in attrs
     ]
     if isinstance(recipe := _json(attrs.get("recipe")), dict):

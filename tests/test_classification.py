@@ -28,7 +28,7 @@ from solspace.classification import (
     predict_heldout,
 )
 from solspace.cli import main
-from solspace.info import check_store, read_for_report
+from solspace.store.check import check_store, read_for_report
 from solspace.networks import parameter_shapes
 
 GROUP = "delayed_discrimination/vanilla"

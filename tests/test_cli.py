@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 
 from solspace.cli import main
-from solspace.pipeline import create_population
+from solspace.run.populations import create_population
 from solspace.population import new_population
 from solspace.tasks import Recipe
 

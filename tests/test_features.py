@@ -27,7 +27,7 @@ from solspace.features import (
 )
 from solspace.population import import_networks
 from solspace.separation import margin
-from solspace.simulation import record
+from solspace.simulation.stage import record
 from solspace.tasks import get_task, task_names
 
 TASKS = [name for name in task_names() if get_task(name).feature_epochs is not None]

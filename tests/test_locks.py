@@ -13,7 +13,8 @@ import pytest
 from solspace import SolspaceError, import_networks, locks
 from solspace.cli import main
 from solspace.networks import parameter_shapes
-from solspace.pipeline import add_population, create_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population, create_population
 from solspace.population import new_population
 from solspace.store import Store
 
@@ -30,7 +31,7 @@ with Store(sys.argv[1]).lock(sys.argv[2]):
 # Deletes its own lock after the first shard, as a user who thinks it was left over would.
 LOSE = """
 import os, sys
-from solspace import locks
+from solspace.store import locks
 from solspace.cli import main
 from solspace.store import Population
 write = Population.write_shard

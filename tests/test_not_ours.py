@@ -14,9 +14,10 @@ import zarr
 
 from solspace import SolspaceError, import_networks, pack
 from solspace.cli import main
-from solspace.info import check_store
+from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
-from solspace.pipeline import add_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population
 from solspace.store import Store
 
 GROUP = "interval_reproduction/vanilla"

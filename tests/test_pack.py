@@ -17,9 +17,11 @@ import zarr
 
 from solspace import SolspaceError, import_networks, new_population, pack
 from solspace.cli import main
-from solspace.info import check_store, size_on_disk
+from solspace.store.check import check_store, size_on_disk
 from solspace.networks import parameter_shapes
-from solspace.pipeline import PIPELINE, add_population, create_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population, create_population
+# TODO ['PIPELINE']
 from solspace.store import Store
 from solspace.tasks import Recipe
 

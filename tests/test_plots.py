@@ -23,7 +23,7 @@ from solspace.plots.layout import COLUMN, RADIUS, ROW, autonomous_path, edge_cur
 from solspace.plots.style import symbol
 from solspace.plots.trajectories import principal_plane, shown_trials
 from solspace.population import import_networks
-from solspace.simulation import extrapolate, record
+from solspace.simulation.stage import extrapolate, record
 from solspace.tasks import get_task, task_names
 
 SYMBOLS = ["autonomous", "pulse1", "pulse2"]

@@ -17,7 +17,7 @@ from solspace.reduction.canonical import graph_key
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import rank_solutions, reduce
 from solspace.report import answered_rows, representative, write_report
-from solspace.simulation import extrapolate, record
+from solspace.simulation.stage import extrapolate, record
 from solspace.tasks import get_task
 
 GRAPH = [*schema.variables("graph")]

@@ -12,8 +12,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from solspace.info import check_store
-from solspace.pipeline import create_population, run_stage
+from solspace.store.check import check_store
+from solspace.run.loop import run_stage
+from solspace.run.populations import create_population
 from solspace.population import new_population
 from solspace.tasks import Recipe
 

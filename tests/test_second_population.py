@@ -11,8 +11,9 @@ import xarray as xr
 import zarr
 
 from solspace import new_population
-from solspace.info import check_store
-from solspace.pipeline import create_population, run_stage
+from solspace.store.check import check_store
+from solspace.run.loop import run_stage
+from solspace.run.populations import create_population
 from solspace.store import Store
 from solspace.tasks import Recipe
 

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError
 from solspace.cli import main
-from solspace.info import check_store
-from solspace.locks import Slice
+from solspace.store.check import check_store
+from solspace.store.locks import Slice
 from solspace.networks import parameter_shapes
-from solspace.pipeline import add_population, create_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population, create_population
 from solspace.population import import_networks, new_population
 from solspace.store import Population, Store
 from solspace.tasks import Recipe
@@ -129,7 +130,7 @@ def store(tmp_path):
 
 HOLD = """
 import sys, time
-from solspace.locks import Slice
+from solspace.store.locks import Slice
 from solspace.store import Store
 store = Store(sys.argv[1])
 population = store.populations()[0]

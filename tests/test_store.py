@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solspace import SolspaceError, schema
-from solspace.info import check_store
+from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
-from solspace.pipeline import add_population, create_population, run_stage
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population, create_population
 from solspace.population import import_networks, network_weights, new_population
-from solspace.simulation import record
+from solspace.simulation.stage import record
 from solspace.store import Shard, Store
 
 GROUP = "interval_reproduction/vanilla"

@@ -11,7 +11,7 @@ from solspace import networks, schema
 from solspace.reduction import Graph, reduce_network, timed
 from solspace.reduction.automaton import explore
 from solspace.tasks import get_task
-from solspace.verification import allowed, graph_recall, join_words, read_words
+from solspace.verification.sequences import allowed, graph_recall, join_words, read_words
 
 SMALL = {"SAMPLES": 60, "MOMENTS": 12, "HELD_BACK": 60}
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from solspace import SolspaceError, check_store, describe, new_population, reduce, run_stage, train
 from solspace.cli import main
-from solspace.pipeline import create_population
+from solspace.run.populations import create_population
 from solspace.two_neuron.dynamics import (
     LANES,
     final_states,

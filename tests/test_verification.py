@@ -22,7 +22,7 @@ from solspace.reduction import (
 from solspace.reduction.automaton import read_story
 from solspace.tasks import get_task, task_names
 from solspace.tasks.base import PulseSequences
-from solspace.verification import (
+from solspace.verification.sequences import (
     allowed,
     graph_recall,
     graph_specificity,

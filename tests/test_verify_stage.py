@@ -17,7 +17,7 @@ from solspace import (
     schema,
     verify,
 )
-from solspace.info import check_store
+from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
 from solspace.reduction.stage import graph_of
 

@@ -372,7 +372,7 @@ def extract_features(
     --------
     >>> import torch
     >>> from solspace.population import import_networks
-    >>> from solspace.simulation import record
+    >>> from solspace.simulation.stage import record
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
     >>> dict(extract_features(record(ds)).features.sizes)
@@ -455,7 +455,7 @@ def activity_features(
     --------
     >>> from solspace.networks import parameter_shapes
     >>> from solspace.population import import_networks
-    >>> from solspace.simulation import record
+    >>> from solspace.simulation.stage import record
     >>> rng = np.random.default_rng(0)
     >>> shapes = parameter_shapes("vanilla", 6, inputs=2, outputs=1)
     >>> mine = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}

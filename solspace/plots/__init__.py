@@ -15,7 +15,7 @@ from solspace.plots.classification import (
 )
 from solspace.plots.extrapolation import extrapolation_picture
 from solspace.plots.graph import graph_drawing
-from solspace.plots.learning import learning_flow
+from solspace.plots.checkpoints import learning_flow
 from solspace.plots.saving import save, to_svg
 from solspace.plots.solutions import solution_histogram
 from solspace.plots.trajectories import trajectories

@@ -179,7 +179,7 @@ def extrapolation_picture(
     --------
     >>> import torch
     >>> from solspace.population import import_networks
-    >>> from solspace.simulation import extrapolate
+    >>> from solspace.simulation.stage import extrapolate
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
     >>> picture = extrapolation_picture(extrapolate(ds), "mine", "interval_reproduction")
@@ -195,9 +195,9 @@ def extrapolation_picture(
             f"({', '.join(task.parameters)}); type `solspace extrapolate STORE` first"
         )
     trained = trained_values(task)
-    wanted = extrapolation["target"].isel(output=channel).values
+    wanted = extrapolation["target"].isel(output_channel=channel).values
     rows, held, trials = choose_trials(values, wanted, trained, rows, at)
-    output = extrapolation["output"].isel(network=i, trial=trials, output=channel).values
+    output = extrapolation["output"].isel(network=i, trial=trials, output_channel=channel).values
     if np.isnan(output).all():
         raise SolspaceError(
             f"network {network} has no recorded output; type `solspace extrapolate STORE` first"

@@ -95,7 +95,7 @@ def trajectories(
     --------
     >>> import torch
     >>> from solspace.population import import_networks
-    >>> from solspace.simulation import record
+    >>> from solspace.simulation.stage import record
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
     >>> type(trajectories(record(ds), "mine")).__name__

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError, network_weights, new_population, reduce, train
 from solspace.cli import main
-from solspace.info import check_store, describe
-from solspace.pipeline import create_population, run_stage
+from solspace.store.check import check_store, describe
+from solspace.run.loop import run_stage
+from solspace.run.populations import create_population
 from solspace.reduction.stage import rank_checkpoints, rank_solutions
 from solspace.tasks import get_task
 from solspace.training import loss_levels, mean_squared_error, train_network, training_trials
@@ -233,7 +234,7 @@ def flow_of(solution: np.ndarray) -> xr.Dataset:
 @settings(max_examples=20, deadline=None)
 def test_bands_carry_every_network_from_bar_to_bar(data):
     """What leaves a bar and what arrives at the next is all of its height, without overlap."""
-    from solspace.plots.learning import _bands
+    from solspace.plots.checkpoints import _bands
 
     networks, checkpoints, places = 12, 4, 3
     values = st.lists(st.integers(0, places - 1), min_size=checkpoints, max_size=checkpoints)

@@ -23,13 +23,13 @@ OTHER, NONE = "#9A9A9A", "#E9E9E9"
 _BAR = 0.19  # half of a bar's width; one from checkpoint to checkpoint
 
 
-def followed_networks(learning: xr.Dataset) -> NDArray[np.int64]:
+def followed_networks(checkpoints: xr.Dataset) -> NDArray[np.int64]:
     """Networks that passed every loss level, by position along ``network``.
 
     Parameters
     ----------
-    learning : Dataset
-        The learning group, reduced.
+    checkpoints : Dataset
+        The group checkpoints, reduced.
 
     Raises
     ------
@@ -39,16 +39,16 @@ def followed_networks(learning: xr.Dataset) -> NDArray[np.int64]:
     Examples
     --------
     >>> import xarray as xr
-    >>> ds = xr.Dataset({"gradient_steps": (("network", "checkpoint"), [[0, 9], [0, -1]]),
-    ...                  "solution": (("network", "checkpoint"), [[-1, 0], [-1, -1]])})
+    >>> ds = xr.Dataset({"checkpoint_gradient_steps": (("network", "checkpoint"), [[0, 9], [0, -1]]),
+    ...                  "checkpoint_solution": (("network", "checkpoint"), [[-1, 0], [-1, -1]])})
     >>> followed_networks(ds).tolist()
     [0]
     """
-    if "solution" not in learning.variables or not (learning["solution"].values >= 0).any():
+    if "checkpoint_solution" not in checkpoints.variables or not (checkpoints["checkpoint_solution"].values >= 0).any():
         raise SolspaceError(
             "no checkpoint has a solution; type `solspace reduce STORE` before it is drawn"
         )
-    passed = (learning["gradient_steps"].values >= 0).all(axis=1)
+    passed = (checkpoints["checkpoint_gradient_steps"].values >= 0).all(axis=1)
     if not passed.any():
         raise SolspaceError("no network reached its target loss; there is no way to follow")
     return np.flatnonzero(passed)
@@ -79,7 +79,7 @@ def solution_changes(solution: NDArray[Any]) -> list[tuple[int, int, int, int]]:
     return [(*key, found[key]) for key in sorted(found)]
 
 
-def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
+def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     """Networks per solution at each loss, and which solution turned into which between.
 
     A bar for each checkpoint, from the initial weights on the left to the final ones on the right,
@@ -88,8 +88,8 @@ def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
 
     Parameters
     ----------
-    learning : Dataset
-        The learning group, reduced.
+    checkpoints : Dataset
+        The group checkpoints, reduced.
     most : int
         Solutions with a colour of their own, those seen most often over all checkpoints; the
         others share one.
@@ -107,17 +107,17 @@ def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     --------
     >>> import xarray as xr
     >>> dims = ("network", "checkpoint")
-    >>> ds = xr.Dataset({"gradient_steps": (dims, [[0, 50, 90]] * 2),
-    ...                  "loss_level": (dims, [[np.inf, 1e-2, 1e-4]] * 2),
-    ...                  "solution": (dims, [[-1, 0, 1], [-1, 0, 0]])})
+    >>> ds = xr.Dataset({"checkpoint_gradient_steps": (dims, [[0, 50, 90]] * 2),
+    ...                  "checkpoint_loss_level": (dims, [[np.inf, 1e-2, 1e-4]] * 2),
+    ...                  "checkpoint_solution": (dims, [[-1, 0, 1], [-1, 0, 0]])})
     >>> type(learning_flow(ds)).__name__
     'Overlay'
     """
     if not 1 <= most <= len(COLORS):
         raise SolspaceError(f"most={most} solutions with a colour; give 1 to {len(COLORS)}")
-    networks = followed_networks(learning)
+    networks = followed_networks(checkpoints)
     hv = holoviews()
-    solution = learning["solution"].values[networks]
+    solution = checkpoints["checkpoint_solution"].values[networks]
     seen = Counter(solution[solution >= 0].tolist())
     shown = sorted(sorted(seen, key=lambda s: (-seen[s], s))[:most])
     # Places in the stack: the solutions shown, then all others, then no graph.
@@ -162,7 +162,7 @@ def learning_flow(learning: xr.Dataset, *, most: int = 6) -> hv.Overlay:
                 size=FONT["ticks"], color=ink, backend="matplotlib"
             )
         )
-    levels = np.median(learning["loss_level"].values[networks], axis=0)
+    levels = np.median(checkpoints["checkpoint_loss_level"].values[networks], axis=0)
     ticks = [(k, "initial" if np.isinf(v) else f"{v:.2g}") for k, v in enumerate(levels)]
     width = max(3.35, 0.62 * count + 1.1)
     used = [p for p in range(len(names)) if heights[:, p].any()]
