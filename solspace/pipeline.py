@@ -297,8 +297,9 @@ def pack(
     """Copy populations into a new, small store, without what can be computed again quickly.
 
     The groups training and extrapolation are left out, and ``record`` and ``extrapolate`` are
-    pending in the copy: run there, they bring them back to the last bit. Everything else is kept:
-    weights before and after training, losses, features, graphs, labels, checkpoints, provenance.
+    pending in the copy: run there, they bring them back, on one machine to the last bit. Everything
+    else is kept: weights before and after training, final losses, features, graphs, labels,
+    checkpoints, provenance.
 
     Parameters
     ----------
