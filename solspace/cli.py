@@ -487,8 +487,9 @@ def _parser() -> argparse.ArgumentParser:
         _pack,
         "copy populations into one small store, to be shared",
         "Leaves out activity and extrapolated outputs, which `solspace record` and `solspace\n"
-        "extrapolate` bring back in the copy to the last bit, and keeps all the rest: weights\n"
-        "before and after training, losses, features, graphs, solutions, checkpoints, provenance.\n"
+        "extrapolate` bring back in the copy, on one machine to the last bit, and keeps all the\n"
+        "rest: weights before and after training, final losses, features, graphs, solutions,\n"
+        "checkpoints, provenance.\n"
         "Nothing is overwritten, and a copy that is interrupted leaves nothing.",
         "solspace pack one.zarr another.zarr to_share.zarr",
         stores=True,

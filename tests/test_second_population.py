@@ -106,3 +106,21 @@ def test_what_is_there_already_is_not_gathered_anew(store):
     assert run_stage(store, "train")[0].computed == 0
     after = file.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_what_was_gathered_is_so_again_after_an_error(store):
+    population = Store(store).populations()[0]
+    with (
+        pytest.raises(RuntimeError),
+        Store(store).lock("record"),
+        population.provenance("record"),
+    ):
+        assert consolidated(store) == []
+        raise RuntimeError
+    assert consolidated(store) == ["."]
+    lay(store, "gru")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        entries = xr.open_zarr(store, group=f"{TASK}/vanilla").attrs["provenance"]
+        assert xr.open_zarr(store, group=f"{TASK}/gru").sizes["network"] == 2
+    assert '"record"' in entries

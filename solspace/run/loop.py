@@ -158,13 +158,12 @@ def run_stage(
                 _call_pending(population, record)
         if only is not None:
             where["slice"] = str(only)  # type: ignore[assignment]
-        try:
-            return [
-                _run_population(population, record, own, where, given, progress)
-                for population, record, own in zip(populations, records, shards, strict=True)
-            ]
-        finally:
-            store.consolidate()
+        outcomes = [
+            _run_population(population, record, own, where, given, progress)
+            for population, record, own in zip(populations, records, shards, strict=True)
+        ]
+        store.consolidate()
+    return outcomes
 
 
 def _named(stage: str | Callable[..., Any]) -> str:

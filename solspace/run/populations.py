@@ -70,7 +70,9 @@ def create_population(
         variables = _first_variables(kind.name, architecture)
         each = network_bytes(variables, sizes)
         size = shard_size or default_shard_size(sizes["network"], each, kind.batch)
-        return store.create_population(ds, variables, {}, shard_size=size)
+        population = store.create_population(ds, variables, {}, shard_size=size)
+        store.consolidate()
+        return population
 
 
 def _first_variables(kind: str, architecture: str) -> list[Any]:
@@ -168,8 +170,9 @@ def pack(
     """Copy populations into a new, small store, without what can be computed again quickly.
 
     The groups training and extrapolation are left out, and ``record`` and ``extrapolate`` are
-    pending in the copy: run there, they bring them back to the last bit. Everything else is kept:
-    weights before and after training, losses, features, graphs, labels, checkpoints, provenance.
+    pending in the copy: run there, they bring them back, on one machine to the last bit. Everything
+    else is kept: weights before and after training, final losses, features, graphs, labels,
+    checkpoints, provenance.
 
     Parameters
     ----------

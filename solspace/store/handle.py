@@ -244,7 +244,15 @@ class Store:
                 mend_relayout(self.path)
                 for population in self.populations():
                     population.mend()
-            yield
+            gathered = _has_consolidated(self.path)
+            try:
+                yield
+            finally:
+                # Also after an error; not where the disk is full or the lock was lost.
+                if gathered:
+                    with contextlib.suppress(OSError, SolspaceError):
+                        locks.check_held(self.path)
+                        self.consolidate()
 
     def consolidate(self) -> None:
         """Gather the metadata at the root, so that opening the store reads one file.
