@@ -110,7 +110,8 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
             yield store
             store.consolidate()
             # With the consolidated copy, which is kept.
-            del zarr.open_group(unfinished, mode="r+").attrs[UNFINISHED]
+            with quiet():
+                del zarr.open_group(unfinished, mode="r+").attrs[UNFINISHED]
             locks.check_held(path)
             os.rename(unfinished, path)
         finally:

@@ -1,0 +1,1 @@
+"""Experiments behind docs/validation.md, and checks of what ships."""
