@@ -29,6 +29,7 @@ from solspace.stages.record import Layout, Stage, checked, record_of
 from solspace.stages.record import compute as compute_own
 from solspace.stages.template import layouts, missing_dims, wanted
 from solspace.store import Population, Shard, Store, locks
+from solspace.store.layout import undeclared
 from solspace.store.locks import Slice
 from solspace.tasks import Task, get_task, register_task
 
@@ -563,7 +564,9 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                     )
                 population.remove_dims(outdated)
             missing_dims(stage, own, {**have.sizes, **coordinates.sizes, **sizes})
-            population.add_variables(own, coordinates, sizes)
+            more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
+            extra = [undeclared(coordinates[n], group) for n in more]
+            population.add_variables([*extra, *own], coordinates, sizes)
             names = [v.name for v in (*own, stage.status, stage.message)]
             known = {v.name: v for v in (*own, stage.status, stage.message)}
             population.prepare_shards(names, known)

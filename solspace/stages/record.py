@@ -350,7 +350,11 @@ def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
         return map_networks(record, ds, kwargs)
     if not record.origin:
-        return checked(record, ds, record.function(*args, **kwargs))
+        from threadpoolctl import threadpool_limits
+
+        # As over a store: with more threads products differ in the last bit.
+        with threadpool_limits(1, user_api="blas"):
+            return checked(record, ds, record.function(*args, **kwargs))
     return compute(record, ds, kwargs)
 
 

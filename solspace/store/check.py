@@ -15,6 +15,8 @@ from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
 
+BLOCK_BYTES = 1 << 26  # of networks looked at together
+
 
 
 def check_store(path: str, task: str | None = None, architecture: str | None = None) -> list[str]:
@@ -88,12 +90,12 @@ def _check(population: Population) -> Iterator[str]:
     if sound:  # values are looked at only where names and shapes can be relied on
         yield from _check_names(population, groups)
         own = [s for s in collection.stages(kind).values() if s.faults is not None]
-        for shard in population.shards():
-            parts = {
-                group: population.read(group, shard)
-                for group in groups
-                if "network" in population.open(group).dims
-            }
+        opened = {g: ds for g in groups if "network" in (ds := population.open(g)).dims}
+        each = sum(ds.nbytes for ds in opened.values()) // max(population.networks, 1)
+        step = max(population.shard_size, BLOCK_BYTES // max(each, 1))
+        for start in range(0, population.networks, step):
+            block = {"network": slice(start, start + step)}
+            parts = {group: ds.isel(block).load() for group, ds in opened.items()}
             yield from (f"{population}: {fault}" for fault in _check_statuses(parts["population"]))
             for stage in own:
                 assert stage.faults is not None
