@@ -239,7 +239,8 @@ def test_bad_input_says_what_to_do(change, options, words):
 # --------------------------------------------------------------------------- the stage
 
 
-def test_what_is_informative_is_found_and_noise_is_not():
+def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
+    monkeypatch.setattr("solspace.classification.FEWER_TREES", 8)
     ds = synthetic(signal=3)
     options = QUICK | {"permutations": 9}
     out = classify(ds, **options)
