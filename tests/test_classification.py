@@ -239,7 +239,8 @@ def test_bad_input_says_what_to_do(change, options, words):
 # --------------------------------------------------------------------------- the stage
 
 
-def test_what_is_informative_is_found_and_noise_is_not():
+def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
+    monkeypatch.setattr("solspace.classification.FEWER_TREES", 8)
     ds = synthetic(signal=3)
     options = QUICK | {"permutations": 9}
     out = classify(ds, **options)
@@ -291,10 +292,10 @@ def test_across_groups():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Twenty-four small networks of two kinds, recorded and described by features."""
+    """Sixteen small networks of two kinds, recorded and described by features."""
     path = str(tmp_path_factory.mktemp("classified") / "small.zarr")
     networks = {}
-    for i in range(24):
+    for i in range(16):
         rng = np.random.default_rng(i)
         networks[f"n{i}"] = {
             name: rng.normal(0, (0.25, 0.6)[i % 2], shape)
@@ -312,8 +313,8 @@ def relabel(path):
     import zarr
 
     group = zarr.open_group(path, path=GROUP, mode="r+")
-    group["solution"][:] = (np.arange(24) % 2).astype(np.int16)
-    group["solution_key"][:] = np.array(["a", "b"] * 12, dtype=object)
+    group["solution"][:] = (np.arange(16) % 2).astype(np.int16)
+    group["solution_key"][:] = np.array(["a", "b"] * 8, dtype=object)
 
 
 def test_only_features_and_label_are_read(store, tmp_path):
@@ -330,7 +331,7 @@ def test_only_features_and_label_are_read(store, tmp_path):
     found = [dict(classify_store(path, **options))[GROUP] for path in (whole, bare)]
     for name in ("prediction", "probability", "importance", "kappa"):
         np.testing.assert_array_equal(found[0][name].values, found[1][name].values)
-    # The two kinds differ in what they do, and 24 networks are few.
+    # The two kinds differ in what they do, and 16 networks are few.
     assert float(found[0].kappa.sel(feature_set="published")) > 0.5
     # And features come from the training group alone.
     again = str(tmp_path / "again.zarr")

@@ -97,12 +97,17 @@ def test_kill_9_at_random_moments(tmp_path, stage):
 
 def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
     """Threads, two worker processes, other shards: the same arrays to the last bit."""
-    ways = {"threads": {}, "workers": {"workers": 2}}
-    stores = {}
-    for way, where in ways.items():
-        stores[way] = lay(str(tmp_path / f"{way}.zarr"), networks=6)
-        for stage in ("train", "record", "extrapolate", "reduce", "features"):
-            run_stage(stores[way], stage, **where)
+    from distributed import LocalCluster
+
+    stores = {way: lay(str(tmp_path / f"{way}.zarr"), networks=6) for way in ("threads", "workers")}
+    stages = ("train", "record", "extrapolate", "reduce", "features")
+    for stage in stages:
+        run_stage(stores["threads"], stage)
+    run_stage(stores["workers"], stages[0], workers=2)
+    # The processes of the other stages are started once.
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        for stage in stages[1:]:
+            run_stage(stores["workers"], stage, scheduler=cluster.scheduler_address)
     assert_same(stores["workers"], stores["threads"])
     ds = new_population(
         "interval_reproduction",
@@ -114,7 +119,7 @@ def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
     )
     other = str(tmp_path / "other.zarr")
     create_population(other, ds, shard_size=6)
-    for stage in ("train", "record", "extrapolate", "reduce", "features"):
+    for stage in stages:
         run_stage(other, stage)
     assert_same(other, stores["threads"])
     status = arrays(other)[f"{GROUP}/status_train"]
