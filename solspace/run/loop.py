@@ -362,7 +362,7 @@ def _run_whole(
         population.provenance(stage.name, options, where),
         _bar(population, stage, population.networks, progress) as bar,
     ):
-        function = compute_own if stage.origin else None
+        function = compute_own if stage.plain else None
         try:
             if function:
                 out = function(stage, whole, options | {"progress": bar.update})
@@ -410,7 +410,7 @@ def _run_shard(
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     kwargs = options | extra | {"progress": report}
     with failures_told_elsewhere():
-        if stage.origin:
+        if stage.plain:
             out = compute_own(stage, ds, kwargs)
         else:
             out = checked(stage, ds, stage.function(ds, **kwargs))

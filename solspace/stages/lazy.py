@@ -91,7 +91,7 @@ class _Block:
 
         kwargs = self.options | ({} if self.task is None else {"task": self.task})
         with failures_told_elsewhere():
-            if self.record.origin:
+            if self.record.plain:
                 out = compute(self.record, ds, kwargs)
             else:
                 out = checked(self.record, ds, self.record.function(ds, **kwargs))

@@ -141,6 +141,11 @@ class Stage:
         return self.name.replace("_", "-")
 
     @property
+    def plain(self) -> bool:
+        """Whether its function leaves it to us to note what fails, network by network."""
+        return "progress" not in inspect.signature(self.function).parameters
+
+    @property
     def status(self) -> Variable:
         return status_variable(self.name)
 
@@ -349,7 +354,7 @@ def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from solspace.stages.lazy import map_networks
 
         return map_networks(record, ds, kwargs)
-    if not record.origin:
+    if not record.plain:
         from threadpoolctl import threadpool_limits
 
         # As over a store: with more threads products differ in the last bit.
@@ -508,7 +513,7 @@ def checked(record: Stage, ds: xr.Dataset, out: Any) -> Any:
     declared = {v.name: v for v in record.fills}
     known = {*ds.variables, *declared, *(v.name for v in BASE), *out.dims}
     known |= {record.status.name, record.message.name}
-    if record.origin:
+    if record.plain:
         extra = [str(n) for n in out.data_vars if n not in known]
         if extra:
             raise _NotAsDeclared(
@@ -526,7 +531,7 @@ def checked(record: Stage, ds: xr.Dataset, out: Any) -> Any:
         if name not in out.variables or (name in ds.variables and out[name].identical(ds[name])):
             continue
         found = out[name]
-        if record.origin and set(map(str, found.dims)) == set(variable.dims):
+        if record.plain and set(map(str, found.dims)) == set(variable.dims):
             found = found.transpose(*variable.dims)
             if not variable.text and found.dtype != np.dtype(variable.dtype):
                 if not np.can_cast(found.dtype, variable.dtype, "same_kind"):
