@@ -32,7 +32,6 @@ _PUBLIC: dict[str, str] = {
     "graph_of": "reduction.stage",
     "reduce": "reduction.stage",
     "verify": "verification_stage",
-    "activity_features": "features",
     "classify": "classification",
     "classify_across": "classification",
     "classify_recordings": "experiment",

@@ -546,29 +546,26 @@ def calibration(label: Labels, probability: Array) -> dict[str, Array]:
 def gather_features(ds: xr.Dataset) -> tuple[Array, NDArray[Any], NDArray[Any]]:
     """All features of a population: values (network, feature), names, and their families.
 
-    The published ones are the family ``published``. Where a later one has the name of a
-    published one, it is told apart by its family.
+    The paper's are the family ``published``.
     """
     if "features" not in ds.variables:
         raise SolspaceError(
             "the dataset has no 'features'; type `solspace features STORE` before it is classified"
         )
-    values = [np.asarray(ds["features"].values, np.float64)]
-    names = [str(n) for n in ds["feature"].values]
-    families = ["published"] * len(names)
-    if "activity_features" in ds.variables:
-        more = ds["activity_feature"]
-        values.append(np.asarray(ds["activity_features"].values, np.float64))
-        own = [str(f) for f in more.attrs.get("feature_families", ["activity"] * more.size)]
-        taken = set(names)
-        names += [
-            f"{f}.{n}" if n in taken else n for n, f in zip(map(str, more.values), own, strict=True)
-        ]
-        families += own
+    if "activity_feature" in ds.variables:
+        raise SolspaceError(
+            "the dataset has features in two variables, as version 1 of the store; type "
+            "`solspace migrate OLD NEW` first"
+        )
+    if lacking := [name for name in ("feature", "feature_family") if name not in ds.coords]:
+        raise SolspaceError(
+            f"the features have no coordinate {lacking[0]!r}; give each its name and its family: "
+            "ds.assign_coords(feature=[...], feature_family=('feature', [...]))"
+        )
     return (
-        np.concatenate(values, axis=1),
-        np.array(names, dtype=object),
-        np.array(families, dtype=object),
+        np.asarray(ds["features"].values, np.float64),
+        np.array([str(name) for name in ds["feature"].values], dtype=object),
+        np.array([str(family) for family in ds["feature_family"].values], dtype=object),
     )
 
 
@@ -628,7 +625,7 @@ def classify(
     Parameters
     ----------
     ds : Dataset
-        A population with ``features``, ``activity_features`` and the label; nothing else of it
+        A population with ``features``, ``feature_family`` and the label; nothing else of it
         is read.
     label : str
         Variable (network,) to predict: numbers, negative where unknown, or strings.
@@ -671,7 +668,9 @@ def classify(
     >>> rng = np.random.default_rng(0)
     >>> solution = np.repeat([0, 1], 20)
     >>> ds = xr.Dataset({"features": (("network", "feature"), rng.normal(size=(40, 3))),
-    ...                  "solution": ("network", solution)}, coords={"feature": ["a", "b", "c"]})
+    ...                  "solution": ("network", solution)},
+    ...                 coords={"feature": ["a", "b", "c"],
+    ...                         "feature_family": ("feature", ["published"] * 3)})
     >>> ds.features[:, 1] += 5 * solution
     >>> out = classify(ds, sets=["published"], models=["logistic"], repeats=1, permutations=3)
     >>> float(out.kappa.sel(feature_set="published")) > 0.8
@@ -877,7 +876,9 @@ def classify_across(
     ...     key = np.repeat(["a", "b"], 15).astype(object)
     ...     values = rng.normal(size=(30, 2)); values[15:, 0] += 4
     ...     return xr.Dataset({"features": (("network", "feature"), values),
-    ...                        "solution_key": ("network", key)}, coords={"feature": ["f", "g"]})
+    ...                        "solution_key": ("network", key)},
+    ...                       coords={"feature": ["f", "g"],
+    ...                               "feature_family": ("feature", ["published"] * 2)})
     >>> out = classify_across({"gru": group(), "lstm": group()}, set="published", folds=5)
     >>> float(out.kappa.sel(trained_on="gru", tested_on="lstm")) > 0.8
     True
@@ -967,7 +968,7 @@ def classify_store(
 
     store = Store(path)
     found = store.select(task, architecture)
-    wanted = {"features", "activity_features", str(options.get("label", "solution"))}
+    wanted = {"features", str(options.get("label", "solution"))}
     with store.lock("classify"):
         for population in found:
             whole = population.open()
@@ -989,7 +990,8 @@ def classify_store(
         store.consolidate()
 
 
-_KEPT = ("network", "name", "hidden_size", "feature", "activity_feature")
+# The last one only to tell version 1 of the store.
+_KEPT = ("network", "name", "hidden_size", "feature", "feature_family", "activity_feature")
 
 
 def classification_table(out: xr.Dataset) -> str:

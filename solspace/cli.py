@@ -362,7 +362,7 @@ def _parser() -> argparse.ArgumentParser:
         ),
         "features": (
             "compute features of every network's recorded activity",
-            "Fills features (network, feature) of the population, by the published names.",
+            "Fills features (network, feature) of the population, the published ones first.",
         ),
     }
     for name, (short, text) in stages.items():

@@ -26,7 +26,7 @@ from solspace.classification import (
     predict_heldout,
 )
 from solspace.errors import SolspaceError
-from solspace.features import activity_feature_table, activity_features
+from solspace.features import extract_features, feature_table
 from solspace.tasks import Task
 
 if TYPE_CHECKING:
@@ -194,12 +194,16 @@ def recorded_features(
     **recording: Any,
 ) -> Array:
     """Features of networks as seen under each condition, (condition, network, feature)."""
-    rows = [
-        activity_features(
-            observe(training, units=k, trials=n, **recording), task=task, columns=names
-        ).activity_features.values
-        for k, n in conditions
-    ]
+    from solspace.population import failures_told_elsewhere
+
+    # A network of which one cannot be computed is left out of the classes, and counted there.
+    with failures_told_elsewhere():
+        rows = [
+            extract_features(
+                observe(training, units=k, trials=n, **recording), task=task, columns=names
+            ).features.values
+            for k, n in conditions
+        ]
     return np.stack(rows)
 
 
@@ -224,8 +228,8 @@ def classify_recordings(
 ) -> xr.Dataset:
     """How well the solution is predicted from recordings of different sizes.
 
-    Features are computed from what is seen alone (`solspace.features.activity`; the published ones
-    take single trajectories and are not among them), and networks are held out in the same folds
+    Features are computed from what is seen alone (the published ones take single trajectories and
+    are not among them), and networks are held out in the same folds
     throughout.
 
     Parameters
@@ -272,9 +276,10 @@ def classify_recordings(
         )
     conditions = _conditions(units, trials)
     task = task_of(population)
-    table = activity_feature_table(task)
+    table = feature_table(task)
     families = np.array(table.family, dtype=object)
-    names = np.array(table.name, dtype=object)[pick_sets(families, [set])[set]]
+    beyond = families != "published"
+    names = np.array(table.name, dtype=object)[beyond][pick_sets(families[beyond], [set])[set]]
     # Before anything is computed: are there classes at all?
     form_classes(
         population[label].values, np.zeros((population.sizes["network"], 1)),

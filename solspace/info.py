@@ -206,8 +206,10 @@ def _check(population: Population) -> Iterator[str]:
     for group in groups:
         ds = population.open(group)
         declared = schema.variables(group, population.architecture)
-        late = {"features": "feature", "activity_features": "activity_feature"}
-        absent = {n for pair in late.items() if pair[0] not in ds.variables for n in pair}
+        late = [n for n, v in declared.items() if v.stage == "features" and "feature" in v.dims]
+        # None before the stage has run; version 1 of the store has two of them only.
+        version_1 = "activity_features" in ds.variables
+        absent = {n for n in late if "features" not in ds.variables or version_1}
         absent |= {n for n, v in declared.items() if v.optional} - set(ds.variables)
         required = [n for n in declared if n not in absent]
         where = str(population) if group == "population" else f"{population}/{group}"

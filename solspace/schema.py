@@ -238,6 +238,23 @@ def _declare() -> dict[str, dict[str, Variable]]:
         stage="features",
         architectures=CELLS,
     )
+    for name, meaning in (
+        ("family", "family of the feature; that of the paper's is published"),
+        ("units", "units of the feature; 1 for a pure number"),
+        ("source", "publication or formula the feature comes from"),
+        ("description", "what the feature says, in words"),
+    ):
+        add(
+            "population",
+            f"feature_{name}",
+            "feature",
+            "string",
+            "",
+            meaning,
+            coordinate=True,
+            stage="features",
+            architectures=CELLS,
+        )
     add(
         "population",
         "features",
@@ -247,25 +264,6 @@ def _declare() -> dict[str, dict[str, Variable]]:
         "features of activity on the training trials",
         stage="features",
         architectures=CELLS,
-    )
-    add(
-        "population",
-        "activity_feature",
-        "activity_feature",
-        "string",
-        "",
-        "feature of activity beyond the published ones",
-        coordinate=True,
-        stage="features",
-    )
-    add(
-        "population",
-        "activity_features",
-        "network activity_feature",
-        "float64",
-        np.nan,
-        "further features of activity on the training trials, none of them published",
-        stage="features",
     )
     add(
         "population",

@@ -436,6 +436,9 @@ class Population:
             _create(target, declared or _undeclared(ds[name], group), sizes, self.shard_size)
             if name in ds.variables:
                 _fill(target[name], ds[name])
+            if declared and declared.coordinate and name not in sizes:
+                there = str(target.attrs.get("coordinates", "")).split()
+                target.attrs["coordinates"] = " ".join(dict.fromkeys([*there, name]))
 
     def remove(self, group: str) -> None:
         """Take away a group, to lay it anew."""
