@@ -70,6 +70,9 @@ class Stage:
         there, each by a ``module:function``; one shard alone does not know them.
     optional : tuple of str
         Groups it fills, from what earlier stages left there, in populations that are to have them.
+    sent : tuple of str or None
+        Two ``module:function``: one gives, as bytes, what a user added that its function needs,
+        the other takes it in a worker.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Stage:
     prepared: Mapping[str, str] = field(default_factory=dict)
     at_end: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
+    sent: tuple[str, str] | None = None
 
     def groups(self, population: Population) -> tuple[str, ...]:
         """Groups it fills in this population."""
@@ -139,6 +143,10 @@ PIPELINE = {
             ("population",),
             ("record",),
             coordinates="solspace.features:feature_coordinate",
+            sent=(
+                "solspace.features.workers:own_features",
+                "solspace.features.workers:take_own_features",
+            ),
         ),
     )
 }
@@ -423,6 +431,11 @@ def run_stage(
                     _check_ready(population, described, path, needs)
                 if only is not None:
                     held.enter_context(population.claim(stage, own, verb))
+        # What is wrong with what a user added is said before anything is undone.
+        for population in populations if described.coordinates else ():
+            load(str(described.coordinates))(get_task(population.task))
+        away = workers is not None or scheduler is not None
+        sent = load(described.sent[0])() if described.sent and away else b""
         if redo:
             for population in populations:
                 _call_pending(population, stage)
@@ -430,7 +443,7 @@ def run_stage(
         if only is not None:
             where["slice"] = str(only)
         outcomes = [
-            _run_population(population, described, own, where, dict(options or {}), progress)
+            _run_population(population, described, own, where, dict(options or {}), sent, progress)
             for population, own in zip(populations, shards, strict=True)
         ]
         store.consolidate()
@@ -471,6 +484,7 @@ def _run_population(
     shards: Sequence[Shard],
     where: Mapping[str, Any],
     options: dict[str, Any],
+    sent: bytes,
     progress: bool,
 ) -> Outcome:
     task = get_task(population.task)
@@ -493,6 +507,7 @@ def _run_population(
                 population,
                 stage.name,
                 None if local else task,
+                sent,
                 options | prepared,
                 bar.update if local else None,
             )
@@ -541,6 +556,7 @@ def _run_shard(
     population: Population,
     stage_name: str,
     task: Task | None,
+    sent: bytes,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
     shard: Shard,
@@ -549,6 +565,8 @@ def _run_shard(
     stage = PIPELINE[stage_name]
     if task is not None:
         register_task(task, check=False)  # a worker knows only the tasks of the package
+        if stage.sent:
+            load(stage.sent[1])(sent)
         _one_thread()
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
