@@ -142,7 +142,10 @@ def reference_table() -> str:
                 "features": (("network", "feature"), rows[:, 3:]),
                 "solution": ("network", np.where(label == 0, -1, label)),
             },
-            coords={"feature": [f"published_{i:02d}" for i in range(rows.shape[1] - 3)]},
+            coords={
+                "feature": [f"published_{i:02d}" for i in range(rows.shape[1] - 3)],
+                "feature_family": ("feature", ["published"] * (rows.shape[1] - 3)),
+            },
         )
         out = classify(
             ds,
@@ -170,7 +173,7 @@ def with_features(folder: str) -> dict[str, Population]:
         if str(population) not in PUBLISHED:
             continue
         run_stage(path, "record", **where, redo=not population.has("training"))
-        lacking = "activity_features" not in population.open().variables
+        lacking = "features" not in population.open().variables
         run_stage(path, "features", **where, redo=lacking)
         found[str(population)] = population
     return found
@@ -352,8 +355,8 @@ def recording_size(populations: dict[str, Population]) -> str:
 
 
 def _opened(population: Population) -> xr.Dataset:
-    wanted = {"features", "activity_features", "solution", "solution_key", "graph_key"}
-    wanted |= {"network", "name", "hidden_size", "feature", "activity_feature"}
+    wanted = {"features", "feature", "feature_family", "solution", "solution_key", "graph_key"}
+    wanted |= {"network", "name", "hidden_size"}
     whole = population.open()
     ds = whole[[n for n in whole.variables if n in wanted]].load()
     ds.attrs |= {"task": population.task, "architecture": population.architecture}

@@ -2,13 +2,12 @@
 # first used, puts it into `dir(solspace)` and `__all__`, and gives it its type in checkers.
 # Write `NAME as NAME`; without that a stub keeps the name to itself.
 
-from .classification import classify as classify
-from .classification import classify_across as classify_across
+from .classification.stage import classify as classify
+from .classification.transfer import classify_across as classify_across
 from .errors import SolspaceError as SolspaceError
-from .experiment import classify_recordings as classify_recordings
-from .experiment import observe as observe
-from .features import activity_features as activity_features
-from .features import extract_features as extract_features
+from .recordings.simulated import observe as observe
+from .recordings.stage import classify_recordings as classify_recordings
+from .features.stage import extract_features as extract_features
 from .info import describe as describe
 from .population.networks import import_networks as import_networks
 from .population.networks import network_weights as network_weights

@@ -25,9 +25,9 @@ def reference_path(*parts: str) -> Path:
 @pytest.fixture
 def few_trees(monkeypatch):
     """Forests of five trees, where a test does not ask how well they predict."""
-    from solspace import classification
+    from solspace.classification import heldout
 
-    model = classification._model
+    model = heldout.make_model
     monkeypatch.setattr(
-        classification, "_model", lambda name, seed, trees=100: model(name, seed, trees=5)
+        heldout, "make_model", lambda name, seed, trees=100: model(name, seed, trees=5)
     )

@@ -1,4 +1,4 @@
-"""Features of activity on blocks of networks."""
+"""Features of whole recordings, and of networks fitted to them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solspace import SolspaceError, activity_features, import_networks, networks, record
-from solspace.features.activity import (
-    activity_feature_table,
-    activity_features_of,
-    compute_activity_features,
-    make_recording,
-)
+from solspace import SolspaceError, extract_features, import_networks, networks, record
+from solspace.features import FeatureError, compute_features, feature_table, make_recording
+from solspace.features.columns import columns_of
 from solspace.features.fit import fit_map, fit_network
 from solspace.tasks import get_task
 
 TASKS = ("interval_reproduction", "delayed_discrimination", "interval_discrimination")
-GEOMETRY = [f.name for f in activity_features_of() if f.family != "fitted"]
 
 
-def recording_of(task_name, activity):
-    task = get_task(task_name)
-    trials = task.recorded_trials()
-    output = np.stack([a[..., :1].mean(-1, keepdims=True) for a in activity])
-    return make_recording(
-        task, activity, output, trials.input, trials.target, trials.epoch, trials.parameters
-    )
+def geometry_of(task_name, names=None):
+    """Columns of features of the whole recording, or of some of them by name."""
+    return [
+        column.name
+        for column in columns_of(get_task(task_name))
+        if column.feature.family not in ("published", "fitted")
+        and (names is None or column.feature.name in names)
+    ]
+
+
+def compute(task_name, activity, names=None, like=None):
+    """Columns by name; the output is made of the activity, or of another's."""
+    trials = get_task(task_name).recorded_trials()
+    output = (activity if like is None else like)[..., :1].mean(-1, keepdims=True)
+    return compute_features(
+        task_name, activity, trials.epoch, trials.parameters, geometry_of(task_name, names),
+        output=output, input=trials.input, target=trials.target,
+    )  # fmt: skip
 
 
 def smooth(task_name, units, seed):
@@ -42,44 +48,36 @@ def smooth(task_name, units, seed):
     return np.tanh(slow @ mix + rng.normal(size=units) * 0.1)
 
 
-def as_array(columns):
-    return np.stack(list(columns.values()), axis=-1)
-
-
 @pytest.mark.parametrize("task_name", TASKS)
-def test_features_do_not_depend_on_order_scale_or_the_other_networks(task_name):
-    one, other = smooth(task_name, 7, 1), smooth(task_name, 5, 2)
+def test_features_do_not_depend_on_order_or_scale(task_name):
+    one = smooth(task_name, 7, 1)
     order = np.random.default_rng(0).permutation(7)
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(7, 7)))
-    made = [one, other, one[..., order], one * 3, one @ rotation + 1]
-    recording = recording_of(task_name, made)
+    value = compute(task_name, one)
+    assert np.isfinite(list(value.values())).all()
     # The same behaviour for all that are the same network.
-    recording.output[[2, 3, 4]] = recording.output[0]
-    columns = compute_activity_features(recording, GEOMETRY)
-    values = as_array(columns)
-    assert np.isfinite(values).all()
-    names = np.array(list(columns))
-    np.testing.assert_allclose(values[2], values[0], rtol=1e-5, atol=1e-5)
-    scale_free = names != "scale"
-    for same in (3, 4):
-        np.testing.assert_allclose(
-            values[same][scale_free], values[0][scale_free], rtol=1e-4, atol=1e-4
-        )
-    assert values[3][names == "scale"] == pytest.approx(values[0][names == "scale"] + np.log10(3))
-    # Padding and company change nothing.
-    alone = recording_of(task_name, [one])
-    np.testing.assert_allclose(
-        as_array(compute_activity_features(alone, GEOMETRY))[0], values[0], rtol=1e-6, atol=1e-6
-    )
+    shuffled = compute(task_name, one[..., order], like=one)
+    assert shuffled == pytest.approx(value, rel=1e-5, abs=1e-5)
+    for change in (one * 3, one @ rotation + 1):
+        same = compute(task_name, change, like=one)
+        if change[0, 0, 0] == one[0, 0, 0] * 3:
+            assert same["scale"] == pytest.approx(value["scale"] + np.log10(3))
+        del same["scale"]
+        expected = {name: v for name, v in value.items() if name != "scale"}
+        assert same == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_every_task_has_the_same_columns_whatever_is_recorded():
     for name in TASKS:
-        table = activity_feature_table(name)
+        table = feature_table(name)
         assert len(set(table.name)) == len(table.name) > 100
         assert all(table.units) and all(table.family) and all(table.source)
-        columns = compute_activity_features(recording_of(name, [smooth(name, 4, 3)]), GEOMETRY)
-        own = [n for n, f in zip(table.name, table.family, strict=True) if f != "fitted"]
+        columns = compute(name, smooth(name, 4, 3))
+        own = [
+            n
+            for n, f in zip(table.name, table.family, strict=True)
+            if f not in ("published", "fitted")
+        ]
         assert list(columns) == own
 
 
@@ -92,11 +90,11 @@ def test_a_circle_turns_steadily_and_comes_back(seed):
     turn = 2 * np.pi / 12
     angle = turn * np.arange(trials.epoch.shape[1])
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=-1) @ plane.T
-    recording = recording_of(task.name, [np.repeat(circle[None], len(trials.epoch), axis=0)])
-    columns = compute_activity_features(
-        recording, ["turning", "recurrence", "eigenvalue", "participation_ratio", "speed_profile"]
+    value = compute(
+        task.name,
+        np.repeat(circle[None], len(trials.epoch), axis=0),
+        ["turning", "recurrence", "eigenvalue", "participation_ratio", "speed_profile"],
     )
-    value = {name: float(v[0]) for name, v in columns.items()}
     assert value["turning_ready_set"] == pytest.approx(turn, rel=1e-6)
     assert value["recurrence_ready_set_time"] in (12, 24, 36)
     assert value["recurrence_ready_set_distance"] < 1e-6
@@ -116,44 +114,40 @@ def test_trajectories_of_longer_intervals_that_run_slower_are_seen_to():
     scaled = np.stack([np.cos(3 * phase), np.sin(3 * phase), phase], axis=-1)
     steady = np.minimum(since / 40, 1.2)
     same = np.stack([np.cos(3 * steady), np.sin(3 * steady), steady], axis=-1)
-    columns = compute_activity_features(
-        recording_of(task.name, [scaled, same]), ["scaling", "kinet_speed", "kinet_direction"]
-    )
-    slower, equal = columns["scaling_set_go_speed"]
-    assert slower < -0.3 and abs(equal) < 0.05
-    assert columns["kinet_speed_set_go"][0] > 1.05  # of a longer interval: more steps
-    assert columns["kinet_speed_set_go"][1] == pytest.approx(1, abs=0.02)
-    assert (columns["kinet_direction_set_go"] > 0.95).all()
+    names = ["scaling", "kinet_speed", "kinet_direction"]
+    slower, equal = (compute(task.name, activity, names) for activity in (scaled, same))
+    assert slower["scaling_set_go_speed"] < -0.3 and abs(equal["scaling_set_go_speed"]) < 0.05
+    assert slower["kinet_speed_set_go"] > 1.05  # of a longer interval: more steps
+    assert equal["kinet_speed_set_go"] == pytest.approx(1, abs=0.02)
+    assert slower["kinet_direction_set_go"] > 0.95 and equal["kinet_direction_set_go"] > 0.95
 
 
-def test_a_still_network_is_nan_and_the_others_are_not():
-    still = np.ones((72, 60, 4))
-    recording = recording_of(
-        "delayed_discrimination", [still, smooth("delayed_discrimination", 4, 0)]
-    )
-    values = as_array(compute_activity_features(recording, GEOMETRY))
-    assert np.isnan(values[0]).all() and np.isfinite(values[1]).all()
+def test_a_still_network_has_no_features_of_its_recording():
+    with pytest.raises(FeatureError, match=r"\d+ features of the whole recording.*does not move"):
+        compute("delayed_discrimination", np.ones((72, 60, 4)))
 
 
 def test_another_recording_is_refused():
     task = get_task("interval_reproduction")
     trials = task.recorded_trials()
     activity = np.zeros((31, 150, 3))
-    rest = (np.zeros((1, 31, 150, 1)), trials.input, trials.target)
+    rest = (np.zeros((31, 150, 1)), trials.input, trials.target)
     with pytest.raises(SolspaceError, match="epochs 0 to 6"):
-        make_recording(task, [activity], *rest, trials.epoch + 3, trials.parameters)
+        make_recording(task, activity, *rest, trials.epoch + 3, trials.parameters)
     with pytest.raises(SolspaceError, match="no parameter 't_in'"):
-        make_recording(task, [activity], *rest, trials.epoch, {})
+        make_recording(task, activity, *rest, trials.epoch, {})
     with pytest.raises(SolspaceError, match="give \\(trial, time, unit\\)"):
-        make_recording(task, [activity[:4]], *rest, trials.epoch, trials.parameters)
+        make_recording(task, activity[:4], *rest, trials.epoch, trials.parameters)
     shapes = networks.parameter_shapes("vanilla", 4, 2, 1)
     mine = {name: np.ones(shape) for name, shape in shapes.items()}
     ds = record(import_networks(task, "vanilla", {"mine": mine}))
     ds.epoch.attrs["flag_meanings"] = "quiet go"
     with pytest.raises(SolspaceError, match="a recording with epochs quiet, go"):
-        activity_features(ds)
+        extract_features(ds)
     with pytest.raises(SolspaceError, match="solspace record STORE"):
-        activity_features(ds.drop_vars("activity"))
+        extract_features(ds.drop_vars("activity"))
+    with pytest.raises(SolspaceError, match=r"no 'output'.*solspace record STORE"):
+        extract_features(ds.drop_vars("output"))
 
 
 def test_a_fitted_network_is_the_network_it_is_fitted_to():
@@ -217,10 +211,8 @@ def test_the_network_fitted_is_of_the_architecture_recorded():
     shapes = networks.parameter_shapes("lstm", 6, 2, 1)
     mine = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
     ds = record(import_networks("interval_reproduction", "lstm", {"mine": mine}))
-    one = activity_features(ds, columns=["fitted_error"]).activity_features
-    without = activity_features(
-        ds.drop_vars("cell_state"), columns=["fitted_error"]
-    ).activity_features
+    one = extract_features(ds, columns=["fitted_error"]).features
+    without = extract_features(ds.drop_vars("cell_state"), columns=["fitted_error"]).features
     assert float(one[0, 0]) < float(without[0, 0])
 
 

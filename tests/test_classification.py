@@ -54,18 +54,13 @@ def synthetic(sizes=(30, 20, 3), signal=2.0, seed=0):
     more[:, 1] += signal * label
     return xr.Dataset(
         {
-            "features": (("network", "feature"), values),
-            "activity_features": (("network", "activity_feature"), more),
+            "features": (("network", "feature"), np.concatenate([values, more], axis=1)),
             "solution": ("network", label),
         },
         coords={
             "network": np.arange(len(label)),
-            "feature": list("abcd"),
-            "activity_feature": (
-                "activity_feature",
-                list("xyz"),
-                {"feature_families": ["speed", "path", "fitted"]},
-            ),
+            "feature": list("abcdxyz"),
+            "feature_family": ("feature", ["published"] * 4 + ["speed", "path", "fitted"]),
         },
     )
 
@@ -96,7 +91,10 @@ def published(population):
 def split_kappa(label, features, repeats):
     ds = xr.Dataset(
         {"features": (("network", "feature"), features), "solution": ("network", label)},
-        coords={"feature": [str(i) for i in range(features.shape[1])]},
+        coords={
+            "feature": [str(i) for i in range(features.shape[1])],
+            "feature_family": ("feature", ["published"] * features.shape[1]),
+        },
     )
     out = classify(
         ds,
@@ -199,7 +197,7 @@ def test_small_classes_are_left_out_or_pooled_with_their_count():
 
 def test_features_that_are_nan_leave_their_networks_out_with_the_count():
     ds = synthetic()
-    ds.activity_features[:4, 2] = np.nan
+    ds.features[:4, 6] = np.nan
     out = classify(ds, **QUICK, least=10)
     left_out = json.loads(out.attrs["networks_excluded"])
     assert left_out["features are not finite"] == 4
@@ -224,10 +222,13 @@ def test_features_that_are_nan_leave_their_networks_out_with_the_count():
         (lambda ds: ds.isel(network=ds.solution == 0), {}, "1 class of 10 networks or more"),
         (lambda ds: ds.assign(solution=ds.solution * 0 - 1), {}, "largest: none"),
         (
-            lambda ds: ds.drop_vars(["activity_features", "activity_feature"]),
+            lambda ds: ds.isel(feature=slice(6)),
             {"sets": ["published", "fitted"]},
             "no set or family",
         ),
+        (lambda ds: ds.drop_vars("feature_family"), {}, "ds.assign_coords(feature=[...]"),
+        (lambda ds: ds.drop_vars("feature"), {}, "no coordinate 'feature'"),
+        (lambda ds: ds.assign_coords(activity_feature=["x"]), {}, "solspace migrate OLD NEW"),
     ],
 )
 def test_bad_input_says_what_to_do(change, options, words):
@@ -255,7 +256,7 @@ def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
     assert out.confusion.sum(("class", "predicted_class")).values == pytest.approx(used.sum())
     noise = ds.copy(deep=True)
     rng = np.random.default_rng(3)
-    noise["features"] = (ds.features.dims, rng.normal(size=ds.features.shape))
+    noise.features[:, :4] = rng.normal(size=(ds.sizes["network"], 4))
     blind = classify(noise, **options, sets=["published"])
     assert abs(float(blind.kappa.item())) < 0.35
     assert blind.p_value.item() > 0.1
@@ -339,7 +340,6 @@ def test_only_features_and_label_are_read(store, tmp_path):
     run_stage(again, "features", redo=True)
     old, new = (xr.open_zarr(p, group=GROUP).load() for p in (whole, again))
     np.testing.assert_array_equal(old.features.values, new.features.values)
-    np.testing.assert_array_equal(old.activity_features.values, new.activity_features.values)
 
 
 @pytest.mark.usefixtures("few_trees")
@@ -367,31 +367,3 @@ def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
     assert main([*typed, "--label", "nothing"]) == 2
     assert "no label 'nothing'" in capsys.readouterr().err
     assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
-
-
-def test_a_feature_of_ones_own_is_one_more_column_when_features_are_done_again(store, tmp_path):
-    import zarr
-
-    from solspace.features.activity import activity_feature, forget_activity_feature
-
-    path = str(tmp_path / "own.zarr")
-    shutil.copytree(store, path)
-    before = xr.open_zarr(path, group=GROUP).load()
-
-    @activity_feature(name="farthest", units="SD", family="own", source="ours")
-    def farthest(recording):
-        """Largest distance from the mean."""
-        return {"": np.linalg.norm(recording.states, axis=-1).max(axis=(1, 2))}
-
-    try:
-        # Networks of one population are not computed in two ways.
-        zarr.open_group(path, path=GROUP, mode="r+")["status_features"][:1] = 0
-        with pytest.raises(SolspaceError, match="--redo"):
-            run_stage(path, "features")
-        run_stage(path, "features", redo=True)
-    finally:
-        forget_activity_feature("farthest")
-    after = xr.open_zarr(path, group=GROUP).load()
-    assert after.sizes["activity_feature"] == before.sizes["activity_feature"] + 1
-    assert (after.activity_features.sel(activity_feature="farthest") > 0).all()
-    np.testing.assert_array_equal(before.features.values, after.features.values)

@@ -25,8 +25,8 @@ from solspace.features import (
     speed_change,
     unregister,
 )
+from solspace.features.support_vector import margin
 from solspace.population import import_networks
-from solspace.separation import margin
 from solspace.simulation.stage import record
 from solspace.tasks import get_task, task_names
 
@@ -59,6 +59,10 @@ def synthetic(task_name: str, units: int, seed: int):
     return task, np.cumsum(steps, axis=1), trials
 
 
+def published_of(task):
+    return [f.name for f in features_of(task) if f.family == "published"]
+
+
 def test_features_agree_with_the_published_ones():
     table = reference_path("features.csv")
     expected: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
@@ -85,7 +89,8 @@ def test_features_agree_with_the_published_ones():
 def test_table_describes_every_feature():
     for name in TASKS:
         table = feature_table(name)
-        assert table.name == sorted(table.name)
+        published = [n for n, f in zip(table.name, table.family, strict=True) if f == "published"]
+        assert published == sorted(published) == table.name[: len(published)]
         assert len(set(table.name)) == len(table.name) == len(table.units)
         assert all(table.units) and all(table.source) and all(table.description)
 
@@ -96,7 +101,7 @@ def test_table_describes_every_feature():
 def test_order_of_units_does_not_matter(task_name, seed):
     task, activity, trials = synthetic(task_name, units=6, seed=seed)
     order = np.random.default_rng(seed).permutation(6)
-    names = [f.name for f in features_of(task) if f.name != "svm"]
+    names = [name for name in published_of(task) if name != "svm"]
     one = compute_features(task, activity, trials.epoch, trials.parameters, names)
     other = compute_features(task, activity[..., order], trials.epoch, trials.parameters, names)
     assert one == pytest.approx(other, rel=1e-7, abs=1e-9)
@@ -125,7 +130,7 @@ def test_margin_of_sets_that_cannot_be_separated_is_zero():
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100))
 def test_scale_changes_speed_and_curvature_only(task_name, seed, scale):
     task, activity, trials = synthetic(task_name, units=5, seed=seed)
-    names = [f.name for f in features_of(task) if f.name != "svm"]
+    names = [name for name in published_of(task) if name != "svm"]
     one = compute_features(task, activity, trials.epoch, trials.parameters, names)
     other = compute_features(task, activity * scale, trials.epoch, trials.parameters, names)
     for name in names:
@@ -145,7 +150,7 @@ def test_rotation_and_shift_change_nothing_geometric(task_name, seed):
     rng = np.random.default_rng(seed)
     turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
     # Correlation and margin look at the units one by one, so a rotation may change them.
-    names = [f.name for f in features_of(task) if f.name not in ("svm", "corr")]
+    names = [name for name in published_of(task) if name not in ("svm", "corr")]
     moved = activity @ turn + rng.normal(size=5)
     one = compute_features(task, activity, trials.epoch, trials.parameters, names)
     other = compute_features(task, moved, trials.epoch, trials.parameters, names)
@@ -243,7 +248,7 @@ def test_a_feature_of_ones_own():
             return 0.0
 
         with pytest.raises(SolspaceError, match=r"two features .* are named 'range'"):
-            features_of(task)
+            feature_table(task)
     finally:
         unregister("range")
     with pytest.raises(SolspaceError, match="no feature 'range'"):
@@ -269,14 +274,22 @@ def test_features_of_a_population(architecture):
     with pytest.warns(UserWarning, match="1 of 3 networks failed in features"):
         ds = extract_features(recorded)
     assert ds.features.dims == ("network", "feature")
+    assert list(ds.feature.values) == feature_table(task).name
+    assert list(ds.feature_family.values) == feature_table(task).family
     assert ds.features.sel(feature="angle").notnull().values.tolist() == [True, True, False]
     assert ds.features.sel(feature="speed_end").values[2] == 0
     assert ds.status_features.values.tolist() == [1, 1, 2]
     assert "'angle' cannot be computed" in ds.message_features.values[2]
+    assert "features of the whole recording cannot be" in ds.message_features.values[2]
     states, _ = networks.run(architecture, given["b"], recorded.input.values)
     trials = task.recorded_trials()
-    alone = compute_features(task, states.astype("f4"), trials.epoch, trials.parameters)
-    assert ds.features.values[1] == pytest.approx(list(alone.values()))
+    states = states.astype("f4")
+    alone = compute_features(
+        task, states[..., :10], trials.epoch, trials.parameters,
+        cell_state=states[..., 10:] if architecture == "lstm" else None,
+    )  # fmt: skip
+    published = ds.features.sel(feature=ds.feature_family == "published")
+    assert published.values[1] == pytest.approx(list(alone.values()))
     with pytest.raises(SolspaceError, match=r"no 'activity'.*solspace record"):
         extract_features(recorded.drop_vars("activity"))
 

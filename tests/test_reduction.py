@@ -16,6 +16,7 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.features.support_vector import linear_machine, margin
 from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
@@ -28,7 +29,6 @@ from solspace.reduction.trajectories import (
     speeds,
     steps_to_rest,
 )
-from solspace.separation import linear_machine, margin
 from solspace.tasks import get_task, task_names
 
 POPULATIONS = (

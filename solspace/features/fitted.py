@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.features.activity import Columns, Recording, activity_feature
 from solspace.features.fit import FOLLOWS, FittedNetwork, fit_map, fit_network
+from solspace.features.recording import Recording
+from solspace.features.registry import feature
 from solspace.tasks import Task
 
 __all__: list[str] = []
@@ -29,55 +30,66 @@ MOST_NODES = 8
 SOURCE = "network fitted to the activity; Rajan et al. (Neuron 2016), Perich et al. (2020)"
 
 
-@activity_feature(
-    name="fitted", units="output; log10 for error and speed", family="fitted", source=SOURCE
+def fitted_columns(task: Task) -> list[str]:
+    """The columns of `fitted`: finding them out by fitting a network would take long."""
+    trials = task.extrapolation_trials()
+    return _column_names(task, trials.epoch[_asked(len(trials))])
+
+
+@feature(
+    name="fitted",
+    family="fitted",
+    units="output; log10 for error and speed",
+    source=SOURCE,
+    columns=fitted_columns,
 )
-def fitted(recording: Recording) -> Columns:
+def fitted(recording: Recording) -> dict[str, float]:
     """Of a network fitted to the activity: error, output and last speed on untrained trials."""
     task = recording.task
     trials = task.extrapolation_trials()
-    asked = np.unique(np.linspace(0, len(trials) - 1, CHALLENGES).round().astype(int))
+    asked = _asked(len(trials))
     epochs = trials.epoch[asked]
+    activity = recording.activity
+    kept = _few_trials(len(activity))
+    given, answered = recording.input[kept], recording.output[kept]
+    largest = max(float(np.abs(activity[kept]).max()), 1.0)  # rates of spikes pass 1 at times
+    cell_state = None if recording.cell_state is None else recording.cell_state[kept]
+    architecture = recording.architecture
+    if architecture == "lstm" and cell_state is None:
+        architecture = "vanilla"
+    one = fit_network(
+        activity[kept] / largest,
+        answered,
+        given,
+        architecture=architecture,
+        cell_state=cell_state,
+    )
+    other = None
+    if one.error > FOLLOWS:
+        other = fit_map(recording.states[kept], recording.before, answered, given)
+    if other is not None and other.error < one.error:
+        states, output = other.run(np.asarray(trials.input[asked], np.float64))
+    else:
+        states, output = networks.run(one.architecture, one.weights, trials.input[asked])
+        states = states[..., : activity.shape[-1]]
+    row = [np.log10(one.error + 1e-4), np.log10(one.penalty)]
+    row.append(np.log10((one if other is None else other).error + 1e-4))
+    for j in range(len(asked)):
+        row += [
+            float(output[j, epochs[j] == e].mean())
+            for e in range(len(task.epochs))
+            if (epochs[j] == e).any()
+        ]
+        speed = np.sqrt(np.mean((states[j, -1] - states[j, -2]) ** 2))
+        row += [float(output[j, -1].mean()), float(np.log10(speed + 1e-6))]
+    row += _graph_columns(task, one)
     names = _column_names(task, epochs)
-    if recording.names_only:
-        return dict.fromkeys(names, np.zeros(len(recording.states)))
-    rows = []
-    for i, activity in enumerate(recording.activity):
-        kept = _few_trials(len(activity))
-        given, answered = recording.input[kept], recording.output[i, kept]
-        largest = max(float(np.abs(activity[kept]).max()), 1.0)  # rates of spikes pass 1 at times
-        cell_state = None if recording.cell_state is None else recording.cell_state[i][kept]
-        architecture = recording.architecture
-        if architecture == "lstm" and cell_state is None:
-            architecture = "vanilla"
-        one = fit_network(
-            activity[kept] / largest,
-            answered,
-            given,
-            architecture=architecture,
-            cell_state=cell_state,
-        )
-        other = None
-        if one.error > FOLLOWS:
-            other = fit_map(recording.states[i, kept], recording.before[i], answered, given)
-        if other is not None and other.error < one.error:
-            states, output = other.run(trials.input[asked])
-        else:
-            states, output = networks.run(one.architecture, one.weights, trials.input[asked])
-            states = states[..., : activity.shape[-1]]
-        row = [np.log10(one.error + 1e-4), np.log10(one.penalty)]
-        row.append(np.log10((one if other is None else other).error + 1e-4))
-        for j in range(len(asked)):
-            row += [
-                float(output[j, epochs[j] == e].mean())
-                for e in range(len(task.epochs))
-                if (epochs[j] == e).any()
-            ]
-            speed = np.sqrt(np.mean((states[j, -1] - states[j, -2]) ** 2))
-            row += [float(output[j, -1].mean()), float(np.log10(speed + 1e-6))]
-        row += _graph_columns(task, one)
-        rows.append(row)
-    return dict(zip(names, np.clip(np.array(rows).T, -1e3, 1e3), strict=True))
+    return dict(zip(names, np.clip(np.array(row), -1e3, 1e3).tolist(), strict=True))
+
+
+def _asked(count: int) -> NDArray[np.int64]:
+    """The untrained trials it is run on."""
+    return np.unique(np.linspace(0, count - 1, CHALLENGES).round().astype(int))
 
 
 def _few_trials(count: int) -> NDArray[np.int64]:

@@ -44,7 +44,10 @@ def followed_networks(checkpoints: xr.Dataset) -> NDArray[np.int64]:
     >>> followed_networks(ds).tolist()
     [0]
     """
-    if "checkpoint_solution" not in checkpoints.variables or not (checkpoints["checkpoint_solution"].values >= 0).any():
+    if (
+        "checkpoint_solution" not in checkpoints.variables
+        or not (checkpoints["checkpoint_solution"].values >= 0).any()
+    ):
         raise SolspaceError(
             "no checkpoint has a solution; type `solspace reduce STORE` before it is drawn"
         )

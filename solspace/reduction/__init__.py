@@ -5,29 +5,8 @@ together, `compaction` rewrites the outcome, `canonical` names it. `automaton` m
 another way, from outputs alone.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_PUBLIC = {
-    "METHODS": "methods",
-    "reduce_network": "methods",
-    "behavior": "canonical",
-    "describe_solution": "canonical",
-    "graph_key": "canonical",
-    "minimized": "canonical",
-    "solution_key": "canonical",
-    "solution_name": "names",
-    "Graph": "graph",
-    "ReductionError": "graph",
-}
-
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    # Declarations are read by the command line, which need not wait for compiled kernels.
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"solspace.reduction.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Declarations are read by the command line, which need not wait for compiled kernels. Names are
+# listed in __init__.pyi, which checkers read for their types.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.features.support_vector import margin
 from solspace.reduction.graph import ReductionError
 from solspace.reduction.trajectories import Chain, speeds
-from solspace.separation import margin
 
 __all__ = ["TrajectoryGraph", "flow_paths", "meeting_point"]
 

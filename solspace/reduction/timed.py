@@ -31,8 +31,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solspace import networks, schema
+from solspace import networks
 from solspace.reduction.automaton import check_asked, explore
+from solspace.reduction.bounds import TIMED_EDGES, TIMED_NODES
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
 from solspace.verification.sequences import Words, graph_recall, read_words

@@ -19,10 +19,10 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.describe import task_of
 from solspace.population.each import failures_told_elsewhere
-from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, Variable, annotate
+from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, annotate
 from solspace.run import where as compute
+from solspace.run.carry import carried, take
 from solspace.stages import collection
 from solspace.stages.options import check_options
 from solspace.stages.record import Layout, Stage, checked, record_of
@@ -31,7 +31,7 @@ from solspace.stages.template import layouts, missing_dims, wanted
 from solspace.store import Population, Shard, Store, locks
 from solspace.store.layout import undeclared
 from solspace.store.locks import Slice
-from solspace.tasks import Task, get_task, register_task
+from solspace.tasks import Task, get_task
 
 __all__ = ["Outcome", "run_stage"]
 
@@ -336,7 +336,7 @@ def _run_shards(
             _run_shard,
             population,
             stage,
-            None if local else task,
+            None if local else carried(task),
             options | prepared,
             bar.update if local else None,
         )
@@ -397,14 +397,14 @@ def _whole(population: Population, stage: Stage) -> xr.Dataset:
 def _run_shard(
     population: Population,
     stage: Stage,
-    task: Task | None,
+    sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
     shard: Shard,
 ) -> None:
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
-    if task is not None:
-        register_task(task, check=False)  # a worker knows only the tasks of the package
+    if sent is not None:
+        take(sent)  # a worker knows only what is of the package
         _one_thread()
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
@@ -414,7 +414,7 @@ def _run_shard(
             out = compute_own(stage, ds, kwargs)
         else:
             out = checked(stage, ds, stage.function(ds, **kwargs))
-    if compute.stopping() and task is None:
+    if compute.stopping() and sent is None:
         raise KeyboardInterrupt
     population.write_shard(shard, stage.name, _split(out, stage, population))
 
@@ -584,6 +584,7 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
         ds = annotate(ds, own)
         missing_dims(stage, own, {**ds.sizes, **sizes})
         population.create(group, own, ds, sizes)
+
 
 def _layouts(
     population: Population, stage: Stage, task: Task, have: xr.Dataset, options: Mapping[str, Any]

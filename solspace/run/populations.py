@@ -230,5 +230,3 @@ def pack(
                 with copy.provenance("pack"):
                     pass
     return Store(destination).populations()
-
-

@@ -54,7 +54,7 @@ def stages(kind: str | None = "recurrent") -> dict[str, Stage]:
     Examples
     --------
     >>> list(stages())[:3]
-    ['train', 'record', 'extrapolate']
+    ['train', 'extrapolate', 'record']
     """
     found: dict[str, Stage] = {}
     for (own, name), stage in {**_package(), **_OWN}.items():
@@ -86,7 +86,9 @@ def find(name: str, kind: str = "recurrent") -> Stage:
 
 def _package() -> dict[tuple[str, str], Stage]:
     global _seen
-    files = tuple(sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py")))
+    files = tuple(
+        sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py"))
+    )
     if files != _seen[0]:
         found: dict[tuple[str, str], Stage] = {}
         for file in files:
@@ -108,14 +110,13 @@ def _in(module: ModuleType) -> Iterator[Stage]:
 
 
 def _ordered(found: dict[str, Stage]) -> dict[str, Stage]:
-    """Each after those it needs; of those that may come next the one most others wait for."""
+    """Each after those it needs; of those that may come next the first by name."""
     waiting, out = dict(found), dict[str, Stage]()
-    order = {"train": 0, "record": 1, "extrapolate": 2, "reduce": 3, "verify": 4, "features": 5}
     while waiting:
         ready = [n for n, s in waiting.items() if not set(after(s, found)) & set(waiting)]
         if not ready:
             raise SolspaceError(f"stages that need each other: {', '.join(waiting)}")
-        first = min(ready, key=lambda n: (order.get(n, len(order)), bool(waiting[n].origin), n))
+        first = min(ready, key=lambda n: (not waiting[n].by_default, bool(waiting[n].origin), n))
         out[first] = waiting.pop(first)
     return out
 

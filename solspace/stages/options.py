@@ -36,6 +36,8 @@ class Option:
         All values there are.
     help : str
         From the function's docstring.
+    typed : bool
+        Whether the command line offers it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Option:
     many: bool = False
     choices: tuple[Any, ...] | None = None
     help: str = ""
+    typed: bool = True
 
 
 def options_of(
@@ -83,14 +86,16 @@ def options_of(
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        if name in RESERVED or name in prepared or name in own:
+        if name in RESERVED or name in prepared:
             continue
         if parameter.default is inspect.Parameter.empty:
             raise SolspaceError(
                 f"option {name!r} of stage {function.__name__!r} has no default; give it one"
             )
         kind, many, choices = _type_of(parameter, function)
-        found[name] = Option(name, parameter.default, kind, many, choices, told.get(name, ""))
+        found[name] = Option(
+            name, parameter.default, kind, many, choices, told.get(name, ""), name not in own
+        )
     return found
 
 

@@ -492,7 +492,9 @@ class Population:
             if variable.name in ds.variables:
                 fill_array(array, ds[variable.name])
         coordinates = [
-            v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
+            v.name
+            for v in everything
+            if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
         ]
         target.attrs.update(
             {

@@ -1,27 +1,6 @@
 """Training: one network by its task's recipe, in a compiled kernel on one core."""
 
-from __future__ import annotations
+import lazy_loader
 
-from solspace.training.driver import (
-    INITS,
-    Checkpoint,
-    TrainingResult,
-    initial_weights,
-    learning_rates,
-    loss_levels,
-    mean_squared_error,
-    train_network,
-    training_trials,
-)
-
-__all__ = [
-    "INITS",
-    "Checkpoint",
-    "TrainingResult",
-    "initial_weights",
-    "learning_rates",
-    "loss_levels",
-    "mean_squared_error",
-    "train_network",
-    "training_trials",
-]
+# Names are listed in __init__.pyi, which checkers read for their types.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

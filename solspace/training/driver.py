@@ -482,7 +482,9 @@ def _attempt(
             descent.done += lesson.done
     loss = exact_loss()
     trained = loss < recipe.target_loss
-    return _Attempt(start, steps.weights(), loss, descent.done, trained, descent.ended, passed, curve)
+    return _Attempt(
+        start, steps.weights(), loss, descent.done, trained, descent.ended, passed, curve
+    )
 
 
 def _silence(trials: Trials) -> float:

@@ -138,9 +138,9 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
     names = ds["name"].values
     known = (PENDING, DONE, FAILED)
-    for stage, values in status.items():
+    for name, values in status.items():
         for i in np.flatnonzero(~np.isin(values, known)):
-            yield f"network {names[i]}: status_{stage} is {values[i]}, allowed are 0, 1, 2"
+            yield f"network {names[i]}: status_{name} is {values[i]}, allowed are 0, 1, 2"
     done = status["train"] == DONE
     for name in ("weight_hh", "loss"):
         finite = np.isfinite(ds[name].values).reshape(len(names), -1).all(axis=1)
@@ -365,8 +365,12 @@ def train_planar(
     name="reduce",
     kind="planar",
     reads=["population"],
-    fills=[*(v for v in LABELS if v.name != "graph_key"), SOLUTION_DESCRIPTION, *INDEX.values(),
-           *OBJECTS],
+    fills=[
+        *(v for v in LABELS if v.name != "graph_key"),
+        SOLUTION_DESCRIPTION,
+        *INDEX.values(),
+        *OBJECTS,
+    ],
     after=["train"],
     layout=layout,
     finish={"population/solution": (solutions, ("solution_key",))},

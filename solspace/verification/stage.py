@@ -71,9 +71,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         block = slice(first, first + _BLOCK)
         part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
-            own = read_words(
-                task, architecture, network_weights(part, i), _some(sequences, rows)
-            )
+            own = read_words(task, architecture, network_weights(part, i), _some(sequences, rows))
             words.append(own)
     network = np.repeat(chosen, picked.shape[1])
     return Others(Pool(join_all(words), network, picked.ravel()), keys)

@@ -1,0 +1,12 @@
+from .classes import Classes as Classes
+from .classes import form_classes as form_classes
+from .heldout import Heldout as Heldout
+from .heldout import predict_heldout as predict_heldout
+from .models import MODELS as MODELS
+from .models import draw_folds as draw_folds
+from .scores import cohen_kappa as cohen_kappa
+from .scores import kappa_interval as kappa_interval
+from .stage import SETS as SETS
+from .stage import classification_table as classification_table
+from .stage import classify as classify
+from .transfer import classify_across as classify_across

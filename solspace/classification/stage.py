@@ -1,0 +1,379 @@
+"""Predict the solution a network found from features of its activity on trained trials.
+
+Section 5.5 of Turner, Dabholkar & Barak (NeurIPS 2021). Networks are held out in repeated
+stratified folds; scaling, and the choice among models, is learned within the networks that are
+not held out. Different sets of features are compared on the same folds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.classification.variables import CLASSIFICATION
+from solspace.errors import SolspaceError
+from solspace.population.variables import text_array
+from solspace.stages import Group, stage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.classification.heldout import Heldout
+
+__all__ = ["SETS", "classification_table", "classify", "gather_features", "pick_sets"]
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+MODELS = ("random_forest", "extra_trees", "logistic")
+# The paper's features; all but those of a network fitted to the activity; all.
+SETS = ("published", "activity", "all")
+FITTED = "fitted"
+
+
+def classification_table(out: xr.Dataset) -> str:
+    """Kappa by set of features, as text.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> one = {n: ("feature_set", [0.5]) for n in ("kappa", "kappa_low", "kappa_high",
+    ...        "kappa_gain", "kappa_gain_low", "kappa_gain_high", "balanced_accuracy", "p_value")}
+    >>> out = xr.Dataset(one, coords={"feature_set": ["published"], "label_class": ["0", "1"]},
+    ...     attrs={"networks_used": 40, "networks_excluded": "{}"})
+    >>> print(classification_table(out).splitlines()[-1])
+      published      0.50 (0.50 to 0.50)                         0.50   0.5
+    """
+    left_out = json.loads(out.attrs["networks_excluded"])
+    text = "; ".join(f"{count} left out, {reason}" for reason, count in left_out.items())
+    lines = [
+        f"  {out.attrs['networks_used']} networks in {out.sizes['label_class']} classes"
+        + (f" ({text})" if text else ""),
+        "  features       kappa (95 %)         gain (95 %)            balanced   p",
+    ]
+    for i, name in enumerate(out["feature_set"].values):
+        row = out.isel(feature_set=i)
+        gain = ""
+        if i:
+            gain = (
+                f"{float(row.kappa_gain):+.2f} ({float(row.kappa_gain_low):+.2f} to "
+                f"{float(row.kappa_gain_high):+.2f})"
+            )
+        lines.append(
+            f"  {name:<13}  {float(row.kappa):.2f} ({float(row.kappa_low):.2f} to "
+            f"{float(row.kappa_high):.2f})  {gain:<23} {float(row.balanced_accuracy):.2f}   "
+            f"{float(row.p_value):.2g}"
+        )
+    return "\n".join(lines)
+
+
+def gather_features(ds: xr.Dataset) -> tuple[Array, NDArray[Any], NDArray[Any]]:
+    """All features of a population: values (network, feature), names, and their families.
+
+    The paper's are the family ``published``.
+    """
+    if "features" not in ds.variables:
+        raise SolspaceError(
+            "the dataset has no 'features'; type `solspace features STORE` before it is classified"
+        )
+    if "activity_feature" in ds.variables:
+        raise SolspaceError(
+            "the dataset has features in two variables, as version 1 of the store; type "
+            "`solspace migrate OLD NEW` first"
+        )
+    if lacking := [name for name in ("feature", "feature_family") if name not in ds.coords]:
+        raise SolspaceError(
+            f"the features have no coordinate {lacking[0]!r}; give each its name and its family: "
+            "ds.assign_coords(feature=[...], feature_family=('feature', [...]))"
+        )
+    return (
+        np.asarray(ds["features"].values, np.float64),
+        np.array([str(name) for name in ds["feature"].values], dtype=object),
+        np.array([str(family) for family in ds["feature_family"].values], dtype=object),
+    )
+
+
+def pick_sets(families: NDArray[Any], sets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Which features each set holds: one of `SETS`, or families joined by ``+``.
+
+    Examples
+    --------
+    >>> families = np.array(["published", "speed", "fitted"])
+    >>> {name: held.tolist() for name, held in pick_sets(families, ["activity", "speed"]).items()}
+    {'activity': [True, True, False], 'speed': [False, True, False]}
+    """
+    known = dict.fromkeys(families.tolist())
+    out = {}
+    for name in sets:
+        if name == "published":
+            held = families == "published"
+        elif name == "activity":
+            held = families != FITTED
+        elif name == "all":
+            held = np.ones(len(families), bool)
+        else:
+            parts = name.split("+")
+            if unknown := [p for p in parts if p not in known]:
+                raise SolspaceError(
+                    f"no set or family of features {unknown[0]!r}; sets: published, activity, "
+                    f"all; families, joined by +: {', '.join(known)}"
+                )
+            held = np.isin(families, parts)
+        if not held.any():
+            raise SolspaceError(
+                f"the set {name!r} holds no feature of this dataset; type `solspace features STORE "
+                "--redo` to compute those of this version"
+            )
+        out[name] = held
+    return out
+
+
+@stage(
+    reads=["population"],
+    fills=CLASSIFICATION,
+    after=["features", "reduce"],
+    over="population",
+    groups={
+        "classification": Group(
+            "how well features of activity predict the solution, networks held out"
+        )
+    },
+    returns="classification",
+    table=classification_table,
+)
+def classify(
+    ds: xr.Dataset,
+    *,
+    label: str = "solution",
+    sets: Sequence[str] = SETS,
+    minimum_class_size: int = 10,
+    small: Literal["exclude", "pool"] = "exclude",
+    models: Sequence[str] = MODELS,
+    repeats: int = 5,
+    folds: int = 10,
+    permutations: int = 100,
+    importance: bool = True,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Predict the solution of every network from features of its activity.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A population with ``features``, ``feature_family`` and the label; nothing else of it
+        is read.
+    label : str
+        Variable (network,) to predict: numbers, negative where unknown, or strings.
+    sets : sequence of str
+        Sets of features, compared on the same networks and folds: ``published`` (the paper's),
+        ``activity`` (these and all further ones but those of a fitted network), ``all``, or
+        families joined by ``+``. Gains are over the first.
+    minimum_class_size, small
+        See `form_classes`.
+    models : sequence of str
+        Of `MODELS`; one is chosen within the networks not held out.
+    repeats, folds : int
+        5 times 10 folds hold every network out five times, and are 50 splits of 90/10 as in the
+        paper.
+    permutations : int
+        Of the labels, for the null distribution.
+    importance : bool
+        Whether to compute the importance of features.
+    seed : int
+    jobs : int, optional
+        Processes; by default one.
+    progress : callable (int) -> None, optional
+        Told after each fold of each set.
+
+    Returns
+    -------
+    Dataset
+        The classification group (see docs/schema.md): held-out predictions and probabilities,
+        kappa with its interval, confusion matrix, calibration, null and importance by set of
+        features.
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no features, no such label, or fewer than two classes large enough.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> rng = np.random.default_rng(0)
+    >>> solution = np.repeat([0, 1], 20)
+    >>> ds = xr.Dataset({"features": (("network", "feature"), rng.normal(size=(40, 3))),
+    ...                  "solution": ("network", solution)},
+    ...                 coords={"feature": ["a", "b", "c"],
+    ...                         "feature_family": ("feature", ["published"] * 3)})
+    >>> ds.features[:, 1] += 5 * solution
+    >>> out = classify(ds, sets=["published"], models=["logistic"], repeats=1, permutations=3)
+    >>> float(out.kappa.sel(feature_set="published")) > 0.8
+    True
+    """
+    import xarray as xr
+
+    from solspace.classification.classes import form_classes
+    from solspace.classification.heldout import permuted_kappa, predict_heldout
+    from solspace.classification.models import draw_folds, need_sklearn
+    from solspace.classification.scores import kappa_interval
+
+    need_sklearn()
+    if label not in ds.variables:
+        raise SolspaceError(
+            f"the dataset has no label {label!r}; type `solspace reduce STORE` first, or give a "
+            f"variable (network,) of it: {', '.join(label_names(ds)) or 'none'}"
+        )
+    if unknown := [m for m in models if m not in MODELS]:
+        raise SolspaceError(f"unknown model {unknown[0]!r}; models: {', '.join(MODELS)}")
+    if repeats < 1 or folds < 2 or permutations < 0:
+        raise SolspaceError(
+            f"repeats={repeats}, folds={folds}, permutations={permutations}; give at least 1, 2, 0"
+        )
+    values, names, families = gather_features(ds)
+    held = pick_sets(families, sets)
+    any_set = np.any(list(held.values()), axis=0)
+    classes = form_classes(
+        ds[label].values, values[:, any_set], minimum_class_size=minimum_class_size, small=small
+    )
+    used, count = classes.used, len(classes.name)
+    y, x = classes.label[used], values[used]
+    folds = min(folds, int(np.bincount(y).min()))
+    fold = draw_folds(y, folds=folds, repeats=repeats, seed=seed)
+    kinds = list(dict.fromkeys(families.tolist()))
+    n, shape = len(used), (len(held), len(names))
+    rows: dict[str, list[Any]] = {}
+    per_feature, per_family = np.full(shape, np.nan), np.full((len(held), len(kinds)), np.nan)
+    for i, which in enumerate(held.values()):
+        own = families[which]
+        groups = [np.flatnonzero(own == kind) for kind in kinds]
+        there = [g for g in groups if len(g)]
+        result = predict_heldout(
+            x[:, which], y, fold, models=models, groups=there, importance=importance, seed=seed,
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+        per_feature[i, which] = result.importance
+        per_family[i, [bool(len(g)) for g in groups]] = result.group_importance
+        observed, null = permuted_kappa(
+            x[:, which], y, permutations=permutations, folds=min(5, folds), seed=seed
+        )
+        for name, value in _scores(y, result, fold, count).items():
+            rows.setdefault(name, []).append(value)
+        rows.setdefault("null_kappa", []).append(null)
+        rows.setdefault("null_observed", []).append(observed)
+        above = int((null >= observed).sum())
+        rows.setdefault("p_value", []).append((1 + above) / (1 + permutations))
+    interval, gain_interval = kappa_interval(y, rows["held"], count, seed=seed)
+    prediction = np.full((len(held), repeats, n), -1, np.int16)
+    prediction[:, :, used] = rows.pop("held")
+    probability = np.full((len(held), n, count), np.nan)
+    probability[:, used] = rows.pop("probability")
+    whole_fold = np.full((repeats, n), -1, np.int16)
+    whole_fold[:, used] = fold
+    kappa = np.array(rows["kappa"])
+    gain = kappa - kappa[0]
+    by_set = {
+        "kappa": ("feature_set", kappa),
+        "kappa_low": ("feature_set", interval[:, 0]),
+        "kappa_high": ("feature_set", interval[:, 1]),
+        "kappa_gain": ("feature_set", gain),
+        "kappa_gain_low": ("feature_set", gain_interval[:, 0]),
+        "kappa_gain_high": ("feature_set", gain_interval[:, 1]),
+        "balanced_accuracy": ("feature_set", rows["balanced_accuracy"]),
+        "accuracy": ("feature_set", rows["accuracy"]),
+        "split_kappa": (("feature_set", "repeat", "fold"), rows["split_kappa"]),
+        "model": (("feature_set", "repeat", "fold"), text_array(rows["model"])),
+        "confusion": (("feature_set", "label_class", "predicted_class"), rows["confusion"]),
+        "calibration_count": (("feature_set", "bin"), rows["calibration_count"]),
+        "calibration_confidence": (("feature_set", "bin"), rows["calibration_confidence"]),
+        "calibration_accuracy": (("feature_set", "bin"), rows["calibration_accuracy"]),
+        "calibration_error": ("feature_set", rows["calibration_error"]),
+        "null_kappa": (("feature_set", "permutation"), np.array(rows["null_kappa"])),
+        "null_observed": ("feature_set", rows["null_observed"]),
+        "p_value": ("feature_set", rows["p_value"]),
+        "importance": (("feature_set", "feature"), per_feature),
+        "family_importance": (("feature_set", "family"), per_family),
+        "in_set": (("feature_set", "feature"), np.stack(list(held.values())).astype(np.int8)),
+    }
+    by_network = {
+        "label": ("network", classes.label.astype(np.int16)),
+        "exclusion": ("network", text_array(classes.reason)),
+        "held_out_in": (("repeat", "network"), whole_fold),
+        "prediction": (("feature_set", "repeat", "network"), prediction),
+        "probability": (("feature_set", "network", "label_class"), probability),
+    }
+    class_names = text_array(classes.name)
+    coords: dict[str, Any] = {
+        "feature_set": text_array(list(held)),
+        "label_class": class_names,
+        "predicted_class": class_names,
+        "feature": text_array(names),
+        "feature_family": ("feature", text_array(families)),
+        "family": text_array(kinds),
+    }
+    coords |= {c: v for c, v in ds.coords.items() if set(v.dims) <= {"network"} and c not in coords}
+    options = {
+        "label": label, "sets": list(sets), "minimum_class_size": minimum_class_size, "small": small,
+        "models": list(models), "repeats": repeats, "folds": folds,
+        "permutations": permutations, "importance": importance, "seed": seed,
+    }  # fmt: skip
+    attrs = {
+        "label": label,
+        "options": json.dumps(options),
+        "networks_used": int(used.sum()),
+        "networks_excluded": json.dumps(classes.excluded()),
+        "versions": json.dumps(_versions()),
+    }
+    return xr.Dataset(by_set | by_network, coords=coords, attrs=attrs)
+
+
+def label_names(ds: xr.Dataset) -> list[str]:
+    """Variables a population could be classified by."""
+    return [
+        str(n)
+        for n, v in ds.variables.items()
+        if v.dims == ("network",) and ("solution" in str(n) or str(n).endswith("_key"))
+    ]
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {p: version(p) for p in ("solspace", "scikit-learn", "numpy")}
+
+
+def _scores(y: Labels, held: Heldout, fold: Labels, classes: int) -> dict[str, Any]:
+    from solspace.classification.scores import (
+        calibration,
+        cohen_kappa,
+        confusion_counts,
+        kappa_of_counts,
+    )
+
+    repeats, folds = held.model.shape
+    counts = confusion_counts(y, held.prediction, classes)
+    split = [
+        [
+            float(cohen_kappa(y[fold[r] == f], held.prediction[r, fold[r] == f], classes))
+            for f in range(folds)
+        ]
+        for r in range(repeats)
+    ]
+    recall = np.diagonal(counts, axis1=-2, axis2=-1) / counts.sum(-1)
+    sure = calibration(y, held.probability)
+    return {
+        "held": held.prediction,
+        "probability": held.probability,
+        "kappa": float(kappa_of_counts(counts).mean()),
+        "balanced_accuracy": float(recall.mean()),
+        "accuracy": float((held.prediction == y).mean()),
+        "split_kappa": split,
+        "model": held.model,
+        "confusion": counts.mean(axis=0),
+    } | {f"calibration_{name}": value for name, value in sure.items()}

@@ -1,0 +1,16 @@
+from .columns import FeatureTable as FeatureTable
+from .columns import feature_table as feature_table
+from .kernels import FeatureError as FeatureError
+from .kernels import curvature as curvature
+from .kernels import mean_speed as mean_speed
+from .kernels import path_length as path_length
+from .kernels import speed_change as speed_change
+from .one_network import compute_features as compute_features
+from .recording import Recording as Recording
+from .recording import make_recording as make_recording
+from .registry import Feature as Feature
+from .registry import feature as feature
+from .registry import features_of as features_of
+from .registry import unregister as unregister
+from .stage import extract_features as extract_features
+from .stage import feature_coordinate as feature_coordinate

@@ -1,0 +1,248 @@
+"""A recording of one network, in its own principal components and standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solspace.errors import SolspaceError
+from solspace.features.kernels import Array, FeatureError
+from solspace.tasks import Task, get_task
+
+__all__ = ["Recording", "make_recording"]
+
+COMPONENTS = 12  # of the network's activity; over 99 % of its variance in trained networks
+SHORTEST = 6  # steps an epoch has to last for its trajectory to be looked at
+MOST_VALUES = 9  # trajectories compared in one epoch
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Activity of one network on a task's trials.
+
+    Attributes
+    ----------
+    states : array (trial, time, component)
+        Activity in the network's own principal components, in standard deviations: the variance
+        over all components, trials and steps is 1.
+    variance : array (component,)
+        Share of the variance along each component, largest first.
+    scale : float
+        Standard deviation of the activity, root mean square over units.
+    before : array (component,)
+        The state before the first step, all units at zero.
+    activity : array (trial, time, unit)
+        As recorded, without padding.
+    output : array (trial, time, channel)
+    input, target : array (trial, time, channel)
+    epoch : array (trial, time)
+    epochs : tuple of str
+    value : array (trial,)
+        The task's first parameter.
+    task : Task
+    architecture : {"vanilla", "gru", "lstm"}
+    cell_state : array (trial, time, unit), optional
+        Of an LSTM.
+    """
+
+    states: Array
+    variance: Array
+    scale: float
+    before: Array
+    activity: Array
+    output: Array
+    input: Array
+    target: Array
+    epoch: NDArray[np.integer]
+    epochs: tuple[str, ...]
+    value: Array
+    task: Task
+    architecture: str = "vanilla"
+    cell_state: Array | None = None
+
+    @cached_property
+    def spans(self) -> dict[str, list[tuple[int, int, int]]]:
+        """By epoch: trial, first step, and the step after the last; in order of the value."""
+        out: dict[str, list[tuple[int, int, int]]] = {}
+        for index, name in enumerate(self.epochs):
+            inside = self.epoch == index
+            steps, start = inside.sum(axis=1), inside.argmax(axis=1)
+            values = np.unique(self.value[steps > 0])
+            picked = np.unique(np.linspace(0, len(values) - 1, MOST_VALUES).round().astype(int))
+            rows = []
+            for value in values[picked] if len(values) else ():
+                trial = int(np.where(self.value == value, steps, -1).argmax())
+                rows.append((trial, int(start[trial]), int(start[trial] + steps[trial])))
+            out[name] = rows
+        return out
+
+    @cached_property
+    def long_epochs(self) -> dict[str, list[Array]]:
+        """Trajectories (time, component) of each epoch that lasts, in order of the value."""
+        out = {}
+        for name, rows in self.spans.items():
+            kept = [
+                self.states[trial, start:stop]
+                for trial, start, stop in rows
+                if stop - start >= SHORTEST
+            ]
+            if kept:
+                out[name] = kept
+        return out
+
+    @property
+    def compared_epochs(self) -> dict[str, list[Array]]:
+        """Those of `long_epochs` that more than one value has."""
+        return {name: parts for name, parts in self.long_epochs.items() if len(parts) > 1}
+
+    def by_epoch(self, function: Callable[[Array], Any]) -> dict[str, Any]:
+        """Mean over an epoch's trajectories, and that of a low and a high value (the quartiles).
+
+        Parameters
+        ----------
+        function : callable (array (time, component)) -> float
+            Of one of the `long_epochs`.
+
+        Returns
+        -------
+        dict of str to float
+            By epoch; with ``_low`` and ``_high`` for those of five values or more.
+        """
+        out = {}
+        for name, parts in self.long_epochs.items():
+            values = np.stack([function(points) for points in parts])
+            out[name] = values.mean(axis=0)
+            if len(parts) >= 5:
+                quarter = round((len(parts) - 1) / 4)
+                out[f"{name}_low"], out[f"{name}_high"] = values[quarter], values[-1 - quarter]
+        return out
+
+    @cached_property
+    def shown(self) -> NDArray[np.intp]:
+        """A dozen trials, evenly from the first to the last."""
+        return np.unique(np.linspace(0, len(self.epoch) - 1, 12).round().astype(np.intp))
+
+    @cached_property
+    def ends(self) -> Array:
+        """Last states of these trials, (trial, component)."""
+        return self.states[self.shown, -1]
+
+    @cached_property
+    def answers(self) -> NDArray[np.int8]:
+        """-1 or 1 by what a trial asks for, (trial,); 0 where it asks for nothing."""
+        total = self.target.sum(axis=(1, 2))
+        return np.sign(total).astype(np.int8)
+
+
+def make_recording(
+    task: str | Task,
+    activity: ArrayLike,
+    output: ArrayLike,
+    input: ArrayLike,
+    target: ArrayLike,
+    epoch: ArrayLike,
+    parameters: Mapping[str, Any],
+    *,
+    architecture: str = "vanilla",
+    cell_state: ArrayLike | None = None,
+) -> Recording:
+    """A `Recording` from arrays.
+
+    Parameters
+    ----------
+    task : str or Task
+    activity : array (trial, time, unit)
+        Of one network, without padding.
+    output : array (trial, time, channel)
+    input, target : array (trial, time, channel)
+    epoch : array (trial, time)
+    parameters : mapping of str to array (trial,)
+    architecture : {"vanilla", "gru", "lstm"}
+        Of the network, if it is such; that of the network that is fitted to the activity.
+    cell_state : array (trial, time, unit), optional
+        Of an LSTM, if it was recorded.
+
+    Raises
+    ------
+    SolspaceError
+        For arrays that do not fit together, epochs the task does not have, or missing parameters.
+    FeatureError
+        Where the activity does not move, so that it has no components.
+
+    Examples
+    --------
+    >>> trials = get_task("interval_reproduction").recorded_trials()
+    >>> activity = np.random.default_rng(0).normal(size=(31, 150, 8)).cumsum(axis=1)
+    >>> recording = make_recording("interval_reproduction", activity, np.zeros((31, 150, 1)),
+    ...     trials.input, trials.target, trials.epoch, trials.parameters)
+    >>> recording.states.shape, list(recording.long_epochs)[:2]
+    ((31, 150, 12), ['ready_set', 'set_go'])
+    """
+    task = get_task(task)
+    epoch = np.asarray(epoch)
+    shape = np.shape(activity)
+    if epoch.ndim != 2 or len(shape) != 3 or shape[:2] != epoch.shape:
+        raise SolspaceError(
+            f"activity of shape {shape} with epoch of shape {epoch.shape}; give "
+            "(trial, time, unit) and (trial, time)"
+        )
+    for name, values in (("output", output), ("input", input), ("target", target)):
+        if np.ndim(values) != 3 or np.shape(values)[:2] != epoch.shape:
+            raise SolspaceError(
+                f"{name} of shape {np.shape(values)} with epoch of shape {epoch.shape}; give "
+                "(trial, time, channel) and (trial, time)"
+            )
+    if epoch.min() < 0 or epoch.max() >= len(task.epochs):
+        raise SolspaceError(
+            f"epochs {epoch.min()} to {epoch.max()} in a recording of {task.name}, which has "
+            f"epochs 0 to {len(task.epochs) - 1} ({', '.join(task.epochs)}); give a recording of "
+            "this task"
+        )
+    first = next(iter(task.parameters))
+    if first not in parameters:
+        raise SolspaceError(
+            f"trials have no parameter {first!r}, only {', '.join(parameters) or 'none'}; "
+            f"trajectories of {task.name} are compared across it"
+        )
+    states = np.asarray(activity, dtype=np.float64)
+    return Recording(
+        *_principal_components(states),
+        states,
+        np.asarray(output, np.float64),
+        np.asarray(input, np.float64),
+        np.asarray(target, np.float64),
+        epoch,
+        task.epochs,
+        np.asarray(parameters[first], np.float64),
+        task,
+        architecture,
+        None if cell_state is None else np.asarray(cell_state, np.float64),
+    )
+
+
+def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
+    """States, shares of variance, standard deviation and the state of no activity.
+
+    A component's sign is that in which its values are skewed to the positive side, which does not
+    depend on the order of the units.
+    """
+    points = activity.reshape(-1, activity.shape[-1])
+    mean = points.mean(axis=0)
+    points = points - mean
+    values, axes = np.linalg.eigh(points.T @ points / len(points))
+    total = float(values.sum())
+    states, share, before = np.zeros((len(points), COMPONENTS)), *np.zeros((2, COMPONENTS))
+    if not np.isfinite(total) or total <= (10 * np.finfo(np.float32).eps) ** 2:
+        raise FeatureError("the activity does not move, so it has no principal components")
+    kept = min(COMPONENTS, len(values))
+    axes = axes[:, ::-1][:, :kept] / np.sqrt(total)
+    axes = axes * np.where(((points @ axes) ** 3).sum(axis=0) < 0, -1.0, 1.0)
+    states[:, :kept], before[:kept] = points @ axes, -mean @ axes
+    share[:kept] = np.clip(values[::-1][:kept], 0, None) / total
+    scale = float(np.sqrt(total / activity.shape[-1]))
+    return states.reshape(*activity.shape[:2], COMPONENTS), share, scale, before

@@ -1,0 +1,208 @@
+"""Features of every network of a population: the stage ``features``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solspace.errors import SolspaceError
+from solspace.population.sound import done
+from solspace.population.trained import RECURRENT
+from solspace.population.variables import Variable, text_array
+from solspace.stages import Layout, stage
+from solspace.tasks import get_task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.features.columns import Column
+    from solspace.tasks import Task
+
+__all__ = ["extract_features", "feature_coordinate"]
+
+
+def feature_coordinate(task: str | Task) -> xr.Dataset:
+    """The ``feature`` coordinates of a task: names, and along them families, units and so on.
+
+    Examples
+    --------
+    >>> labels = feature_coordinate("interval_reproduction")
+    >>> labels.feature_units.sel(feature="angle").item()
+    'degree'
+    """
+    from solspace.features.one_network import pick_columns
+
+    return _coordinates(pick_columns(get_task(task)))
+
+
+def _coordinates(columns: Sequence[Column]) -> xr.Dataset:
+    import xarray as xr
+
+    texts = {
+        "feature": [column.name for column in columns],
+        "feature_family": [column.feature.family for column in columns],
+        "feature_units": [column.feature.units for column in columns],
+        "feature_source": [column.feature.source for column in columns],
+        "feature_description": [column.feature.description for column in columns],
+    }
+    coords = {name: ("feature", text_array(values)) for name, values in texts.items()}
+    return xr.Dataset(coords=coords)
+
+
+def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
+    """The features of the task, by name."""
+    from solspace.features.one_network import pick_columns
+
+    columns, families = options.get("columns"), options.get("families")
+    return {"population": Layout(_coordinates(pick_columns(task, columns, families)))}
+
+
+def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Features that are called done and are not there, a sentence each."""
+    ds = parts["population"]
+    for i, name in done(ds, "features"):
+        if not np.isfinite(ds["features"].values[i]).all():
+            yield f"network {name}: features called done, but one is not finite"
+
+
+_ALONG = {
+    "feature": ("U96", "feature of activity"),
+    "feature_family": ("U32", "family of the feature; `published` are the paper's"),
+    "feature_units": ("U64", "units of the feature"),
+    "feature_source": ("U160", "where its definition comes from"),
+    "feature_description": ("U320", "what it is"),
+}
+
+
+@stage(
+    name="features",
+    reads=["training"],
+    fills=[
+        *(
+            Variable(name, ("feature",), dtype, meaning, coordinate=True, architectures=RECURRENT)
+            for name, (dtype, meaning) in _ALONG.items()
+        ),
+        Variable(
+            "features",
+            ("network", "feature"),
+            "float64",
+            "features of activity on the training trials",
+            architectures=RECURRENT,
+        ),
+    ],
+    after=["record"],
+    layout=layout,
+    faults=faults_of,
+    by_default=True,
+    python_only=["columns", "families"],
+)
+def extract_features(
+    ds: xr.Dataset,
+    *,
+    task: str | Task | None = None,
+    columns: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Features of every network's recorded activity.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A training group: ``activity`` (of an LSTM the hidden state), ``output``, ``input``,
+        ``target``, ``epoch``, the trial parameters and ``hidden_size``. Of an LSTM also
+        ``cell_state``: hidden and cell state both make up where it is.
+    task : str or Task, optional
+        By default the dataset's own.
+    columns : sequence of str, optional
+        Only these of the ``feature`` coordinate, in this order; what they do not need is not
+        computed.
+    families : sequence of str, optional
+        Only these families, such as ``["published"]``.
+    progress : callable (int) -> None, optional
+        Told the number of networks done since last called.
+
+    Returns
+    -------
+    Dataset
+        The dataset with ``features`` (network, feature), and along ``feature`` the coordinates
+        ``feature_family``, ``feature_units``, ``feature_source`` and ``feature_description``. A
+        network of which a feature cannot be computed has ``status_features`` 2, the reasons in
+        ``message_features``, NaN for those features and the values of the others.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset holds no recorded activity or one with other epochs, or for a column or
+        family that the task does not have.
+
+    Examples
+    --------
+    >>> from solspace.networks import parameter_shapes
+    >>> from solspace.population import import_networks
+    >>> from solspace.simulation.stage import record
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = parameter_shapes("vanilla", 6, inputs=2, outputs=1)
+    >>> mine = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    >>> ds = record(import_networks("delayed_discrimination", "vanilla", {"mine": mine}))
+    >>> some = extract_features(ds, families=["dimensionality", "kinet"]).features
+    >>> bool(some.sel(feature="participation_ratio_all") >= 1)
+    True
+    """
+    from solspace import networks
+    from solspace.features.kernels import FeatureError
+    from solspace.features.one_network import pick_columns, values_of
+    from solspace.features.registry import RECORDING
+    from solspace.population import each_network, task_of, warn_of_failures
+    from solspace.population.describe import named_of
+
+    task = task_of(ds, task)
+    wanted = pick_columns(task, columns, families)
+    needs = {need for column in wanted for need in column.feature.needs}
+    # The network fitted to an LSTM does without its cell state; stretches of its activity do not.
+    both = named_of(ds, "architecture") == "lstm" and bool(needs - {RECORDING})
+    required = ["activity", "epoch", "hidden_size"]
+    required += ["output", "input", "target"] * (RECORDING in needs) + ["cell_state"] * both
+    if missing := [name for name in required if name not in ds.variables]:
+        raise SolspaceError(
+            f"the dataset has no {missing[0]!r}; features are taken from the training group, "
+            "type `solspace record STORE` first"
+        )
+    meanings = str(ds["epoch"].attrs.get("flag_meanings", " ".join(task.epochs))).split()
+    if tuple(meanings) != task.epochs:
+        raise SolspaceError(
+            f"a recording with epochs {', '.join(meanings)}; {task.name} has "
+            f"{', '.join(task.epochs)}; give a recording of this task"
+        )
+    values = np.full((ds.sizes["network"], len(wanted)), np.nan)
+    shared = {name: ds[name].values for name in ("input", "target") if name in ds.variables}
+    epoch, sizes = ds["epoch"].values, ds["hidden_size"].values
+    parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
+    has_cell, has_output = "cell_state" in ds.variables, "output" in ds.variables
+    # A recording that names no architecture, or one of its own, is fitted by a vanilla network.
+    architecture = str(named_of(ds, "architecture"))
+    if architecture not in networks.ARCHITECTURES:
+        architecture = "vanilla"
+
+    # Network by network: BLAS rounds products of blocks of several sizes differently in the last
+    # bit, and what is stored must not depend on how a population was split.
+    def compute(i: int) -> None:
+        here = {"network": i, "unit": slice(int(sizes[i]))}
+        values[i], reasons = values_of(
+            task, wanted, ds["activity"].isel(here).values, epoch, parameters,
+            output=ds["output"].isel(network=i).values if has_output else None,
+            input=shared.get("input"),
+            target=shared.get("target"),
+            architecture=architecture,
+            cell_state=ds["cell_state"].isel(here).values if has_cell else None,
+        )  # fmt: skip
+        if reasons:
+            raise FeatureError("; ".join(reasons))
+
+    ended = each_network(ds, "features", compute, after="record", progress=progress)
+    out = ds.drop_dims("feature", errors="ignore").assign_coords(_coordinates(wanted).coords)
+    out = out.assign({"features": (("network", "feature"), values)} | ended)
+    warn_of_failures(out, "features")
+    return out

@@ -1,0 +1,12 @@
+from .describe import architecture_of as architecture_of
+from .describe import recipe_of as recipe_of
+from .describe import task_of as task_of
+from .each import each_network as each_network
+from .each import failures_told_elsewhere as failures_told_elsewhere
+from .each import warn_of_failures as warn_of_failures
+from .networks import import_networks as import_networks
+from .networks import network_name as network_name
+from .networks import network_weights as network_weights
+from .networks import new_population as new_population
+from .networks import pack_weights as pack_weights
+from .networks import read_networks as read_networks

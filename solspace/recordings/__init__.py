@@ -1,0 +1,1 @@
+"""Recordings: what an experimenter would see of a network, and what that tells."""

@@ -1,0 +1,10 @@
+from .canonical import behavior as behavior
+from .canonical import describe_solution as describe_solution
+from .canonical import graph_key as graph_key
+from .canonical import minimized as minimized
+from .canonical import solution_key as solution_key
+from .graph import Graph as Graph
+from .graph import ReductionError as ReductionError
+from .methods import METHODS as METHODS
+from .methods import reduce_network as reduce_network
+from .names import solution_name as solution_name

@@ -1,0 +1,9 @@
+from .driver import INITS as INITS
+from .driver import Checkpoint as Checkpoint
+from .driver import TrainingResult as TrainingResult
+from .driver import initial_weights as initial_weights
+from .driver import learning_rates as learning_rates
+from .driver import loss_levels as loss_levels
+from .driver import mean_squared_error as mean_squared_error
+from .driver import train_network as train_network
+from .driver import training_trials as training_trials
