@@ -45,7 +45,7 @@ def _conditions(
                 raise SolspaceError(f"{n:g} {what}; give whole numbers of 1 or more, inf for all")
             else:
                 out[-1].append(int(n))
-    return list(product(*out))
+    return list(product(out[0], out[1]))
 
 
 def recorded_features(
@@ -217,7 +217,7 @@ def classify_recordings(
         "label_class": text_array(classes.name),
         "recorded_feature": text_array(names),
     }
-    coords |= {c: v for c, v in training.coords.items() if not {*v.dims} - {"network"}}
+    coords |= {str(c): v for c, v in training.coords.items() if not {*v.dims} - {"network"}}
     out = xr.Dataset(
         {
             "kappa": (dims, np.reshape(kappas, shape)),

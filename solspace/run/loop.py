@@ -122,7 +122,7 @@ def run_stage(
         )
     store = Store(path)
     verb = name if only is None else f"{name} --slice {only}"
-    where = {"workers": workers, "scheduler": scheduler}
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
@@ -158,7 +158,7 @@ def run_stage(
             for population, record in zip(populations, records, strict=True):
                 _call_pending(population, record)
         if only is not None:
-            where["slice"] = str(only)  # type: ignore[assignment]
+            where["slice"] = str(only)
         outcomes = [
             _run_population(population, record, own, where, given, progress)
             for population, record, own in zip(populations, records, shards, strict=True)
@@ -563,7 +563,7 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                         "own; give --redo to compute all of it again"
                     )
                 population.remove_dims(outdated)
-            missing_dims(stage, own, {**have.sizes, **coordinates.sizes, **sizes})
+            missing_dims(stage, own, {**_lengths(have), **_lengths(coordinates), **sizes})
             more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
             extra = [undeclared(coordinates[n], group) for n in more]
             population.add_variables([*extra, *own], coordinates, sizes)
@@ -582,8 +582,12 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
         base = _labels(population)
         ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
         ds = annotate(ds, own)
-        missing_dims(stage, own, {**ds.sizes, **sizes})
+        missing_dims(stage, own, {**_lengths(ds), **sizes})
         population.create(group, own, ds, sizes)
+
+
+def _lengths(ds: xr.Dataset) -> dict[str, int]:
+    return {str(dim): int(size) for dim, size in ds.sizes.items()}
 
 
 def _layouts(

@@ -41,7 +41,9 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
     from solspace.population.describe import recipe_of
 
     recipe = recipe_of(ds)
-    looks = np.arange(0, recipe.max_steps + recipe.check_every, recipe.check_every, np.int64)
+    looks = np.arange(
+        0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64
+    )
     looks = np.minimum(looks, recipe.max_steps)
     out = {"population": Layout(xr.Dataset(coords={"check": looks}))}
     count = int(ds.attrs.get("checkpoints", 0))
@@ -55,15 +57,16 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what trained networks are at odds with themselves, a sentence each."""
     ds = parts["population"]
-    sizes = ds["hidden_size"].values
-    for i in np.flatnonzero((sizes < 1) | (sizes > ds.sizes["unit"])):
+    sizes = [int(size) for size in ds["hidden_size"].values]
+    wrong = [size < 1 or size > ds.sizes["unit"] for size in sizes]
+    for i in np.flatnonzero(wrong).tolist():
         yield (
             f"network {ds['name'].values[i]}: hidden_size {sizes[i]}, the arrays have "
             f"{ds.sizes['unit']} units"
         )
     for i, name in done(ds, "train"):
-        size = int(sizes[i])
-        if size < 1 or size > ds.sizes["unit"]:
+        size = sizes[i]
+        if wrong[i]:
             continue
         for parameter in PARAMETER_DIMS:
             if unfinished(ds, parameter, i, size):
