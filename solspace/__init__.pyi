@@ -5,8 +5,6 @@
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
 from .errors import SolspaceError as SolspaceError
-from .recordings.simulated import observe as observe
-from .recordings.stage import classify_recordings as classify_recordings
 from .features.stage import extract_features as extract_features
 from .info import describe as describe
 from .population.networks import import_networks as import_networks
@@ -14,6 +12,8 @@ from .population.networks import network_weights as network_weights
 from .population.networks import new_population as new_population
 from .population.networks import read_networks as read_networks
 from .population.variables import Variable as Variable
+from .recordings.simulated import observe as observe
+from .recordings.stage import classify_recordings as classify_recordings
 from .reduction.stage import graph_of as graph_of
 from .reduction.stage import reduce as reduce
 from .report import write_report as write_report
@@ -23,7 +23,7 @@ from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
-from .stages.record import stage as stage
+from .stages.decorator import stage as stage
 from .store.check import check_store as check_store
 from .store.handle import open_population as open_population
 from .store.migrate import migrate as migrate

@@ -83,10 +83,10 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from solspace.population import new_population
     from solspace.run import where as compute
     from solspace.run.populations import create_population
     from solspace.store.locks import Slice
-    from solspace.population import new_population
     from solspace.tasks import only_architecture
 
     described: dict[str, Any] = {
@@ -430,8 +430,8 @@ def _parser() -> argparse.ArgumentParser:
         _run,
         "run every stage that is pending, or one of your own",
         "train (where networks are pending), record, extrapolate, reduce, verify, features: what\n"
-        "has not ended for all networks of the store. With --stage one stage, after those it needs;\n"
-        "FILE.py:FUNCTION is one of your own (docs/own_analysis.md).",
+        "has not ended for all networks of the store. With --stage one stage, after those it\n"
+        "needs; FILE.py:FUNCTION is one of your own (docs/own_analysis.md).",
         "solspace run my.zarr --stage my_analysis.py:participation_ratio",
     )
     _choice(run)

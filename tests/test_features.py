@@ -25,7 +25,7 @@ from solspace.features import (
     speed_change,
     unregister,
 )
-from solspace.features.support_vector import margin
+from solspace.reduction.support_vector import margin
 from solspace.population import import_networks
 from solspace.simulation.stage import record
 from solspace.tasks import get_task, task_names

@@ -16,7 +16,7 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.features.support_vector import linear_machine, margin
+from solspace.reduction.support_vector import linear_machine, margin
 from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point

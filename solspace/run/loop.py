@@ -25,8 +25,9 @@ from solspace.run import where as compute
 from solspace.run.carry import carried, take
 from solspace.stages import collection
 from solspace.stages.options import check_options
-from solspace.stages.record import Layout, Stage, checked, record_of
-from solspace.stages.record import compute as compute_own
+from solspace.stages.record import Layout, Stage, record_of
+from solspace.stages.running import checked
+from solspace.stages.running import compute as compute_own
 from solspace.stages.template import layouts, missing_dims, wanted
 from solspace.store import Population, Shard, Store, locks
 from solspace.store.layout import undeclared
@@ -381,7 +382,7 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords({c: v for c, v in have.coords.items()})
+                    ds = out.assign_coords(have.coords)
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
@@ -447,10 +448,7 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         maker = collection.group_of(group, kind).replace("_", "-")
         there = population.open(group, maker)
         own = _names(population, stage, group, there, wanted_names)
-        if shard is None:
-            ds = there[own]
-        else:
-            ds = population.read(group, shard, own, maker)
+        ds = there[own] if shard is None else population.read(group, shard, own, maker)
         if out is None:
             out = ds
             continue
@@ -580,7 +578,7 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)
         base = _labels(population)
-        ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
+        ds = coordinates.assign_coords(base.coords)
         ds = annotate(ds, own)
         missing_dims(stage, own, {**_lengths(ds), **sizes})
         population.create(group, own, ds, sizes)

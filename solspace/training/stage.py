@@ -41,9 +41,7 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
     from solspace.population.describe import recipe_of
 
     recipe = recipe_of(ds)
-    looks = np.arange(
-        0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64
-    )
+    looks = np.arange(0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64)
     looks = np.minimum(looks, recipe.max_steps)
     out = {"population": Layout(xr.Dataset(coords={"check": looks}))}
     count = int(ds.attrs.get("checkpoints", 0))
@@ -176,8 +174,8 @@ def train(
     Returns
     -------
     Dataset
-        With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``, ``gradient_steps``, ``attempts`` and
-        ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
+        With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``,
+        ``gradient_steps``, ``attempts`` and ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
         weights are kept and whose reason is in ``message_train``. The same for the same seeds,
         however the population is split. Where the population was made with checkpoints also the
         variables of the group checkpoints, with ``checkpoint_`` before their names.
