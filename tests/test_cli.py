@@ -198,9 +198,21 @@ def test_a_pickle_that_runs_code(tmp_path):
     assert not target.exists()
 
 
-def test_a_store_of_another_schema_version(store):
-    zarr.open_group(str(store), mode="r+").attrs["solspace_schema_version"] = 2
-    assert_fails(solspace("record", store), "has schema version 2", "reads version 1")
+def test_a_store_of_another_schema_version(store, tmp_path):
+    attrs = zarr.open_group(str(store), mode="r+").attrs
+    attrs["solspace_schema_version"] = 3
+    assert_fails(solspace("record", store), "has schema version 3", "reads version 2", "newer")
+    attrs["solspace_schema_version"] = 1
+    commands = [
+        *([verb, store] for verb in ("train", "record", "reduce", "run", "info", "check")),
+        ["import", store, *TRAIN, "no.pt"],
+        ["report", store, tmp_path / "x.html"],
+        ["pack", store, tmp_path / "copy.zarr"],
+    ]
+    for command in commands:
+        told = f"solspace migrate {store} NEW"
+        assert_fails(solspace(*command), "has schema version 1", "reads version 2", told)
+    assert not (tmp_path / "x.html").exists() and not (tmp_path / "copy.zarr").exists()
 
 
 def test_a_store_being_written_by_another_process(store):

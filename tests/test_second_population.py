@@ -93,11 +93,11 @@ def test_while_a_store_is_filled_nobody_is_shown_an_older_state(store):
         shown = xr.open_zarr(store, group=f"{TASK}/lstm").attrs["provenance"]
         assert '"record"' in shown
         ds = population.open()[["name", "hidden_size"]].load()
-        population.lay("learning", ds.assign_coords(checkpoint=np.arange(2)), {})
-        assert "learning" in zarr.open_group(store, path=f"{TASK}/lstm", mode="r")
+        population.create("checkpoints", [], ds.assign_coords(checkpoint=np.arange(2)), {})
+        assert "checkpoints" in zarr.open_group(store, path=f"{TASK}/lstm", mode="r")
         Store(store).consolidate()  # as another process does, of another slice
-        population.remove("learning")
-        assert "learning" not in zarr.open_group(store, mode="r")[f"{TASK}/lstm"]
+        population.remove("checkpoints")
+        assert "checkpoints" not in zarr.open_group(store, mode="r")[f"{TASK}/lstm"]
 
 
 def test_what_is_there_already_is_not_gathered_anew(store):

@@ -157,7 +157,7 @@ def test_what_another_process_writes_is_refused_and_nothing_else(store):
         assert run_stage(store, "record", part="2/3")[0].computed == 2
         assert run_stage(store, "record", part="6/6")[0].computed == 1
         assert run_stage(store, "reduce", part="1/3")[0].computed == 2
-        with pytest.raises(SolspaceError, match="was begun with no options"):
+        with pytest.raises(SolspaceError, match="was run with no options"):
             run_stage(store, "record", part="5/6", options={"device": "cpu"})
     finally:
         holder.kill()
@@ -175,7 +175,7 @@ def test_slices_begun_at_once_have_the_same_options(store):
         with population.claim("record", population.shards()[:3], "record --slice 1/2"):
             with population.provenance("record"):
                 pass
-            with pytest.raises(SolspaceError, match="was begun with no options"):
+            with pytest.raises(SolspaceError, match="was run with no options"):
                 run_stage(store, "record", part="2/2", options={"device": "cpu"})
         # Alone again, and still nothing computed: the options are free.
         assert run_stage(store, "record", part="2/2", options={"device": "cpu"})[0].computed == 3

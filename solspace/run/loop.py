@@ -35,7 +35,7 @@ from solspace.tasks import Task, get_task, register_task
 __all__ = ["Outcome", "run_stage"]
 
 # Options that say how and not what: a result is the same with another value.
-HOW = ("device", "jobs")
+HOW = ("jobs",)
 
 
 @dataclass(frozen=True)
@@ -275,8 +275,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
             _call_pending(population, later)
     if (population.status(stage.name) != PENDING).any():
         with population.briefly():
-            own = {v.name: v for v in (stage.status,)}
-            population.prepare_shards(own, own)
+            population.prepare_shards([stage.status])
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(stage.status.name, nothing)
 
@@ -565,15 +564,14 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                 population.remove_dims(outdated)
             missing_dims(stage, own, {**have.sizes, **coordinates.sizes, **sizes})
             population.add_variables(own, coordinates, sizes)
-            names = [v.name for v in (*own, stage.status, stage.message)]
-            known = {v.name: v for v in (*own, stage.status, stage.message)}
-            population.prepare_shards(names, known)
+            population.prepare_shards([*own, stage.status, stage.message])
             continue
         if population.has(group):
             there = population.open(group).sizes
             fits = all(there.get(dim, size) == size for dim, size in sizes.items())
             if begun or (fits and not population.outdated(coordinates, group)):
                 population.add_variables(own, coordinates, sizes, group)
+                population.prepare_shards(own, group)
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)

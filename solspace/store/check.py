@@ -67,9 +67,10 @@ def _check(population: Population) -> Iterator[str]:
                 f"{where}: {ds.sizes['network']} networks, the population has {population.networks}"
             )
     attrs = population.attrs
+    whole = sound
     for stage in collection.stages(kind).values():
         ended = (population.status(stage.name) != PENDING).any()
-        if not (sound and ended):
+        if not (whole and ended):
             continue
         for group in dict.fromkeys(v.group for v in stage.fills):
             present = group not in known or known[group].present(attrs)

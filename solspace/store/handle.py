@@ -240,7 +240,9 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
-            if not shared:
+            # Also where others hold the store: what one of them has under way is done in such a
+            # moment alone, so what is half done here is of a process that was killed.
+            with locks.briefly(self.path):
                 mend_relayout(self.path)
                 for population in self.populations():
                     population.mend()
@@ -539,7 +541,7 @@ class Population:
         )
 
     def mend(self) -> None:
-        """Undo what a killed `replace` left half done; the store is held alone."""
+        """Undo what a killed `replace` left half done; no other process writes at this moment."""
         own = self._folder("population")
         for name in os.listdir(own):
             stem, dot, suffix = name.rpartition(".")
@@ -591,24 +593,26 @@ class Population:
         if missing:
             target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
 
-    def prepare_shards(self, names: Iterable[str], variables: Mapping[str, Variable]) -> None:
-        """Lay arrays of the population's group in shards that are written one by one.
+    def prepare_shards(self, variables: Iterable[Variable], group: str = "population") -> None:
+        """Lay arrays of a group in shards that are written one by one.
 
         A packed store has one shard an array, which two writers would corrupt.
         """
-        group = self.zarr_group(mode="r+")
+        target = self.zarr_group(group, mode="r+")
         size = self.shard_size
-        chunk = int(group.attrs["chunk_size"])
-        for name in names:
-            if name not in group or name not in variables:
+        chunk = int(target.attrs["chunk_size"])
+        if size >= self.networks:
+            return  # one writer has all networks
+        for variable in variables:
+            if group == "population":
+                variable = _by_shard(variable)
+            if variable.name not in target or variable.coordinate:
                 continue
-            variable = _by_shard(variables[name])
-            if variable.coordinate or variable.dims[:1] != ("network",):
-                continue
-            array = group[name]
+            array = target[variable.name]
             assert isinstance(array, zarr.Array)
-            if shard_of(array) != size and shard_of(array) > chunk:
-                relayout(self.path, group, variable, size, chunk)
+            if variable.dims[:1] == ("network",) and size % shard_of(array):
+                self._changes()
+                relayout(self.path, target, variable, size, chunk)
 
     def remove(self, group: str) -> None:
         """Take away a group, to create it anew."""
