@@ -83,10 +83,10 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from solspace.population import new_population
     from solspace.run import where as compute
     from solspace.run.populations import create_population
     from solspace.store.locks import Slice
-    from solspace.population import new_population
     from solspace.tasks import only_architecture
 
     described: dict[str, Any] = {
@@ -172,7 +172,9 @@ def _run(args: argparse.Namespace) -> None:
     there = Store(args.store).populations(args.task, args.architecture)
     kinds = {collection.kind_of(p.architecture).name for p in there} or {"recurrent"}
     for stage in dict.fromkeys(
-        n for k in sorted(kinds, reverse=True) for n, s in collection.stages(k).items()
+        n
+        for k in sorted(kinds, reverse=True)
+        for n, s in collection.stages(k).items()
         if s.by_default
     ):
         _run_stages(args, [stage])
@@ -191,7 +193,9 @@ def _typed(pairs: Sequence[str], record: Any) -> dict[str, Any]:
             )
         option = record.options[name]
         try:
-            values = [_value(option.type, one) for one in (text.split(",") if option.many else [text])]
+            values = [
+                _value(option.type, one) for one in (text.split(",") if option.many else [text])
+            ]
         except ValueError:
             raise SolspaceError(
                 f"--option {pair!r}: {text!r} is no {option.type.__name__}"
@@ -215,9 +219,7 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
     for stage in stages:
         known = collection.stages(None)[stage].options if len(stages) == 1 else {}
         options = {
-            name: getattr(args, name)
-            for name in known
-            if getattr(args, name, None) is not None
+            name: getattr(args, name) for name in known if getattr(args, name, None) is not None
         }
         _say_outcomes(
             args,
@@ -441,7 +443,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help="an option of that stage; several values with commas",
     )
-    run.add_argument("--redo", action="store_true", help="compute that stage again where it is done")
+    run.add_argument(
+        "--redo", action="store_true", help="compute that stage again where it is done"
+    )
 
     drawn = verbs.add_parser(
         "stages",

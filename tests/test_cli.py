@@ -16,8 +16,8 @@ import xarray as xr
 import zarr
 
 from solspace.cli import main
-from solspace.run.populations import create_population
 from solspace.population import new_population
+from solspace.run.populations import create_population
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"

@@ -14,11 +14,11 @@ import zarr
 
 from solspace import SolspaceError, import_networks, pack
 from solspace.cli import main
-from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population
 from solspace.store import Store
+from solspace.store.check import check_store
 
 GROUP = "interval_reproduction/vanilla"
 

@@ -18,16 +18,18 @@ import zarr
 from solspace import SolspaceError, import_networks, new_population, pack
 from solspace.cli import main
 from solspace.info import size_on_disk
-from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
 from solspace.stages import collection
 from solspace.store import Store
+from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
-STAGES = [name for name, stage in collection.stages().items() if stage.by_default and name != "train"]
+STAGES = [
+    name for name, stage in collection.stages().items() if stage.by_default and name != "train"
+]
 QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
 
 
@@ -36,7 +38,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
         if isinstance(member, zarr.Array):
-            found[name] = member[:]
+            found[name] = member[...]
     return found
 
 

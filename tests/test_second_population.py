@@ -11,10 +11,10 @@ import xarray as xr
 import zarr
 
 from solspace import new_population
-from solspace.store.check import check_store
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
 from solspace.store import Store
+from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
 QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)

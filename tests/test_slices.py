@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError
 from solspace.cli import main
-from solspace.store.check import check_store
-from solspace.store.locks import Slice
 from solspace.networks import parameter_shapes
+from solspace.population import import_networks, new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.population import import_networks, new_population
 from solspace.store import Population, Store
+from solspace.store.check import check_store
+from solspace.store.locks import Slice
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -54,7 +54,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
         if isinstance(member, zarr.Array):
-            found[name] = member[:]
+            found[name] = member[...]
     return found
 
 

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solspace import SolspaceError
-from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
-from solspace.run.loop import run_stage
-from solspace.run.populations import add_population, create_population
 from solspace.population import import_networks, network_weights, new_population
 from solspace.population.variables import PENDING
+from solspace.run.loop import run_stage
+from solspace.run.populations import add_population, create_population
 from solspace.simulation.stage import record
 from solspace.stages import collection
 from solspace.store import Shard, Store
+from solspace.store.check import check_store
 
 GROUP = "interval_reproduction/vanilla"
 
@@ -207,7 +207,8 @@ def test_a_store_being_written_by_another_process_is_refused(store):
 
 def test_a_store_of_another_schema_version_is_refused(store):
     zarr.open_group(store, mode="r+").attrs["solspace_schema_version"] = 99
-    with pytest.raises(SolspaceError, match="has schema version 99, this solspace reads version 2; .* newer"):
+    told = r"has schema version 99, this solspace reads version 2; .* newer"
+    with pytest.raises(SolspaceError, match=told):
         Store(store)
 
 

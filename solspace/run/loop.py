@@ -19,9 +19,8 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.describe import task_of
 from solspace.population.each import failures_told_elsewhere
-from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, Variable, annotate
+from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, annotate
 from solspace.run import where as compute
 from solspace.stages import collection
 from solspace.stages.options import check_options
@@ -121,7 +120,7 @@ def run_stage(
         )
     store = Store(path)
     verb = name if only is None else f"{name} --slice {only}"
-    where = {"workers": workers, "scheduler": scheduler}
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
@@ -157,7 +156,7 @@ def run_stage(
             for population, record in zip(populations, records, strict=True):
                 _call_pending(population, record)
         if only is not None:
-            where["slice"] = str(only)  # type: ignore[assignment]
+            where["slice"] = str(only)
         try:
             return [
                 _run_population(population, record, own, where, given, progress)
@@ -230,7 +229,7 @@ def _plain(value: Any) -> Any:
 
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
-    alone = population.claimed(stage.name) <= 1
+    alone = not population.claimed(stage.name)  # this process claims its slice later
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
@@ -562,7 +561,7 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                         "own; give --redo to compute all of it again"
                     )
                 population.remove_dims(outdated)
-            missing_dims(stage, own, {**have.sizes, **coordinates.sizes, **sizes})
+            missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
             population.add_variables(own, coordinates, sizes)
             population.prepare_shards([*own, stage.status, stage.message])
             continue
@@ -578,8 +577,13 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
         base = _labels(population)
         ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
         ds = annotate(ds, own)
-        missing_dims(stage, own, {**ds.sizes, **sizes})
+        missing_dims(stage, own, _lengths(ds) | sizes)
         population.create(group, own, ds, sizes)
+
+
+def _lengths(ds: xr.Dataset) -> dict[str, int]:
+    return {str(d): int(n) for d, n in ds.sizes.items()}
+
 
 def _layouts(
     population: Population, stage: Stage, task: Task, have: xr.Dataset, options: Mapping[str, Any]

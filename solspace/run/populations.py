@@ -227,5 +227,3 @@ def pack(
                 with copy.provenance("pack"):
                     pass
     return Store(destination).populations()
-
-

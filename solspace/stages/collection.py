@@ -86,7 +86,9 @@ def find(name: str, kind: str = "recurrent") -> Stage:
 
 def _package() -> dict[tuple[str, str], Stage]:
     global _seen
-    files = tuple(sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py")))
+    files = tuple(
+        sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py"))
+    )
     if files != _seen[0]:
         found: dict[tuple[str, str], Stage] = {}
         for file in files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,6 @@ from solspace.stages import collection
 from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
-
 
 
 def check_store(path: str, task: str | None = None, architecture: str | None = None) -> list[str]:
@@ -130,5 +129,3 @@ def _check_names(population: Population, groups: list[str]) -> Iterator[str]:
         of_key.setdefault(key, set()).add(value)
     if any(len(values) > 1 for values in of_key.values()):
         yield f"{population}: networks of one solution_key have different solutions"
-
-

@@ -254,8 +254,15 @@ class Store:
         Every change of metadata takes this copy away again, so where it is there it is true.
         """
         with locks.briefly(self.path), quiet():
-            if not _has_consolidated(self.path):
+            # One that another program put into a group below hides what comes later there.
+            nested = [path for path in self._groups() if _forget_consolidated(self.path, path)]
+            if nested or not _has_consolidated(self.path):
                 zarr.consolidate_metadata(self.path, zarr_format=3)
+
+    def _groups(self) -> Iterator[str]:
+        """Paths of all groups below the root."""
+        for population in self.populations():
+            yield from (population.task, *map(population.group_path, population.groups()))
 
 
 def _check_version(path: str, version: Any) -> None:
@@ -394,7 +401,8 @@ class Population:
     def _changes(self) -> None:
         """Called before metadata change, so that no reader is shown an older copy of them."""
         locks.check_held(self.path)
-        _forget_consolidated(self.path)
+        for path in ("", self.task, self.group_path("population")):
+            _forget_consolidated(self.path, path)
 
     def briefly(self) -> AbstractContextManager[None]:
         """Wait for a moment alone with what all writers of the store share."""
@@ -485,7 +493,9 @@ class Population:
             if variable.name in ds.variables:
                 fill_array(array, ds[variable.name])
         coordinates = [
-            v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
+            v.name
+            for v in everything
+            if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
         ]
         target.attrs.update(
             {
@@ -772,16 +782,23 @@ def _by_shard(variable: Variable) -> Variable:
     return variable
 
 
-def _has_consolidated(store: str) -> bool:
-    """Whether the root holds a copy of the metadata below it."""
-    return zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None
+def _has_consolidated(store: str, path: str = "") -> bool:
+    """Whether a group holds a copy of the metadata below it."""
+    try:
+        group = zarr.open_group(store, path=path, mode="r")
+    except FileNotFoundError:
+        return False
+    return group.metadata.consolidated_metadata is not None
 
 
-def _forget_consolidated(store: str) -> None:
-    """Take the copy away."""
-    if _has_consolidated(store):
+def _forget_consolidated(store: str, path: str = "") -> bool:
+    """Take the copy away; whether there was one."""
+    found = _has_consolidated(store, path)
+    if found:
         # Attributes of a group opened without the copy are written without it.
-        zarr.open_group(store, mode="r+", use_consolidated=False).update_attributes({})
+        group = zarr.open_group(store, path=path, mode="r+", use_consolidated=False)
+        group.update_attributes({})
+    return found
 
 
 def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:

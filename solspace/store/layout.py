@@ -148,7 +148,9 @@ def create_array(
         width = np.dtype(variable.dtype).itemsize
         strings = variable.text or width == 1
         compressor = (
-            ZstdCodec(level=19) if strings else BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+            ZstdCodec(level=19)
+            if strings
+            else BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
         )
     with quiet():
         return group.create_array(
