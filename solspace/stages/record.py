@@ -314,7 +314,7 @@ def stage(
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return _call(record, args, kwargs)  # type: ignore[return-value]
+            return _call(record, args, kwargs)
 
         call.stage = record  # type: ignore[attr-defined]
         return call
