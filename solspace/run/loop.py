@@ -379,7 +379,7 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords({c: v for c, v in have.coords.items()})
+                    ds = out.assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
@@ -445,10 +445,7 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         maker = collection.group_of(group, kind).replace("_", "-")
         there = population.open(group, maker)
         own = _names(population, stage, group, there, wanted_names)
-        if shard is None:
-            ds = there[own]
-        else:
-            ds = population.read(group, shard, own, maker)
+        ds = there[own] if shard is None else population.read(group, shard, own, maker)
         if out is None:
             out = ds
             continue
@@ -575,7 +572,7 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)
         base = _labels(population)
-        ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
+        ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
         missing_dims(stage, own, _lengths(ds) | sizes)
         population.create(group, own, ds, sizes)

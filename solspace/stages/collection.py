@@ -127,12 +127,14 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
     if stage.after != ("",):
         return stage.after
     among = among if among is not None else stages(stage.kind)
-    makers = []
+    makers: list[str] = []
     for path in stage.reads:
         group, _, name = path.rpartition("/")
-        for other in among.values():
-            if other.name != stage.name and name in other.variables(group or "population"):
-                makers.append(other.name)
+        makers += [
+            other.name
+            for other in among.values()
+            if other.name != stage.name and name in other.variables(group or "population")
+        ]
     return tuple(dict.fromkeys(makers)) or ("train",)
 
 
