@@ -37,7 +37,7 @@ from solspace.tasks import Task, get_task
 __all__ = ["Outcome", "run_stage"]
 
 # Options that say how and not what: a result is the same with another value.
-HOW = ("device", "jobs")
+HOW = ("jobs",)
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _plain(value: Any) -> Any:
 
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
-    alone = population.claimed(stage.name) <= 1
+    alone = not population.claimed(stage.name)  # this process claims its slice later
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
@@ -276,8 +276,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
             _call_pending(population, later)
     if (population.status(stage.name) != PENDING).any():
         with population.briefly():
-            own = {v.name: v for v in (stage.status,)}
-            population.prepare_shards(own, own)
+            population.prepare_shards([stage.status])
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(stage.status.name, nothing)
 
@@ -382,7 +381,7 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords(have.coords)
+                    ds = out.assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
@@ -561,31 +560,30 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                         "own; give --redo to compute all of it again"
                     )
                 population.remove_dims(outdated)
-            missing_dims(stage, own, {**_lengths(have), **_lengths(coordinates), **sizes})
+            missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
             more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
             extra = [undeclared(coordinates[n], group) for n in more]
             population.add_variables([*extra, *own], coordinates, sizes)
-            names = [v.name for v in (*own, stage.status, stage.message)]
-            known = {v.name: v for v in (*own, stage.status, stage.message)}
-            population.prepare_shards(names, known)
+            population.prepare_shards([*own, stage.status, stage.message])
             continue
         if population.has(group):
             there = population.open(group).sizes
             fits = all(there.get(dim, size) == size for dim, size in sizes.items())
             if begun or (fits and not population.outdated(coordinates, group)):
                 population.add_variables(own, coordinates, sizes, group)
+                population.prepare_shards(own, group)
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)
         base = _labels(population)
-        ds = coordinates.assign_coords(base.coords)
+        ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
-        missing_dims(stage, own, {**_lengths(ds), **sizes})
+        missing_dims(stage, own, _lengths(ds) | sizes)
         population.create(group, own, ds, sizes)
 
 
 def _lengths(ds: xr.Dataset) -> dict[str, int]:
-    return {str(dim): int(size) for dim, size in ds.sizes.items()}
+    return {str(d): int(n) for d, n in ds.sizes.items()}
 
 
 def _layouts(

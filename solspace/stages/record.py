@@ -18,7 +18,6 @@ from solspace.stages.options import Option
 if TYPE_CHECKING:
     import xarray as xr
 
-
 __all__ = ["Group", "Layout", "Option", "Stage", "record_of"]
 
 
