@@ -324,7 +324,8 @@ def stage(
 
 def _origin(function: Callable[..., Any]) -> str:
     """Where a function of a user's own stands; empty for one of the package."""
-    if function.__module__.split(".")[0] == "solspace":
+    module = function.__module__.split(".")
+    if module[0] == "solspace" and module[-1] == "stage":
         return ""
     return f"{inspect.getsourcefile(function) or function.__module__}:{function.__name__}"
 
