@@ -51,7 +51,8 @@ def store(tmp_path_factory) -> str:
         shapes = parameter_shapes("vanilla", 12 + i % 2, inputs=2, outputs=1)
         networks[f"net{i}"] = {name: rng.normal(0, 0.4, shape) for name, shape in shapes.items()}
     path = str(tmp_path_factory.mktemp("pack") / "source.zarr")
-    add_population(path, import_networks("interval_reproduction", "vanilla", networks))
+    ds = import_networks("interval_reproduction", "vanilla", networks)
+    add_population(path, ds, shard_size=10)
     for stage in STAGES:
         run_stage(path, stage)
     return path
@@ -68,7 +69,7 @@ def learning_store(tmp_path_factory) -> str:
         recipe=QUICK,
         checkpoints=3,
     )
-    create_population(path, ds)
+    create_population(path, ds, shard_size=3)
     for stage in ("train", "reduce"):
         run_stage(path, stage)
     return path
@@ -81,9 +82,11 @@ def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
     population = Store(copy).populations()[0]
     assert not population.has("training") and not population.has("extrapolation")
     assert len(population.shards()) == 2
+    assert population.shards() == Store(store).populations()[0].shards()
     left_out = ("/training/", "/extrapolation/", "_record", "_extrapolate")
     before, packed = arrays(store), arrays(copy)
-    assert packed.keys() == {n for n in before if not any(x in n for x in left_out[:2])}
+    empty = {n for n, a in before.items() if "/message_" in n and not (a != "").any()}
+    assert packed.keys() == {n for n in before if not any(x in n for x in left_out[:2])} - empty
     for name, array in packed.items():
         if not name.endswith(left_out[2:]):
             np.testing.assert_array_equal(array, before[name], err_msg=name)
@@ -95,8 +98,9 @@ def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
         outcome = run_stage(copy, stage)[0]
         assert outcome.computed == (20 if stage in ("record", "extrapolate") else 0), stage
     after = arrays(copy)
-    assert after.keys() == before.keys()
-    for name, array in before.items():
+    # A message that nothing needed stays away.
+    assert before.keys() - after.keys() <= empty and after.keys() <= before.keys()
+    for name, array in [(n, before[n]) for n in after]:
         np.testing.assert_array_equal(after[name], array, err_msg=name)
     assert check_store(copy) == []
 
@@ -115,7 +119,11 @@ def test_several_stores_become_one_with_checkpoints_and_provenance(store, learni
         assert there.attrs.get("recipe") == source.attrs.get("recipe")
         xr.testing.assert_equal(
             there.drop_vars([n for n in there if "record" in n or "extrapolate" in n]),
-            source.drop_vars([n for n in source if "record" in n or "extrapolate" in n]),
+            source.drop_vars(
+                [n for n in source if "record" in n or "extrapolate" in n]
+                + [n for n in source if n.startswith("message_") and not source[n].any()],
+                errors="ignore",
+            ),
         )
         assert there.weight_hh.attrs == source.weight_hh.attrs
     group = "interval_reproduction/gru/checkpoints"

@@ -328,7 +328,7 @@ def _run_shards(
         with population.briefly():
             _create(population, stage, task, options)
             noted.enter_context(population.provenance(stage.name, options, where))
-        whole = _whole(population, stage)
+        whole = _read(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, computed, progress))
         local = workers is None and scheduler is None
@@ -339,6 +339,7 @@ def _run_shards(
             None if local else carried(task),
             options | prepared,
             bar.update if local else None,
+            whole if local else None,
         )
         for shard, _ in compute.map_unordered(
             function, pending, workers=workers, scheduler=scheduler
@@ -357,7 +358,7 @@ def _run_whole(
     progress: bool,
 ) -> None:
     """A stage over all networks together, which reads them lazily."""
-    whole = _whole(population, stage)
+    whole = _read(population, stage)
     with (
         population.provenance(stage.name, options, where),
         _bar(population, stage, population.networks, progress) as bar,
@@ -389,24 +390,22 @@ def _run_whole(
         population.write_all(stage.status.name, status.astype(np.uint8))
 
 
-def _whole(population: Population, stage: Stage) -> xr.Dataset:
-    """All that a stage reads of a population, lazily."""
-    return _read(population, stage, None)
-
-
 def _run_shard(
     population: Population,
     stage: Stage,
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
+    whole: xr.Dataset | None,
     shard: Shard,
 ) -> None:
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
     if sent is not None:
         take(sent)  # a worker knows only what is of the package
         _one_thread()
-    ds = _read(population, stage, shard)
+    # A process elsewhere reads its own networks alone.
+    whole = _read(population, stage, all_labels=False) if whole is None else whole
+    ds = whole.isel(network=slice(shard.start, shard.stop)).load()
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     kwargs = options | extra | {"progress": report}
     with failures_told_elsewhere():
@@ -422,8 +421,8 @@ def _run_shard(
 # --------------------------------------------------------------------------- reading
 
 
-def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Dataset:
-    """What a stage reads, in one dataset; one shard of it in memory, or all of it lazily."""
+def _read(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
+    """What a stage reads, in one dataset, lazily; coordinates of all networks in memory."""
     kind = kind_of(population.architecture).name
     known = collection.groups(kind)
     names: dict[str, list[str] | None] = {}
@@ -447,7 +446,7 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         maker = collection.group_of(group, kind).replace("_", "-")
         there = population.open(group, maker)
         own = _names(population, stage, group, there, wanted_names)
-        ds = there[own] if shard is None else population.read(group, shard, own, maker)
+        ds = there[own]
         if out is None:
             out = ds
             continue
@@ -461,7 +460,10 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         out = out.assign({n: ds[n].variable for n in ds.data_vars})
         out.attrs |= {k: v for k, v in ds.attrs.items() if k not in out.attrs}
     assert out is not None
-    return out
+    if not all_labels:
+        return out
+    # Small, and read anew by every shard otherwise.
+    return out.assign_coords({str(c): v.variable.load() for c, v in out.coords.items()})
 
 
 def _names(
@@ -592,7 +594,7 @@ def _layouts(
     if stage.layout is not None:
         return layouts(stage, task, have, options)
     # A stage of one's own: its dims are those of what it reads, with their coordinates.
-    read = _read(population, stage, None)
+    read = _read(population, stage)
     out = {}
     for group in dict.fromkeys(v.group for v in stage.fills):
         dims = {d for v in stage.variables(group).values() for d in v.dims} - {"network"}

@@ -684,7 +684,10 @@ class Population:
         ValueError
             Where a variable is not declared or has another shape than its array.
         """
-        size, n = self.shard_size, self.networks
+        own = self.zarr_group("population", "r+")
+        networks = own["network"]
+        assert isinstance(networks, zarr.Array)
+        size, n = int(str(own.attrs["shard_size"])), networks.shape[0]
         if shard.start not in range(0, n, size) or shard.stop != min(shard.start + size, n):
             raise SolspaceError(
                 f"networks {shard[0]}..{shard[1] - 1} are not one shard of {self} "
@@ -694,14 +697,13 @@ class Population:
         locks.check_held(self.path)
         last = [v.name for v in (message_variable(stage), status_variable(stage))]
         for group, arrays in data.items():
-            target = self.zarr_group(group, "r+")
+            target = own if group == "population" else self.zarr_group(group, "r+")
             for name, array in arrays.items():
                 if group != "population" or name not in last:
                     write_part(target, name, array, *shard)
-        target = self.zarr_group("population", "r+")
         # The status last: only what is whole is called done.
         for name in last:
-            write_part(target, name, data["population"][name], *shard)
+            write_part(own, name, data["population"][name], *shard)
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.

@@ -229,19 +229,22 @@ def fill_array(target: Any, array: xr.DataArray) -> None:
 
 
 def write_part(group: zarr.Group, name: str, array: xr.DataArray, start: int, stop: int) -> None:
-    """Write the networks ``start <= network < stop`` of an array."""
-    with quiet():
-        if name not in group:
-            raise ValueError(f"variable {name!r} is not in group {group.path!r}")
+    """Write the networks ``start <= network < stop`` of an array.
+
+    In a thread of its own perhaps, so no filters of warnings are changed here.
+    """
+    try:
         target: Any = group[name]
-        expected = (stop - start, *target.shape[1:])
-        if array.shape != expected:
-            raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
-        values = np.asarray(array.values)
-        if values.dtype.kind in "OTU":
-            target[start:stop] = checked_text(values, target, name)
-        else:
-            target[start:stop] = values.astype(target.dtype, casting="same_kind")
+    except KeyError:
+        raise ValueError(f"variable {name!r} is not in group {group.path!r}") from None
+    expected = (stop - start, *target.shape[1:])
+    if array.shape != expected:
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
+    values = np.asarray(array.values)
+    if values.dtype.kind in "OTU":
+        target[start:stop] = checked_text(values, target, name)
+    else:
+        target[start:stop] = values.astype(target.dtype, casting="same_kind")
 
 
 def shard_of(array: Any) -> int:
