@@ -7,8 +7,8 @@ from conftest import reference_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solspace import networks, schema
-from solspace.reduction import Graph, reduce_network, timed
+from solspace import networks
+from solspace.reduction import Graph, bounds, reduce_network, timed
 from solspace.reduction.automaton import explore
 from solspace.tasks import get_task
 from solspace.verification.sequences import allowed, graph_recall, join_words, read_words
@@ -70,7 +70,7 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
         sizes.append((graph.n_nodes, graph.n_edges))
         taken.append(allowed(graph, held_back).mean())
     assert taken == sorted(taken) and taken[1] >= 0.9
-    assert all(n <= schema.TIMED_NODES and e <= schema.TIMED_EDGES for n, e in sizes)
+    assert all(n <= bounds.TIMED_NODES and e <= bounds.TIMED_EDGES for n, e in sizes)
     # Where no graph allows that many, it is the one that allows most; drawn again it is the same.
     assert timed.explore_timed(task, "vanilla", weights) == graph
 
@@ -78,10 +78,10 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
 def test_graphs_keep_to_their_room_and_where_none_fits_know_no_time(monkeypatch):
     task, weights = get_task("interval_reproduction"), network()
     quick(monkeypatch)
-    monkeypatch.setattr(schema, "TIMED_EDGES", 60)
+    monkeypatch.setattr(bounds, "TIMED_EDGES", 60)
     small = timed.explore_timed(task, "vanilla", weights)
     assert small.timed and small.n_edges <= 60
-    monkeypatch.setattr(schema, "TIMED_EDGES", 1)
+    monkeypatch.setattr(bounds, "TIMED_EDGES", 1)
     none = timed.explore_timed(task, "vanilla", weights)
     assert not none.timed
     assert none == explore(task, "vanilla", weights)

@@ -31,7 +31,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solspace import networks, schema
+from solspace import networks
+from solspace.reduction import bounds
 from solspace.reduction.automaton import check_asked, explore
 from solspace.reduction.graph import Graph
 from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
@@ -499,7 +500,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
 
 def _fits(graph: Graph) -> bool:
     """Whether the store has room for it."""
-    return graph.n_nodes <= TIMED_NODES and graph.n_edges <= TIMED_EDGES
+    return graph.n_nodes <= bounds.TIMED_NODES and graph.n_edges <= bounds.TIMED_EDGES
 
 
 def _most(fits: Callable[[int], bool], highest: int) -> int:
