@@ -60,7 +60,7 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
     task, weights = get_task("interval_reproduction"), network()
     quick(monkeypatch)
     rng = np.random.default_rng(timed.SEED + 1)
-    drawn = task.grammar.random_sequences(rng, timed.HELD_BACK)
+    drawn = task.protocol.random_sequences(rng, timed.HELD_BACK)
     held_back = read_words(task, "vanilla", weights, drawn)
     sizes, taken = [], []
     for enough in (0.0, 0.9, 2.0):

@@ -21,7 +21,7 @@ from solspace.reduction import (
 )
 from solspace.reduction.automaton import read_story
 from solspace.tasks import get_task, task_names
-from solspace.tasks.base import PulseSequences
+from solspace.tasks.protocol import PulseSequences
 from solspace.verification.sequences import (
     allowed,
     graph_recall,
@@ -379,15 +379,15 @@ def test_windows_that_end_before_they_begin_are_refused():
 
 
 @pytest.mark.parametrize("method", ["automaton", "timed"])
-def test_a_task_without_a_grammar_is_refused(method):
+def test_a_task_without_a_protocol_is_refused(method):
     import dataclasses
 
-    mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", grammar=None)
-    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+    mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", protocol=None)
+    with pytest.raises(SolspaceError, match="give it a `protocol`"):
         verification_sequences(mute)
     shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
     weights = {name: np.zeros(shape) for name, shape in shapes.items()}
-    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+    with pytest.raises(SolspaceError, match="give it a `protocol`"):
         reduce_network(mute, "vanilla", weights, method=method)
     weights["bias_hh"][:] = np.nan
     with pytest.raises(SolspaceError, match="bias_hh holds NaN"):

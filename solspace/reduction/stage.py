@@ -272,13 +272,13 @@ def reduce(
         task_of,
         warn_of_failures,
     )
+    from solspace.reduction import reduce_network
     from solspace.reduction.canonical import (
         describe_solution,
         graph_key,
         solution_key,
     )
     from solspace.reduction.names import solution_name
-    from solspace.reduction import reduce_network
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)

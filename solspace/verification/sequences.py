@@ -6,7 +6,7 @@ as a non-deterministic automaton that takes words or does not:
 
 - the output of a node is what is seen while in it;
 - an autonomous edge may be taken at any moment, unless the graph gives it a window (see below);
-- a node that autonomous flow leads out of is left in the end: after the grammar's ``patience``
+- a node that autonomous flow leads out of is left in the end: after the protocol's ``patience``
   of one output the network must be where it can stay: at a node that nothing autonomous leaves,
   or that leads autonomously back to itself through nodes of its own output;
 - a pulse moves along an edge that carries it; where a node has no such edge the graph does not
@@ -39,7 +39,7 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
 from solspace.tasks import Task, get_task
-from solspace.tasks.base import PulseSequences
+from solspace.tasks.protocol import PulseSequences
 
 __all__ = [
     "MISSING",
@@ -280,12 +280,12 @@ def verification_sequences(
     50
     """
     task = get_task(task)
-    if task.grammar is None or task.output_symbol is None:
+    if task.protocol is None or task.output_symbol is None:
         raise SolspaceError(
             f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `grammar` and an `output_symbol`"
+            "give it a `protocol` and an `output_symbol`"
         )
-    return task.grammar.random_sequences(np.random.default_rng(seed), n)
+    return task.protocol.random_sequences(np.random.default_rng(seed), n)
 
 
 def read_words(

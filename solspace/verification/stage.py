@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.tasks import Task
-    from solspace.tasks.base import PulseSequences
+    from solspace.tasks.protocol import PulseSequences
     from solspace.verification.sequences import Pool
 
 __all__ = ["Others", "draw_others", "verify"]
