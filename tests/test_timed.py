@@ -1,4 +1,4 @@
-"""Graphs that know time: how they are fitted to their room and to words held back."""
+"""Graphs that know time: how they are fitted to their bounds and to responses held back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solspace import networks
-from solspace.reduction import Graph, bounds, reduce_network, timed
+from solspace.reduction import (
+    Graph,
+    allowed,
+    bounds,
+    graph_recall,
+    join_responses,
+    read_responses,
+    reduce_network,
+    timed,
+)
 from solspace.reduction.automaton import explore
 from solspace.tasks import get_task
-from solspace.verification.sequences import allowed, graph_recall, join_words, read_words
 
 SMALL = {"SAMPLES": 60, "MOMENTS": 12, "HELD_BACK": 60}
 
@@ -42,14 +50,14 @@ def chain(latest: int) -> Graph:
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.permutations([5, 10, 20, 40, 60]))
 @settings(deadline=None)
 def test_the_first_that_allows_enough_is_taken_or_what_allows_most(begins, order):
-    words = join_words(
+    responses = join_responses(
         [np.array([0, 1], np.int16)] * len(begins),
         [np.array([90, 90])] * len(begins),
         [np.array([0, n]) for n in begins],
     )
     graphs = [chain(latest) for latest in order]
-    found = timed._tightest(graphs, words)
-    recalls = [graph_recall(graph, words) for graph in graphs]
+    found = timed._tightest(graphs, responses)
+    recalls = [graph_recall(graph, responses) for graph in graphs]
     assert recalls == [np.mean(np.array(begins) <= latest) for latest in order]
     enough = [i for i, recall in enumerate(recalls) if recall >= timed.ENOUGH]
     expected = graphs[enough[0] if enough else int(np.argmax(recalls))]
@@ -61,7 +69,7 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
     quick(monkeypatch)
     rng = np.random.default_rng(timed.SEED + 1)
     drawn = task.protocol.random_sequences(rng, timed.HELD_BACK)
-    held_back = read_words(task, "vanilla", weights, drawn)
+    held_back = read_responses(task, "vanilla", weights, drawn)
     sizes, taken = [], []
     for enough in (0.0, 0.9, 2.0):
         monkeypatch.setattr(timed, "ENOUGH", enough)

@@ -116,12 +116,8 @@ GRAPH = (
         group="graph",
         coordinate=True,
     ),
-    Variable(
-        "n_nodes", ("network",), "int16", "number of nodes; -1 not computed", group="graph"
-    ),
-    Variable(
-        "n_edges", ("network",), "int16", "number of edges; -1 not computed", group="graph"
-    ),
+    Variable("n_nodes", ("network",), "int16", "number of nodes; -1 not computed", group="graph"),
+    Variable("n_edges", ("network",), "int16", "number of edges; -1 not computed", group="graph"),
     Variable(
         "node_output",
         ("network", "node"),
@@ -132,9 +128,7 @@ GRAPH = (
     ),
     _edge("edge_source", "node that is the source of the edge; -1 past n_edges"),
     _edge("edge_target", "node that is the target of the edge; -1 past n_edges"),
-    _edge(
-        "edge_input", "index into input_symbol of what the edge carries; -1 past n_edges"
-    ),
+    _edge("edge_input", "index into input_symbol of what the edge carries; -1 past n_edges"),
     *(
         _edge(
             name,
@@ -308,14 +302,12 @@ def reduce(
         graph, *names = label(network_weights(ds, i))
         untimed = graph
         if method == "timed":
-            graph = reduce_network(
-                task, architecture, network_weights(ds, i), method=method
-            )
+            graph = reduce_network(task, architecture, network_weights(ds, i), method=method)
         nodes, edges = len(graph.node_output), len(graph.edge_source)
         if nodes > most_nodes or edges > most_edges:
             raise SolspaceError(
-                f"a graph of {nodes} nodes and {edges} edges; the store has room for "
-                f"{most_nodes} and {most_edges}"
+                f"a graph of {nodes} nodes and {edges} edges; at most "
+                f"{most_nodes} and {most_edges} are stored"
             )
         keys[i], descriptions[i] = names
         names_[i] = solution_name(names[0])
@@ -434,6 +426,7 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> ds = xr.Dataset({"n_nodes": ("network", [2]), "n_edges": ("network", [1]),
     ...                  "node_output": (("network", "node"), [[0, 1]]),
     ...                  "edge_source": (("network", "edge"), [[0]]),
@@ -450,9 +443,7 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
     at: dict[str, Any] = {"network": index}
     # Only graphs that know time have windows.
     windows = {
-        name: ds[name].isel(at | {"edge": slice(edges)}).values
-        for name in WINDOWS
-        if name in ds
+        name: ds[name].isel(at | {"edge": slice(edges)}).values for name in WINDOWS if name in ds
     }
     return Graph(
         node_output=ds["node_output"].isel(at | {"node": slice(nodes)}).values,

@@ -9,14 +9,14 @@ nearest to it. That is a model of the network with as many states as samples.
 
 Two samples differ by the chance that a random sequence of pulses, given at both, shows them apart
 (a bisimulation metric: Ferns, Panangaden & Precup, UAI 2004). By this they are joined to classes,
-average linkage, as many as the store has room for. A class is drawn as the chain of its outputs:
-one node a run, autonomous edges with the window in which members change, pulses with the moments
-at which members answer alike. Distances in state space decide which sample is nearest, nothing
-else.
+average linkage, as many as the bounds on nodes and edges let in. A class is drawn as the chain of
+its outputs: one node a run, autonomous edges with the window in which members change, pulses with
+the moments at which members answer alike. Distances in state space decide which sample is nearest,
+nothing else.
 
 How rare an answer may be to be left out, and how wide windows of autonomous edges are, is decided
-by words of the network that no part of the graph was made from: the tightest graph is taken that
-allows `ENOUGH` of them.
+by response sequences of the network that no part of the graph was made from: the tightest graph is
+taken that allows `ENOUGH` of them.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.reduction import bounds
+from solspace.reduction.acceptance import graph_recall
 from solspace.reduction.automaton import check_asked, explore
 from solspace.reduction.graph import Graph
+from solspace.reduction.responses import ResponseSequences, read_responses
 from solspace.tasks.protocol import LONGEST_WAIT, SEQUENCE_STEPS, StimulusProtocol
 from solspace.tasks.task import Task
-from solspace.verification.sequences import Words, graph_recall, read_words
 
 __all__ = ["explore_timed"]
 
 SAMPLES = 800
 MOMENTS = 48
 SEED = 12345
-# Own words that no part of the graph was made from, and the share of them it has to allow.
+# Own response sequences that no part of the graph was made from, and the share it has to allow.
 HELD_BACK = 400
 ENOUGH = 0.97
 # Chances that a random sequence goes on with a pulse, and that it ends with a stretch of silence.
@@ -453,7 +454,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     Returns
     -------
     Graph
-        With ``edge_earliest`` and ``edge_latest``; as large as the store has room for. Where
+        With ``edge_earliest`` and ``edge_latest``; as large as its bounds on nodes and edges. Where
         even the coarsest is larger than that, the graph of `explore`, without windows.
 
     Raises
@@ -490,7 +491,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
         quotient(most(rare), rare).graph(share, steps) for rare, share, steps in TIGHT if most(rare)
     )
 
-    held_back = read_words(
+    held_back = read_responses(
         task,
         architecture,
         weights,
@@ -500,7 +501,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
 
 
 def _fits(graph: Graph) -> bool:
-    """Whether the store has room for it."""
+    """Whether it is within the bounds on nodes and edges."""
     return graph.n_nodes <= bounds.TIMED_NODES and graph.n_edges <= bounds.TIMED_EDGES
 
 
@@ -513,8 +514,8 @@ def _most(fits: Callable[[int], bool], highest: int) -> int:
     return low
 
 
-def _tightest(graphs: Iterable[Graph], held_back: Words) -> Graph | None:
-    """Of graphs that fit the first that allows enough of the words, or what allows most."""
+def _tightest(graphs: Iterable[Graph], held_back: ResponseSequences) -> Graph | None:
+    """Of graphs that fit the first that allows enough responses, or what allows most."""
     best, most = None, -1.0
     for graph in filter(_fits, graphs):
         recall = graph_recall(graph, held_back)

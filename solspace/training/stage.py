@@ -175,9 +175,10 @@ def train(
     Dataset
         With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``,
         ``gradient_steps``, ``attempts`` and ``status_train``: 2 for a network that never got to
-        the recipe's target loss, whose best weights are kept and whose reason is in ``message_train``. The same for the same seeds,
-        however the population is split. Where the population was made with checkpoints also the
-        variables of the group checkpoints, with ``checkpoint_`` before their names.
+        the recipe's target loss, whose best weights are kept and whose reason is in
+        ``message_train``. The same for the same seeds, however the population is split. Where the
+        population was made with checkpoints also the variables of the group checkpoints, with
+        ``checkpoint_`` before their names.
 
     Examples
     --------

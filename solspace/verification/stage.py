@@ -31,7 +31,7 @@ class Others(NamedTuple):
     Attributes
     ----------
     pool : Pool
-        Words of networks by their position in the population.
+        Response sequences of networks by their position in the population.
     keys : array of str, (network,)
     """
 
@@ -40,7 +40,7 @@ class Others(NamedTuple):
 
 
 def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
-    """Words of all networks of a population that have a graph, as many from each.
+    """Response sequences of all networks of a population that have a graph, as many from each.
 
     Their number is bounded, so that looking at them costs each network the same however many
     networks there are.
@@ -52,13 +52,8 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     """
     from solspace.networks import PARAMETERS
     from solspace.population import architecture_of, network_weights, task_of
-    from solspace.verification.sequences import (
-        Pool,
-        join_all,
-        pool_sequences,
-        read_words,
-        verification_sequences,
-    )
+    from solspace.reduction.responses import join_all, read_responses
+    from solspace.verification.sequences import Pool, pool_sequences, verification_sequences
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
@@ -66,17 +61,17 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
-    words = []
+    responses = []
     for first in range(0, len(chosen), _BLOCK):
         block = slice(first, first + _BLOCK)
         part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
-            own = read_words(
+            own = read_responses(
                 task, architecture, network_weights(part, i), _some(sequences, rows)
             )
-            words.append(own)
+            responses.append(own)
     network = np.repeat(chosen, picked.shape[1])
-    return Others(Pool(join_all(words), network, picked.ravel()), keys)
+    return Others(Pool(join_all(responses), network, picked.ravel()), keys)
 
 
 def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:
@@ -161,13 +156,11 @@ def verify(
         task_of,
         warn_of_failures,
     )
+    from solspace.reduction.acceptance import graph_recall
+    from solspace.reduction.responses import read_responses
     from solspace.reduction.stage import graph_of
-    from solspace.verification.sequences import (
-        graph_recall,
-        graph_specificity,
-        read_words,
-        verification_sequences,
-    )
+    from solspace.verification.scores import graph_specificity
+    from solspace.verification.sequences import verification_sequences
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
@@ -179,7 +172,7 @@ def verify(
 
     def compute(i: int) -> None:
         graph = graph_of(ds, i)
-        own = read_words(task, architecture, network_weights(ds, i), sequences)
+        own = read_responses(task, architecture, network_weights(ds, i), sequences)
         recall[i] = graph_recall(graph, own)
         key = ds["solution_key"].values[i]
         specificity[i] = graph_specificity(graph, own, others.pool, others.keys != key)
