@@ -276,11 +276,12 @@ def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
 
 
 def test_the_report_tells_which_solutions_turned_into_which(tmp_path):
-    from solspace.report import _learning, _Pictures
+    from solspace.report.pictures import Pictures
+    from solspace.report.sections import learning
 
     solution = np.array([[-1, 0, 0, 0], [-1, 1, 1, 0], [-1, 1, 0, 0], [-1, 1, 1, 1]])
-    text = "\n".join(_learning(flow_of(solution), "some", _Pictures(str(tmp_path / "files"))))
+    text = "\n".join(learning(flow_of(solution), "some", Pictures(str(tmp_path / "files"))))
     assert "2 of 4 networks had their final solution at every look from a loss of 0.0045" in text
     assert "1 to 0 (2)" in text and "<svg" in text
-    none = "\n".join(_learning(flow_of(solution * 0 - 1), "some", _Pictures(str(tmp_path / "x"))))
+    none = "\n".join(learning(flow_of(solution * 0 - 1), "some", Pictures(str(tmp_path / "x"))))
     assert "solspace reduce STORE" in none and "<svg" not in none
