@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import networkx as nx
 import numpy as np
@@ -19,6 +18,7 @@ from solspace.errors import SolspaceError
 from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
+from solspace.reduction.published import published_graph
 from solspace.reduction.trajectories import (
     Chain,
     autocorrelation_loop,
@@ -38,12 +38,6 @@ POPULATIONS = (
     "interval_discrimination/vanilla",
     "delayed_discrimination/vanilla",
 )
-# What the published files call the symbols.
-PUBLISHED_SYMBOLS = {
-    "interval_reproduction": (0, 2),
-    "interval_discrimination": (0, 4, 2),
-    "delayed_discrimination": (0, 2, 4, 6, 8, 10),
-}
 # Its free runs are chaotic: the published graph, too, changes with the last digit of a weight.
 CHAOTIC = {("interval_reproduction/gru", "20_i100")}
 
@@ -51,21 +45,11 @@ CHAOTIC = {("interval_reproduction/gru", "20_i100")}
 def read(population: str):
     """Name, weights and published graph of every reference network of a population."""
     task, architecture = population.split("/")
-    numbers = {code: i for i, code in enumerate(PUBLISHED_SYMBOLS[task])}
     for folder in sorted(reference_path("networks", population).iterdir()):
         weights = networks.from_state_dict(
             networks.read_state_dict(str(folder / "weights.pt")), architecture, inputs=2, outputs=1
         )
-        published = json.loads((folder / "compact_graph.json").read_text())
-        assert published["root"] == 0
-        edges = published["edges"]
-        graph = Graph(
-            [node["output"] for node in published["nodes"]],
-            [edge["source"] for edge in edges],
-            [edge["target"] for edge in edges],
-            [numbers[edge["input"]] for edge in edges],
-        )
-        yield folder.name, weights, graph
+        yield folder.name, weights, published_graph(folder / "compact_graph.json", task)
 
 
 def reordered(weights, seed: int):
