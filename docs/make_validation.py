@@ -20,10 +20,10 @@ import validation_populations
 import validation_two_neuron
 import xarray as xr
 
-from solspace.run.loop import run_stage
-from solspace.run.populations import import_files
 from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
+from solspace.run.loop import run_stage
+from solspace.run.populations import import_files
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from solspace import SolspaceError, network_weights, new_population, reduce, train
 from solspace.cli import main
 from solspace.info import describe
-from solspace.store.check import check_store
+from solspace.reduction.stage import rank_checkpoints, rank_solutions
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
-from solspace.reduction.stage import rank_checkpoints, rank_solutions
+from solspace.store.check import check_store
 from solspace.tasks import get_task
 from solspace.training import loss_levels, mean_squared_error, train_network, training_trials
 
@@ -68,7 +68,10 @@ def test_checkpoints_are_the_network_on_its_way(store):
     assert checkpoints.checkpoint_weight_hh.dims[:2] == ("network", "checkpoint")
     assert check_store(store) == []
     for i in range(population.sizes["network"]):
-        levels, losses = checkpoints.checkpoint_loss_level.values[i], checkpoints.checkpoint_loss.values[i]
+        levels, losses = (
+            checkpoints.checkpoint_loss_level.values[i],
+            checkpoints.checkpoint_loss.values[i],
+        )
         steps = checkpoints.checkpoint_gradient_steps.values[i]
         assert levels[0] == np.inf and levels[-1] == RECIPE.target_loss
         assert steps[0] == 0 and steps[-1] == population.gradient_steps.values[i]
@@ -158,7 +161,9 @@ def test_labels_are_those_of_the_same_weights_and_numbers_those_of_the_populatio
     assert (checkpoints.checkpoint_message_reduce.values[named] == "").all()
     number: dict[str, int] = {}
     for key, value in zip(
-        checkpoints.checkpoint_solution_key.values[named], checkpoints.checkpoint_solution.values[named], strict=True
+        checkpoints.checkpoint_solution_key.values[named],
+        checkpoints.checkpoint_solution.values[named],
+        strict=True,
     ):
         assert number.setdefault(key, int(value)) == value
     assert "4 checkpoints" in describe(store)

@@ -15,7 +15,7 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
+from solspace.reduction import ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
 from solspace.reduction.published import published_graph

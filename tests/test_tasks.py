@@ -101,7 +101,7 @@ def test_training_trials_are_fixed_by_the_generator():
 
 
 def test_an_unknown_task_or_recipe_is_named_with_what_there_is():
-    with pytest.raises(SolspaceError, match="unknown task 'x'; tasks: .*interval_reproduction"):
+    with pytest.raises(SolspaceError, match=r"unknown task 'x'; tasks: .*interval_reproduction"):
         get_task("x")
     with pytest.raises(SolspaceError, match="no training recipe for architecture 'planar'"):
         get_task("interval_reproduction").recipe("planar")

@@ -20,8 +20,9 @@ Edges of a graph may have windows (`Graph.edge_earliest`, `Graph.edge_latest`). 
 say how long each stretch between pulses lasts and at which step of it each output begins. A pulse
 then moves only along edges whose window holds the wait before it. A change of output is an
 autonomous edge whose window holds the step at which the output begins; one that goes unseen is an
-edge whose window and the time it would go unseen have a step in common. A node all of whose autonomous edges have a latest step has been left when the stretch
-lasts longer. Graphs without windows are read as if nothing were known of steps.
+edge whose window and the time it would go unseen have a step in common. A node all of whose
+autonomous edges have a latest step has been left when the stretch lasts longer. Graphs without
+windows are read as if nothing were known of steps.
 """
 
 from __future__ import annotations

@@ -259,13 +259,9 @@ def reduce(
     >>> ds.solution.item(), ds.n_nodes.item()
     (0, 1)
     """
-    from solspace.population import (
-        architecture_of,
-        each_network,
-        network_weights,
-        task_of,
-        warn_of_failures,
-    )
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.each import each_network, warn_of_failures
+    from solspace.population.networks import network_weights
     from solspace.reduction import reduce_network
     from solspace.reduction.canonical import (
         describe_solution,

@@ -135,12 +135,12 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what the values of a planar population are at odds with themselves, a sentence each."""
     ds = parts["population"]
-    status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
+    status = {name: ds[f"status_{name}"].values for name in ("train", "reduce")}
     names = ds["name"].values
     known = (PENDING, DONE, FAILED)
-    for stage, values in status.items():
+    for ended, values in status.items():
         for i in np.flatnonzero(~np.isin(values, known)):
-            yield f"network {names[i]}: status_{stage} is {values[i]}, allowed are 0, 1, 2"
+            yield f"network {names[i]}: status_{ended} is {values[i]}, allowed are 0, 1, 2"
     done = status["train"] == DONE
     for name in ("weight_hh", "loss"):
         finite = np.isfinite(ds[name].values).reshape(len(names), -1).all(axis=1)
@@ -367,8 +367,12 @@ def train_planar(
     name="reduce",
     kind="planar",
     reads=["population"],
-    fills=[*(v for v in LABELS if v.name != "graph_key"), SOLUTION_DESCRIPTION, *INDEX.values(),
-           *OBJECTS],
+    fills=[
+        *(v for v in LABELS if v.name != "graph_key"),
+        SOLUTION_DESCRIPTION,
+        *INDEX.values(),
+        *OBJECTS,
+    ],
     after=["train"],
     layout=layout,
     finish={"population/solution": (solutions, ("solution_key",))},

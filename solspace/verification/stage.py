@@ -51,7 +51,8 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         A population with weights and ``solution_key``; its arrays may be lazily read.
     """
     from solspace.networks import PARAMETERS
-    from solspace.population import architecture_of, network_weights, task_of
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.networks import network_weights
     from solspace.reduction.responses import join_all, read_responses
     from solspace.verification.sequences import Pool, pool_sequences, verification_sequences
 
@@ -149,13 +150,9 @@ def verify(
     >>> 0 <= verify(ds).graph_recall.item() <= 1
     True
     """
-    from solspace.population import (
-        architecture_of,
-        each_network,
-        network_weights,
-        task_of,
-        warn_of_failures,
-    )
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.each import each_network, warn_of_failures
+    from solspace.population.networks import network_weights
     from solspace.reduction.acceptance import graph_recall
     from solspace.reduction.responses import read_responses
     from solspace.reduction.stage import graph_of
