@@ -150,7 +150,7 @@ def _checkpoints_line(ds: xr.Dataset) -> str:
     """How many checkpoints there are, and of how many networks one has no graph."""
     reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
     status = ds[f"{CHECKPOINT_PREFIX}status_reduce"].values
-    line = f"{'checkpoints':<12} {ds.sizes['checkpoint']}"
+    line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
     if (status != PENDING).any():
         none = int((reached & (status == FAILED)).sum())
         line += f", {none} of {reached.sum()} without a graph"
