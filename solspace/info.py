@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -149,10 +149,10 @@ def _stages_of(ds: xr.Dataset) -> list[str]:
 def _checkpoints_line(ds: xr.Dataset) -> str:
     """How many checkpoints there are, and of how many networks one has no graph."""
     reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
-    status = ds[f"{CHECKPOINT_PREFIX}status_reduce"].values
     line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
-    if (status != PENDING).any():
-        none = int((reached & (status == FAILED)).sum())
+    status = ds.get(f"{CHECKPOINT_PREFIX}status_reduce")
+    if status is not None and (status.values != PENDING).any():
+        none = int((reached & (status.values == FAILED)).sum())
         line += f", {none} of {reached.sum()} without a graph"
     return line
 

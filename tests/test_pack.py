@@ -17,16 +17,19 @@ import zarr
 
 from solspace import SolspaceError, import_networks, new_population, pack
 from solspace.cli import main
-from solspace.store.check import check_store, size_on_disk
+from solspace.info import size_on_disk
 from solspace.networks import parameter_shapes
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-# TODO ['PIPELINE']
+from solspace.stages import collection
 from solspace.store import Store
+from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
-STAGES = [name for name in PIPELINE if name != "train"]
+STAGES = [
+    name for name, stage in collection.stages().items() if stage.by_default and name != "train"
+]
 QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
 
 
@@ -35,7 +38,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
         if isinstance(member, zarr.Array):
-            found[name] = member[:]
+            found[name] = member[...]
     return found
 
 
@@ -115,7 +118,7 @@ def test_several_stores_become_one_with_checkpoints_and_provenance(store, learni
             source.drop_vars([n for n in source if "record" in n or "extrapolate" in n]),
         )
         assert there.weight_hh.attrs == source.weight_hh.attrs
-    group = "interval_reproduction/gru/learning"
+    group = "interval_reproduction/gru/checkpoints"
     xr.testing.assert_identical(
         xr.open_zarr(copy, group=group).load().drop_attrs(deep=False),
         xr.open_zarr(learning_store, group=group).load().drop_attrs(deep=False),
@@ -160,15 +163,15 @@ def test_nothing_is_overwritten_and_nothing_left_by_a_refusal(store, learning_st
 
 PACK_SLOWLY = """
 import sys, time
-import solspace.store as store
+import solspace.store.pack as store
 from solspace import pack
-copy = store._copy_packed
-def slowly(array, group, shard_size):
-    copy(array, group, shard_size)
+copy = store.copy_packed
+def slowly(array, group, chunk):
+    copy(array, group, chunk)
     if array.basename == "loss":
         print("under way", flush=True)
         time.sleep(100)
-store._copy_packed = slowly
+store.copy_packed = slowly
 pack([sys.argv[1]], sys.argv[2])
 """
 

@@ -231,8 +231,8 @@ def reduce(
     task : str or Task, optional
         By default the dataset's own.
     method : {"turner2021", "automaton", "timed"}, optional
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), the default, one from what
-        the network answers to pulses at many moments, or one that knows time (see
+        How graphs are made: the construction of Turner, Dabholkar & Barak (NeurIPS 2021), one
+        from what the network answers to pulses at many moments, or one that also knows time (see
         `solspace.reduction.reduce_network`). Solutions are named without time: with ``timed``
         by the graph of ``automaton``.
     progress : callable (int) -> None, optional

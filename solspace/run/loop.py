@@ -19,9 +19,8 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.describe import task_of
 from solspace.population.each import failures_told_elsewhere
-from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, Variable, annotate
+from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, annotate
 from solspace.run import where as compute
 from solspace.stages import collection
 from solspace.stages.options import check_options
@@ -35,7 +34,7 @@ from solspace.tasks import Task, get_task, register_task
 __all__ = ["Outcome", "run_stage"]
 
 # Options that say how and not what: a result is the same with another value.
-HOW = ("device", "jobs")
+HOW = ("jobs",)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def run_stage(
         )
     store = Store(path)
     verb = name if only is None else f"{name} --slice {only}"
-    where = {"workers": workers, "scheduler": scheduler}
+    where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
@@ -157,7 +156,7 @@ def run_stage(
             for population, record in zip(populations, records, strict=True):
                 _call_pending(population, record)
         if only is not None:
-            where["slice"] = str(only)  # type: ignore[assignment]
+            where["slice"] = str(only)
         try:
             return [
                 _run_population(population, record, own, where, given, progress)
@@ -230,7 +229,7 @@ def _plain(value: Any) -> Any:
 
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
-    alone = population.claimed(stage.name) <= 1
+    alone = not population.claimed(stage.name)  # this process claims its slice later
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
@@ -275,8 +274,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
             _call_pending(population, later)
     if (population.status(stage.name) != PENDING).any():
         with population.briefly():
-            own = {v.name: v for v in (stage.status,)}
-            population.prepare_shards(own, own)
+            population.prepare_shards([stage.status])
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(stage.status.name, nothing)
 
@@ -381,7 +379,7 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords({c: v for c, v in have.coords.items()})
+                    ds = out.assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
@@ -447,10 +445,7 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         maker = collection.group_of(group, kind).replace("_", "-")
         there = population.open(group, maker)
         own = _names(population, stage, group, there, wanted_names)
-        if shard is None:
-            ds = there[own]
-        else:
-            ds = population.read(group, shard, own, maker)
+        ds = there[own] if shard is None else population.read(group, shard, own, maker)
         if out is None:
             out = ds
             continue
@@ -563,25 +558,29 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                         "own; give --redo to compute all of it again"
                     )
                 population.remove_dims(outdated)
-            missing_dims(stage, own, {**have.sizes, **coordinates.sizes, **sizes})
+            missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
             population.add_variables(own, coordinates, sizes)
-            names = [v.name for v in (*own, stage.status, stage.message)]
-            known = {v.name: v for v in (*own, stage.status, stage.message)}
-            population.prepare_shards(names, known)
+            population.prepare_shards([*own, stage.status, stage.message])
             continue
         if population.has(group):
             there = population.open(group).sizes
             fits = all(there.get(dim, size) == size for dim, size in sizes.items())
             if begun or (fits and not population.outdated(coordinates, group)):
                 population.add_variables(own, coordinates, sizes, group)
+                population.prepare_shards(own, group)
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)
         base = _labels(population)
-        ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
+        ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
-        missing_dims(stage, own, {**ds.sizes, **sizes})
+        missing_dims(stage, own, _lengths(ds) | sizes)
         population.create(group, own, ds, sizes)
+
+
+def _lengths(ds: xr.Dataset) -> dict[str, int]:
+    return {str(d): int(n) for d, n in ds.sizes.items()}
+
 
 def _layouts(
     population: Population, stage: Stage, task: Task, have: xr.Dataset, options: Mapping[str, Any]

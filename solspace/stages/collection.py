@@ -86,7 +86,9 @@ def find(name: str, kind: str = "recurrent") -> Stage:
 
 def _package() -> dict[tuple[str, str], Stage]:
     global _seen
-    files = tuple(sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py")))
+    files = tuple(
+        sorted(str(f) for root in solspace.__path__ for f in Path(root).glob("*/stage.py"))
+    )
     if files != _seen[0]:
         found: dict[tuple[str, str], Stage] = {}
         for file in files:
@@ -125,12 +127,14 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
     if stage.after != ("",):
         return stage.after
     among = among if among is not None else stages(stage.kind)
-    makers = []
+    makers: list[str] = []
     for path in stage.reads:
         group, _, name = path.rpartition("/")
-        for other in among.values():
-            if other.name != stage.name and name in other.variables(group or "population"):
-                makers.append(other.name)
+        makers += [
+            other.name
+            for other in among.values()
+            if other.name != stage.name and name in other.variables(group or "population")
+        ]
     return tuple(dict.fromkeys(makers)) or ("train",)
 
 

@@ -135,7 +135,9 @@ def _template(
     dims = {d for v in variables for d in v.dims} - {"network"}
     coords = {d: ds[d].variable for d in dims if d in ds.coords}
     coords |= {c: v for c, v in coordinates.items() if c in dims}
-    template = xr.Dataset(out, coords={"network": ds["network"].variable} if "network" in ds.coords else {})
+    template = xr.Dataset(
+        out, coords={"network": ds["network"].variable} if "network" in ds.coords else {}
+    )
     return template.assign_coords(coords), coordinates
 
 

@@ -19,8 +19,8 @@ def markdown() -> str:
     kinds = list(dict.fromkeys(s.kind for s in _all_stages()))
     groups: dict[str, str] = {}
     for kind in kinds:
-        for name, group in collection.groups(kind).items():
-            groups.setdefault(name, group.holds)
+        for name, made_by in collection.groups(kind).items():
+            groups.setdefault(name, made_by.holds)
     lines = []
     for group, holds in groups.items():
         path = "/{task}/{architecture}" + ("" if group == "population" else f"/{group}")

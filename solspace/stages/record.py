@@ -31,13 +31,11 @@ from solspace.stages.options import Option, check_options, options_of
 if TYPE_CHECKING:
     import xarray as xr
 
-    from solspace.tasks import Task
 
 __all__ = ["Group", "Layout", "Option", "Stage", "record_of", "stage"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,9 @@ class Stage:
     returns: str | None = None
     layout: Callable[..., Mapping[str, Layout]] | None = None
     prepare: Mapping[str, Callable[[xr.Dataset], Any]] = field(default_factory=dict)
-    finish: Mapping[str, tuple[Callable[[xr.Dataset], Any], tuple[str, ...]]] = field(default_factory=dict)
+    finish: Mapping[str, tuple[Callable[[xr.Dataset], Any], tuple[str, ...]]] = field(
+        default_factory=dict
+    )
     faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None
     by_default: bool = False
     table: Callable[[xr.Dataset], str] | None = None
@@ -159,9 +159,7 @@ class Stage:
             v.name: v
             for v in self.fills
             if v.group == group
-            and (
-                architecture is None or v.architectures is None or architecture in v.architectures
-            )
+            and (architecture is None or v.architectures is None or architecture in v.architectures)
         }
 
     def __str__(self) -> str:
@@ -316,7 +314,7 @@ def stage(
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return _call(record, args, kwargs)  # type: ignore[return-value]
+            return _call(record, args, kwargs)
 
         call.stage = record  # type: ignore[attr-defined]
         return call

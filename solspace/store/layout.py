@@ -138,7 +138,8 @@ def create_array(
         inner = min(chunk, n)
         # Coordinates are written once, or by the one process that ends a stage.
         whole = shard_size == WHOLE or variable.coordinate or at != 0
-        outer = -(-n // inner) * inner if whole else shard_size
+        # A shard that holds all networks ends with the last chunk.
+        outer = -(-n // inner) * inner if whole or shard_size >= n else shard_size
         chunks = (*chunks[:at], inner, *chunks[at + 1 :])
         if outer != inner:
             shards = (*chunks[:at], outer, *chunks[at + 1 :])
@@ -147,7 +148,9 @@ def create_array(
         width = np.dtype(variable.dtype).itemsize
         strings = variable.text or width == 1
         compressor = (
-            ZstdCodec(level=19) if strings else BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+            ZstdCodec(level=19)
+            if strings
+            else BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
         )
     with quiet():
         return group.create_array(
@@ -257,7 +260,9 @@ def relayout(
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)
-        beside = f"{store.rstrip('/')}.relayout"
+        # By the store's own name, as its locks are, through whatever link it is reached.
+        store = os.path.realpath(store)
+        beside = f"{store}.relayout"
         shutil.rmtree(beside, ignore_errors=True)
         sizes = dict(zip(variable.dims, old.shape, strict=True))
         target = create_array(
@@ -273,7 +278,7 @@ def relayout(
         target.attrs.update(dict(old.attrs))
         final = os.path.join(store, *group.path.split("/"), variable.name)
         with open(f"{beside}.note", "w", encoding="utf-8") as file:
-            file.write(final)
+            file.write(os.path.relpath(final, store))
         os.rename(final, f"{beside}.old")
         os.rename(os.path.join(beside, variable.name), final)
         mend_relayout(store)
@@ -281,10 +286,11 @@ def relayout(
 
 def mend_relayout(store: str) -> None:
     """Clean up after `relayout`, also where the process died while it swapped two arrays."""
-    beside = f"{store.rstrip('/')}.relayout"
+    store = os.path.realpath(store)
+    beside = f"{store}.relayout"
     if os.path.exists(f"{beside}.note"):
         with open(f"{beside}.note", encoding="utf-8") as file:
-            final = file.read()
+            final = os.path.join(store, file.read())
         if not os.path.exists(final) and os.path.exists(f"{beside}.old"):
             os.rename(f"{beside}.old", final)
     for leftover in (beside, f"{beside}.old"):

@@ -220,9 +220,7 @@ def _merge_features(own: dict[str, _Array]) -> None:
         lists = more_names.attrs.get("lists", {})
         families = [str(f) for f in lists.get("feature_families", ["activity"] * len(further))]
         taken = set(first)
-        first += [
-            f"{f}.{x}" if x in taken else x for f, x in zip(families, further, strict=True)
-        ]
+        first += [f"{f}.{x}" if x in taken else x for f, x in zip(families, further, strict=True)]
         family += families
         for column, key in (
             ("feature_units", "feature_units"),
@@ -365,7 +363,9 @@ def _write(
             for start in range(0, array.shape[0] if array.shape else 0, step):
                 out[start : start + step] = np.asarray(array.values[start : start + step])
     indexed = {v.name for v in variables.values() if v.dims == (v.name,)}
-    coordinates = [n for n, v in variables.items() if n in target and v.coordinate and n not in indexed]
+    coordinates = [
+        n for n, v in variables.items() if n in target and v.coordinate and n not in indexed
+    ]
     target.attrs.update(
         {
             **attrs,

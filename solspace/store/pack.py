@@ -64,8 +64,8 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         status, message = status_variable(stage).name, message_variable(stage).name
         for name, value in ((status, PENDING), (message, "")):
             if name in own:
-                array: Any = own[name]
-                array[:] = np.full(population.networks, value, array.dtype)
+                stored: Any = own[name]
+                stored[:] = np.full(population.networks, value, array.dtype)
     return copy
 
 
