@@ -507,3 +507,38 @@ def test_rewriting_ends_and_leaves_nothing_to_rewrite():
     before = small.graph()
     small.rewrite()
     assert small.graph() == before
+
+
+# ------------------------------------------------------------------------- files and names
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "message"),
+    [
+        ('{"root": 0, "nodes": [{"output": 0}], "edges": []}', "two_neuron", "no graphs of task"),
+        ('{"root": 1, "nodes": [{"output": 0}], "edges": []}', "interval_reproduction", "root is"),
+        ('{"root": 0, "nodes": [{"output": 0}]}', "interval_reproduction", "'edges' is missing"),
+        (
+            '{"root": 0, "nodes": [{"output": 0}], '
+            '"edges": [{"source": 0, "target": 0, "input": 7}]}',
+            "interval_reproduction",
+            "7 is missing or unknown",
+        ),
+    ],
+)
+def test_files_that_hold_no_published_graph_are_refused(tmp_path, text, task, message):
+    (tmp_path / "compact_graph.json").write_text(text)
+    with pytest.raises(SolspaceError, match=message):
+        published_graph(tmp_path / "compact_graph.json", task)
+
+
+@pytest.mark.parametrize("package", ["reduction", "verification", "report", "training", "tasks"])
+def test_all_that_a_package_names_is_there(package):
+    import importlib
+
+    face = importlib.import_module(f"solspace.{package}")
+    assert face.__all__ == sorted(face.__all__, key=str) or package in ("training", "tasks")
+    for name in face.__all__:
+        assert getattr(face, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        face.no_such_name  # noqa: B018
