@@ -14,6 +14,7 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.describe import architecture_of
+from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.stages import collection
 from solspace.store import Store
@@ -147,9 +148,9 @@ def _stages_of(ds: xr.Dataset) -> list[str]:
 
 def _checkpoints_line(ds: xr.Dataset) -> str:
     """How many checkpoints there are, and of how many networks one has no graph."""
-    reached = ds["checkpoint_gradient_steps"].values >= 0
-    line = f"{'checkpoints':<12} {ds.sizes['checkpoint']}"
-    status = ds.get("checkpoint_status_reduce")
+    reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
+    line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
+    status = ds.get(f"{CHECKPOINT_PREFIX}status_reduce")
     if status is not None and (status.values != PENDING).any():
         none = int((reached & (status.values == FAILED)).sum())
         line += f", {none} of {reached.sum()} without a graph"
