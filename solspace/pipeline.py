@@ -415,6 +415,12 @@ def run_stage(
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
             populations = _with_stage(store.select(task, architecture), stage, path)
+            if stage in ("reduce", "verify"):
+                from solspace.reduction import check_one_output
+
+                for population in populations:
+                    if kind_of(population.architecture).graph:
+                        check_one_output(population.task)
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own in zip(populations, shards, strict=True):
                 # A stage that looks at the whole population first needs all of it.

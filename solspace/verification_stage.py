@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from solspace import schema
 from solspace.networks import PARAMETERS
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
+from solspace.reduction import check_one_output
 from solspace.reduction.stage import graph_of
 from solspace.tasks import Task
 from solspace.tasks.base import PulseSequences
@@ -57,6 +58,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         A population with weights and ``solution_key``; its arrays may be lazily read.
     """
     task = task_of(ds, task)
+    check_one_output(task)
     sequences = verification_sequences(task)
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
@@ -115,6 +117,11 @@ def verify(
         forbids; of those only on which its own network does otherwise, and NaN where there are
         none).
 
+    Raises
+    ------
+    SolspaceError
+        For a task of several outputs.
+
     Examples
     --------
     >>> from solspace import import_networks, reduce
@@ -127,6 +134,7 @@ def verify(
     True
     """
     task = task_of(ds, task)
+    check_one_output(task)
     sequences = verification_sequences(task)
     if others is None:
         others = draw_others(ds, task=task)

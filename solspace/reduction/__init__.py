@@ -23,6 +23,7 @@ __all__ = [
     "Graph",
     "ReductionError",
     "behavior",
+    "check_one_output",
     "describe_solution",
     "graph_key",
     "minimized",
@@ -31,6 +32,22 @@ __all__ = [
 ]
 
 METHODS = ("turner2021", "automaton", "timed")
+
+
+def check_one_output(task: str | Task) -> None:
+    """An error for a task of several outputs: a graph's nodes say what one of them is.
+
+    Examples
+    --------
+    >>> check_one_output("interval_reproduction")
+    """
+    task = get_task(task)
+    if len(task.outputs) != 1:
+        raise SolspaceError(
+            f"task {task.name!r} has {len(task.outputs)} outputs ({', '.join(task.outputs)}), and "
+            "graphs are made of one: its networks can be trained, recorded and extrapolated, but "
+            "not reduced or verified; give a task of one output to reduce"
+        )
 
 
 def reduce_network(
@@ -66,7 +83,8 @@ def reduce_network(
     ReductionError
         Where this network cannot be explored as the task's probe asks.
     SolspaceError
-        Where the task has no probe, or the method or the architecture is unknown.
+        Where the task has no probe or several outputs, or the method or the architecture is
+        unknown.
 
     Examples
     --------
@@ -82,6 +100,7 @@ def reduce_network(
     from solspace.reduction.explorer import NetworkExplorer
 
     task = get_task(task)
+    check_one_output(task)
     if method not in METHODS:
         raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
     if method == "automaton":

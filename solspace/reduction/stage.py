@@ -54,6 +54,11 @@ def reduce(
         Where the population has checkpoints, they are labelled too (``checkpoint_solution``,
         ...).
 
+    Raises
+    ------
+    SolspaceError
+        For a task of several outputs.
+
     Examples
     --------
     >>> from solspace import import_networks, reduce
@@ -80,9 +85,10 @@ def reduce_cells(
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Graphs of a population of recurrent cells; see `reduce`."""
-    from solspace.reduction import reduce_network
+    from solspace.reduction import check_one_output, reduce_network
 
     task = task_of(ds, task)
+    check_one_output(task)
     n = ds.sizes["network"]
     sizes, windows = room(method)
     most_nodes, most_edges = sizes["node"], sizes["edge"]
