@@ -15,6 +15,8 @@ from solspace.kinds import kind_of
 
 __all__ = ["main"]
 
+_MOST_LOSSES = 100  # said one by one after an import
+
 _DESCRIPTION = """\
 Populations of trained recurrent networks as labeled datasets.
 
@@ -121,11 +123,26 @@ def _begun(args: argparse.Namespace) -> bool:
 
 def _import(args: argparse.Namespace) -> None:
     from solspace.pipeline import import_files
+    from solspace.population import failures_told_elsewhere, said_losses, target_loss
 
-    population = import_files(
-        args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
-    )
+    with failures_told_elsewhere():
+        population = import_files(
+            args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
+        )
     _say(f"import {population}: {population.networks} networks")
+    ds = population.open()[["loss"]].load()
+    ds.attrs["architecture"] = population.architecture
+    target = target_loss(population.task, population.architecture)
+    beside = f"target {target:g}" if target == target else "no recipe, so no target"
+    names, losses = ds["name"].values, ds["loss"].values
+    shown = min(len(names), _MOST_LOSSES)
+    for name, loss in zip(names[:shown], losses[:shown], strict=True):
+        _say(f"  {name}: loss {loss:.3g} ({beside})")
+    if shown < len(names):
+        rest = losses[shown:]
+        _say(f"  {len(rest)} more: loss {rest.min():.3g} to {rest.max():.3g} ({beside})")
+    if said := said_losses(ds, population.task):
+        print(f"solspace: WARNING: {said}", file=sys.stderr)
 
 
 def _stage(args: argparse.Namespace) -> None:
@@ -332,7 +349,11 @@ def _parser() -> argparse.ArgumentParser:
         "linear readout under any names. Files are read without running code in them. A network\n"
         "is named after its folder where the file is called weights.pt, else after the file; an\n"
         "initial_weights.pt beside a weights.pt fills the initial weights. Where one file does\n"
-        "not fit, it is named and nothing is written.",
+        "not fit, it is named and nothing is written.\n\n"
+        "A state dict does not say the nonlinearity, nor the state a network starts from: vanilla\n"
+        "means tanh, and all start from zero; parameters that have no place in that are refused.\n"
+        "Prints each network's loss on the task beside the target of the task's recipe, and warns\n"
+        "where it is over ten times the target.",
         "solspace import my.zarr --task interval_reproduction --architecture gru nets/*/weights.pt",
     )
     _choice(importer, required=True)

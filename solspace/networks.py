@@ -18,7 +18,7 @@ A population has the same arrays with a leading network axis, zero past each net
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,11 @@ __all__ = [
     "GATES",
     "PARAMETERS",
     "check_architecture",
+    "from_module",
     "from_state_dict",
     "hidden_size",
     "parameter_shapes",
+    "read_network",
     "read_state_dict",
     "run",
     "run_population",
@@ -329,6 +331,8 @@ def run_population(
 
 # --------------------------------------------------------------------------- torch's state dicts
 
+# What torch calls each architecture: torch.nn.RNN is one where its nonlinearity is tanh.
+_MODULES = {"vanilla": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _RECURRENT = {
     "weight_ih": "weight_ih_l0",
     "weight_hh": "weight_hh_l0",
@@ -406,6 +410,8 @@ def from_state_dict(
         ``.weight`` and ``.bias``. Tensors may lie on a GPU. The parameters of this package
         under their own names (see `PARAMETERS`) are taken too.
     architecture : str
+        A state dict cannot say its nonlinearity, nor the state it is run from: ``vanilla`` means
+        tanh, and every network starts from zero. `from_module` looks at the nonlinearity.
     inputs, outputs : int
         The task's channels.
     source : str
@@ -418,7 +424,9 @@ def from_state_dict(
     Raises
     ------
     SolspaceError
-        Where a parameter is missing or has another shape: shapes found and expected are named.
+        Where a parameter is missing or has another shape (shapes found and expected are named),
+        or would be ignored, such as a learned initial state; where a key is no name, or a
+        value no dense array of finite real numbers.
 
     Examples
     --------
@@ -432,34 +440,190 @@ def from_state_dict(
     >>> weights["weight_hh"].shape
     (3, 8, 8)
     """
-    arrays = {key: _to_numpy(value) for key, value in state_dict.items()}
+    arrays = _arrays(state_dict, source)
     found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items()) or "nothing"
-    gates = len(GATES[check_architecture(architecture)])
+    check_architecture(architecture)
     if set(PARAMETERS) <= set(arrays):
-        n = int(arrays["weight_hh"].shape[-1]) if arrays["weight_hh"].ndim else 0
         picked = {name: arrays[name] for name in PARAMETERS}
+        _refuse_ignored(set(arrays) - set(PARAMETERS), source, found)
     else:
-        picked = {}
+        picked, keys = {}, {}
         for name, torch_name in _RECURRENT.items():
-            keys = [k for k in arrays if k == torch_name or k.endswith("." + torch_name)]
-            if len(keys) != 1:
+            matches = [k for k in arrays if k == torch_name or k.endswith("." + torch_name)]
+            if len(matches) != 1:
                 raise SolspaceError(
-                    f"{source}: {len(keys)} parameters end in {torch_name!r}, expected 1 "
+                    f"{source}: {len(matches)} parameters end in {torch_name!r}, expected 1 "
                     f"(one layer, one direction); found: {found}"
                 )
-            picked[name] = arrays[keys[0]]
-        used = {k for k in arrays if k.rsplit(".", 1)[-1] in _RECURRENT.values()}
-        rest = [k for k in arrays if k not in used]
+            keys[name] = matches[0]
+            picked[name] = arrays[keys[name]]
+        prefixes = {k.removesuffix(_RECURRENT[name]) for name, k in keys.items()}
+        rest = [k for k in arrays if k not in keys.values()]
         extra = [k for k in rest if "_l" in k.rsplit(".", 1)[-1]]
         readouts = [k.rsplit(".", 1)[0] for k in rest if k.endswith(".weight")]
-        if extra or len(readouts) != 1 or f"{readouts[0]}.bias" not in arrays:
+        if extra or len(prefixes) > 1 or len(readouts) != 1 or f"{readouts[0]}.bias" not in arrays:
             raise SolspaceError(
                 f"{source}: expected one recurrent layer and one linear readout "
                 f"(NAME.weight, NAME.bias); found: {found}"
             )
-        picked["weight_out"] = arrays[f"{readouts[0]}.weight"]
-        picked["bias_out"] = arrays[f"{readouts[0]}.bias"]
-        n = int(picked["weight_hh"].shape[-1]) if picked["weight_hh"].ndim else 0
+        weight, bias = f"{readouts[0]}.weight", f"{readouts[0]}.bias"
+        _refuse_ignored(set(rest) - {weight, bias}, source, found)
+        picked |= {"weight_out": arrays[weight], "bias_out": arrays[bias]}
+    return _fitted(picked, architecture, inputs=inputs, outputs=outputs, source=source, found=found)
+
+
+def from_module(
+    module: Any, architecture: str, *, inputs: int, outputs: int, source: str = "module"
+) -> dict[str, NDArray[np.float32]]:
+    """One network's parameters from a torch module, which says more than its state dict.
+
+    Its nonlinearity, layers and directions are looked at, and that nothing else in it computes.
+    Where the recurrent layer or the readout has no bias, the bias is zero. What ``forward`` does
+    between them cannot be seen: look at the loss of what is imported.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        With one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` (either ``batch_first``) and one
+        ``nn.Linear``, the readout.
+    architecture, inputs, outputs, source
+        As for `from_state_dict`.
+
+    Returns
+    -------
+    dict of arrays, float32
+
+    Raises
+    ------
+    SolspaceError
+        Where it is another architecture or nonlinearity, has several layers or directions, or
+        holds modules or parameters that would be ignored, such as a learned initial state.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
+    >>> from_module(model, "vanilla", inputs=2, outputs=1)["weight_hh"].shape
+    (1, 8, 8)
+    """
+    from torch import nn
+
+    check_architecture(architecture)
+    named = {name or "itself": part for name, part in module.named_modules()}
+    layers = {n: m for n, m in named.items() if isinstance(m, nn.RNNBase)}
+    readouts = {n: m for n, m in named.items() if isinstance(m, nn.Linear)}
+    if len(layers) != 1 or len(readouts) != 1:
+        there = "; ".join(f"{n} {type(m).__name__}" for n, m in named.items() if n != "itself")
+        raise SolspaceError(
+            f"{source}: {len(layers)} of nn.RNN, nn.GRU and nn.LSTM and {len(readouts)} of "
+            f"nn.Linear, expected one recurrent layer and one linear readout; found: "
+            f"{there or type(module).__name__}"
+        )
+    ((at, layer),), ((end, readout),) = layers.items(), readouts.items()
+    is_a = next(
+        (n for n, kind in _MODULES.items() if isinstance(layer, getattr(nn, kind))), "unknown"
+    )
+    if is_a != architecture:
+        raise SolspaceError(
+            f"{source}: {at} is an nn.{type(layer).__name__}, architecture {is_a}; "
+            f"{architecture} was asked for"
+        )
+    # What computes nothing in a trained network may stay, such as dropout or a loss.
+    silent = (nn.Dropout, nn.Identity, nn.modules.loss._Loss)
+    ignored = [
+        f"{n} {type(m).__name__}"
+        for n, m in named.items()
+        if m not in (layer, readout) and not any(m.children()) and not isinstance(m, silent)
+    ]
+    refused = [
+        (getattr(layer, "nonlinearity", "tanh") != "tanh", "its nonlinearity is {nonlinearity}"),
+        (layer.num_layers != 1, "it has {num_layers} layers, expected 1"),
+        (layer.bidirectional, "it runs in two directions, expected 1"),
+        (layer.proj_size != 0, "its state is projected to {proj_size}, expected no projection"),
+    ]
+    faults = [f"{at}: {text.format(**vars(layer))}" for wrong, text in refused if wrong]
+    faults += [f"{name} would be ignored" for name in ignored]
+    if faults:
+        raise SolspaceError(
+            f"{source}: not a {architecture} network: {'; '.join(faults)}; give a network of one "
+            "tanh layer in one direction, from zero, and one linear readout"
+        )
+    arrays = _arrays(dict(module.state_dict()), source)
+    found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items())
+    prefix, out = ("" if n == "itself" else f"{n}." for n in (at, end))
+    torch_names = {k: prefix + v for k, v in _RECURRENT.items()}
+    torch_names |= {"weight_out": f"{out}weight", "bias_out": f"{out}bias"}
+    # The same tensor may go by two names, such as a layer that is also in a list.
+    mine = {id(p) for p in (*layer.parameters(), *readout.parameters())}
+    others = {n for n, p in module.named_parameters() if id(p) not in mine}
+    others |= {n for n, _ in module.named_buffers() if n in arrays}
+    _refuse_ignored(others, source, found)
+    gates = len(GATES[architecture])
+    without = {} if layer.bias else dict.fromkeys(("bias_ih", "bias_hh"), gates * layer.hidden_size)
+    without |= {"bias_out": readout.out_features} if readout.bias is None else {}
+    picked = {
+        name: np.zeros(without[name], np.float32) if name in without else arrays[key]
+        for name, key in torch_names.items()
+        if name in without or key in arrays
+    }
+    if missing := [key for name, key in torch_names.items() if name not in picked]:
+        raise SolspaceError(f"{source}: has no {', '.join(missing)}; found: {found}")
+    return _fitted(picked, architecture, inputs=inputs, outputs=outputs, source=source, found=found)
+
+
+def read_network(
+    given: Any, architecture: str, *, inputs: int, outputs: int, source: str
+) -> dict[str, NDArray[np.float32]]:
+    """One network's parameters from a torch module (`from_module`) or a mapping of arrays.
+
+    Raises
+    ------
+    SolspaceError
+        Where it is neither, or does not fit (see `from_module` and `from_state_dict`).
+
+    Examples
+    --------
+    >>> read_network([1, 2], "gru", inputs=2, outputs=1, source="mine")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: mine: a list; give a torch module, its state dict or ...
+    """
+    import sys
+
+    read: Any = from_state_dict
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(given, torch.nn.Module):
+        read = from_module
+    weights: dict[str, NDArray[np.float32]] = read(
+        given, architecture, inputs=inputs, outputs=outputs, source=source
+    )
+    return weights
+
+
+def _refuse_ignored(names: Iterable[str], source: str, found: str) -> None:
+    """What has no place in the equations changes what a network does; an error names it."""
+    if names := sorted(names):
+        raise SolspaceError(
+            f"{source}: {', '.join(names)} would be ignored: a network is one recurrent layer, "
+            "run from a state of zero, and one linear readout; leave out what its equations do "
+            f"not need; found: {found}"
+        )
+
+
+def _fitted(
+    picked: Mapping[str, NDArray[Any]],
+    architecture: str,
+    *,
+    inputs: int,
+    outputs: int,
+    source: str,
+    found: str,
+) -> dict[str, NDArray[np.float32]]:
+    """Parameters as they are kept, or an error where one has another shape or is not finite."""
+    gates = len(GATES[architecture])
+    n = int(picked["weight_hh"].shape[-1]) if picked["weight_hh"].ndim else 0
+    if picked["weight_hh"].ndim and not n:
+        raise SolspaceError(f"{source}: a network of hidden size 0; give one of 1 or more units")
     shapes = parameter_shapes(architecture, n, inputs, outputs)
     weights: dict[str, NDArray[np.float32]] = {}
     for name, shape in shapes.items():
@@ -470,7 +634,8 @@ def from_state_dict(
                 f"{outputs} outputs: {_RECURRENT.get(name, name)} is {picked[name].shape}, "
                 f"expected {flat} for {n} units; found: {found}"
             )
-        weights[name] = np.ascontiguousarray(picked[name].reshape(shape), dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinite in float32 is said below
+            weights[name] = np.ascontiguousarray(picked[name].reshape(shape), dtype=np.float32)
         if not np.isfinite(weights[name]).all():
             raise SolspaceError(f"{source}: {_RECURRENT.get(name, name)} holds NaN or infinity")
     return weights
@@ -499,7 +664,39 @@ def to_state_dict(
     return out
 
 
-def _to_numpy(value: Any) -> NDArray[Any]:
+def _arrays(state_dict: Any, source: str) -> dict[str, NDArray[Any]]:
+    """Every entry as an array of real numbers, or an error that names the one that is none."""
+    if not isinstance(state_dict, Mapping):
+        raise SolspaceError(
+            f"{source}: a {type(state_dict).__name__}; give a torch module, its state dict or "
+            f"a mapping of the arrays {', '.join(PARAMETERS)}"
+        )
+    if wrong := [key for key in state_dict if not isinstance(key, str)]:
+        raise SolspaceError(
+            f"{source}: keys of a state dict are names of parameters, such as 'rnn.weight_hh_l0'; "
+            f"found {wrong[0]!r} ({type(wrong[0]).__name__})"
+        )
+    return {key: _to_numpy(value, f"{source}: {key}") for key, value in state_dict.items()}
+
+
+def _to_numpy(value: Any, where: str) -> NDArray[Any]:
+    what = f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')}"
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value)
+        layout = str(getattr(value, "layout", "torch.strided")).removeprefix("torch.")
+        if layout != "strided" or value.is_quantized or value.is_meta:
+            kind = layout if layout != "strided" else "quantized or without values"
+            raise SolspaceError(f"{where} is {kind}; give a dense tensor of real numbers")
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()  # exact; NumPy has no such dtype
+        try:
+            value = value.numpy()
+        except (TypeError, RuntimeError):
+            value = None
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiu":
+        raise SolspaceError(f"{where} is no array of real numbers but a {what}; give float32")
+    return array

@@ -24,6 +24,7 @@ from solspace.networks import (
     check_architecture,
     from_state_dict,
     parameter_shapes,
+    read_network,
     read_state_dict,
 )
 from solspace.tasks import Recipe, Task, get_task
@@ -308,18 +309,25 @@ def read_cells(
 def import_networks(
     task: str | Task,
     architecture: str,
-    networks: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Any],
     *,
-    initial: Mapping[str, Mapping[str, Any]] | None = None,
+    initial: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """A population from networks trained elsewhere.
+
+    Each is run on the task's recorded trials. A warning names those whose loss is over ten times
+    the target of the task's recipe, and their losses: most likely they are not what they are
+    taken for.
 
     Parameters
     ----------
     task : str or Task
     architecture : {"vanilla", "gru", "lstm"}
-    networks : mapping of name to mapping of arrays
-        Each a torch state dict (any prefix) or the six arrays of `solspace.networks`.
+        ``vanilla`` is a tanh network; a state dict cannot say its nonlinearity, a module can.
+    networks : mapping of name to module or mapping of arrays
+        Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` and one ``nn.Linear``), its
+        state dict (any prefix) or the six arrays of `solspace.networks`. All are run from a
+        state of zero.
     initial : mapping, optional
         The same before training, for all or some of the networks.
 
@@ -332,13 +340,14 @@ def import_networks(
     Raises
     ------
     SolspaceError
-        Where a network does not fit; it is named, with the shapes found and expected.
+        Where a network does not fit; it is named, with the shapes found and expected. Where it
+        has another nonlinearity than its architecture, or parameters that would be ignored.
 
     Examples
     --------
     >>> import torch
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
-    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model})
     >>> ds.hidden_size.item(), ds.status_train.item()
     (8, 1)
     """
@@ -346,18 +355,33 @@ def import_networks(
 
     task = get_task(task)
     check_architecture(architecture)
+    for given in (networks, initial or {}):
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise SolspaceError(
+                "networks are given by name, such as {'mine': model.state_dict()}; got "
+                + (
+                    f"names {', '.join(map(repr, given))}"
+                    if isinstance(given, Mapping)
+                    else f"a {type(given).__name__}"
+                )
+            )
     if not networks:
         raise SolspaceError("no networks to import; give a mapping of name to state dict")
+    if unknown := [name for name in initial or {} if name not in networks]:
+        raise SolspaceError(
+            f"initial weights of {', '.join(unknown)}, which is none of the networks: "
+            f"{', '.join(networks)}"
+        )
     channels = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
     known = {
-        name: from_state_dict(weights, architecture, source=name, **channels)
+        name: read_network(weights, architecture, source=name, **channels)
         for name, weights in networks.items()
     }
     before: list[Weights | None] = []
     for name, weights in known.items():
         first = (initial or {}).get(name)
         if first is not None:
-            first = from_state_dict(first, architecture, source=f"initial {name}", **channels)
+            first = read_network(first, architecture, source=f"initial {name}", **channels)
             if first["weight_hh"].shape != weights["weight_hh"].shape:
                 raise SolspaceError(
                     f"initial {name}: recurrent weights {first['weight_hh'].shape}, after "
@@ -386,7 +410,65 @@ def import_networks(
         }
     )
     ds.attrs["origin"] = "imported"
+    warn_of_losses(ds, task)
     return schema.annotate(ds, "population")
+
+
+FAR_OFF = 10.0  # times the target loss; a network trained on the task is not so far off
+
+
+def target_loss(task: str | Task, architecture: str) -> float:
+    """What the task's recipe asks of networks of an architecture; NaN where it has no recipe.
+
+    Examples
+    --------
+    >>> target_loss("interval_reproduction", "vanilla")
+    0.0001
+    """
+    recipe = get_task(task).recipes.get(architecture)
+    return float("nan") if recipe is None else recipe.target_loss
+
+
+def far_off(ds: xr.Dataset, task: str | Task) -> NDArray[np.intp]:
+    """Which networks have a loss over `FAR_OFF` times the target of the task's recipe."""
+    target = target_loss(task, ds.attrs["architecture"])
+    loss = ds["loss"].values
+    return np.flatnonzero((loss > FAR_OFF * target) | ~np.isfinite(loss))
+
+
+def said_losses(ds: xr.Dataset, task: str | Task) -> str:
+    """Which networks do not do the task, with their losses; empty where all may.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"loss": ("network", [8e-5, 0.7])},
+    ...                 coords={"name": ("network", ["good", "bad"])},
+    ...                 attrs={"architecture": "vanilla"})
+    >>> said_losses(ds, "interval_reproduction").split(". ")[0]
+    "1 of 2 networks do not do the task interval_reproduction, their loss is over 10 times the \
+recipe's target 0.0001: bad 0.7"
+    """
+    wrong = far_off(ds, task)
+    if not len(wrong):
+        return ""
+    names, loss = ds["name"].values, ds["loss"].values
+    said = [f"{names[i]} {loss[i]:.3g}" for i in wrong[:20]]
+    if len(wrong) > len(said):
+        said.append(f"and {len(wrong) - len(said)} more")
+    target = target_loss(task, ds.attrs["architecture"])
+    return (
+        f"{len(wrong)} of {len(names)} networks do not do the task {get_task(task).name}, their "
+        f"loss is over {FAR_OFF:g} times the recipe's target {target:g}: {', '.join(said)}. Are "
+        "they of this task and architecture, with its nonlinearity, its order of inputs and "
+        "outputs, and run from a state of zero?"
+    )
+
+
+def warn_of_losses(ds: xr.Dataset, task: str | Task) -> None:
+    """Warn of imported networks that do not do the task."""
+    said = said_losses(ds, task)
+    if said and not _told_elsewhere.get():
+        warnings.warn(said, stacklevel=3)
 
 
 # --------------------------------------------------------------------------- one by one
@@ -448,7 +530,7 @@ _told_elsewhere: ContextVar[bool] = ContextVar("told_elsewhere", default=False)
 
 @contextlib.contextmanager
 def failures_told_elsewhere() -> Iterator[None]:
-    """No warnings about failed networks: the caller counts them itself, over many datasets."""
+    """No warnings about networks that failed or do not do the task: the caller says so itself."""
     token = _told_elsewhere.set(True)
     try:
         yield

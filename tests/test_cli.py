@@ -67,7 +67,11 @@ def test_from_files_to_features(tmp_path):
     files = save_networks(tmp_path / "nets")
     path = tmp_path / "mine.zarr"
     done = solspace("import", path, *TRAIN, *files)
-    assert (done.returncode, done.stdout) == (0, f"import {GROUP}: 3 networks\n")
+    assert done.returncode == 0
+    said = done.stdout.splitlines()
+    assert said[0] == f"import {GROUP}: 3 networks"
+    assert [line.split(":")[0].strip() for line in said[1:]] == ["4_i0", "6_i1", "5_i2"]
+    assert done.stderr.startswith("solspace: WARNING: 3 of 3 networks do not do the task")
     done = solspace("record", path, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"record {GROUP}: 3 of 3 networks done\n"
