@@ -22,6 +22,8 @@ _PUBLIC: dict[str, str] = {
     "Trials": "tasks",
     "get_task": "tasks",
     "register_task": "tasks",
+    "Architecture": "networks",
+    "register_architecture": "networks",
     "import_networks": "population",
     "network_weights": "population",
     "new_population": "population",

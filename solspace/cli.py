@@ -87,7 +87,7 @@ def _train(args: argparse.Namespace) -> None:
 
     described: dict[str, Any] = {
         name: value
-        for name in ("networks", "hidden_size", "seed", "checkpoints")
+        for name in ("networks", "hidden_size", "seed", "checkpoints", "alpha")
         if (value := getattr(args, name)) is not None
     }
     if args.slice is not None:
@@ -108,6 +108,7 @@ def _train(args: argparse.Namespace) -> None:
             hidden_size=described.get("hidden_size"),
             seed=described.get("seed", 0),
             checkpoints=described.get("checkpoints", 0),
+            **({"alpha": described["alpha"]} if "alpha" in described else {}),
         )
         create_population(args.store, ds, shard_size=args.shard_size, shared=args.slice is not None)
     _run_stages(args, ["train"])
@@ -127,7 +128,12 @@ def _import(args: argparse.Namespace) -> None:
 
     with failures_told_elsewhere():
         population = import_files(
-            args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
+            args.store,
+            args.files,
+            args.task,
+            args.architecture,
+            shard_size=args.shard_size,
+            **{k: v for k in ("alpha", "nonlinearity") if (v := getattr(args, k)) is not None},
         )
     _say(f"import {population}: {population.networks} networks")
     ds = population.open()[["loss"]].load()
@@ -337,6 +343,9 @@ def _parser() -> argparse.ArgumentParser:
         help="keep each network's weights at N losses on its way down, in the group learning "
         "(default: none)",
     )
+    train.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks (default: 0.2)"
+    )
     _shard_size(train)
     _where(train)
     _slice(train)
@@ -358,6 +367,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _choice(importer, required=True)
     importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
+    importer.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks whose files hold none"
+    )
+    importer.add_argument(
+        "--nonlinearity",
+        help="what the networks are known to have, such as tanh or relu; an error where the "
+        "architecture has another",
+    )
     _shard_size(importer)
 
     stages: dict[str, tuple[str, str]] = {
@@ -531,7 +548,9 @@ def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     default = "" if required else " (default: every one in the store)"
     parser.add_argument("--task", required=required, help=f"such as interval_reproduction{default}")
     parser.add_argument(
-        "--architecture", required=required, help=f"vanilla, gru, lstm or planar{default}"
+        "--architecture",
+        required=required,
+        help=f"such as vanilla, relu, leaky, gru, lstm or planar{default}",
     )
 
 

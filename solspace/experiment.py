@@ -139,8 +139,8 @@ def observe(
     Returns
     -------
     Dataset
-        With ``activity`` of those units, ``hidden_size`` their number. ``cell_state`` is left
-        out; output, trials and epochs are kept.
+        With ``activity`` of those units, ``hidden_size`` their number. Further parts of the
+        state, such as ``cell_state``, are left out; output, trials and epochs are kept.
 
     Examples
     --------
@@ -171,7 +171,8 @@ def observe(
                 one, trials=trials, rate=rate, bin_ms=bin_ms, step_ms=step_ms, rng=rng
             )
         out[i, ..., :count] = one
-    ds = training.drop_vars([n for n in ("activity", "cell_state", "unit") if n in training])
+    # Whatever else there is of each unit, such as the cell state of an LSTM, is not seen.
+    ds = training.drop_vars([n for n, v in training.variables.items() if "unit" in v.dims])
     ds = ds.assign_coords(hidden_size=("network", seen))
     ds["activity"] = (training["activity"].dims, out)
     return ds

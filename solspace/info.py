@@ -14,7 +14,7 @@ import xarray as xr
 from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
-from solspace.networks import PARAMETERS
+from solspace.networks import parameter_names
 from solspace.store import Population, Store
 
 __all__ = ["SolutionRow", "check_store", "describe", "read_for_report", "solutions_table"]
@@ -269,7 +269,7 @@ def faults_of_cells(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
             yield f"{where}: hidden_size {size}, the arrays have {ds.sizes['unit']} units"
             continue
         if status["train"] == schema.DONE:
-            for parameter in PARAMETERS:
+            for parameter in parameter_names(ds.attrs["architecture"]):
                 one = ds[parameter].isel(network=i)
                 crop = {d: slice(size) for d in ("unit", "presynaptic_unit") if d in one.dims}
                 if not np.isfinite(one.isel(crop).values).all():

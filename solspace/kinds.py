@@ -1,8 +1,9 @@
-"""Kinds of networks: what each is made of, which stages it takes, and whose functions these are.
+"""Kinds of networks: which stages each takes, and whose functions these are.
 
 Recurrent cells, which have inputs, a state in steps and a readout, take every stage. Planar
 networks are ODEs of two neurons without inputs or readout, and are trained and taken apart in ways
-of their own. What is different about a kind is said here; stages, store and checks ask.
+of their own. What is different about a kind is said here, what is different about an architecture
+in its file (`solspace.networks`); stages, store and checks ask.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from solspace.errors import SolspaceError
-
-__all__ = ["CELLS", "KINDS", "PLANAR", "STAGES", "Kind", "kind_of", "load"]
+__all__ = ["KINDS", "PLANAR", "RECURRENT", "STAGES", "Kind", "kind_of", "load"]
 
 STAGES = ("train", "record", "extrapolate", "reduce", "verify", "features")
 
@@ -27,7 +26,8 @@ class Kind:
 
     Attributes
     ----------
-    architectures : tuple of str
+    name : str
+        As architectures name it.
     stages : tuple of str
         Those it takes, in order.
     train, reduce : str
@@ -42,17 +42,9 @@ class Kind:
         Variables that a trained population has to have.
     graph : bool
         Whether its dynamics are reduced to a graph, in a group of its own.
-    hidden_size : int
-        Where none is asked for.
-    any_size : bool
-        Whether another one may be.
-    checkpoints : bool
-        Whether weights can be kept on the way.
-    shards : tuple of int
-        How many there should be, and the fewest and the most networks in one.
     """
 
-    architectures: tuple[str, ...]
+    name: str
     stages: tuple[str, ...]
     train: str
     reduce: str
@@ -61,14 +53,10 @@ class Kind:
     faults: str
     weights: tuple[str, ...]
     graph: bool
-    hidden_size: int
-    any_size: bool
-    checkpoints: bool
-    shards: tuple[int, int, int]
 
 
-CELLS = Kind(
-    ("vanilla", "gru", "lstm"),
+RECURRENT = Kind(
+    "recurrent",
     STAGES,
     train="solspace.training.stage:train_cells",
     reduce="solspace.reduction.stage:reduce_cells",
@@ -77,13 +65,9 @@ CELLS = Kind(
     faults="solspace.info:faults_of_cells",
     weights=("weight_hh", "weight_out"),
     graph=True,
-    hidden_size=50,
-    any_size=True,
-    checkpoints=True,
-    shards=(16, 1, 8),
 )
 PLANAR = Kind(
-    ("planar",),
+    "planar",
     ("train", "reduce"),
     train="solspace.two_neuron.stage:train_planar",
     reduce="solspace.two_neuron.stage:reduce_planar",
@@ -92,12 +76,8 @@ PLANAR = Kind(
     faults="solspace.two_neuron.stage:faults_of",
     weights=("weight_hh",),
     graph=False,
-    hidden_size=2,
-    any_size=False,
-    checkpoints=False,
-    shards=(8, 16, 1250),  # small networks, computed in batches
 )
-KINDS = (CELLS, PLANAR)
+KINDS = {kind.name: kind for kind in (RECURRENT, PLANAR)}
 
 
 def kind_of(architecture: str | None) -> Kind:
@@ -110,14 +90,12 @@ def kind_of(architecture: str | None) -> Kind:
 
     Examples
     --------
-    >>> kind_of("gru").hidden_size, kind_of("planar").stages
-    (50, ('train', 'reduce'))
+    >>> kind_of("gru").name, kind_of("planar").stages
+    ('recurrent', ('train', 'reduce'))
     """
-    for kind in KINDS:
-        if architecture in kind.architectures:
-            return kind
-    known = ", ".join(name for kind in KINDS for name in kind.architectures)
-    raise SolspaceError(f"unknown architecture {architecture!r}; architectures: {known}")
+    from solspace.networks import get_architecture
+
+    return KINDS[get_architecture(architecture).kind]
 
 
 def load(where: str) -> Callable[..., Any]:

@@ -17,11 +17,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from solspace import compute, locks, schema
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
 from solspace.locks import Slice
+from solspace.networks import (
+    Architecture,
+    get_architecture,
+    own_architecture,
+    register_architecture,
+)
 from solspace.population import failures_told_elsewhere, read_networks
 from solspace.store import Population, Shard, Store, whole_or_nothing
 from solspace.tasks import Task, get_task, register_task
@@ -172,7 +179,7 @@ def default_shard_size(networks: int, architecture: str = "vanilla") -> int:
     >>> [default_shard_size(n, "planar") for n in (16, 400, 10_000)]
     [16, 50, 1250]
     """
-    count, least, most = kind_of(architecture).shards
+    count, least, most = get_architecture(architecture).shards
     return int(np.clip(networks // count, least, most))
 
 
@@ -226,14 +233,23 @@ def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
             ("seeds:", have.seed.values, ds.seed.values),
             ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
             ("checkpoints:", have.attrs.get("checkpoints", 0), ds.attrs.get("checkpoints", 0)),
+            *(
+                (f"{p.name}:", have[p.name].values, ds[p.name].values)
+                for p in get_architecture(ds.attrs["architecture"]).given
+            ),
         )
-        if not np.array_equal(np.asarray(old), np.asarray(new))
+        if not _same(np.asarray(old), np.asarray(new))
     ]
     if differ:
         raise SolspaceError(
             f"{path}: already has another population {population} ({'; '.join(differ)}); give "
             "the options it was begun with to go on with it, or another store"
         )
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    nan = one.dtype.kind == other.dtype.kind == "f"  # past a network's size
+    return np.array_equal(one, other, equal_nan=nan)
 
 
 def _short(value: Any) -> str:
@@ -278,10 +294,20 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
 
 
 def import_files(
-    path: str, files: Sequence[str], task: str, architecture: str, *, shard_size: int | None = None
+    path: str,
+    files: Sequence[str],
+    task: str,
+    architecture: str,
+    *,
+    shard_size: int | None = None,
+    **options: Any,
 ) -> Population:
-    """Import torch state dicts from files into a store; nothing is written where one is bad."""
-    return add_population(path, read_networks(files, task, architecture), shard_size=shard_size)
+    """Import torch state dicts from files into a store; nothing is written where one is bad.
+
+    Options are those of `solspace.import_networks`.
+    """
+    ds = read_networks(files, task, architecture, **options)
+    return add_population(path, ds, shard_size=shard_size)
 
 
 def pack(
@@ -498,7 +524,7 @@ def _run_population(
                 _run_shard,
                 population,
                 stage.name,
-                None if local else task,
+                None if local else (task, own_architecture(population.architecture)),
                 options | prepared,
                 bar.update if local else None,
             )
@@ -546,21 +572,24 @@ def _check_same_options(population: Population, stage: Stage, options: dict[str,
 def _run_shard(
     population: Population,
     stage_name: str,
-    task: Task | None,
+    own: tuple[Task, Architecture | None] | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
     shard: Shard,
 ) -> None:
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
     stage = PIPELINE[stage_name]
-    if task is not None:
-        register_task(task, check=False)  # a worker knows only the tasks of the package
+    if own is not None:
+        # A worker knows only the tasks and architectures of the package.
+        register_task(own[0], check=False)
+        if own[1] is not None:
+            register_architecture(own[1], check=False)
         _one_thread()
     ds = _read(population, stage, shard)
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     with failures_told_elsewhere():
         out = load(stage.function)(ds, progress=report, **options, **extra)
-    if compute.stopping() and task is None:
+    if compute.stopping() and own is None:
         raise KeyboardInterrupt
     population.write_shard(shard, stage.name, _split(out, stage, population.architecture))
 

@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
 from solspace.networks import (
-    GATES,
     PARAMETERS,
-    check_architecture,
-    from_state_dict,
+    check_given,
+    check_options,
+    get_architecture,
     parameter_shapes,
     read_network,
     read_state_dict,
+    recurrent_architecture,
 )
 from solspace.tasks import Recipe, Task, get_task
 
@@ -53,13 +54,15 @@ def new_population(
     seed: int = 0,
     recipe: Recipe | None = None,
     checkpoints: int = 0,
+    **parameters: ArrayLike,
 ) -> xr.Dataset:
     """An untrained population: which networks there will be, and from which seeds.
 
     Parameters
     ----------
     task : str or Task
-    architecture : {"vanilla", "gru", "lstm", "planar"}
+    architecture : str
+        Such as ``vanilla``, ``gru``, ``leaky`` or ``planar``.
     networks : int
         How many.
     hidden_size : int or sequence of int, optional
@@ -73,6 +76,10 @@ def new_population(
     checkpoints : int
         Keep each network's weights at so many losses on its way down, see
         `solspace.training.loss_levels`.
+    **parameters : array_like
+        What the architecture has beyond weights and biases and is not trained, such as ``alpha``
+        of leaky networks: one for all networks, or with a first axis of their number. Its
+        default by default.
 
     Returns
     -------
@@ -91,25 +98,25 @@ def new_population(
     ['20_i000', '30_i000', '20_i001', '30_i001']
     """
     task = get_task(task)
-    kind = kind_of(architecture)
+    record = get_architecture(architecture)
     recipe = recipe or task.recipe(architecture)
     if hidden_size is None:
-        hidden_size = kind.hidden_size
+        hidden_size = record.hidden_size
     sizes = [hidden_size] if isinstance(hidden_size, (int, np.integer)) else list(hidden_size)
     if networks < 1:
         raise SolspaceError(f"{networks} networks; give 1 or more")
     if not sizes or min(sizes) < 1:
         raise SolspaceError(f"hidden size {min(sizes, default='missing')}; give sizes of 1 or more")
-    if not kind.any_size and set(sizes) != {kind.hidden_size}:
+    if not record.any_size and set(sizes) != {record.hidden_size}:
         raise SolspaceError(
-            f"hidden size {sizes[0]}; a {architecture} network has {kind.hidden_size} units, "
+            f"hidden size {sizes[0]}; a {architecture} network has {record.hidden_size} units, "
             "leave it out"
         )
     if not 0 <= seed < 2**63:
         raise SolspaceError(f"seed {seed}; give a whole number from 0 to 2**63 - 1")
     if checkpoints:
         check_checkpoints(checkpoints)
-    if checkpoints and not kind.checkpoints:
+    if checkpoints and not record.checkpoints:
         raise SolspaceError(f"a {architecture} network keeps no checkpoints; leave them out")
     dealt = np.array([sizes[i % len(sizes)] for i in range(networks)], dtype=np.int64)
     seen: dict[int, int] = {}
@@ -119,10 +126,88 @@ def new_population(
         seen[size] = seen.get(size, 0) + 1
     seeds = np.array([_network_seed(seed, i) for i in range(networks)], dtype=np.int64)
     ds = _coordinates(task, architecture, names=names, sizes=dealt, seeds=seeds)
+    ds = schema.annotate(ds.assign_coords(_given(ds, parameters)), "population")
     ds.attrs |= {"seed": seed, "recipe": json.dumps(dataclasses.asdict(recipe))}
     if checkpoints:
         ds.attrs["checkpoints"] = checkpoints
     return ds
+
+
+def _given(
+    ds: xr.Dataset, parameters: Mapping[str, ArrayLike]
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+    """What networks have beyond weights and biases and is not trained, as coordinates."""
+    architecture = ds.attrs["architecture"]
+    record = get_architecture(architecture)
+    if parameters and record.kind != "recurrent":
+        raise SolspaceError(
+            f"{architecture} networks have no {', '.join(parameters)}; leave it out"
+        )
+    if parameters:
+        check_options(architecture, None, parameters)
+    out = {}
+    for p in record.parameters:
+        if p.trained:
+            if p.name in parameters or p.default is None:
+                raise SolspaceError(
+                    f"{p.name} of {architecture} networks is trained, from its default; "
+                    f"{'leave it out' if p.name in parameters else 'give the record a default'}"
+                )
+            continue
+        value = parameters.get(p.name, p.default)
+        if value is None:
+            raise SolspaceError(
+                f"{architecture} networks need {p.name} ({p.meaning}); give {p.name}=VALUE"
+            )
+        array = check_given(architecture, p, value)
+        shape = (ds.sizes["network"], *(ds.sizes[dim] for dim in p.dims))
+        if array.shape not in ((), shape[:1], shape):
+            allowed = " or ".join(map(str, dict.fromkeys((shape[:1], shape))))
+            raise SolspaceError(
+                f"{p.name} of shape {array.shape} for {shape[0]} networks; give one number, or "
+                f"an array of shape {allowed}"
+            )
+        array = array.reshape(*array.shape, *[1] * (len(shape) - array.ndim))
+        array = np.broadcast_to(array, shape)
+        out[p.name] = (("network", *p.dims), _past_size(array, ds, p.dims))
+    return out
+
+
+def _past_size(array: NDArray[Any], ds: xr.Dataset, dims: Sequence[str]) -> NDArray[np.float64]:
+    """NaN past each network's size."""
+    array = np.array(array, np.float64)
+    for i, size in enumerate(ds["hidden_size"].values.tolist()):
+        for axis, dim in enumerate(dims):
+            if dim in ("unit", "presynaptic_unit"):
+                past: tuple[Any, ...] = (i, *[slice(None)] * axis, slice(size, None))
+                array[past] = np.nan
+    return array
+
+
+def given_parameters(ds: xr.Dataset, index: int) -> dict[str, NDArray[np.float64]]:
+    """What one network has beyond weights and biases and is not trained, without padding.
+
+    Examples
+    --------
+    >>> ds = new_population("interval_reproduction", "leaky", networks=2, alpha=[0.1, 0.2])
+    >>> given_parameters(ds, 1)["alpha"].item()
+    0.2
+    """
+    record = get_architecture(ds.attrs["architecture"])
+    return {p.name: _one(ds, p.name, {"network": index}) for p in record.given}
+
+
+def _one(ds: xr.Dataset, name: str, at: Mapping[str, int]) -> NDArray[Any]:
+    """A variable of one network, without padding."""
+    if name not in ds.variables:
+        raise SolspaceError(
+            f"the dataset has no {name!r}; give a population of "
+            f"{ds.attrs.get('architecture', 'its')} networks with all their parameters"
+        )
+    n = int(ds["hidden_size"].values[at["network"]])
+    array = ds[name]
+    crop: dict[str, Any] = {d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims}
+    return array.isel({**at, **crop}).values
 
 
 def check_checkpoints(checkpoints: int) -> None:
@@ -171,7 +256,7 @@ def _coordinates(
 def cell_coordinates(task: Task, architecture: str) -> dict[str, NDArray[Any]]:
     """Gates, inputs and outputs of recurrent cells."""
     return {
-        "gate": np.array(GATES[architecture], dtype=object),
+        "gate": np.array(recurrent_architecture(architecture).gates, dtype=object),
         "input": np.array(task.inputs, dtype=object),
         "output": np.array(task.outputs, dtype=object),
     }
@@ -210,20 +295,23 @@ def network_weights(
     >>> network_weights(ds, 0)["weight_hh"].shape
     (1, 3, 3)
     """
-    n = int(ds["hidden_size"].values[index])
     prefix = "initial_" if initial else ""
     at = {"network": index}
     if checkpoint is not None:
         prefix = schema.prefix("learning")
         at["checkpoint"] = checkpoint
-    out = {}
-    for name in PARAMETERS:
-        array = ds[prefix + name]
-        crop: dict[str, Any] = {
-            d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims
-        }
-        out[name] = array.isel(at | crop).values
+    out = {name: _one(ds, prefix + name, at) for name in PARAMETERS}
+    if "architecture" in ds.attrs:
+        record = get_architecture(ds.attrs["architecture"])
+        out |= {p.name: _one(ds, prefix + p.name, at) for p in record.trained}
+        out |= given_parameters(ds, index)
     return out
+
+
+def _put(array: NDArray[Any], i: int, values: NDArray[Any]) -> None:
+    """One network's values at the start of each axis of its row."""
+    at: tuple[Any, ...] = (i, *map(slice, np.shape(values)))
+    array[at] = values
 
 
 def pack_weights(
@@ -231,19 +319,23 @@ def pack_weights(
 ) -> dict[str, tuple[tuple[str, ...], NDArray[np.float32]]]:
     """Parameters of many networks on one network axis, NaN past each network's size.
 
-    None stands for a network without weights, which stays NaN.
+    Those that are given and not trained are coordinates of ``ds`` and not among them. None stands
+    for a network without weights, which stays NaN.
     """
     shapes = parameter_shapes(
         ds.attrs["architecture"], ds.sizes["unit"], ds.sizes["input"], ds.sizes["output"]
     )
     prefix = "initial_" if initial else ""
-    declared = schema.variables("population")
+    declared = schema.variables("population", ds.attrs["architecture"])
+    given = {p.name for p in get_architecture(ds.attrs["architecture"]).given}
     packed = {}
     for name, shape in shapes.items():
+        if name in given:
+            continue
         array = np.full((len(networks), *shape), np.nan, np.float32)
         for i, weights in enumerate(networks):
             if weights is not None:
-                array[i][tuple(map(slice, weights[name].shape))] = weights[name]
+                _put(array, i, weights[name])
         packed[prefix + name] = (declared[prefix + name].dims, array)
     return packed
 
@@ -262,30 +354,48 @@ def network_name(path: str | os.PathLike[str]) -> str:
 
 
 def read_networks(
-    paths: Sequence[str | os.PathLike[str]], task: str | Task, architecture: str
+    paths: Sequence[str | os.PathLike[str]],
+    task: str | Task,
+    architecture: str,
+    *,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
 ) -> xr.Dataset:
     """A population from torch state dicts in files, as `import_networks` makes it.
 
-    An ``initial_weights.pt`` beside a ``weights.pt`` fills the initial weights.
+    An ``initial_weights.pt`` beside a ``weights.pt`` fills the initial weights. Options are those
+    of `import_networks`.
 
     Raises
     ------
     SolspaceError
         Where a file cannot be read or does not fit; it is named, with the shapes found.
     """
-    population: xr.Dataset = load(kind_of(architecture).read)(task, architecture, paths)
+    options = dict(parameters) | ({} if nonlinearity is None else {"nonlinearity": nonlinearity})
+    kind = kind_of(architecture)
+    if options and kind.name != "recurrent":
+        raise SolspaceError(f"{architecture} networks have no {', '.join(options)}; leave it out")
+    population: xr.Dataset = load(kind.read)(task, architecture, paths, **options)
     return population
 
 
 def read_cells(
-    task: str | Task, architecture: str, paths: Sequence[str | os.PathLike[str]]
+    task: str | Task,
+    architecture: str,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
 ) -> xr.Dataset:
     """Recurrent cells from torch state dicts; see `read_networks`."""
     task = get_task(task)
+    check_options(architecture, nonlinearity, parameters)
     networks: dict[str, Weights] = {}
     initial: dict[str, Weights] = {}
     where: dict[str, str] = {}
-    channels = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
+    how: Any = {
+        "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+    }  # fmt: skip
     for path in [os.fspath(p) for p in paths]:
         name = network_name(path)
         if name in where:
@@ -295,13 +405,11 @@ def read_cells(
                 "else after the file)"
             )
         where[name] = path
-        networks[name] = from_state_dict(
-            read_state_dict(path), architecture, source=path, **channels
-        )
+        networks[name] = read_network(read_state_dict(path), architecture, source=path, **how)
         beside = os.path.join(os.path.dirname(path), "initial_weights.pt")
         if os.path.basename(path) == "weights.pt" and os.path.exists(beside):
-            initial[name] = from_state_dict(
-                read_state_dict(beside), architecture, source=beside, **channels
+            initial[name] = read_network(
+                read_state_dict(beside), architecture, source=beside, **how
             )
     return import_networks(task, architecture, networks, initial=initial)
 
@@ -312,6 +420,8 @@ def import_networks(
     networks: Mapping[str, Any],
     *,
     initial: Mapping[str, Any] | None = None,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
 ) -> xr.Dataset:
     """A population from networks trained elsewhere.
 
@@ -322,14 +432,20 @@ def import_networks(
     Parameters
     ----------
     task : str or Task
-    architecture : {"vanilla", "gru", "lstm"}
-        ``vanilla`` is a tanh network; a state dict cannot say its nonlinearity, a module can.
+    architecture : str
+        ``vanilla`` is a tanh network, ``relu`` a rectified one; a state dict cannot say its
+        nonlinearity, a module can.
     networks : mapping of name to module or mapping of arrays
         Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` and one ``nn.Linear``), its
         state dict (any prefix) or the six arrays of `solspace.networks`. All are run from a
         state of zero.
     initial : mapping, optional
         The same before training, for all or some of the networks.
+    nonlinearity : str, optional
+        What the networks are known to have; an error where the architecture has another.
+    **parameters : array_like
+        What the architecture has beyond weights and biases and the networks do not say, such as
+        ``alpha`` of leaky networks.
 
     Returns
     -------
@@ -354,7 +470,7 @@ def import_networks(
     from solspace.networks import run
 
     task = get_task(task)
-    check_architecture(architecture)
+    check_options(architecture, nonlinearity, parameters)
     for given in (networks, initial or {}):
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             raise SolspaceError(
@@ -372,16 +488,18 @@ def import_networks(
             f"initial weights of {', '.join(unknown)}, which is none of the networks: "
             f"{', '.join(networks)}"
         )
-    channels = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
+    how: Any = {
+        "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+    }  # fmt: skip
     known = {
-        name: read_network(weights, architecture, source=name, **channels)
+        name: read_network(weights, architecture, source=name, **how)
         for name, weights in networks.items()
     }
     before: list[Weights | None] = []
     for name, weights in known.items():
         first = (initial or {}).get(name)
         if first is not None:
-            first = read_network(first, architecture, source=f"initial {name}", **channels)
+            first = read_network(first, architecture, source=f"initial {name}", **how)
             if first["weight_hh"].shape != weights["weight_hh"].shape:
                 raise SolspaceError(
                     f"initial {name}: recurrent weights {first['weight_hh'].shape}, after "
@@ -392,6 +510,7 @@ def import_networks(
     ds = _coordinates(
         task, architecture, names=list(known), sizes=sizes, seeds=np.full(len(known), -1)
     )
+    ds = ds.assign_coords(_known_given(list(known.values()), ds))
     trials = task.recorded_trials()
     loss = [
         float(np.mean((run(architecture, w, trials.input)[1] - trials.target) ** 2))
@@ -412,6 +531,19 @@ def import_networks(
     ds.attrs["origin"] = "imported"
     warn_of_losses(ds, task)
     return schema.annotate(ds, "population")
+
+
+def _known_given(
+    networks: Sequence[Weights], ds: xr.Dataset
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+    """What imported networks have beyond weights and biases and is not trained."""
+    out = {}
+    for p in get_architecture(ds.attrs["architecture"]).given:
+        array = np.full((len(networks), *(ds.sizes[dim] for dim in p.dims)), np.nan)
+        for i, weights in enumerate(networks):
+            _put(array, i, weights[p.name])
+        out[p.name] = (("network", *p.dims), array)
+    return out
 
 
 FAR_OFF = 10.0  # times the target loss; a network trained on the task is not so far off

@@ -450,9 +450,12 @@ def _capital(text: str) -> str:
 
 
 def _spoken(name: str) -> str:
+    from solspace.networks import architecture_names, get_architecture
+
     task, _, architecture = name.partition("/")
     task = _capital(task.replace("_", " "))
-    shown = {"vanilla": "vanilla RNN", "gru": "GRU", "lstm": "LSTM"}.get(architecture, architecture)
+    known = architecture in architecture_names()
+    shown = get_architecture(architecture).title if known else architecture
     return f"{task}, {shown}" if shown else task
 
 

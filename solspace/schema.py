@@ -40,7 +40,8 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 PENDING, DONE, FAILED = 0, 1, 2
-CELLS, PLANAR = kinds.CELLS.architectures, kinds.PLANAR.architectures
+# Kinds of architectures (see `solspace.kinds`).
+CELLS, PLANAR = (kinds.RECURRENT.name,), (kinds.PLANAR.name,)
 
 GROUPS = {
     "population": "weights, training outcome, features, solution labels",
@@ -104,7 +105,7 @@ class Variable:
         The stage that writes it; None for coordinates and trials, written when a group is laid.
     coordinate : bool
     architectures : tuple of str or None
-        Only for these; None for all.
+        Only for these, or for architectures of these kinds; None for all.
     optional : bool
         Laid only where a stage's options ask for it.
     """
@@ -390,17 +391,6 @@ def _declare() -> dict[str, dict[str, Variable]]:
         f"activity of the units (hidden state){padded}",
         stage="record",
     )
-    add(
-        "training",
-        "cell_state",
-        "network trial time unit",
-        "float32",
-        np.nan,
-        f"cell state of an LSTM{padded}",
-        stage="record",
-        architectures=("lstm",),
-    )
-
     add(
         "graph",
         "input_symbol",
@@ -739,6 +729,17 @@ def _declare_planar(add: Callable[..., None]) -> None:
 _TABLE = _declare()
 
 
+def fixed(group: str) -> tuple[str, ...]:
+    """Names of a group's variables that do not come from an architecture.
+
+    Examples
+    --------
+    >>> "loss" in fixed("population"), "cell_state" in fixed("training")
+    (True, False)
+    """
+    return tuple(_TABLE[group])
+
+
 def variables(group: str, architecture: str | None = None) -> dict[str, Variable]:
     """Declared variables of a group, those of one architecture only where it is given.
 
@@ -746,14 +747,70 @@ def variables(group: str, architecture: str | None = None) -> dict[str, Variable
     --------
     >>> variables("graph")["edge_input"].dims
     ('network', 'edge')
+    >>> variables("training", "lstm")["cell_state"].meaning
+    'cell state; NaN past hidden_size'
     """
+    table = _TABLE[group] | _of_architectures(group, architecture)
+    if architecture is None:
+        return table
+    kind = kinds.kind_of(architecture).name
     return {
         name: variable
-        for name, variable in _TABLE[group].items()
-        if architecture is None
-        or variable.architectures is None
-        or architecture in variable.architectures
+        for name, variable in table.items()
+        if variable.architectures is None or {architecture, kind} & {*variable.architectures}
     }
+
+
+def _of_architectures(group: str, architecture: str | None) -> dict[str, Variable]:
+    """What architectures have of their own: further parts of the state, further parameters."""
+    if group not in ("population", "training", "learning"):
+        return {}
+    from solspace.networks import architecture_names, get_architecture
+
+    names = architecture_names(CELLS[0]) if architecture is None else (architecture,)
+    out: dict[str, Variable] = {}
+
+    def add(name: str, dims: str, dtype: str, meaning: str, owner: str, **kw: Any) -> None:
+        owners = (*(out[name].architectures or ()), owner) if name in out else (owner,)
+        at = tuple(dims.split())
+        out[name] = Variable(name, group, at, dtype, np.nan, meaning, architectures=owners, **kw)
+
+    padded = "; NaN past hidden_size"
+    for record in map(get_architecture, names):
+        for part in record.state[1:] if group == "training" else ():
+            add(part.name, "network trial time unit", "float32", part.meaning + padded,
+                record.name, stage="record")  # fmt: skip
+        for p in record.parameters:
+            pad = padded if {"unit", "presynaptic_unit"} & {*p.dims} else ""
+            dims = " ".join(("network", *p.dims))
+            if not p.trained:
+                if group == "population":
+                    add(p.name, dims, "float64", p.meaning + pad, record.name,
+                        coordinate=True, units=p.units)  # fmt: skip
+            elif group == "population":
+                trained: dict[str, Any] = {"stage": "train", "units": p.units}
+                add(p.name, dims, "float32", p.meaning + pad, record.name, **trained)
+                before = f"{p.meaning} before training{pad}"
+                add(f"initial_{p.name}", dims, "float32", before, record.name, **trained)
+            elif group == "learning":
+                dims = dims.replace("network", "network checkpoint", 1)
+                meaning = f"{p.meaning} at the checkpoint{pad}"
+                add(p.name, dims, "float32", meaning, record.name, stage="train", units=p.units)
+    return out
+
+
+def _declared(group: str, ds: xr.Dataset) -> dict[str, Variable]:
+    """Declared variables of a group; where two architectures share a name, the dataset's."""
+    own = ds.attrs.get("architecture")
+    known = variables(group)
+    return known if own is None else known | _of_own(group, str(own))
+
+
+def _of_own(group: str, architecture: str) -> dict[str, Variable]:
+    try:
+        return _of_architectures(group, architecture)
+    except SolspaceError:  # not known here, such as one of somebody's own
+        return {}
 
 
 def stage_of(group: str) -> str:
@@ -790,7 +847,7 @@ def annotate(ds: xr.Dataset, group: str) -> xr.Dataset:
     >>> ds.loss.attrs["long_name"]
     'mean squared error over the training set; planar: 1/2 |x(T) - target|^2'
     """
-    for name, variable in _TABLE[group].items():
+    for name, variable in _declared(group, ds).items():
         name = prefix(group) * (not variable.coordinate) + name
         if name in ds.variables:
             ds[name].attrs = variable.attributes() | ds[name].attrs
@@ -821,7 +878,7 @@ def faults(
     """
     prefix = f"{where}: " if where else ""
     out = [f"{prefix}{name!r} is missing" for name in required if name not in ds.variables]
-    for name, declared in _TABLE[group].items():
+    for name, declared in _declared(group, ds).items():
         if name not in ds.variables:
             continue
         found = ds[name]
@@ -873,7 +930,7 @@ def markdown() -> str:
         lines += [f"## `{path}`", "", f"{holds[0].upper()}{holds[1:]}.", ""]
         lines += ["| variable | dims | dtype | fill | units | meaning | written by |"]
         lines += ["|---|---|---|---|---|---|---|"]
-        for v in _TABLE[group].values():
+        for v in variables(group).values():
             name = f"`{v.name}`" + (" (coordinate)" if v.coordinate else "")
             if v.architectures:
                 name += f" ({', '.join(v.architectures)} only)"

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from solspace import schema
-from solspace.networks import PARAMETERS, run, run_population
+from solspace.networks import parameter_names, recurrent_architecture, run, run_population
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
 from solspace.tasks import Task, Trials
 
@@ -41,7 +41,8 @@ def record(
     -------
     Dataset
         The training group: trials, ``activity`` and ``output``, computed in float64 and stored
-        as float32, and for an LSTM ``cell_state``; NaN past each network's size.
+        as float32, and for an LSTM ``cell_state`` (any further part of the state of an
+        architecture of one's own goes by its name); NaN past each network's size.
 
     Examples
     --------
@@ -125,8 +126,10 @@ def _simulate(
     count, steps = trials.input.shape[:2]
     recorded = group == "training"
     output = np.full((n, count, steps, len(task.outputs)), np.nan, np.float32)
-    activity = np.full((n, count, steps, units) if recorded else (0,), np.nan, np.float32)
-    cell = np.full_like(activity, np.nan) if architecture == "lstm" else None
+    shape = (n, count, steps, units)
+    # By part of the state; the activity is the first.
+    parts = [part.name for part in recurrent_architecture(architecture).state]
+    kept = {name: np.full(shape, np.nan, np.float32) for name in parts if recorded}
     on_device = _run_on_device(ds, trials, device) if device else None
 
     def compute(i: int) -> None:
@@ -137,26 +140,22 @@ def _simulate(
         if not np.isfinite(out).all():
             raise ValueError("the output is not finite")
         output[i] = out
-        if recorded:
-            size = int(ds["hidden_size"].values[i])
-            activity[i, ..., :size] = states[..., :size]
-            if cell is not None:
-                # What follows the hidden state: from `size` on, or `units` on where padded.
-                after = size if on_device is None else units
-                cell[i, ..., :size] = states[..., after : after + size]
+        size = int(ds["hidden_size"].values[i])
+        # Parts lie one after the other, each as long as the network, or as all where padded.
+        length = size if on_device is None else units
+        for k, values in enumerate(kept.values()):
+            values[i, ..., :size] = states[..., k * length : k * length + size]
 
     stage = schema.stage_of(group)
     ended = each_network(ds, stage, compute, after="train", progress=progress)
     out = trials_dataset(task, trials, group).assign_coords(network=ds["network"])
-    kept = [c for c in ("name", "hidden_size") if c in ds.coords]
-    out = out.assign_coords({c: ds[c] for c in kept})
+    labels = [c for c in ("name", "hidden_size") if c in ds.coords]
+    out = out.assign_coords({c: ds[c] for c in labels})
     dims = ("network", "trial", "time")
     out["output"] = ((*dims, "output"), output, {"channels": list(task.outputs)})
     if recorded:
         out = out.assign_coords(unit=ds["unit"])
-        out["activity"] = ((*dims, "unit"), activity)
-        if cell is not None:
-            out["cell_state"] = ((*dims, "unit"), cell)
+        out = out.assign({name: ((*dims, "unit"), values) for name, values in kept.items()})
     out.attrs["architecture"] = architecture
     out = schema.annotate(out.assign(ended), group)
     warn_of_failures(out, stage)
@@ -168,7 +167,7 @@ def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, An
 
     weights = {
         name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64)).to(device)
-        for name in PARAMETERS
+        for name in parameter_names(ds.attrs["architecture"])
     }
     x = torch.as_tensor(trials.input, dtype=torch.float64, device=device)
     with torch.no_grad():

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solspace import schema
-from solspace.networks import PARAMETERS
+from solspace.networks import parameter_names
 from solspace.population import each_network, network_weights, task_of, warn_of_failures
 from solspace.reduction import check_one_output
 from solspace.reduction.stage import graph_of
@@ -64,9 +64,10 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
     words = []
+    needed = [*parameter_names(ds.attrs["architecture"]), "hidden_size"]
     for first in range(0, len(chosen), _BLOCK):
         block = slice(first, first + _BLOCK)
-        part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
+        part = ds[needed].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
             own = read_words(
                 task, ds.attrs["architecture"], network_weights(part, i), _some(sequences, rows)

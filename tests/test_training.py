@@ -149,7 +149,7 @@ def test_steps_are_those_of_torchs_adam(architecture: str, clip: float) -> None:
             np.testing.assert_allclose(array, expected, atol=1e-3 * moved, err_msg=name)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_restore_goes_back_to_the_snapshot(architecture: str) -> None:
     trials = training_trials(TASK, 3)
     steps = make_steps(architecture, some_weights(architecture, 9, 2, 1), trials, RECIPE)
@@ -167,7 +167,7 @@ def test_restore_goes_back_to_the_snapshot(architecture: str) -> None:
         np.testing.assert_array_equal(array, once[name])
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
     trials = some_trials(45, 30, 3, 2)  # no multiple of a block
     weights = some_weights(architecture, 11, 3, 2)
@@ -395,7 +395,7 @@ def test_learning_rates_fall_as_told() -> None:
     assert (np.diff(rates) <= 0).all()
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 @pytest.mark.parametrize("size", [1, 20])
 def test_initial_weights(architecture: str, size: int) -> None:
     def draw(init: str) -> dict[str, np.ndarray]:
@@ -413,7 +413,7 @@ def test_initial_weights(architecture: str, size: int) -> None:
         np.testing.assert_allclose(gate @ gate.T, np.eye(size), atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_initial_weights_spread_as_the_published_ones(architecture: str) -> None:
     folder = reference_path("networks", "interval_reproduction", architecture)
     init = "default" if architecture == "vanilla" else "default/sqrt(N)"

@@ -28,6 +28,7 @@ from solspace.features.activity import (
     compute_activity_features,
     make_recording,
 )
+from solspace.features.fit import fitted_architecture
 from solspace.separation import margin
 from solspace.tasks import Task, get_task
 
@@ -348,8 +349,8 @@ def extract_features(
     Parameters
     ----------
     ds : Dataset
-        A training group: ``activity``, ``epoch``, the trial parameters, ``hidden_size``, and for
-        an LSTM ``cell_state``.
+        A training group: ``activity``, ``epoch``, the trial parameters, ``hidden_size``, and
+        whatever else the architecture has of each unit, such as ``cell_state`` of an LSTM.
     task : str or Task, optional
         From the dataset's attrs by default.
     progress : callable (int) -> None, optional
@@ -382,8 +383,11 @@ def extract_features(
     from solspace.population import each_network, task_of, warn_of_failures
 
     task = task_of(ds, task)
-    lstm = ds.attrs.get("architecture") == "lstm"
-    needed = ["activity", "epoch", "hidden_size", *(["cell_state"] if lstm else [])]
+    known = ds.attrs.get("architecture") in networks.architecture_names("recurrent")
+    state = ["activity"]
+    if known:
+        state = [part.name for part in networks.get_architecture(ds.attrs["architecture"]).state]
+    needed = [*state, "epoch", "hidden_size"]
     if missing := [name for name in needed if name not in ds.variables]:
         raise SolspaceError(
             f"the dataset has no {missing[0]!r}; features are taken from the training group, "
@@ -398,7 +402,7 @@ def extract_features(
 
     def compute(i: int) -> None:
         here = {"network": i, "unit": slice(int(ds["hidden_size"].values[i]))}
-        parts = [ds[name].isel(here).values for name in ("activity", "cell_state")[: 1 + lstm]]
+        parts = [ds[name].isel(here).values for name in state]
         found, registered = _prepare(task, np.concatenate(parts, axis=-1), epoch, parameters)
         reasons = []
         for j, name in enumerate(names):
@@ -492,10 +496,7 @@ def activity_features(
     sizes = ds["hidden_size"].values
     inputs, targets, epoch = (ds[name].values for name in ("input", "target", "epoch"))
     has_cell = "cell_state" in ds.variables
-    # A recording that names no architecture, or one of its own, is fitted by a vanilla network.
-    architecture = ds.attrs.get("architecture")
-    if architecture not in networks.ARCHITECTURES:
-        architecture = "vanilla"
+    architecture = fitted_architecture(ds.attrs.get("architecture"))
     # Network by network: BLAS rounds products of blocks of several sizes differently in the last
     # bit, and what is stored must not depend on how a population was split.
     for i, size in enumerate(sizes):

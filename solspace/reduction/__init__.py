@@ -64,7 +64,7 @@ def reduce_network(
     task : str or Task
         With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``grammar``
         (``automaton``, ``timed``).
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
     method : {"turner2021", "automaton", "timed"}

@@ -130,9 +130,7 @@ class _Exploration:
         self.task = task
         self.grammar: PulseGrammar = task.grammar
         self.architecture = architecture
-        self.weights: Mapping[str, NDArray[Any]] = {
-            name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
-        }
+        self.weights: Mapping[str, NDArray[Any]] = networks.as_float64(architecture, weights)
         self.explored: dict[Key, list[_Stretch]] = {}
         patience = self.grammar.patience
         self.horizon = int(HORIZON * patience)
@@ -345,12 +343,7 @@ def check_asked(task: Task, architecture: str, weights: networks.Weights) -> Non
             f"task {task.name!r} does not say which pulses its networks can be given; "
             "give it a `grammar` and an `output_symbol`"
         )
-    networks.check_architecture(architecture)
-    for name in networks.PARAMETERS:
-        if not np.isfinite(weights[name]).all():
-            raise SolspaceError(
-                f"{name} holds NaN or infinity; give one network's weights without padding"
-            )
+    networks.as_float64(architecture, weights)
 
 
 def explore(
@@ -362,7 +355,7 @@ def explore(
     ----------
     task : Task
         With a ``grammar`` and an ``output_symbol``.
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
     rare : float

@@ -11,7 +11,14 @@ import xarray as xr
 from solspace import schema
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
-from solspace.population import each_network, pack_weights, recipe_of, task_of, warn_of_failures
+from solspace.population import (
+    each_network,
+    given_parameters,
+    pack_weights,
+    recipe_of,
+    task_of,
+    warn_of_failures,
+)
 from solspace.tasks import Task
 from solspace.training.driver import Checkpoint, train_network
 
@@ -94,6 +101,7 @@ def train_cells(
             recipe=recipe,
             stop=stop,
             checkpoints=checkpoints,
+            given=given_parameters(ds, i),
         )
         kept[i] = result.checkpoints
         final[i], initial[i] = result.weights, result.initial_weights

@@ -1,20 +1,4 @@
-"""The three recurrent cells, one network at a time in compiled loops or a population in torch.
-
-A network is a mapping of six arrays, torch's parameters with the gates on an axis of their own:
-
-========== ============================== ==========================================
-name       shape                          meaning
-========== ============================== ==========================================
-weight_ih  (gate, unit, input)            input weights
-weight_hh  (gate, unit, presynaptic_unit) recurrent weights
-bias_ih    (gate, unit)                   input bias
-bias_hh    (gate, unit)                   recurrent bias
-weight_out (output, unit)                 linear readout
-bias_out   (output,)                      readout bias
-========== ============================== ==========================================
-
-A population has the same arrays with a leading network axis, zero past each network's size.
-"""
+"""Networks from torch: files, state dicts and modules; what would be ignored is refused."""
 
 from __future__ import annotations
 
@@ -22,317 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
+from solspace.networks.base import PARAMETERS, Architecture, Weights
+from solspace.networks.registry import architecture_names, get_architecture, recurrent_architecture
+from solspace.networks.running import check_given, parameter_shapes
 
 __all__ = [
-    "ARCHITECTURES",
-    "GATES",
-    "PARAMETERS",
-    "check_architecture",
+    "check_options",
     "from_module",
     "from_state_dict",
-    "hidden_size",
-    "parameter_shapes",
     "read_network",
     "read_state_dict",
-    "run",
-    "run_population",
-    "state_size",
     "to_state_dict",
 ]
 
-PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_out", "bias_out")
-GATES: dict[str, tuple[str, ...]] = {
-    "vanilla": ("h",),
-    "gru": ("r", "z", "n"),
-    "lstm": ("i", "f", "g", "o"),
-}
-ARCHITECTURES = tuple(GATES)
-
-Weights = Mapping[str, NDArray[Any]]
-
-
-def check_architecture(architecture: str) -> str:
-    """The architecture's name, or an error that lists those there are.
-
-    Examples
-    --------
-    >>> check_architecture("gru")
-    'gru'
-    """
-    if architecture not in GATES:
-        raise SolspaceError(
-            f"unknown architecture {architecture!r}; architectures: {', '.join(ARCHITECTURES)}"
-        )
-    return architecture
-
-
-def parameter_shapes(
-    architecture: str, hidden_size: int, inputs: int, outputs: int
-) -> dict[str, tuple[int, ...]]:
-    """Shape of each parameter of one network.
-
-    Examples
-    --------
-    >>> parameter_shapes("gru", 20, inputs=2, outputs=1)["weight_hh"]
-    (3, 20, 20)
-    """
-    gates, n = len(GATES[check_architecture(architecture)]), hidden_size
-    return {
-        "weight_ih": (gates, n, inputs),
-        "weight_hh": (gates, n, n),
-        "bias_ih": (gates, n),
-        "bias_hh": (gates, n),
-        "weight_out": (outputs, n),
-        "bias_out": (outputs,),
-    }
-
-
-def hidden_size(weights: Weights) -> int:
-    """Number of units of one network."""
-    return int(weights["weight_hh"].shape[-1])
-
-
-def state_size(architecture: str, hidden_size: int) -> int:
-    """Length of the state vector: the units, and for an LSTM the cell state after them.
-
-    Examples
-    --------
-    >>> state_size("lstm", 20)
-    40
-    """
-    return 2 * hidden_size if check_architecture(architecture) == "lstm" else hidden_size
-
-
-# --------------------------------------------------------------------------- compiled, one network
-# The recurrent matrix comes transposed, (presynaptic unit, gate * unit), so that the inner loop
-# runs over contiguous memory and vectorises. Work arrays are made once per call.
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _drive(x, w_in, bias, out):  # type: ignore[no-untyped-def]
-    for u in range(out.size):
-        out[u] = bias[u]
-    for i in range(x.size):
-        if x[i] != 0:
-            for u in range(out.size):
-                out[u] += w_in[i, u] * x[i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_product(h, w, out):  # type: ignore[no-untyped-def]
-    for k in range(h.size):
-        hk = h[k]
-        for u in range(out.size):
-            out[u] += w[k, u] * hk
-
-
-@njit(cache=True, nogil=True)
-def _run_vanilla(x, start, w_in, w_rec, bias, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    drive = np.empty(n, states.dtype)
-    h = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial]
-        for t in range(x.shape[1]):
-            _drive(x[trial, t], w_in, bias, drive)
-            _add_product(h, w_rec, drive)
-            for u in range(n):
-                h[u] = np.tanh(drive[u])
-            states[trial, t] = h
-
-
-@njit(cache=True, nogil=True)
-def _run_gru(x, start, w_in, w_rec, bias_in, bias_rec, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    one = states.dtype.type(1)
-    drive = np.empty(3 * n, states.dtype)
-    rec = np.empty(3 * n, states.dtype)
-    h = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial]
-        for t in range(x.shape[1]):
-            _drive(x[trial, t], w_in, bias_in, drive)
-            rec[:] = bias_rec
-            _add_product(h, w_rec, rec)
-            for u in range(n):
-                r = one / (one + np.exp(-(drive[u] + rec[u])))
-                z = one / (one + np.exp(-(drive[n + u] + rec[n + u])))
-                new = np.tanh(drive[2 * n + u] + r * rec[2 * n + u])
-                h[u] = (one - z) * new + z * h[u]
-            states[trial, t] = h
-
-
-@njit(cache=True, nogil=True)
-def _run_lstm(x, start, w_in, w_rec, bias, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    one = states.dtype.type(1)
-    drive = np.empty(4 * n, states.dtype)
-    h = np.empty(n, states.dtype)
-    c = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial, :n]
-        c[:] = start[trial, n:]
-        for t in range(x.shape[1]):
-            _drive(x[trial, t], w_in, bias, drive)
-            _add_product(h, w_rec, drive)
-            for u in range(n):
-                i = one / (one + np.exp(-drive[u]))
-                f = one / (one + np.exp(-drive[n + u]))
-                g = np.tanh(drive[2 * n + u])
-                o = one / (one + np.exp(-drive[3 * n + u]))
-                c[u] = f * c[u] + i * g
-                h[u] = o * np.tanh(c[u])
-            states[trial, t, :n] = h
-            states[trial, t, n:] = c
-
-
-def run(
-    architecture: str,
-    weights: Weights,
-    inputs: NDArray[Any],
-    state: NDArray[Any] | None = None,
-    *,
-    dtype: Any = np.float64,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Run one network on a set of trials.
-
-    Parameters
-    ----------
-    architecture : str
-    weights : mapping
-        One network's parameters, without padding.
-    inputs : array (trial, time, input)
-    state : array (trial, state), optional
-        State before the first step; zero by default. For an LSTM the hidden state and then the
-        cell state.
-    dtype : dtype
-        What is computed in. In float64 the result does not depend on the order of the units
-        beyond one part in 10^13 or so.
-
-    Returns
-    -------
-    states : array (trial, time, state)
-        Index t holds the state after the input of step t.
-    output : array (trial, time, output)
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> shapes = parameter_shapes("vanilla", 4, inputs=2, outputs=1)
-    >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    >>> states, output = run("vanilla", weights, np.zeros((3, 7, 2)))
-    >>> states.shape, output.shape
-    ((3, 7, 4), (3, 7, 1))
-    """
-    check_architecture(architecture)
-    n = hidden_size(weights)
-    x = np.ascontiguousarray(inputs, dtype=dtype)
-    trials, time = x.shape[:2]
-    size = state_size(architecture, n)
-    start = np.zeros((trials, size), dtype) if state is None else np.asarray(state, dtype)
-    if start.shape != (trials, size):
-        raise SolspaceError(
-            f"state of shape {start.shape} for {trials} trials of a {architecture} network "
-            f"of {n} units; give ({trials}, {size})"
-        )
-    flat = {name: _flat(weights[name], dtype) for name in PARAMETERS[:4]}
-    w_in = np.ascontiguousarray(flat["weight_ih"].T)
-    w_rec = np.ascontiguousarray(flat["weight_hh"].T)
-    states = np.empty((trials, time, size), dtype)
-    if architecture == "vanilla":
-        _run_vanilla(x, start, w_in, w_rec, flat["bias_ih"] + flat["bias_hh"], states)
-    elif architecture == "gru":
-        _run_gru(x, start, w_in, w_rec, flat["bias_ih"], flat["bias_hh"], states)
-    else:
-        _run_lstm(x, start, w_in, w_rec, flat["bias_ih"] + flat["bias_hh"], states)
-    w_out = np.asarray(weights["weight_out"], dtype)
-    output = states[..., :n] @ w_out.T + np.asarray(weights["bias_out"], dtype)
-    return states, output
-
-
-def _flat(parameter: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Gates folded into units, torch's own layout."""
-    array = np.asarray(parameter, dtype)
-    return np.ascontiguousarray(array.reshape(-1, *array.shape[2:]))
-
-
-# --------------------------------------------------------------------------- torch, a population
-
-
-def run_population(
-    architecture: str, weights: Mapping[str, Any], inputs: Any, state: Any = None
-) -> tuple[Any, Any]:
-    """Run many networks at once in torch: on a GPU, or where gradients are wanted.
-
-    The cells are written out as batched products, since torch's ``vmap`` has no rules for its
-    own recurrent modules. On a CPU `run` is faster.
-
-    Parameters
-    ----------
-    architecture : str
-    weights : mapping of torch tensors
-        A population's parameters, each with a leading network axis, zero past a network's size.
-    inputs : tensor (trial, time, input) or (network, trial, time, input)
-    state : tensor (network, trial, state), optional
-        Zero by default.
-
-    Returns
-    -------
-    states : tensor (network, trial, time, state)
-    output : tensor (network, trial, time, output)
-
-    Examples
-    --------
-    >>> import torch
-    >>> shapes = parameter_shapes("lstm", 4, inputs=2, outputs=1)
-    >>> weights = {name: torch.zeros(5, *shape) for name, shape in shapes.items()}
-    >>> states, output = run_population("lstm", weights, torch.zeros(3, 7, 2))
-    >>> tuple(states.shape), tuple(output.shape)
-    ((5, 3, 7, 8), (5, 3, 7, 1))
-    """
-    import torch
-
-    check_architecture(architecture)
-    w_hh = weights["weight_hh"]
-    networks, gates, n = w_hh.shape[0], w_hh.shape[1], w_hh.shape[-1]
-    x = inputs if inputs.ndim == 4 else inputs.expand(networks, *inputs.shape)
-    trials = x.shape[1]
-    w_ih = weights["weight_ih"].flatten(1, 2)
-    w_rec = w_hh.flatten(1, 2).transpose(1, 2)
-    bias_ih, bias_hh = weights["bias_ih"].flatten(1, 2), weights["bias_hh"].flatten(1, 2)
-    drive = torch.einsum("nbti,nui->nbtu", x, w_ih) + bias_ih[:, None, None]
-    size = state_size(architecture, n)
-    start = w_hh.new_zeros(networks, trials, size) if state is None else state
-    h, c = start[..., :n], start[..., n:]
-    states = []
-    for t in range(x.shape[2]):
-        rec = torch.bmm(h, w_rec) + bias_hh[:, None]
-        d = drive[:, :, t]
-        if architecture == "vanilla":
-            h = torch.tanh(d + rec)
-        elif architecture == "gru":
-            d_r, d_z, d_n = d.chunk(gates, dim=-1)
-            r_r, r_z, r_n = rec.chunk(gates, dim=-1)
-            z = torch.sigmoid(d_z + r_z)
-            h = (1 - z) * torch.tanh(d_n + torch.sigmoid(d_r + r_r) * r_n) + z * h
-        else:
-            i, f, g, o = (d + rec).chunk(gates, dim=-1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-        states.append(torch.cat([h, c], dim=-1) if architecture == "lstm" else h)
-    stacked = torch.stack(states, dim=2)
-    output = torch.einsum("nbtu,nou->nbto", stacked[..., :n], weights["weight_out"])
-    return stacked, output + weights["bias_out"][:, None, None]
-
-
-# --------------------------------------------------------------------------- torch's state dicts
-
-# What torch calls each architecture: torch.nn.RNN is one where its nonlinearity is tanh.
-_MODULES = {"vanilla": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _RECURRENT = {
     "weight_ih": "weight_ih_l0",
     "weight_hh": "weight_hh_l0",
@@ -399,7 +88,8 @@ def from_state_dict(
     inputs: int,
     outputs: int,
     source: str = "state dict",
-) -> dict[str, NDArray[np.float32]]:
+    parameters: Mapping[str, ArrayLike] | None = None,
+) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch state dict, whatever its modules were called.
 
     Parameters
@@ -416,10 +106,14 @@ def from_state_dict(
         The task's channels.
     source : str
         Named in errors.
+    parameters : mapping, optional
+        What the architecture has beyond the six and the state dict does not say, such as
+        ``{"alpha": 0.2}`` of a leaky network. In a state dict it goes by its own name.
 
     Returns
     -------
-    dict of arrays, float32
+    dict of arrays
+        float32; float64 what is given and not trained.
 
     Raises
     ------
@@ -442,7 +136,10 @@ def from_state_dict(
     """
     arrays = _arrays(state_dict, source)
     found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items()) or "nothing"
-    check_architecture(architecture)
+    record = recurrent_architecture(architecture)
+    if record.read is not None:
+        arrays = _read_own(record, arrays, source, found)
+    further = _further(record, arrays, parameters or {}, source)
     if set(PARAMETERS) <= set(arrays):
         picked = {name: arrays[name] for name in PARAMETERS}
         _refuse_ignored(set(arrays) - set(PARAMETERS), source, found)
@@ -469,12 +166,19 @@ def from_state_dict(
         weight, bias = f"{readouts[0]}.weight", f"{readouts[0]}.bias"
         _refuse_ignored(set(rest) - {weight, bias}, source, found)
         picked |= {"weight_out": arrays[weight], "bias_out": arrays[bias]}
-    return _fitted(picked, architecture, inputs=inputs, outputs=outputs, source=source, found=found)
+    picked |= further
+    return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
 
 
 def from_module(
-    module: Any, architecture: str, *, inputs: int, outputs: int, source: str = "module"
-) -> dict[str, NDArray[np.float32]]:
+    module: Any,
+    architecture: str,
+    *,
+    inputs: int,
+    outputs: int,
+    source: str = "module",
+    parameters: Mapping[str, ArrayLike] | None = None,
+) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch module, which says more than its state dict.
 
     Its nonlinearity, layers and directions are looked at, and that nothing else in it computes.
@@ -486,7 +190,7 @@ def from_module(
     module : torch.nn.Module
         With one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` (either ``batch_first``) and one
         ``nn.Linear``, the readout.
-    architecture, inputs, outputs, source
+    architecture, inputs, outputs, source, parameters
         As for `from_state_dict`.
 
     Returns
@@ -508,7 +212,14 @@ def from_module(
     """
     from torch import nn
 
-    check_architecture(architecture)
+    record = recurrent_architecture(architecture)
+    if record.torch_module is None:
+        raise SolspaceError(
+            f"{source}: no module of torch's is a {architecture} network; give its state dict or "
+            f"the arrays {', '.join(record.parameter_names)} (and what its forward does besides "
+            "is to be what `solspace.networks` says)"
+        )
+    check_options(architecture, None, parameters or {})
     named = {name or "itself": part for name, part in module.named_modules()}
     layers = {n: m for n, m in named.items() if isinstance(m, nn.RNNBase)}
     readouts = {n: m for n, m in named.items() if isinstance(m, nn.Linear)}
@@ -520,12 +231,14 @@ def from_module(
             f"{there or type(module).__name__}"
         )
     ((at, layer),), ((end, readout),) = layers.items(), readouts.items()
-    is_a = next(
-        (n for n, kind in _MODULES.items() if isinstance(layer, getattr(nn, kind))), "unknown"
-    )
-    if is_a != architecture:
+    is_a = [name for name in architecture_names("recurrent") if _same_module(name, layer)]
+    if architecture not in is_a:
+        nonlinearity = getattr(layer, "nonlinearity", "")
+        what = f"nn.{type(layer).__name__}" + f" whose nonlinearity is {nonlinearity}" * bool(
+            nonlinearity
+        )
         raise SolspaceError(
-            f"{source}: {at} is an nn.{type(layer).__name__}, architecture {is_a}; "
+            f"{source}: {at} is an {what}, architecture {' or '.join(is_a) or 'unknown'}; "
             f"{architecture} was asked for"
         )
     # What computes nothing in a trained network may stay, such as dropout or a loss.
@@ -536,7 +249,6 @@ def from_module(
         if m not in (layer, readout) and not any(m.children()) and not isinstance(m, silent)
     ]
     refused = [
-        (getattr(layer, "nonlinearity", "tanh") != "tanh", "its nonlinearity is {nonlinearity}"),
         (layer.num_layers != 1, "it has {num_layers} layers, expected 1"),
         (layer.bidirectional, "it runs in two directions, expected 1"),
         (layer.proj_size != 0, "its state is projected to {proj_size}, expected no projection"),
@@ -546,7 +258,7 @@ def from_module(
     if faults:
         raise SolspaceError(
             f"{source}: not a {architecture} network: {'; '.join(faults)}; give a network of one "
-            "tanh layer in one direction, from zero, and one linear readout"
+            "layer in one direction, from zero, and one linear readout"
         )
     arrays = _arrays(dict(module.state_dict()), source)
     found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items())
@@ -558,7 +270,7 @@ def from_module(
     others = {n for n, p in module.named_parameters() if id(p) not in mine}
     others |= {n for n, _ in module.named_buffers() if n in arrays}
     _refuse_ignored(others, source, found)
-    gates = len(GATES[architecture])
+    gates = len(record.gates)
     without = {} if layer.bias else dict.fromkeys(("bias_ih", "bias_hh"), gates * layer.hidden_size)
     without |= {"bias_out": readout.out_features} if readout.bias is None else {}
     picked = {
@@ -568,12 +280,114 @@ def from_module(
     }
     if missing := [key for name, key in torch_names.items() if name not in picked]:
         raise SolspaceError(f"{source}: has no {', '.join(missing)}; found: {found}")
-    return _fitted(picked, architecture, inputs=inputs, outputs=outputs, source=source, found=found)
+    return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
+
+
+def _same_module(name: str, layer: Any) -> bool:
+    """Whether a layer of torch's is a network of an architecture."""
+    from torch import nn
+
+    module = get_architecture(name).torch_module
+    return (
+        module is not None
+        and isinstance(layer, getattr(nn, module.name))
+        and all(getattr(layer, k, None) == value for k, value in module.options.items())
+    )
+
+
+def check_options(
+    architecture: str, nonlinearity: str | None, parameters: Mapping[str, ArrayLike]
+) -> None:
+    """An error where what is said about networks is not so of their architecture.
+
+    Examples
+    --------
+    >>> check_options("relu", "relu", {})
+    >>> check_options("vanilla", "relu", {})
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nonlinearity 'relu': that of vanilla networks is 'tanh'; ...
+    """
+    record = recurrent_architecture(architecture)
+    every = [get_architecture(name) for name in architecture_names("recurrent")]
+    if nonlinearity is not None and nonlinearity != record.nonlinearity:
+        same = [r.name for r in every if r.nonlinearity == nonlinearity and r.gates == record.gates]
+        raise SolspaceError(
+            f"nonlinearity {nonlinearity!r}: that of {architecture} networks is "
+            f"{record.nonlinearity!r}; architectures with {nonlinearity}: "
+            f"{', '.join(same) or 'none'}"
+        )
+    has = {p.name: p for p in record.parameters}
+    for name, value in parameters.items():
+        if name not in has:
+            with_it = [r.name for r in every if name in [p.name for p in r.parameters]]
+            raise SolspaceError(
+                f"{architecture} networks have no {name!r}, only "
+                f"{', '.join(has) or 'weights and biases'}; architectures with {name}: "
+                f"{', '.join(with_it) or 'none'}"
+            )
+        check_given(architecture, has[name], value)
+
+
+def _read_own(
+    record: Architecture, arrays: dict[str, NDArray[Any]], source: str, found: str
+) -> dict[str, NDArray[Any]]:
+    """A state dict under names of the architecture's own, by its own names."""
+    assert record.read is not None
+    try:
+        own = record.read(dict(arrays))
+    except (KeyError, IndexError, ValueError) as error:
+        raise SolspaceError(
+            f"{source}: the reader of {record.name} networks cannot read it "
+            f"({type(error).__name__}: {error}); found: {found}"
+        ) from None
+    return _arrays(own, source)
+
+
+def _further(
+    record: Architecture,
+    arrays: dict[str, NDArray[Any]],
+    parameters: Mapping[str, ArrayLike],
+    source: str,
+) -> dict[str, NDArray[Any]]:
+    """What the architecture has beyond the six, taken out of ``arrays`` or as it is given."""
+    check_options(record.name, None, parameters)
+    out = {}
+    for p in record.parameters:
+        keys = [k for k in arrays if k == p.name or k.endswith("." + p.name)]
+        if len(keys) > 1:
+            raise SolspaceError(f"{source}: {', '.join(keys)} are all named {p.name}; give one")
+        known = [arrays.pop(key) for key in keys]
+        if p.name in parameters:
+            known.append(np.asarray(parameters[p.name], np.float64))
+        if not known:
+            raise SolspaceError(
+                f"{source}: a {record.name} network needs {p.name} ({p.meaning}), and it holds "
+                f"none; give --{p.name} VALUE, or {p.name}=VALUE to import_networks"
+            )
+        # One number may come in a tensor of one element.
+        known = [value.reshape(()) if not p.dims and value.size == 1 else value for value in known]
+        if len(known) > 1 and (
+            known[0].shape != known[1].shape or not np.allclose(known[0], known[1], rtol=1e-5)
+        ):
+            raise SolspaceError(
+                f"{source}: {p.name} is {known[0]} in it and {known[1]} is given; leave one out"
+            )
+        out[p.name] = known[0]
+        if known[0].shape == () or known[0].size:
+            check_given(record.name, p, known[0])
+    return out
 
 
 def read_network(
-    given: Any, architecture: str, *, inputs: int, outputs: int, source: str
-) -> dict[str, NDArray[np.float32]]:
+    given: Any,
+    architecture: str,
+    *,
+    inputs: int,
+    outputs: int,
+    source: str,
+    parameters: Mapping[str, ArrayLike] | None = None,
+) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch module (`from_module`) or a mapping of arrays.
 
     Raises
@@ -594,8 +408,8 @@ def read_network(
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(given, torch.nn.Module):
         read = from_module
-    weights: dict[str, NDArray[np.float32]] = read(
-        given, architecture, inputs=inputs, outputs=outputs, source=source
+    weights: dict[str, NDArray[Any]] = read(
+        given, architecture, inputs=inputs, outputs=outputs, source=source, parameters=parameters
     )
     return weights
 
@@ -612,33 +426,41 @@ def _refuse_ignored(names: Iterable[str], source: str, found: str) -> None:
 
 def _fitted(
     picked: Mapping[str, NDArray[Any]],
-    architecture: str,
+    record: Architecture,
     *,
     inputs: int,
     outputs: int,
     source: str,
     found: str,
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, NDArray[Any]]:
     """Parameters as they are kept, or an error where one has another shape or is not finite."""
-    gates = len(GATES[architecture])
+    gates = len(record.gates)
+    given = {p.name for p in record.given}
     n = int(picked["weight_hh"].shape[-1]) if picked["weight_hh"].ndim else 0
     if picked["weight_hh"].ndim and not n:
         raise SolspaceError(f"{source}: a network of hidden size 0; give one of 1 or more units")
-    shapes = parameter_shapes(architecture, n, inputs, outputs)
-    weights: dict[str, NDArray[np.float32]] = {}
+    shapes = parameter_shapes(record, n, inputs, outputs)
+    weights: dict[str, NDArray[Any]] = {}
     for name, shape in shapes.items():
         flat = (gates * n, *shape[2:]) if name in _RECURRENT else shape
         if picked[name].shape not in (shape, flat):
             raise SolspaceError(
-                f"{source}: does not fit a {architecture} network with {inputs} inputs and "
+                f"{source}: does not fit a {record.name} network with {inputs} inputs and "
                 f"{outputs} outputs: {_RECURRENT.get(name, name)} is {picked[name].shape}, "
                 f"expected {flat} for {n} units; found: {found}"
             )
         with np.errstate(over="ignore"):  # infinite in float32 is said below
-            weights[name] = np.ascontiguousarray(picked[name].reshape(shape), dtype=np.float32)
+            dtype = np.float64 if name in given else np.float32
+            weights[name] = np.array(picked[name].reshape(shape), dtype=dtype, order="C")
         if not np.isfinite(weights[name]).all():
             raise SolspaceError(f"{source}: {_RECURRENT.get(name, name)} holds NaN or infinity")
     return weights
+
+
+def _flat(parameter: NDArray[Any]) -> NDArray[np.float32]:
+    """Gates folded into units, torch's own layout."""
+    array = np.array(parameter, np.float32, order="C")
+    return array.reshape(-1, *array.shape[2:])
 
 
 def to_state_dict(
@@ -656,11 +478,14 @@ def to_state_dict(
     import torch
 
     out = {
-        prefix + torch_name: torch.from_numpy(_flat(weights[name], np.float32).copy())
+        prefix + torch_name: torch.from_numpy(_flat(weights[name]))
         for name, torch_name in _RECURRENT.items()
     }
     for name, torch_name in (("weight_out", "weight"), ("bias_out", "bias")):
         out[readout + torch_name] = torch.from_numpy(np.array(weights[name], dtype=np.float32))
+    for name in weights:
+        if name not in PARAMETERS:
+            out[prefix + name] = torch.from_numpy(np.array(weights[name]))
     return out
 
 
