@@ -88,6 +88,10 @@ class TorchModule:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _no_settings(weights: Weights) -> tuple[float, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One recurrent architecture, or one kind of planar ODE.
@@ -125,6 +129,8 @@ class Architecture:
         Fills ``states`` (trial, time, state) of one network; see `solspace.networks.running`.
     kernel : str or None
         Module with a compiled training kernel; see `solspace.training.steps`.
+    kernel_settings : callable (weights) -> tuple of float
+        Numbers that the kernel needs besides its matrix.
     input_apart : tuple of str
         Gates whose input part that kernel keeps apart from the recurrent part.
     fit : str or None
@@ -160,6 +166,7 @@ class Architecture:
     read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     compiled: Callable[..., None] | None = None
     kernel: str | None = None
+    kernel_settings: Callable[[Weights], tuple[float, ...]] = _no_settings
     input_apart: tuple[str, ...] = ()
     fit: str | None = None
     hidden_size: int = 50

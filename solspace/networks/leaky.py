@@ -82,6 +82,8 @@ ARCHITECTURES = (
         parameters=(ALPHA,),
         step=step,
         compiled=compiled,
+        kernel="solspace.training.kernels_leaky",
+        kernel_settings=lambda weights: (float(weights["alpha"]), 0.0),
     ),
     Architecture(
         name="leaky_rate",
@@ -92,5 +94,7 @@ ARCHITECTURES = (
         parameters=(ALPHA,),
         step=rate_step,
         compiled=rate_compiled,
+        kernel="solspace.training.kernels_leaky",
+        kernel_settings=lambda weights: (float(weights["alpha"]), 1.0),
     ),
 )

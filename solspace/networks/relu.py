@@ -46,5 +46,7 @@ ARCHITECTURE = Architecture(
     nonlinearity="relu",
     step=step,
     compiled=compiled,
+    kernel="solspace.training.kernels_leaky",
+    kernel_settings=lambda weights: (1.0, 1.0),  # nothing leaks, rectified
     torch_module=TorchModule("RNN", {"nonlinearity": "relu"}),
 )

@@ -299,7 +299,14 @@ def run_population(
     states = []
     for t in range(x.shape[2]):
         after = record.step(own, drive[:, :, t], *parts)
-        parts = after if isinstance(after, tuple) else (after,)
+        after = after if isinstance(after, tuple) else (after,)
+        if t == 0 and [part.shape for part in after] != [part.shape for part in parts]:
+            raise SolspaceError(
+                f"the step of {record.name} takes a state of {len(parts)} parts of shape "
+                f"{tuple(parts[0].shape)} (network, trial, unit) and returns "
+                f"{', '.join(str(tuple(part.shape)) for part in after)}; return what it takes"
+            )
+        parts = after
         states.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
     stacked = torch.stack(states, dim=2)
     output = torch.einsum("nbtu,nou->nbto", stacked[..., :n], weights["weight_out"])

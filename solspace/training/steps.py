@@ -53,7 +53,8 @@ def make_steps(
     device: str | None = None,
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named."""
-    if networks.recurrent_architecture(architecture).kernel is not None and device is None:
+    record = networks.recurrent_architecture(architecture)
+    if record.kernel is not None and not record.trained and device is None:
         return CompiledSteps(architecture, weights, trials, recipe)
     return TorchSteps(architecture, weights, trials, recipe, device or "cpu")
 
@@ -115,15 +116,17 @@ class CompiledSteps:
     ) -> None:
         from solspace.training.blocks import aligned
 
-        kernel = networks.recurrent_architecture(architecture).kernel
-        assert kernel is not None
-        self._kernel = importlib.import_module(kernel)
+        record = networks.recurrent_architecture(architecture)
+        assert record.kernel is not None
+        self._kernel = importlib.import_module(record.kernel)
         self._recipe = recipe
         self._inputs = _channels_first(trials.input)
         self._targets = _channels_first(trials.target)
         steps, inputs, _ = self._inputs.shape
         n, outputs = networks.hidden_size(weights), self._targets.shape[1]
-        self._work = self._kernel.workspace(n, inputs, outputs, steps)
+        settings = record.kernel_settings(weights)
+        self._work = self._kernel.workspace(n, inputs, outputs, steps, *settings)
+        self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         self._layout = list(_layout(architecture, n, outputs))
         self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
         self._matrix = aligned(*self._work[-1].shape)
@@ -176,7 +179,7 @@ class CompiledSteps:
                 # Biases that are summed have the same gradient, so they moved alike.
                 moved = self._matrix[rows, columns] - self._first_matrix[rows, columns]
                 out[name][part] += moved / self._copies[rows, columns]
-        return out
+        return out | {name: value.copy() for name, value in self._given.items()}
 
     def snapshot(self) -> Any:
         return self._matrix.copy(), self._moments.copy(), self._done
