@@ -71,7 +71,7 @@ class Recording:
     value : array (trial,)
         The task's first parameter.
     task : Task
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     cell_state : tuple of arrays (trial, time, unit), optional
         Of LSTMs.
     names_only : bool
@@ -315,7 +315,7 @@ def make_recording(
     input, target : array (trial, time, channel)
     epoch : array (trial, time)
     parameters : mapping of str to array (trial,)
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
         Of the networks, if they are such; that of the network that is fitted to the activity.
     cell_state : sequence of arrays (trial, time, unit), optional
         Of LSTMs, if it was recorded.

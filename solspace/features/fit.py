@@ -89,7 +89,8 @@ def fit_network(
         Between -1 and 1.
     output : array (trial, time, channel)
     input : array (trial, time, input)
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
+        One with a `fit` (see `solspace.networks`): vanilla, gru, lstm.
     cell_state : array (trial, time, unit), optional
         Of an LSTM.
     penalties : sequence of float

@@ -160,7 +160,7 @@ TASK = Task(
         # Rectified units leave the plateau where the recurrent matrix is orthogonal at the start.
         "relu": Recipe(
             target_loss=1e-4,
-            max_steps=20_000,
+            max_steps=12_000,
             learning_rate=0.0135,
             clip=0.03,
             init="orthogonal",
@@ -175,7 +175,7 @@ TASK = Task(
         "leaky_rate": Recipe(
             target_loss=1e-4,
             max_steps=20_000,
-            learning_rate=0.06,
+            learning_rate=0.03,
             clip=0.1,
             init="orthogonal",
         ),
