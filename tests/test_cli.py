@@ -145,7 +145,7 @@ def test_unknown_task(tmp_path):
     result = solspace("train", path, "--task", "ready_set_stop", "--architecture", "vanilla")
     assert_fails(result, "unknown task 'ready_set_stop'", "interval_reproduction")
     result = solspace("train", path, "--task", "interval_reproduction", "--architecture", "rnn")
-    assert_fails(result, "unknown architecture 'rnn'", "vanilla, gru, lstm")
+    assert_fails(result, "unknown architecture 'rnn'", "vanilla", "gru", "lstm")
     assert not path.exists()
 
 
