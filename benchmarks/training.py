@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from solspace.networks import GATES
+from solspace.networks import architecture_names, get_architecture
 from solspace.tasks import get_task
 from solspace.training import initial_weights, training_trials
 from solspace.training.steps import Steps, make_steps
@@ -65,15 +65,17 @@ def gemm_flops() -> float:
 
 def step_operations(architecture: str, n: int, batch: int = 32, time_steps: int = 150) -> float:
     """Multiplications and additions of the three products of a step (2 inputs, 1 output)."""
-    rows, columns = len(GATES[architecture]) * n + 1, n + 3
+    rows, columns = len(get_architecture(architecture).gates) * n + 1, n + 3
     return 2 * batch * (time_steps + 1) * rows * (columns + n + columns)
 
 
 def main() -> None:
     import torch
 
+    names = architecture_names("recurrent")
+    compiled = [name for name in names if get_architecture(name).kernel]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", default="vanilla", choices=tuple(GATES))
+    parser.add_argument("--architecture", default="vanilla", choices=compiled)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -100,7 +102,9 @@ def main() -> None:
         reference = make(size, options.architecture, 0, "cpu")
         for network in networks:  # compile or load
             seconds_per_step([network], 2, pool)
-        steps = (int(200 * (20 / size) ** 2) + 20) // len(GATES[options.architecture])
+        steps = (int(200 * (20 / size) ** 2) + 20) // len(
+            get_architecture(options.architecture).gates
+        )
         contestants: dict[str, Callable[[], float]] = {
             "torch": with_torch(reference, 1),
             "torch default": with_torch(reference, default_threads),

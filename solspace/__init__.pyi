@@ -7,11 +7,12 @@ from .classification.transfer import classify_across as classify_across
 from .errors import SolspaceError as SolspaceError
 from .features.stage import extract_features as extract_features
 from .info import describe as describe
-from .population.networks import import_networks as import_networks
-from .population.networks import network_weights as network_weights
-from .population.networks import new_population as new_population
-from .population.networks import read_networks as read_networks
+from .networks.base import Architecture as Architecture
+from .population.create import new_population as new_population
+from .population.importing import import_networks as import_networks
+from .population.importing import read_networks as read_networks
 from .population.variables import Variable as Variable
+from .population.weights import network_weights as network_weights
 from .recordings.simulated import observe as observe
 from .recordings.stage import classify_recordings as classify_recordings
 from .reduction.stage import graph_of as graph_of
@@ -23,6 +24,7 @@ from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
+from .stages.architectures import register_architecture as register_architecture
 from .stages.decorator import stage as stage
 from .store.check import check_store as check_store
 from .store.handle import open_population as open_population

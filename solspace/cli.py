@@ -15,6 +15,8 @@ from solspace.errors import SolspaceError
 
 __all__ = ["main"]
 
+_MOST_LOSSES = 100  # said one by one after an import
+
 _DESCRIPTION = """\
 Populations of trained recurrent networks as labeled datasets.
 
@@ -92,7 +94,7 @@ def _train(args: argparse.Namespace) -> None:
 
     described: dict[str, Any] = {
         name: value
-        for name in ("networks", "hidden_size", "seed", "checkpoints")
+        for name in ("networks", "hidden_size", "seed", "checkpoints", "alpha")
         if (value := getattr(args, name)) is not None
     }
     # Before anything is made.
@@ -115,6 +117,7 @@ def _train(args: argparse.Namespace) -> None:
             hidden_size=described.get("hidden_size"),
             seed=described.get("seed", 0),
             checkpoints=described.get("checkpoints", 0),
+            **({"alpha": described["alpha"]} if "alpha" in described else {}),
         )
         create_population(args.store, ds, shard_size=args.shard_size, shared=args.slice is not None)
     _run_stages(args, ["train"])
@@ -129,12 +132,31 @@ def _begun(args: argparse.Namespace) -> bool:
 
 
 def _import(args: argparse.Namespace) -> None:
+    from solspace.population import failures_told_elsewhere, said_losses, target_loss
     from solspace.run.populations import import_files
 
-    population = import_files(
-        args.store, args.files, args.task, args.architecture, shard_size=args.shard_size
-    )
+    with failures_told_elsewhere():
+        population = import_files(
+            args.store,
+            args.files,
+            args.task,
+            args.architecture,
+            shard_size=args.shard_size,
+            **{k: v for k in ("alpha", "nonlinearity") if (v := getattr(args, k)) is not None},
+        )
     _say(f"import {population}: {population.networks} networks")
+    ds = population.open()[["loss"]].load()
+    target = target_loss(population.task, population.architecture)
+    beside = f"target {target:g}" if target == target else "no recipe, so no target"
+    names, losses = ds["name"].values, ds["loss"].values
+    shown = min(len(names), _MOST_LOSSES)
+    for name, loss in zip(names[:shown], losses[:shown], strict=True):
+        _say(f"  {name}: loss {loss:.3g} ({beside})")
+    if shown < len(names):
+        rest = losses[shown:]
+        _say(f"  {len(rest)} more: loss {rest.min():.3g} to {rest.max():.3g} ({beside})")
+    if said := said_losses(ds, population.task):
+        print(f"solspace: WARNING: {said}", file=sys.stderr)
 
 
 def _stage(args: argparse.Namespace) -> None:
@@ -390,6 +412,9 @@ def _parser() -> argparse.ArgumentParser:
         help="keep each network's weights at N losses on its way down, in the group checkpoints "
         "(default: none)",
     )
+    train.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks (default: 0.2)"
+    )
     _shard_size(train)
     _where(train)
     _slice(train)
@@ -402,11 +427,23 @@ def _parser() -> argparse.ArgumentParser:
         "linear readout under any names. Files are read without running code in them. A network\n"
         "is named after its folder where the file is called weights.pt, else after the file; an\n"
         "initial_weights.pt beside a weights.pt fills the initial weights. Where one file does\n"
-        "not fit, it is named and nothing is written.",
+        "not fit, it is named and nothing is written.\n\n"
+        "A state dict does not say the nonlinearity, nor the state a network starts from: vanilla\n"
+        "means tanh, and all start from zero; parameters that have no place in that are refused.\n"
+        "Prints each network's loss on the task beside the target of the task's recipe, and warns\n"
+        "where it is over ten times the target.",
         "solspace import my.zarr --task interval_reproduction --architecture gru nets/*/weights.pt",
     )
     _choice(importer, required=True)
     importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
+    importer.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks whose files hold none"
+    )
+    importer.add_argument(
+        "--nonlinearity",
+        help="what the networks are known to have, such as tanh or relu; an error where the "
+        "architecture has another",
+    )
     _shard_size(importer)
 
     for record in _stage_records():
@@ -577,7 +614,9 @@ def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     default = "" if required else " (default: every one in the store)"
     parser.add_argument("--task", required=required, help=f"such as interval_reproduction{default}")
     parser.add_argument(
-        "--architecture", required=required, help=f"vanilla, gru, lstm or planar{default}"
+        "--architecture",
+        required=required,
+        help=f"such as vanilla, relu, leaky, gru, lstm or planar{default}",
     )
 
 

@@ -82,7 +82,11 @@ def test_from_files_to_features(tmp_path):
     files = save_networks(tmp_path / "nets")
     path = tmp_path / "mine.zarr"
     done = in_a_process("import", path, *TRAIN, *files)
-    assert (done.returncode, done.stdout) == (0, f"import {GROUP}: 3 networks\n")
+    assert done.returncode == 0
+    said = done.stdout.splitlines()
+    assert said[0] == f"import {GROUP}: 3 networks"
+    assert [line.split(":")[0].strip() for line in said[1:]] == ["4_i0", "6_i1", "5_i2"]
+    assert done.stderr.startswith("solspace: WARNING: 3 of 3 networks do not do the task")
     done = in_a_process("record", path, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"record {GROUP}: 3 of 3 networks done\n"
@@ -156,7 +160,7 @@ def test_unknown_task(tmp_path):
     result = in_a_process("train", path, "--task", "ready_set_stop", "--architecture", "vanilla")
     assert_fails(result, "unknown task 'ready_set_stop'", "interval_reproduction")
     result = solspace("train", path, "--task", "interval_reproduction", "--architecture", "rnn")
-    assert_fails(result, "unknown architecture 'rnn'", "vanilla, gru, lstm")
+    assert_fails(result, "unknown architecture 'rnn'", "vanilla", "gru", "lstm")
     assert not path.exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,6 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError
 from solspace.networks import (
-    ARCHITECTURES,
     PARAMETERS,
     from_state_dict,
     read_state_dict,
@@ -19,7 +20,13 @@ from solspace.networks import (
     to_state_dict,
 )
 
-MODULES = {"vanilla": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+MODULES = {
+    "vanilla": torch.nn.RNN,
+    "relu": partial(torch.nn.RNN, nonlinearity="relu"),
+    "gru": torch.nn.GRU,
+    "lstm": torch.nn.LSTM,
+}
+ARCHITECTURES = tuple(MODULES)
 
 
 class Model(torch.nn.Module):

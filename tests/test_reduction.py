@@ -110,7 +110,7 @@ def test_a_graph_does_not_depend_on_the_fifth_digit_of_weights(population):
 
 
 @pytest.mark.parametrize("task", [name for name in task_names() if get_task(name).probe])
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ("vanilla", "gru", "lstm"))
 def test_any_network_gives_a_graph_or_a_reason(task, architecture):
     """All tasks and architectures: reproducible, in any order of the units."""
     graphs = 0

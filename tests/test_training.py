@@ -35,7 +35,8 @@ torch = pytest.importorskip("torch")
 TASK = get_task("interval_reproduction")
 RECIPE = TASK.recipe("vanilla")
 EASY = dataclasses.replace(RECIPE, target_loss=0.03, max_steps=3000, attempts=2)
-COMPILED = ("vanilla", "gru", "lstm")
+# A ReLU network has the kernel of a leaky rate network, with a step of 1.
+COMPILED = ("vanilla", "leaky", "leaky_rate", "gru", "lstm")
 
 
 def some_trials(trials: int, steps: int, inputs: int, outputs: int, seed: int = 0) -> Trials:
@@ -87,6 +88,7 @@ def check_gradient(
     # Outputs of about 1 are rounded to some 1e-7 in float32, which is more of a small error.
     rounding = 4e-7 / math.sqrt(loss)
     assert math.isclose(computed_loss, loss, rel_tol=max(1e-5, 2 * rounding))
+    exact = {name: array for name, array in exact.items() if name in networks.PARAMETERS}
     flat = np.concatenate([computed[name].ravel() for name in exact])
     flat_exact = np.concatenate([exact[name].ravel() for name in exact])
     error = np.linalg.norm(flat - flat_exact) / np.linalg.norm(flat_exact)
@@ -124,8 +126,13 @@ def test_steps_are_those_of_torchs_adam(architecture: str, clip: float) -> None:
     rates = np.linspace(3e-3, 1e-3, 6)
 
     parameters = {
-        name: torch.nn.Parameter(torch.tensor(array[None], dtype=torch.float64))
+        name: torch.nn.Parameter(torch.tensor(weights[name][None], dtype=torch.float64))
+        for name in networks.PARAMETERS
+    }
+    given = {
+        name: torch.tensor(array[None], dtype=torch.float64)
         for name, array in weights.items()
+        if name not in parameters
     }
     adam = torch.optim.Adam(list(parameters.values()), betas=(recipe.beta1, recipe.beta2))
     for batch, rate in zip(batches, rates, strict=True):
@@ -133,7 +140,7 @@ def test_steps_are_those_of_torchs_adam(architecture: str, clip: float) -> None:
         adam.zero_grad()
         inputs = torch.tensor(trials.input[batch], dtype=torch.float64)
         target = torch.tensor(trials.target[batch], dtype=torch.float64)
-        output = networks.run_population(architecture, parameters, inputs)[1][0]
+        output = networks.run_population(architecture, parameters | given, inputs)[1][0]
         ((output - target) ** 2).mean().backward()
         torch.nn.utils.clip_grad_norm_(list(parameters.values()), clip)
         adam.step()
@@ -142,14 +149,15 @@ def test_steps_are_those_of_torchs_adam(architecture: str, clip: float) -> None:
         steps = make_steps(architecture, weights, trials, recipe, device)
         steps.advance(batches[:2], rates[:2])
         steps.advance(batches[2:], rates[2:])
-        for name, array in steps.weights().items():
-            expected = parameters[name].detach().numpy()[0]
+        for name, parameter in parameters.items():
+            array = steps.weights()[name]
+            expected = parameter.detach().numpy()[0]
             moved = np.abs(expected - weights[name]).max()
             assert moved > 1e-4, name
             np.testing.assert_allclose(array, expected, atol=1e-3 * moved, err_msg=name)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_restore_goes_back_to_the_snapshot(architecture: str) -> None:
     trials = training_trials(TASK, 3)
     steps = make_steps(architecture, some_weights(architecture, 9, 2, 1), trials, RECIPE)
@@ -167,7 +175,7 @@ def test_restore_goes_back_to_the_snapshot(architecture: str) -> None:
         np.testing.assert_array_equal(array, once[name])
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
     trials = some_trials(45, 30, 3, 2)  # no multiple of a block
     weights = some_weights(architecture, 11, 3, 2)
@@ -395,7 +403,7 @@ def test_learning_rates_fall_as_told() -> None:
     assert (np.diff(rates) <= 0).all()
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 @pytest.mark.parametrize("size", [1, 20])
 def test_initial_weights(architecture: str, size: int) -> None:
     def draw(init: str) -> dict[str, np.ndarray]:
@@ -406,14 +414,14 @@ def test_initial_weights(architecture: str, size: int) -> None:
     for init, bound in (("default", size**-0.5), ("default/sqrt(N)", 1 / size)):
         weights = draw(init)
         assert {name: array.shape for name, array in weights.items()} == shapes
-        assert all(np.abs(array).max() <= bound for array in weights.values())
+        assert all(np.abs(weights[name]).max() <= bound for name in networks.PARAMETERS)
         if size > 1:
             assert np.abs(weights["weight_hh"]).max() > 0.98 * bound
     for gate in draw("orthogonal")["weight_hh"]:
         np.testing.assert_allclose(gate @ gate.T, np.eye(size), atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", COMPILED)
 def test_initial_weights_spread_as_the_published_ones(architecture: str) -> None:
     folder = reference_path("networks", "interval_reproduction", architecture)
     init = "default" if architecture == "vanilla" else "default/sqrt(N)"

@@ -12,15 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.kinds import load
 
-__all__ = ["FittedMap", "FittedNetwork", "fit_map", "fit_network"]
+__all__ = [
+    "FittedMap",
+    "FittedNetwork",
+    "fit_map",
+    "fit_network",
+    "fit_of",
+    "fitted_architecture",
+]
 
 Array = NDArray[np.float64]
 
@@ -81,7 +89,8 @@ def fit_network(
         Between -1 and 1.
     output : array (trial, time, channel)
     input : array (trial, time, input)
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
+        One with a `fit` (see `solspace.networks`): vanilla, gru, lstm.
     cell_state : array (trial, time, unit), optional
         Of an LSTM.
     penalties : sequence of float
@@ -107,24 +116,20 @@ def fit_network(
     >>> bool(np.abs(fitted.weights["weight_hh"] - true["weight_hh"]).max() < 1e-3)
     True
     """
-    networks.check_architecture(architecture)
     if np.abs(activity).max() > 1:
         raise SolspaceError(
             f"activity up to {np.abs(activity).max():.3g}; a network is fitted to activity "
             "between -1 and 1, scale it first"
         )
-    if architecture == "lstm" and (cell_state is None or cell_state.shape != activity.shape):
+    fits_of = fit_of(architecture)
+    if fits_of.needs_cell and (cell_state is None or cell_state.shape != activity.shape):
         raise SolspaceError(
             "an LSTM is fitted to its activity and its cell state, of the same shape; give "
             "`cell_state`, or fit another architecture"
         )
     n = activity.shape[-1]
     readout = _readout(activity.reshape(-1, n), output.reshape(-1, output.shape[-1]))
-    fits: _Fits
-    if architecture == "vanilla":
-        fits = _Vanilla(activity, input)
-    else:
-        fits = _Gated(activity, input, cell_state if architecture == "lstm" else None)
+    fits: _Fits = fits_of(activity, input, cell_state)
     few = np.unique(np.linspace(0, len(activity) - 1, 12).round().astype(int))
     spread = max(float(output[few].std()), 1e-9)
     best: FittedNetwork | None = None
@@ -137,7 +142,7 @@ def fit_network(
         error = min(float(np.sqrt(np.mean((run - output[few]) ** 2))) / spread, 10.0)
         if best is None or error < best.error:
             best = FittedNetwork(architecture, weights, error, penalty)
-        if architecture != "vanilla" and error < FOLLOWS:
+        if fits.costly and error < FOLLOWS:
             break
     assert best is not None
     return best
@@ -149,10 +154,50 @@ def _before(states: Array) -> Array:
     return shifted.reshape(-1, states.shape[-1])
 
 
-class _Vanilla:
+class _Fits(Protocol):
+    """Fits networks of one architecture to activity."""
+
+    needs_cell: bool
+    costly: bool
+
+    def __init__(self, activity: Array, input: Array, cell_state: Array | None) -> None: ...
+
+    def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
+        """All weights and biases but the readout's."""
+        ...
+
+
+def fitted_architecture(architecture: str | None) -> str:
+    """The architecture of the network that is fitted to activity of one: itself, or vanilla.
+
+    Examples
+    --------
+    >>> fitted_architecture("gru"), fitted_architecture("leaky"), fitted_architecture(None)
+    ('gru', 'vanilla', 'vanilla')
+    """
+    if architecture not in networks.architecture_names("recurrent"):
+        return "vanilla"
+    return str(architecture) if networks.get_architecture(architecture).fit else "vanilla"
+
+
+def fit_of(architecture: str) -> Any:
+    """What fits networks of an architecture to activity, or an error where nothing does."""
+    where = networks.recurrent_architecture(architecture).fit
+    if where is None:
+        raise SolspaceError(
+            f"{architecture} networks are not fitted to activity; fit a vanilla network"
+        )
+    found: Any = load(where)
+    return found
+
+
+class Vanilla:
     """Linear regressions, prepared for any penalty."""
 
-    def __init__(self, activity: Array, input: Array) -> None:
+    needs_cell = False
+    costly = False
+
+    def __init__(self, activity: Array, input: Array, cell_state: Array | None = None) -> None:
         self.n, self.inputs = activity.shape[-1], input.shape[-1]
         after = activity.reshape(-1, self.n)
         left = np.concatenate(
@@ -193,6 +238,9 @@ class _Gated:
     A gate's drive is linear in the columns [activity in components, input, 1]; of a GRU's
     candidate the recurrent and the input part are two drives, as the reset gate scales one only.
     """
+
+    needs_cell = False
+    costly = True
 
     def __init__(self, activity: Array, input: Array, cell_state: Array | None) -> None:
         n, inputs = activity.shape[-1], input.shape[-1]
@@ -260,7 +308,19 @@ class _Gated:
         }
 
 
-_Fits = _Vanilla | _Gated
+class Gru(_Gated):
+    """Fits GRUs, to their activity alone."""
+
+    def __init__(self, activity: Array, input: Array, cell_state: Array | None = None) -> None:
+        super().__init__(activity, input, None)
+
+
+class Lstm(_Gated):
+    """Fits LSTMs, to their activity and their cell state."""
+
+    needs_cell = True
+
+
 _Step = Callable[[list[Array], Array], tuple[Array, list[Array]]]
 
 

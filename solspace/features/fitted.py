@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.features.fit import FOLLOWS, FittedNetwork, fit_map, fit_network
+from solspace.features.fit import (
+    FOLLOWS,
+    FittedNetwork,
+    fit_map,
+    fit_network,
+    fit_of,
+    fitted_architecture,
+)
 from solspace.features.recording import Recording
 from solspace.features.registry import feature
 from solspace.tasks import Task
@@ -54,8 +61,8 @@ def fitted(recording: Recording) -> dict[str, float]:
     given, answered = recording.input[kept], recording.output[kept]
     largest = max(float(np.abs(activity[kept]).max()), 1.0)  # rates of spikes pass 1 at times
     cell_state = None if recording.cell_state is None else recording.cell_state[kept]
-    architecture = recording.architecture
-    if architecture == "lstm" and cell_state is None:
+    architecture = fitted_architecture(recording.architecture)
+    if fit_of(architecture).needs_cell and cell_state is None:
         architecture = "vanilla"
     one = fit_network(
         activity[kept] / largest,

@@ -45,7 +45,7 @@ def compute_features(
         ``output``, ``input`` and ``target`` those that take stretches of activity alone.
     output : array (trial, time, channel), optional
     input, target : array (trial, time, channel), optional
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     cell_state : array (trial, time, unit), optional
         Of an LSTM: hidden and cell state both make up where the network is.
 

@@ -45,7 +45,7 @@ class Recording:
     value : array (trial,)
         The task's first parameter.
     task : Task
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     cell_state : array (trial, time, unit), optional
         Of an LSTM.
     """
@@ -162,7 +162,7 @@ def make_recording(
     input, target : array (trial, time, channel)
     epoch : array (trial, time)
     parameters : mapping of str to array (trial,)
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
         Of the network, if it is such; that of the network that is fitted to the activity.
     cell_state : array (trial, time, unit), optional
         Of an LSTM, if it was recorded.

@@ -308,6 +308,6 @@ def stretches_of(
     if task.feature_epochs is None:
         raise SolspaceError(
             f"task {task.name!r} has no feature_epochs, so it has no features; "
-            "give its Task(feature_epochs=...), see solspace.tasks.base.IntervalEpochs"
+            "give its Task(feature_epochs=...), see solspace.tasks.IntervalEpochs"
         )
     return dict(task.feature_epochs(activity, epoch, parameters)._asdict())

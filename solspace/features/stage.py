@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.population.sound import done
@@ -152,6 +153,7 @@ def extract_features(
     True
     """
     from solspace import networks
+    from solspace.features.fit import fitted_architecture
     from solspace.features.kernels import FeatureError
     from solspace.features.one_network import pick_columns, values_of
     from solspace.features.registry import RECORDING
@@ -161,10 +163,16 @@ def extract_features(
     task = task_of(ds, task)
     wanted = pick_columns(task, columns, families)
     needs = {need for column in wanted for need in column.feature.needs}
-    # The network fitted to an LSTM does without its cell state; stretches of its activity do not.
-    both = named_of(ds, "architecture") == "lstm" and bool(needs - {RECORDING})
+    architecture = named_of(ds, "architecture")
+    known = architecture in networks.architecture_names("recurrent")
+    # What makes up where a network is beyond its activity, such as the cell state of an LSTM.
+    # The network fitted to it does without; stretches of its activity do not.
+    state = networks.get_architecture(architecture).state if known else ()
+    further = [part.name for part in state[1:]]
     required = ["activity", "epoch", "hidden_size"]
-    required += ["output", "input", "target"] * (RECORDING in needs) + ["cell_state"] * both
+    required += ["output", "input", "target"] * (RECORDING in needs) + (
+        further if needs - {RECORDING} else []
+    )
     if missing := [name for name in required if name not in ds.variables]:
         raise SolspaceError(
             f"the dataset has no {missing[0]!r}; features are taken from the training group, "
@@ -180,11 +188,10 @@ def extract_features(
     shared = {name: ds[name].values for name in ("input", "target") if name in ds.variables}
     epoch, sizes = ds["epoch"].values, ds["hidden_size"].values
     parameters = {name: ds[name].values for name in task.parameters if name in ds.variables}
-    has_cell, has_output = "cell_state" in ds.variables, "output" in ds.variables
-    # A recording that names no architecture, or one of its own, is fitted by a vanilla network.
-    architecture = str(named_of(ds, "architecture"))
-    if architecture not in networks.ARCHITECTURES:
-        architecture = "vanilla"
+    has_output = "output" in ds.variables
+    further = [name for name in further or ["cell_state"] if name in ds.variables]
+    # A recording of an architecture that cannot be fitted is fitted by a vanilla network.
+    fitted = fitted_architecture(architecture)
 
     # Network by network: BLAS rounds products of blocks of several sizes differently in the last
     # bit, and what is stored must not depend on how a population was split.
@@ -195,8 +202,8 @@ def extract_features(
             output=ds["output"].isel(network=i).values if has_output else None,
             input=shared.get("input"),
             target=shared.get("target"),
-            architecture=architecture,
-            cell_state=ds["cell_state"].isel(here).values if has_cell else None,
+            architecture=fitted,
+            cell_state=_together([ds[name].isel(here).values for name in further]),
         )  # fmt: skip
         if reasons:
             raise FeatureError("; ".join(reasons))
@@ -206,3 +213,8 @@ def extract_features(
     out = out.assign({"features": (("network", "feature"), values)} | ended)
     warn_of_failures(out, "features")
     return out
+
+
+def _together(parts: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """Parts of the state side by side; None where there are none."""
+    return np.concatenate(parts, axis=-1) if parts else None

@@ -17,7 +17,13 @@ from solspace.population.variables import DONE, FAILED, MESSAGE_LENGTH, text_arr
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["each_network", "failures_told_elsewhere", "shortened", "warn_of_failures"]
+__all__ = [
+    "each_network",
+    "failures_told_elsewhere",
+    "shortened",
+    "told_elsewhere",
+    "warn_of_failures",
+]
 
 
 def each_network(
@@ -79,9 +85,14 @@ def shortened(message: str) -> str:
 _told_elsewhere: ContextVar[bool] = ContextVar("told_elsewhere", default=False)
 
 
+def told_elsewhere() -> bool:
+    """Whether somebody else tells what went wrong."""
+    return _told_elsewhere.get()
+
+
 @contextlib.contextmanager
 def failures_told_elsewhere() -> Iterator[None]:
-    """No warnings about failed networks: the caller counts them itself, over many datasets."""
+    """No warnings about networks that failed or do not do the task: the caller says so itself."""
     token = _told_elsewhere.set(True)
     try:
         yield

@@ -6,7 +6,7 @@ from solspace.population.variables import Variable
 
 __all__ = ["CHECKPOINT_PREFIX", "DIMS", "PARAMETER_DIMS", "TRAINED", "parameter_variables"]
 
-RECURRENT = ("vanilla", "gru", "lstm")
+RECURRENT = ("recurrent",)  # a kind of architectures
 CHECKPOINT_PREFIX = "checkpoint_"
 
 # Coordinates of the population's own dims.

@@ -67,7 +67,7 @@ class Variable:
         is done.
     coordinate : bool
     architectures : tuple of str or None
-        Only for these; None for all.
+        Only for these, or for architectures of these kinds; None for all.
     attrs : mapping or None
         Further attributes on disk.
     optional : bool
@@ -116,6 +116,16 @@ class Variable:
     def text(self) -> bool:
         """Whether it holds strings."""
         return np.dtype(self.dtype).kind == "U"
+
+    def of(self, architecture: str | None) -> bool:
+        """Whether networks of an architecture have it; any may where none is given."""
+        if architecture is None or self.architectures is None:
+            return True
+        if architecture in self.architectures:
+            return True
+        from solspace.kinds import kind_of
+
+        return kind_of(architecture).name in self.architectures
 
     def attributes(self) -> dict[str, Any]:
         """What is written beside the variable on disk."""

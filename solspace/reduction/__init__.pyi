@@ -9,6 +9,7 @@ from .canonical import solution_key as solution_key
 from .graph import Graph as Graph
 from .graph import ReductionError as ReductionError
 from .methods import METHODS as METHODS
+from .methods import check_one_output as check_one_output
 from .methods import reduce_network as reduce_network
 from .names import solution_name as solution_name
 from .responses import ResponseSequences as ResponseSequences

@@ -131,9 +131,7 @@ class _Exploration:
         self.task = task
         self.protocol: StimulusProtocol = task.protocol
         self.architecture = architecture
-        self.weights: Mapping[str, NDArray[Any]] = {
-            name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
-        }
+        self.weights: Mapping[str, NDArray[Any]] = networks.as_float64(architecture, weights)
         self.explored: dict[Key, list[_Stretch]] = {}
         patience = self.protocol.patience
         self.horizon = int(HORIZON * patience)
@@ -346,12 +344,7 @@ def check_asked(task: Task, architecture: str, weights: networks.Weights) -> Non
             f"task {task.name!r} does not say which pulses its networks can be given; "
             "give it a `protocol` and an `output_symbol`"
         )
-    networks.check_architecture(architecture)
-    for name in networks.PARAMETERS:
-        if not np.isfinite(weights[name]).all():
-            raise SolspaceError(
-                f"{name} holds NaN or infinity; give one network's weights without padding"
-            )
+    networks.as_float64(architecture, weights)
 
 
 def explore(
@@ -363,7 +356,7 @@ def explore(
     ----------
     task : Task
         With a ``protocol`` and an ``output_symbol``.
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
     rare : float

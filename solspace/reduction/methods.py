@@ -28,6 +28,22 @@ __all__ = [
 METHODS = ("turner2021", "automaton", "timed")
 
 
+def check_one_output(task: str | Task) -> None:
+    """An error for a task of several outputs: a graph's nodes say what one of them is.
+
+    Examples
+    --------
+    >>> check_one_output("interval_reproduction")
+    """
+    task = get_task(task)
+    if len(task.outputs) != 1:
+        raise SolspaceError(
+            f"task {task.name!r} has {len(task.outputs)} outputs ({', '.join(task.outputs)}), and "
+            "graphs are made of one: its networks can be trained, recorded and extrapolated, but "
+            "not reduced or verified; give a task of one output to reduce"
+        )
+
+
 def reduce_network(
     task: str | Task,
     architecture: str,
@@ -42,7 +58,7 @@ def reduce_network(
     task : str or Task
         With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``protocol``
         (``automaton``, ``timed``).
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
     method : {"turner2021", "automaton", "timed"}
@@ -61,7 +77,8 @@ def reduce_network(
     ReductionError
         Where this network cannot be explored as the task's probe asks.
     SolspaceError
-        Where the task has no probe, or the method or the architecture is unknown.
+        Where the task has no probe or several outputs, or the method or the architecture is
+        unknown.
 
     Examples
     --------
@@ -77,6 +94,7 @@ def reduce_network(
     from solspace.reduction.probing import NetworkExplorer
 
     task = get_task(task)
+    check_one_output(task)
     if method not in METHODS:
         raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
     if method == "automaton":

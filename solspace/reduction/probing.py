@@ -47,14 +47,7 @@ class NetworkExplorer:
     def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
         self.task = task
         self.architecture = networks.check_architecture(architecture)
-        self.weights: Mapping[str, NDArray[Any]] = {
-            name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
-        }
-        for name, array in self.weights.items():
-            if not np.isfinite(array).all():
-                raise SolspaceError(
-                    f"{name} holds NaN or infinity; give one network's weights without padding"
-                )
+        self.weights: Mapping[str, NDArray[Any]] = networks.as_float64(architecture, weights)
         self.fine: TrajectoryGraph | None = None
         self.answer: int | None = None
         self.question: int | None = None

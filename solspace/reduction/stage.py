@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["graph_of", "rank_checkpoints", "rank_solutions", "reduce", "solutions"]
 
 
+def one_output(task: Task) -> None:
+    """Graphs are made of one output."""
+    from solspace.reduction.methods import check_one_output
+
+    check_one_output(task)
+
+
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
     """Most nodes and edges of a graph, and the windows that only some methods make."""
     import xarray as xr
@@ -213,6 +220,7 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
             ("solution_key", f"{CHECKPOINT_PREFIX}solution_key"),
         ),
     },
+    check=one_output,
     by_default=True,
 )
 def reduce(
@@ -259,18 +267,19 @@ def reduce(
     >>> ds.solution.item(), ds.n_nodes.item()
     (0, 1)
     """
+    from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
-    from solspace.population.networks import network_weights
-    from solspace.reduction import reduce_network
     from solspace.reduction.canonical import (
         describe_solution,
         graph_key,
         solution_key,
     )
+    from solspace.reduction.methods import check_one_output, reduce_network
     from solspace.reduction.names import solution_name
 
     task = task_of(ds, task)
+    check_one_output(task)
     architecture = architecture_of(ds)
     n = ds.sizes["network"]
     laid = layout(task, ds, {"method": method})["graph"]

@@ -114,7 +114,7 @@ def _runs(
 def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
     protocol, output_symbol = task.protocol, task.output_symbol
     assert protocol is not None and output_symbol is not None
-    weights = {name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS}
+    weights = networks.as_float64(architecture, weights)
     pulses = {(pulse.place, pulse.symbol): pulse for pulse in protocol.pulses}
     states, led_by = _walk(protocol, architecture, weights)
     place = np.array([0] + [pulses[by].next_place for by in led_by[1:]])
@@ -447,7 +447,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     ----------
     task : Task
         With a ``protocol`` and an ``output_symbol``.
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
 

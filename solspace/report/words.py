@@ -180,7 +180,10 @@ def capital(text: str) -> str:
 
 
 def spoken(name: str) -> str:
+    from solspace.networks import architecture_names, get_architecture
+
     task, _, architecture = name.partition("/")
     task = capital(task.replace("_", " "))
-    shown = {"vanilla": "vanilla RNN", "gru": "GRU", "lstm": "LSTM"}.get(architecture, architecture)
+    known = architecture in architecture_names()
+    shown = get_architecture(architecture).title if known else architecture
     return f"{task}, {shown}" if shown else task

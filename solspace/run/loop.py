@@ -140,6 +140,8 @@ def run_stage(
             records = [collection.find(name, kind_of(p.architecture).name) for p in populations]
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own, record in zip(populations, shards, records, strict=True):
+                if record.check is not None:
+                    record.check(get_task(population.task))
                 check_options(record.name, record.options, given)
                 if only and record.over == "population" and only.of > 1:
                     raise SolspaceError(
@@ -336,7 +338,7 @@ def _run_shards(
             _run_shard,
             population,
             stage,
-            None if local else carried(task),
+            None if local else carried(task, population.architecture),
             options | prepared,
             bar.update if local else None,
             whole if local else None,

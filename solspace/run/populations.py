@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, task_of
 from solspace.population.variables import check
 from solspace.run.loop import _split
@@ -69,7 +71,9 @@ def create_population(
             ds = ds.assign_coords(own.coordinates.coords)
         variables = _first_variables(kind.name, architecture)
         each = _largest(kind.name, architecture, ds, variables)
-        size = shard_size or default_shard_size(ds.sizes["network"], each, kind.batch)
+        size = shard_size or default_shard_size(
+            ds.sizes["network"], each, get_architecture(architecture).batch
+        )
         population = store.create_population(ds, variables, {}, shard_size=size)
         store.consolidate()
         return population
@@ -109,14 +113,23 @@ def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
             ("seeds:", have.seed.values, ds.seed.values),
             ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
             ("checkpoints:", have.attrs.get("checkpoints", 0), ds.attrs.get("checkpoints", 0)),
+            *(
+                (f"{p.name}:", have[p.name].values, ds[p.name].values)
+                for p in get_architecture(architecture_of(ds)).given
+            ),
         )
-        if not np.array_equal(np.asarray(old), np.asarray(new))
+        if not _same(np.asarray(old), np.asarray(new))
     ]
     if differ:
         raise SolspaceError(
             f"{path}: already has another population {population} ({'; '.join(differ)}); give "
             "the options it was begun with to go on with it, or another store"
         )
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    nan = one.dtype.kind == other.dtype.kind == "f"  # past a network's size
+    return np.array_equal(one, other, equal_nan=nan)
 
 
 def _short(value: Any) -> str:
@@ -165,12 +178,22 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
 
 
 def import_files(
-    path: str, files: Sequence[str], task: str, architecture: str, *, shard_size: int | None = None
+    path: str,
+    files: Sequence[str],
+    task: str,
+    architecture: str,
+    *,
+    shard_size: int | None = None,
+    **options: Any,
 ) -> Population:
-    """Import torch state dicts from files into a store; nothing is written where one is bad."""
+    """Import torch state dicts from files into a store; nothing is written where one is bad.
+
+    Options are those of `solspace.import_networks`.
+    """
     from solspace.population import read_networks
 
-    return add_population(path, read_networks(files, task, architecture), shard_size=shard_size)
+    ds = read_networks(files, task, architecture, **options)
+    return add_population(path, ds, shard_size=shard_size)
 
 
 def pack(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from solspace.population.parameters import architecture_variables
 from solspace.population.sound import done, unfinished
 from solspace.population.trained import DIMS
 from solspace.population.variables import BASE, Variable, annotate, text_array
@@ -104,19 +105,12 @@ def _layout(group: str) -> Callable[..., dict[str, Layout]]:
             "activity of the units (hidden state); NaN past hidden_size",
             group="training",
         ),
-        Variable(
-            "cell_state",
-            (*_TRIALS, "unit"),
-            "float32",
-            "cell state of an LSTM; NaN past hidden_size",
-            group="training",
-            architectures=("lstm",),
-        ),
     ],
     after=["train"],
     groups={"training": Group("trials of the training set and each network's activity on them")},
     returns="training",
     layout=_layout("training"),
+    further=architecture_variables,
     faults=_faults("record", "training", ("activity", "output")),
     by_default=True,
 )
@@ -250,7 +244,7 @@ def _simulate(
     device: str | None,
     progress: Callable[[int], None] | None,
 ) -> xr.Dataset:
-    from solspace.networks import run
+    from solspace.networks import recurrent_architecture, run
     from solspace.population import (
         architecture_of,
         each_network,
@@ -263,8 +257,10 @@ def _simulate(
     count, steps = trials.input.shape[:2]
     recorded = group == "training"
     output = np.full((n, count, steps, len(task.outputs)), np.nan, np.float32)
-    activity = np.full((n, count, steps, units) if recorded else (0,), np.nan, np.float32)
-    cell = np.full_like(activity, np.nan) if architecture == "lstm" else None
+    shape = (n, count, steps, units)
+    # By part of the state; the activity is the first.
+    parts = [part.name for part in recurrent_architecture(architecture).state]
+    kept = {name: np.full(shape, np.nan, np.float32) for name in parts if recorded}
     on_device = _run_on_device(ds, trials, device) if device else None
 
     def compute(i: int) -> None:
@@ -275,26 +271,22 @@ def _simulate(
         if not np.isfinite(out).all():
             raise ValueError("the output is not finite")
         output[i] = out
-        if recorded:
-            size = int(ds["hidden_size"].values[i])
-            activity[i, ..., :size] = states[..., :size]
-            if cell is not None:
-                # What follows the hidden state: from `size` on, or `units` on where padded.
-                after = size if on_device is None else units
-                cell[i, ..., :size] = states[..., after : after + size]
+        size = int(ds["hidden_size"].values[i])
+        # Parts lie one after the other, each as long as the network, or as all where padded.
+        length = size if on_device is None else units
+        for k, values in enumerate(kept.values()):
+            values[i, ..., :size] = states[..., k * length : k * length + size]
 
     stage = "record" if recorded else "extrapolate"
     ended = each_network(ds, stage, compute, after="train", progress=progress)
     out = trials_dataset(task, trials, group)
-    kept = {c: v for c, v in ds.coords.items() if set(v.dims) <= {"network"}}
-    out = out.assign_coords(kept)
+    labels = {c: v for c, v in ds.coords.items() if set(v.dims) <= {"network"}}
+    out = out.assign_coords(labels)
     dims = ("network", "trial", "time")
     out["output"] = ((*dims, "output_channel"), output)
     if recorded:
         out = out.assign_coords(unit=ds["unit"])
-        out["activity"] = ((*dims, "unit"), activity)
-        if cell is not None:
-            out["cell_state"] = ((*dims, "unit"), cell)
+        out = out.assign({name: ((*dims, "unit"), values) for name, values in kept.items()})
     out = out.assign(ended)
     warn_of_failures(out, stage)
     return out
@@ -303,12 +295,12 @@ def _simulate(
 def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, Any]:
     import torch
 
-    from solspace.networks import PARAMETERS, run_population
+    from solspace.networks import parameter_names, run_population
     from solspace.population import architecture_of
 
     weights = {
         name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64)).to(device)
-        for name in PARAMETERS
+        for name in parameter_names(architecture_of(ds))
     }
     x = torch.as_tensor(trials.input, dtype=torch.float64, device=device)
     with torch.no_grad():

@@ -282,11 +282,7 @@ def declared(
     of_kind = stages(kind)
     out = {v.name: v for v in BASE}
     if group == "population":
-        out |= {
-            v.name: v
-            for v in (*DIMS, *TRAINED)
-            if architecture is None or v.architectures is None or architecture in v.architectures
-        }
+        out |= {v.name: v for v in (*DIMS, *TRAINED) if v.of(architecture)}
     for stage in of_kind.values():
         out |= stage.variables(group, architecture)
         if group == "population":

@@ -23,6 +23,8 @@ from solspace.stages.running import checked, compute, is_lazy
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.tasks import Task
+
 __all__ = ["stage"]
 
 P = ParamSpec("P")
@@ -45,6 +47,8 @@ def stage(
     faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None,
     by_default: bool = False,
     table: Callable[[xr.Dataset], str] | None = None,
+    further: Callable[[str | None], tuple[Variable, ...]] | None = None,
+    check: Callable[[Task], Any] | None = None,
     python_only: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a stage of a function from Dataset to Dataset.
@@ -71,7 +75,7 @@ def stage(
         Networks apart from each other, or all of a population together.
     kind : str
         The kind of networks it is for (see `solspace.networks`).
-    groups, returns, layout, prepare, finish, faults, by_default, table
+    groups, returns, layout, prepare, finish, faults, by_default, table, further, check
         See `Stage`; stages that create groups of their own need them.
     python_only : sequence of str
         Options that the command line does not offer.
@@ -127,6 +131,8 @@ def stage(
             faults=faults,
             by_default=by_default,
             table=table,
+            further=further,
+            check=check,
             origin=_origin(function),
             options=options_of(function, tuple(prepare or {}), tuple(python_only)),
         )

@@ -18,6 +18,8 @@ from solspace.stages.options import Option
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.tasks import Task
+
 __all__ = ["Group", "Layout", "Option", "Stage", "record_of"]
 
 
@@ -93,6 +95,10 @@ class Stage:
         Whether ``solspace run`` runs it unasked.
     table : callable (Dataset) -> str, or None
         The result as text, for the command line.
+    further : callable (str or None) -> tuple of Variable, or None
+        What it fills for networks of one architecture beyond ``fills``; of all where None.
+    check : callable (Task), or None
+        Raises for a task that the stage is not for, before anything is begun.
     origin : str
         ``FILE.py:function`` of one that is not of the package.
     options : mapping of str to Option
@@ -115,6 +121,8 @@ class Stage:
     faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None
     by_default: bool = False
     table: Callable[[xr.Dataset], str] | None = None
+    further: Callable[[str | None], tuple[Variable, ...]] | None = None
+    check: Callable[[Task], Any] | None = None
     origin: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
 
@@ -143,12 +151,8 @@ class Stage:
 
     def variables(self, group: str, architecture: str | None = None) -> dict[str, Variable]:
         """What it fills in a group, by name."""
-        return {
-            v.name: v
-            for v in self.fills
-            if v.group == group
-            and (architecture is None or v.architectures is None or architecture in v.architectures)
-        }
+        own = (*self.fills, *(self.further(architecture) if self.further else ()))
+        return {v.name: v for v in own if v.group == group and v.of(architecture)}
 
     def __str__(self) -> str:
         return self.name

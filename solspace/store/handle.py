@@ -814,8 +814,7 @@ def _forget_consolidated(store: str, path: str = "") -> bool:
 
 def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:
     """Whether the architecture of a dataset has no such variable."""
-    own = variable.architectures
-    return own is not None and "architecture" in ds.coords and ds["architecture"].item() not in own
+    return "architecture" in ds.coords and not variable.of(str(ds["architecture"].item()))
 
 
 # --------------------------------------------------------------------------- making, provenance

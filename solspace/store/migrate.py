@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.networks import get_architecture
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import BASE, DONE, LABELS, Variable, text_array
 from solspace.reduction.names import solution_name
@@ -136,7 +137,7 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
     declared = collection.declared("population", architecture)
     sizes = _sizes(own)
     each = network_bytes(_variables(own, declared), sizes)
-    shard = default_shard_size(n, each, kind.batch)
+    shard = default_shard_size(n, each, get_architecture(architecture).batch)
     groups = {name: group for name, group in old.groups() if group.attrs.get(_LAID)}
     attrs = _attrs(old, n)
     if "solution_key" in own and kind.name == "recurrent":

@@ -152,6 +152,28 @@ TASK = Task(
             rollback_floor=0.02,
             rollback_armed=0.01,
         ),
+        # Rectified units leave the plateau where the recurrent matrix is orthogonal at the start.
+        "relu": Recipe(
+            target_loss=1e-4,
+            max_steps=12_000,
+            learning_rate=0.0135,
+            clip=0.03,
+            init="orthogonal",
+        ),
+        # With the default alpha of 0.2; the slower units need larger steps.
+        "leaky": Recipe(
+            target_loss=1e-4,
+            max_steps=20_000,
+            learning_rate=0.06,
+            clip=0.1,
+        ),
+        "leaky_rate": Recipe(
+            target_loss=1e-4,
+            max_steps=20_000,
+            learning_rate=0.03,
+            clip=0.1,
+            init="orthogonal",
+        ),
         # The published gated networks started from torch's default divided by sqrt(N).
         **dict.fromkeys(
             ("gru", "lstm"),

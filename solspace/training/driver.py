@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class TrainingResult:
 
     Attributes
     ----------
-    weights, initial_weights : dict of str to array, float32
+    weights, initial_weights : dict of str to array
         Shaped as `solspace.networks.parameter_shapes`. Of a network that failed, the attempt
         that came closest.
     loss : float
@@ -104,12 +105,13 @@ def initial_weights(
     outputs: int,
     init: str,
     rng: np.random.Generator,
+    given: Mapping[str, NDArray[Any]] | None = None,
 ) -> Weights:
     """Fresh weights of one network.
 
     Parameters
     ----------
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     hidden_size : int
     inputs, outputs : int
         The task's channels.
@@ -118,10 +120,14 @@ def initial_weights(
         sqrt(N); ``orthogonal`` replaces the recurrent matrix of each gate by a random
         orthogonal one.
     rng : Generator
+    given : mapping, optional
+        What the architecture has beyond weights and biases and is not trained, such as ``alpha``;
+        its defaults by default. What is trained beyond them begins at its default.
 
     Returns
     -------
-    dict of arrays, float32
+    dict of arrays
+        float32; float64 what is given.
 
     Raises
     ------
@@ -139,12 +145,23 @@ def initial_weights(
         raise SolspaceError(f"unknown init {init!r}; inits: {', '.join(INITS)}")
     if hidden_size < 1:
         raise SolspaceError(f"hidden size {hidden_size}; give 1 or more units")
+    record = networks.recurrent_architecture(architecture)
     shapes = networks.parameter_shapes(architecture, hidden_size, inputs, outputs)
     bound = hidden_size ** (-1.0 if init == "default/sqrt(N)" else -0.5)
-    weights = {
+    weights: Weights = {
         name: rng.uniform(-bound, bound, size=shape).astype(np.float32)
         for name, shape in shapes.items()
+        if name in networks.PARAMETERS
     }
+    for p in record.parameters:
+        value = (given or {}).get(p.name, p.default)
+        if value is None:
+            raise SolspaceError(
+                f"{architecture} networks need {p.name} ({p.meaning}), which has no default; "
+                f"give it"
+            )
+        dtype = np.float32 if p.trained else np.float64
+        weights[p.name] = np.broadcast_to(np.asarray(value, dtype), shapes[p.name]).copy()
     if init == "orthogonal":
         q, r = np.linalg.qr(rng.standard_normal(shapes["weight_hh"]))
         # Signs of R's diagonal make Q uniform over the orthogonal group (Mezzadri 2007).
@@ -228,6 +245,7 @@ def train_network(
     stop: Callable[[], bool] | None = None,
     device: str | None = None,
     checkpoints: int = 0,
+    given: Mapping[str, NDArray[Any]] | None = None,
 ) -> TrainingResult:
     """Train one network on one thread.
 
@@ -238,7 +256,7 @@ def train_network(
     Parameters
     ----------
     task : str or Task
-    architecture : {"vanilla", "gru", "lstm"}
+    architecture : str
     hidden_size : int
     seed : int
         Not negative.
@@ -253,6 +271,8 @@ def train_network(
         Keep the weights at so many losses on the way (see `loss_levels`): the initial ones, those
         of the first look at which the best loss is under each level, and the final ones. The
         network that is trained is the same, bit for bit, with and without.
+    given : mapping, optional
+        See `initial_weights`.
 
     Returns
     -------
@@ -308,6 +328,7 @@ def train_network(
             outputs=len(task.outputs),
             init=recipe.init,
             rng=np.random.default_rng([seed, attempt, _INIT]),
+            given=given,
         )
         rng = np.random.default_rng([seed, attempt, _BATCHES])
         this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device, levels)

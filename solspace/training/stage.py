@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError
+from solspace.population.describe import architecture_of
+from solspace.population.parameters import parameter_declarations
 from solspace.population.sound import done, unfinished
 from solspace.population.trained import (
     CHECKPOINT_PREFIX,
@@ -62,10 +64,13 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
             f"network {ds['name'].values[i]}: hidden_size {sizes[i]}, the arrays have "
             f"{ds.sizes['unit']} units"
         )
+    own = parameter_declarations(architecture_of(ds))
+    names = [*PARAMETER_DIMS, *(v.name for v in own if v.group == "population")]
+    names = [n for n in names if not n.startswith("initial_")]
     for i, name in done(ds, "train"):
         if wrong[i]:
             continue
-        for parameter in PARAMETER_DIMS:
+        for parameter in names:
             if unfinished(ds, parameter, i, sizes[i]):
                 yield f"network {name}: called trained, but {parameter} is not finite"
         if "checkpoints" in parts:
@@ -147,6 +152,7 @@ CHECKPOINTS = (
         )
     },
     layout=layout,
+    further=parameter_declarations,
     faults=faults_of,
     by_default=True,
 )
@@ -188,9 +194,9 @@ def train(
     >>> trained.loss.max().item() < 1e-4                                   # doctest: +SKIP
     True
     """
-    from solspace.population.describe import architecture_of, recipe_of, task_of
+    from solspace.population.describe import recipe_of, task_of
     from solspace.population.each import each_network, warn_of_failures
-    from solspace.population.networks import pack_weights
+    from solspace.population.weights import given_parameters, pack_weights
     from solspace.training.driver import mean_squared_error, train_network
 
     task = task_of(ds, task)
@@ -218,6 +224,7 @@ def train(
             recipe=recipe,
             stop=stop,
             checkpoints=checkpoints,
+            given=given_parameters(ds, i),
         )
         kept[i] = result.checkpoints
         curves[i, : len(result.loss_curve)] = result.loss_curve
@@ -250,7 +257,7 @@ def _assign_checkpoints(
     ds: xr.Dataset, kept: Sequence[tuple[Checkpoint, ...]], checkpoints: int
 ) -> xr.Dataset:
     """The variables of the group checkpoints, ``checkpoint_...``, on a dim of that name."""
-    from solspace.population.networks import pack_weights
+    from solspace.population import pack_weights
     from solspace.training.driver import Checkpoint
 
     # A network that raised has none: all of its checkpoints stay at their fill.

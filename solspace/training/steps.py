@@ -17,18 +17,11 @@ from solspace import networks
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.trials import Trials
 
-__all__ = ["KERNELS", "CompiledSteps", "Steps", "TorchSteps", "make_steps"]
+__all__ = ["CompiledSteps", "Steps", "TorchSteps", "make_steps"]
 
 EPSILON = 1e-8  # torch's default for Adam
 
-# Architectures with a compiled kernel; the others train in torch.
-KERNELS = {
-    "vanilla": "solspace.training.kernels",
-    "gru": "solspace.training.kernels_gru",
-    "lstm": "solspace.training.kernels_lstm",
-}
-
-Weights = dict[str, NDArray[np.float32]]
+Weights = dict[str, NDArray[Any]]
 
 
 class Steps(Protocol):
@@ -61,7 +54,8 @@ def make_steps(
     device: str | None = None,
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named."""
-    if architecture in KERNELS and device is None:
+    record = networks.recurrent_architecture(architecture)
+    if record.kernel is not None and not record.trained and device is None:
         return CompiledSteps(architecture, weights, trials, recipe)
     return TorchSteps(architecture, weights, trials, recipe, device or "cpu")
 
@@ -80,14 +74,16 @@ def _layout(
     a GRU keeps the input part of its last gate apart, in rows after the readout, since the
     reset gate comes between the two parts.
     """
-    gates = len(networks.GATES[architecture])
+    record = networks.recurrent_architecture(architecture)
+    gates, apart = len(record.gates), 0
     hidden, inputs, one = slice(0, n), slice(n, -1), -1
     for gate in range(gates):
         rows = slice(gate * n, (gate + 1) * n)
         yield "weight_hh", gate, rows, hidden
         yield "bias_hh", gate, rows, one
-        if architecture == "gru" and gate == gates - 1:
-            rows = slice(gates * n + outputs, (gates + 1) * n + outputs)
+        if record.gates[gate] in record.input_apart:
+            first = (gates + apart) * n + outputs
+            rows, apart = slice(first, first + n), apart + 1
         yield "weight_ih", gate, rows, inputs
         yield "bias_ih", gate, rows, one
     rows = slice(gates * n, gates * n + outputs)
@@ -121,13 +117,17 @@ class CompiledSteps:
     ) -> None:
         from solspace.training.blocks import aligned
 
-        self._kernel = importlib.import_module(KERNELS[architecture])
+        record = networks.recurrent_architecture(architecture)
+        assert record.kernel is not None
+        self._kernel = importlib.import_module(record.kernel)
         self._recipe = recipe
         self._inputs = _channels_first(trials.input)
         self._targets = _channels_first(trials.target)
         steps, inputs, _ = self._inputs.shape
         n, outputs = networks.hidden_size(weights), self._targets.shape[1]
-        self._work = self._kernel.workspace(n, inputs, outputs, steps)
+        settings = record.kernel_settings(weights)
+        self._work = self._kernel.workspace(n, inputs, outputs, steps, *settings)
+        self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         self._layout = list(_layout(architecture, n, outputs))
         self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
         self._matrix = aligned(*self._work[-1].shape)
@@ -180,7 +180,7 @@ class CompiledSteps:
                 # Biases that are summed have the same gradient, so they moved alike.
                 moved = self._matrix[rows, columns] - self._first_matrix[rows, columns]
                 out[name][part] += moved / self._copies[rows, columns]
-        return out
+        return out | {name: value.copy() for name, value in self._given.items()}
 
     def snapshot(self) -> Any:
         return self._matrix.copy(), self._moments.copy(), self._done
@@ -190,7 +190,10 @@ class CompiledSteps:
 
 
 class TorchSteps:
-    """Gradient steps by torch's own recurrent modules and Adam, on any device.
+    """Gradient steps in torch, on any device, with Adam.
+
+    The forward run is that of torch's own module where it has one, else the architecture's
+    ``step``, time step by time step.
 
     Examples
     --------
@@ -215,18 +218,34 @@ class TorchSteps:
     ) -> None:
         import torch
 
-        n = networks.hidden_size(weights)
-        module = {"vanilla": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+        record = networks.recurrent_architecture(architecture)
+        self._record, self._recipe = record, recipe
+        self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         inputs, outputs = trials.input.shape[2], trials.target.shape[2]
-        self._architecture, self._recipe = architecture, recipe
-        self._model = torch.nn.ModuleDict(
-            {
-                "rnn": module[architecture](inputs, n, batch_first=True),
-                "fc": torch.nn.Linear(n, outputs),
-            }
-        )
-        self._model.load_state_dict(networks.to_state_dict(weights))
+        self._model: Any
+        if record.torch_module is None or record.parameters:
+            self._model = torch.nn.ParameterDict(
+                {
+                    name: torch.tensor(np.array(weights[name], np.float32))
+                    for name in record.parameter_names
+                    if name not in self._given
+                }
+            )
+        else:
+            n = networks.hidden_size(weights)
+            module = getattr(torch.nn, record.torch_module.name)
+            self._model = torch.nn.ModuleDict(
+                {
+                    "rnn": module(inputs, n, batch_first=True, **record.torch_module.options),
+                    "fc": torch.nn.Linear(n, outputs),
+                }
+            )
+            self._model.load_state_dict(networks.to_state_dict(weights))
         self._model.to(device)
+        self._constant = {
+            name: torch.tensor(np.array(value, np.float32)[None], device=device)
+            for name, value in self._given.items()
+        }
         self._parameters = list(self._model.parameters())
         self._adam = torch.optim.Adam(
             self._parameters, betas=(recipe.beta1, recipe.beta2), eps=EPSILON
@@ -235,7 +254,12 @@ class TorchSteps:
         self._targets = torch.from_numpy(np.array(trials.target, np.float32)).to(device)
 
     def _squares(self, inputs: Any, targets: Any) -> Any:
-        return (self._model["fc"](self._model["rnn"](inputs)[0]) - targets) ** 2
+        if "rnn" in self._model:
+            output = self._model["fc"](self._model["rnn"](inputs)[0])
+        else:
+            one = {name: tensor[None] for name, tensor in self._model.items()}
+            output = networks.run_population(self._record, one | self._constant, inputs)[1][0]
+        return (output - targets) ** 2
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         import torch
@@ -265,9 +289,12 @@ class TorchSteps:
 
     def _shaped(self, state_dict: Mapping[str, Any]) -> Weights:
         inputs, outputs = self._inputs.shape[2], self._targets.shape[2]
-        return networks.from_state_dict(
-            state_dict, self._architecture, inputs=inputs, outputs=outputs
-        )
+        if "rnn" in self._model:
+            return networks.from_state_dict(
+                state_dict, self._record.name, inputs=inputs, outputs=outputs
+            )
+        arrays = {name: value.detach().cpu().numpy().copy() for name, value in state_dict.items()}
+        return arrays | {name: value.copy() for name, value in self._given.items()}
 
     def snapshot(self) -> Any:
         import copy

@@ -267,6 +267,7 @@ def read_planar(
     SolspaceError
         Where a file cannot be read or holds something else; it is named.
     """
+    from solspace.population import warn_of_losses
     from solspace.two_neuron.dynamics import as_weights
 
     if architecture not in get_task(task).recipes:
@@ -292,7 +293,9 @@ def read_planar(
             raise SolspaceError(f"{path}: {error}") from None
         stem = os.path.splitext(os.path.basename(path))[0]
         names += [f"{stem}_{i:05d}" for i in range(len(found[-1]))]
-    return planar_population(np.concatenate(found), names=names, task=task)
+    ds = planar_population(np.concatenate(found), names=names, task=task)
+    warn_of_losses(ds, task)
+    return ds
 
 
 @stage(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable
+from solspace.reduction.stage import one_output
 from solspace.stages import stage
 
 if TYPE_CHECKING:
@@ -50,22 +51,25 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     ds : Dataset
         A population with weights and ``solution_key``; its arrays may be lazily read.
     """
-    from solspace.networks import PARAMETERS
+    from solspace.networks import parameter_names
+    from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
-    from solspace.population.networks import network_weights
+    from solspace.reduction import check_one_output
     from solspace.reduction.responses import join_all, read_responses
     from solspace.verification.sequences import Pool, pool_sequences, verification_sequences
 
     task = task_of(ds, task)
+    check_one_output(task)
     architecture = architecture_of(ds)
     sequences = verification_sequences(task)
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
     responses = []
+    needed = [*parameter_names(architecture), "hidden_size"]
     for first in range(0, len(chosen), _BLOCK):
         block = slice(first, first + _BLOCK)
-        part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
+        part = ds[needed].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
             own = read_responses(
                 task, architecture, network_weights(part, i), _some(sequences, rows)
@@ -106,6 +110,7 @@ def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequence
     ],
     after=["reduce"],
     prepare={"others": draw_others},
+    check=one_output,
     by_default=True,
 )
 def verify(
@@ -139,6 +144,11 @@ def verify(
         forbids; of those only on which its own network does otherwise, and NaN where there are
         none).
 
+    Raises
+    ------
+    SolspaceError
+        For a task of several outputs.
+
     Examples
     --------
     >>> from solspace import import_networks, reduce
@@ -150,9 +160,10 @@ def verify(
     >>> 0 <= verify(ds).graph_recall.item() <= 1
     True
     """
+    from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
-    from solspace.population.networks import network_weights
+    from solspace.reduction import check_one_output
     from solspace.reduction.acceptance import graph_recall
     from solspace.reduction.responses import read_responses
     from solspace.reduction.stage import graph_of
@@ -160,6 +171,7 @@ def verify(
     from solspace.verification.sequences import verification_sequences
 
     task = task_of(ds, task)
+    check_one_output(task)
     architecture = architecture_of(ds)
     sequences = verification_sequences(task)
     if others is None:

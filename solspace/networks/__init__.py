@@ -1,0 +1,77 @@
+"""Recurrent networks: one file an architecture, how they are run, and how they are read.
+
+`base` says what an architecture is, `registry` finds them, `running` runs them, `reading` takes
+them from torch. All other files of this folder are an architecture each.
+"""
+
+from __future__ import annotations
+
+from solspace.networks.base import (
+    ACTIVITY,
+    PARAMETERS,
+    Architecture,
+    Parameter,
+    StatePart,
+    TorchModule,
+    Weights,
+    recurrent,
+)
+from solspace.networks.checks import register_architecture
+from solspace.networks.reading import (
+    check_options,
+    from_module,
+    from_state_dict,
+    read_network,
+    read_state_dict,
+    to_state_dict,
+)
+from solspace.networks.registry import (
+    architecture_names,
+    check_architecture,
+    get_architecture,
+    make_known,
+    own_architecture,
+    recurrent_architecture,
+)
+from solspace.networks.running import (
+    as_float64,
+    check_given,
+    hidden_size,
+    parameter_names,
+    parameter_shapes,
+    run,
+    run_population,
+    state_size,
+)
+
+__all__ = [
+    "ACTIVITY",
+    "PARAMETERS",
+    "Architecture",
+    "Parameter",
+    "StatePart",
+    "TorchModule",
+    "Weights",
+    "architecture_names",
+    "as_float64",
+    "check_architecture",
+    "check_given",
+    "check_options",
+    "from_module",
+    "from_state_dict",
+    "get_architecture",
+    "hidden_size",
+    "make_known",
+    "own_architecture",
+    "parameter_names",
+    "parameter_shapes",
+    "read_network",
+    "read_state_dict",
+    "recurrent",
+    "recurrent_architecture",
+    "register_architecture",
+    "run",
+    "run_population",
+    "state_size",
+    "to_state_dict",
+]

@@ -1,0 +1,316 @@
+"""Run networks: one at a time in a compiled loop, or a population in torch.
+
+A network is a mapping of arrays, torch's parameters with the gates on an axis of their own:
+
+========== ============================== ==========================================
+name       shape                          meaning
+========== ============================== ==========================================
+weight_ih  (gate, unit, input)            input weights
+weight_hh  (gate, unit, presynaptic_unit) recurrent weights
+bias_ih    (gate, unit)                   input bias
+bias_hh    (gate, unit)                   recurrent bias
+weight_out (output, unit)                 linear readout
+bias_out   (output,)                      readout bias
+========== ============================== ==========================================
+
+and whatever its architecture has beyond these (see `solspace.networks.base`). A population has the
+same arrays with a leading network axis, zero past each network's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solspace.errors import SolspaceError
+from solspace.networks.base import PARAMETERS, Architecture, Parameter, Weights
+from solspace.networks.registry import recurrent_architecture
+
+__all__ = [
+    "as_float64",
+    "check_given",
+    "hidden_size",
+    "parameter_names",
+    "parameter_shapes",
+    "run",
+    "run_population",
+    "state_size",
+]
+
+
+def _record(architecture: str | Architecture) -> Architecture:
+    if isinstance(architecture, Architecture):
+        return architecture
+    return recurrent_architecture(architecture)
+
+
+def parameter_names(architecture: str | Architecture) -> tuple[str, ...]:
+    """The six parameters of every network and those its architecture has beyond.
+
+    Examples
+    --------
+    >>> parameter_names("leaky")[-1]
+    'alpha'
+    """
+    return _record(architecture).parameter_names
+
+
+def parameter_shapes(
+    architecture: str | Architecture, hidden_size: int, inputs: int, outputs: int
+) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter of one network.
+
+    Examples
+    --------
+    >>> parameter_shapes("gru", 20, inputs=2, outputs=1)["weight_hh"]
+    (3, 20, 20)
+    """
+    record, n = _record(architecture), hidden_size
+    gates = len(record.gates)
+    sizes = {
+        "gate": gates, "unit": n, "presynaptic_unit": n,
+        "input_channel": inputs, "output_channel": outputs,
+    }  # fmt: skip
+    return {
+        "weight_ih": (gates, n, inputs),
+        "weight_hh": (gates, n, n),
+        "bias_ih": (gates, n),
+        "bias_hh": (gates, n),
+        "weight_out": (outputs, n),
+        "bias_out": (outputs,),
+        **{p.name: tuple(sizes[dim] for dim in p.dims) for p in record.parameters},
+    }
+
+
+def hidden_size(weights: Weights) -> int:
+    """Number of units of one network."""
+    return int(weights["weight_hh"].shape[-1])
+
+
+def state_size(architecture: str | Architecture, hidden_size: int) -> int:
+    """Length of the state vector: the units, and for an LSTM the cell state after them.
+
+    Examples
+    --------
+    >>> state_size("lstm", 20)
+    40
+    """
+    return len(_record(architecture).state) * hidden_size
+
+
+def as_float64(architecture: str, weights: Weights) -> dict[str, NDArray[np.float64]]:
+    """One network's parameters in float64, or an error where one is missing or not finite.
+
+    Examples
+    --------
+    >>> shapes = parameter_shapes("vanilla", 4, inputs=2, outputs=1)
+    >>> ones = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    >>> as_float64("vanilla", ones)["bias_out"].dtype
+    dtype('float64')
+    """
+    record = _record(architecture)
+    _check_there(record, weights)
+    out = {name: np.asarray(weights[name], np.float64) for name in record.parameter_names}
+    for name, array in out.items():
+        if not np.isfinite(array).all():
+            raise SolspaceError(
+                f"{name} holds NaN or infinity; give one network's weights without padding"
+            )
+    return out
+
+
+def check_given(architecture: str, parameter: Parameter, value: ArrayLike) -> NDArray[np.float64]:
+    """A value of a parameter beyond the six, or an error where it is none that is allowed.
+
+    Examples
+    --------
+    >>> from solspace.networks import get_architecture
+    >>> (alpha,) = get_architecture("leaky").parameters
+    >>> check_given("leaky", alpha, 0.5).item()
+    0.5
+    """
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.asarray(np.nan)
+    allowed = (array >= parameter.least) & (array <= parameter.most)
+    if not array.size or not (allowed & np.isfinite(array)).all():
+        raise SolspaceError(
+            f"{parameter.name} {value!r} of a {architecture} network; give numbers from "
+            f"{parameter.least:g} to {parameter.most:g} ({parameter.meaning})"
+        )
+    return array
+
+
+def _check_there(record: Architecture, weights: Mapping[str, Any]) -> None:
+    if missing := [name for name in record.parameter_names if name not in weights]:
+        raise SolspaceError(
+            f"a {record.name} network has no {', '.join(missing)}, only {', '.join(weights)}; "
+            f"give {', '.join(record.parameter_names)}"
+        )
+
+
+# --------------------------------------------------------------------------- one network
+
+
+def run(
+    architecture: str | Architecture,
+    weights: Weights,
+    inputs: NDArray[Any],
+    state: NDArray[Any] | None = None,
+    *,
+    dtype: Any = np.float64,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Run one network on a set of trials, in its compiled loop or, without one, in torch.
+
+    Parameters
+    ----------
+    architecture : str or Architecture
+    weights : mapping
+        One network's parameters, without padding.
+    inputs : array (trial, time, input)
+    state : array (trial, state), optional
+        State before the first step; zero by default. For an LSTM the hidden state and then the
+        cell state.
+    dtype : dtype
+        What is computed in. In float64 the result does not depend on the order of the units
+        beyond one part in 10^13 or so.
+
+    Returns
+    -------
+    states : array (trial, time, state)
+        Index t holds the state after the input of step t.
+    output : array (trial, time, output)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = parameter_shapes("vanilla", 4, inputs=2, outputs=1)
+    >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    >>> states, output = run("vanilla", weights, np.zeros((3, 7, 2)))
+    >>> states.shape, output.shape
+    ((3, 7, 4), (3, 7, 1))
+    """
+    record = _record(architecture)
+    _check_there(record, weights)
+    n = hidden_size(weights)
+    x = np.ascontiguousarray(inputs, dtype=dtype)
+    trials, time = x.shape[:2]
+    size = state_size(record, n)
+    start = np.zeros((trials, size), dtype) if state is None else np.asarray(state, dtype)
+    if start.shape != (trials, size):
+        raise SolspaceError(
+            f"state of shape {start.shape} for {trials} trials of a {record.name} network "
+            f"of {n} units; give ({trials}, {size})"
+        )
+    if record.compiled is None:
+        return _run_in_torch(record, weights, x, start)
+    # Gates folded into units, torch's own layout; matrices transposed (see `loops`).
+    flat = {name: _flat(weights[name], dtype) for name in PARAMETERS[:4]}
+    for name in ("weight_ih", "weight_hh"):
+        flat[name] = np.ascontiguousarray(flat[name].T)
+    flat |= {p.name: np.asarray(weights[p.name], dtype) for p in record.parameters}
+    states = np.empty((trials, time, size), dtype)
+    record.compiled(x, start, flat, states)
+    w_out = np.asarray(weights["weight_out"], dtype)
+    output = states[..., :n] @ w_out.T + np.asarray(weights["bias_out"], dtype)
+    return states, output
+
+
+def _flat(parameter: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Gates folded into units, torch's own layout."""
+    array = np.asarray(parameter, dtype)
+    return np.ascontiguousarray(array.reshape(-1, *array.shape[2:]))
+
+
+def _run_in_torch(
+    record: Architecture, weights: Weights, x: NDArray[Any], start: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    import torch
+
+    tensors = {
+        name: torch.from_numpy(np.array(weights[name], x.dtype))[None]
+        for name in record.parameter_names
+    }
+    with torch.no_grad():
+        states, output = run_population(
+            record, tensors, torch.from_numpy(x), torch.from_numpy(start)[None]
+        )
+    return states[0].numpy(), output[0].numpy()
+
+
+# --------------------------------------------------------------------------- a population
+
+
+def run_population(
+    architecture: str | Architecture,
+    weights: Mapping[str, Any],
+    inputs: Any,
+    state: Any = None,
+) -> tuple[Any, Any]:
+    """Run many networks at once in torch: on a GPU, or where gradients are wanted.
+
+    The architecture's ``step`` is taken time step by time step, since torch's ``vmap`` has no
+    rules for its own recurrent modules. On a CPU `run` is faster.
+
+    Parameters
+    ----------
+    architecture : str or Architecture
+    weights : mapping of torch tensors
+        A population's parameters, each with a leading network axis, zero past a network's size.
+    inputs : tensor (trial, time, input) or (network, trial, time, input)
+    state : tensor (network, trial, state), optional
+        Zero by default.
+
+    Returns
+    -------
+    states : tensor (network, trial, time, state)
+    output : tensor (network, trial, time, output)
+
+    Examples
+    --------
+    >>> import torch
+    >>> shapes = parameter_shapes("lstm", 4, inputs=2, outputs=1)
+    >>> weights = {name: torch.zeros(5, *shape) for name, shape in shapes.items()}
+    >>> states, output = run_population("lstm", weights, torch.zeros(3, 7, 2))
+    >>> tuple(states.shape), tuple(output.shape)
+    ((5, 3, 7, 8), (5, 3, 7, 1))
+    """
+    import torch
+
+    record = _record(architecture)
+    _check_there(record, weights)
+    assert record.step is not None
+    w_hh = weights["weight_hh"]
+    networks, gates, n = w_hh.shape[0], w_hh.shape[1], w_hh.shape[-1]
+    x = inputs if inputs.ndim == 4 else inputs.expand(networks, *inputs.shape)
+    trials = x.shape[1]
+    w_ih = weights["weight_ih"].flatten(1, 2)
+    drive = torch.einsum("nbti,nui->nbtu", x, w_ih)
+    drive = drive + weights["bias_ih"].flatten(1, 2)[:, None, None]
+    drive = drive.unflatten(-1, (gates, n))
+    size = state_size(record, n)
+    start = w_hh.new_zeros(networks, trials, size) if state is None else state
+    parts = start.split(n, dim=-1)
+    own = dict(weights)
+    for p in record.parameters:
+        tensor = own[p.name]
+        own[p.name] = tensor.reshape(networks, *([1] * (3 - tensor.ndim)), *tensor.shape[1:])
+    states = []
+    for t in range(x.shape[2]):
+        after = record.step(own, drive[:, :, t], *parts)
+        after = after if isinstance(after, tuple) else (after,)
+        if t == 0 and [part.shape for part in after] != [part.shape for part in parts]:
+            raise SolspaceError(
+                f"the step of {record.name} takes a state of {len(parts)} parts of shape "
+                f"{tuple(parts[0].shape)} (network, trial, unit) and returns "
+                f"{', '.join(str(tuple(part.shape)) for part in after)}; return what it takes"
+            )
+        parts = after
+        states.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
+    stacked = torch.stack(states, dim=2)
+    output = torch.einsum("nbtu,nou->nbto", stacked[..., :n], weights["weight_out"])
+    return stacked, output + weights["bias_out"][:, None, None]

@@ -1,0 +1,296 @@
+"""Populations from networks trained elsewhere."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from solspace.errors import SolspaceError
+from solspace.kinds import kind_of, load
+from solspace.networks import check_options, get_architecture, read_network, read_state_dict
+from solspace.population.create import population_coordinates
+from solspace.population.describe import architecture_of
+from solspace.population.each import told_elsewhere
+from solspace.population.parameters import parameter_declarations
+from solspace.population.trained import TRAINED
+from solspace.population.variables import BASE, DONE, annotate
+from solspace.population.weights import Weights, pack_weights, put
+from solspace.tasks import Task, get_task
+
+__all__ = [
+    "import_networks",
+    "network_name",
+    "read_networks",
+    "said_losses",
+    "target_loss",
+    "warn_of_losses",
+]
+
+
+def network_name(path: str | os.PathLike[str]) -> str:
+    """A network's name: its folder's where the file is called ``weights.pt``, else its stem.
+
+    Examples
+    --------
+    >>> network_name("trained/20_i100/weights.pt"), network_name("trained/best.pt")
+    ('20_i100', 'best')
+    """
+    path = os.path.abspath(os.fspath(path))
+    folder, file = os.path.split(path)
+    return os.path.basename(folder) if file == "weights.pt" else os.path.splitext(file)[0]
+
+
+def read_networks(
+    paths: Sequence[str | os.PathLike[str]],
+    task: str | Task,
+    architecture: str,
+    *,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
+) -> xr.Dataset:
+    """A population from torch state dicts in files, as `import_networks` makes it.
+
+    An ``initial_weights.pt`` beside a ``weights.pt`` fills the initial weights. Options are those
+    of `import_networks`.
+
+    Raises
+    ------
+    SolspaceError
+        Where a file cannot be read or does not fit; it is named, with the shapes found.
+    """
+    options = dict(parameters) | ({} if nonlinearity is None else {"nonlinearity": nonlinearity})
+    kind = kind_of(architecture)
+    if options and kind.name != "recurrent":
+        raise SolspaceError(f"{architecture} networks have no {', '.join(options)}; leave it out")
+    population: xr.Dataset = load(kind.read)(task, architecture, paths, **options)
+    return population
+
+
+def read_cells(
+    task: str | Task,
+    architecture: str,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
+) -> xr.Dataset:
+    """Recurrent cells from torch state dicts; see `read_networks`."""
+    task = get_task(task)
+    check_options(architecture, nonlinearity, parameters)
+    networks: dict[str, Weights] = {}
+    initial: dict[str, Weights] = {}
+    where: dict[str, str] = {}
+    how: Any = {
+        "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+    }  # fmt: skip
+    for path in [os.fspath(p) for p in paths]:
+        name = network_name(path)
+        if name in where:
+            raise SolspaceError(
+                f"{path} and {where[name]} would both be named {name!r}; rename one file "
+                "(a network is named after its folder where the file is called weights.pt, "
+                "else after the file)"
+            )
+        where[name] = path
+        networks[name] = read_network(read_state_dict(path), architecture, source=path, **how)
+        beside = os.path.join(os.path.dirname(path), "initial_weights.pt")
+        if os.path.basename(path) == "weights.pt" and os.path.exists(beside):
+            initial[name] = read_network(
+                read_state_dict(beside), architecture, source=beside, **how
+            )
+    return import_networks(task, architecture, networks, initial=initial)
+
+
+def import_networks(
+    task: str | Task,
+    architecture: str,
+    networks: Mapping[str, Any],
+    *,
+    initial: Mapping[str, Any] | None = None,
+    nonlinearity: str | None = None,
+    **parameters: ArrayLike,
+) -> xr.Dataset:
+    """A population from networks trained elsewhere.
+
+    Each is run on the task's recorded trials. A warning names those whose loss is over ten times
+    the target of the task's recipe, and their losses: most likely they are not what they are
+    taken for.
+
+    Parameters
+    ----------
+    task : str or Task
+    architecture : str
+        ``vanilla`` is a tanh network, ``relu`` a rectified one; a state dict cannot say its
+        nonlinearity, a module can.
+    networks : mapping of name to module or mapping of arrays
+        Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` and one ``nn.Linear``), its
+        state dict (any prefix) or the six arrays of `solspace.networks`. All are run from a
+        state of zero.
+    initial : mapping, optional
+        The same before training, for all or some of the networks.
+    nonlinearity : str, optional
+        What the networks are known to have; an error where the architecture has another.
+    **parameters : array_like
+        What the architecture has beyond weights and biases and the networks do not say, such as
+        ``alpha`` of leaky networks.
+
+    Returns
+    -------
+    Dataset
+        A population with weights, ``loss`` (mean squared error on the task's recorded trials)
+        and ``status_train`` 1; ``seed``, ``gradient_steps`` and ``attempts`` are -1, unknown.
+
+    Raises
+    ------
+    SolspaceError
+        Where a network does not fit; it is named, with the shapes found and expected. Where it
+        has another nonlinearity than its architecture, or parameters that would be ignored.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model})
+    >>> ds.hidden_size.item(), ds.status_train.item()
+    (8, 1)
+    """
+    from solspace.networks import run
+
+    task = get_task(task)
+    check_options(architecture, nonlinearity, parameters)
+    for given in (networks, initial or {}):
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise SolspaceError(
+                "networks are given by name, such as {'mine': model.state_dict()}; got "
+                + (
+                    f"names {', '.join(map(repr, given))}"
+                    if isinstance(given, Mapping)
+                    else f"a {type(given).__name__}"
+                )
+            )
+    if not networks:
+        raise SolspaceError("no networks to import; give a mapping of name to state dict")
+    if unknown := [name for name in initial or {} if name not in networks]:
+        raise SolspaceError(
+            f"initial weights of {', '.join(unknown)}, which is none of the networks: "
+            f"{', '.join(networks)}"
+        )
+    how: Any = {
+        "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+    }  # fmt: skip
+    known = {
+        name: read_network(weights, architecture, source=name, **how)
+        for name, weights in networks.items()
+    }
+    before: list[Weights | None] = []
+    for name, weights in known.items():
+        first = (initial or {}).get(name)
+        if first is not None:
+            first = read_network(first, architecture, source=f"initial {name}", **how)
+            if first["weight_hh"].shape != weights["weight_hh"].shape:
+                raise SolspaceError(
+                    f"initial {name}: recurrent weights {first['weight_hh'].shape}, after "
+                    f"training {weights['weight_hh'].shape}; give those of the same network"
+                )
+        before.append(first)
+    sizes = np.array([w["weight_hh"].shape[-1] for w in known.values()], dtype=np.int64)
+    ds = population_coordinates(
+        task, architecture, names=list(known), sizes=sizes, seeds=np.full(len(known), -1)
+    )
+    ds = ds.assign_coords(_known_given(list(known.values()), ds))
+    trials = task.recorded_trials()
+    loss = [
+        float(np.mean((run(architecture, w, trials.input)[1] - trials.target) ** 2))
+        for w in known.values()
+    ]
+    n = len(known)
+    ds = ds.assign(
+        pack_weights(list(known.values()), ds)
+        | pack_weights(before, ds, initial=True)
+        | {
+            "loss": ("network", np.array(loss)),
+            "loss_recorded": ("network", np.array(loss)),
+            "gradient_steps": ("network", np.full(n, -1, np.int64)),
+            "attempts": ("network", np.full(n, -1, np.int64)),
+            "status_train": ("network", np.full(n, DONE, np.uint8)),
+            "message_train": ("network", np.full(n, "", "U1")),
+        }
+    )
+    ds.attrs["origin"] = "imported"
+    warn_of_losses(ds, task)
+    return annotate(ds, [*BASE, *TRAINED, *parameter_declarations(architecture)])
+
+
+def _known_given(
+    networks: Sequence[Weights], ds: xr.Dataset
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
+    """What imported networks have beyond weights and biases and is not trained."""
+    out = {}
+    for p in get_architecture(architecture_of(ds)).given:
+        array = np.full((len(networks), *(ds.sizes[dim] for dim in p.dims)), np.nan)
+        for i, weights in enumerate(networks):
+            put(array, i, weights[p.name])
+        out[p.name] = (("network", *p.dims), array)
+    return out
+
+
+FAR_OFF = 10.0  # times the target loss; a network trained on the task is not so far off
+
+
+def target_loss(task: str | Task, architecture: str) -> float:
+    """What the task's recipe asks of networks of an architecture; NaN where it has no recipe.
+
+    Examples
+    --------
+    >>> target_loss("interval_reproduction", "vanilla")
+    0.0001
+    """
+    recipe = get_task(task).recipes.get(architecture)
+    return float("nan") if recipe is None else recipe.target_loss
+
+
+def far_off(ds: xr.Dataset, task: str | Task) -> NDArray[np.intp]:
+    """Which networks have a loss over `FAR_OFF` times the target of the task's recipe."""
+    target = target_loss(task, architecture_of(ds))
+    loss = ds["loss"].values
+    return np.flatnonzero((loss > FAR_OFF * target) | ~np.isfinite(loss))
+
+
+def said_losses(ds: xr.Dataset, task: str | Task) -> str:
+    """Which networks do not do the task, with their losses; empty where all may.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"loss": ("network", [8e-5, 0.7])},
+    ...                 coords={"name": ("network", ["good", "bad"]), "architecture": "vanilla"})
+    >>> said_losses(ds, "interval_reproduction").split(". ")[0]
+    "1 of 2 networks do not do the task interval_reproduction, their loss is over 10 times the \
+recipe's target 0.0001: bad 0.7"
+    """
+    wrong = far_off(ds, task)
+    if not len(wrong):
+        return ""
+    names, loss = ds["name"].values, ds["loss"].values
+    said = [f"{names[i]} {loss[i]:.3g}" for i in wrong[:20]]
+    if len(wrong) > len(said):
+        said.append(f"and {len(wrong) - len(said)} more")
+    target = target_loss(task, architecture_of(ds))
+    return (
+        f"{len(wrong)} of {len(names)} networks do not do the task {get_task(task).name}, their "
+        f"loss is over {FAR_OFF:g} times the recipe's target {target:g}: {', '.join(said)}. Are "
+        "they of this task and architecture, with its nonlinearity, its order of inputs and "
+        "outputs, and run from a state of zero?"
+    )
+
+
+def warn_of_losses(ds: xr.Dataset, task: str | Task) -> None:
+    """Warn of imported networks that do not do the task."""
+    said = said_losses(ds, task)
+    if said and not told_elsewhere():
+        warnings.warn(said, stacklevel=3)

@@ -1,0 +1,109 @@
+"""Parameters of the networks of a population: taken out without padding, put in with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+from solspace.networks import PARAMETERS, get_architecture, parameter_shapes
+from solspace.population.describe import architecture_of
+from solspace.population.trained import CHECKPOINT_PREFIX, PARAMETER_DIMS
+
+__all__ = ["given_parameters", "network_weights", "pack_weights", "put"]
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+def given_parameters(ds: xr.Dataset, index: int) -> dict[str, NDArray[np.float64]]:
+    """What one network has beyond weights and biases and is not trained, without padding.
+
+    Examples
+    --------
+    >>> from solspace import new_population
+    >>> ds = new_population("interval_reproduction", "leaky", networks=2, alpha=[0.1, 0.2])
+    >>> given_parameters(ds, 1)["alpha"].item()
+    0.2
+    """
+    record = get_architecture(architecture_of(ds))
+    return {p.name: _one(ds, p.name, {"network": index}) for p in record.given}
+
+
+def _one(ds: xr.Dataset, name: str, at: Mapping[str, int]) -> NDArray[Any]:
+    """A variable of one network, without padding."""
+    if name not in ds.variables:
+        raise SolspaceError(
+            f"the dataset has no {name!r}; give a population of "
+            f"{architecture_of(ds, required=False)} networks with all their parameters"
+        )
+    n = int(ds["hidden_size"].values[at["network"]])
+    array = ds[name]
+    crop: dict[str, Any] = {d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims}
+    return array.isel({**at, **crop}).values
+
+
+def network_weights(
+    ds: xr.Dataset, index: int, *, initial: bool = False, checkpoint: int | None = None
+) -> dict[str, NDArray]:
+    """One network's parameters without padding, by position along ``network``.
+
+    Those before training where ``initial``, or those at a checkpoint where one is given.
+
+    Examples
+    --------
+    >>> weights = {"weight_ih": np.ones((1, 3, 2)), "weight_hh": np.ones((1, 3, 3)),
+    ...            "bias_ih": np.ones((1, 3)), "bias_hh": np.ones((1, 3)),
+    ...            "weight_out": np.ones((1, 3)), "bias_out": np.ones(1)}
+    >>> from solspace import import_networks
+    >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": weights})
+    >>> network_weights(ds, 0)["weight_hh"].shape
+    (1, 3, 3)
+    """
+    prefix = "initial_" if initial else ""
+    at = {"network": index}
+    if checkpoint is not None:
+        prefix = CHECKPOINT_PREFIX
+        at["checkpoint"] = checkpoint
+    out = {name: _one(ds, prefix + name, at) for name in PARAMETERS}
+    if architecture_of(ds, required=False):
+        record = get_architecture(architecture_of(ds))
+        out |= {p.name: _one(ds, prefix + p.name, at) for p in record.trained}
+        out |= given_parameters(ds, index)
+    return out
+
+
+def put(array: NDArray[Any], i: int, values: NDArray[Any]) -> None:
+    """One network's values at the start of each axis of its row."""
+    at: tuple[Any, ...] = (i, *map(slice, np.shape(values)))
+    array[at] = values
+
+
+def pack_weights(
+    networks: Sequence[Weights | None], ds: xr.Dataset, *, initial: bool = False
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float32]]]:
+    """Parameters of many networks on one network axis, NaN past each network's size.
+
+    Those that are given and not trained are coordinates of ``ds`` and not among them. None stands
+    for a network without weights, which stays NaN.
+    """
+    shapes = parameter_shapes(
+        architecture_of(ds), ds.sizes["unit"], ds.sizes["input_channel"], ds.sizes["output_channel"]
+    )
+    prefix = "initial_" if initial else ""
+    record = get_architecture(architecture_of(ds))
+    given = {p.name for p in record.given}
+    dims = PARAMETER_DIMS | {p.name: p.dims for p in record.parameters}
+    packed = {}
+    for name, shape in shapes.items():
+        if name in given:
+            continue
+        array = np.full((len(networks), *shape), np.nan, np.float32)
+        for i, weights in enumerate(networks):
+            if weights is not None:
+                put(array, i, weights[name])
+        packed[prefix + name] = (("network", *dims[name]), array)
+    return packed
