@@ -120,7 +120,7 @@ def test_a_level_never_reached_is_empty_and_the_attempt_kept_is_the_one_followed
 def test_a_lesson_counts_and_is_not_looked_at():
     task = get_task("interval_discrimination")
     recipe = dataclasses.replace(
-        task.recipe("vanilla"), attempts=1, lesson_loss=1.0, max_steps=100, target_loss=1e-3
+        task.recipe("vanilla"), attempts=1, curriculum_loss=1.0, max_steps=100, target_loss=1e-3
     )
     result = train_network(task, "vanilla", 20, seed=0, recipe=recipe, checkpoints=3)
     steps = [c.gradient_steps for c in result.checkpoints]

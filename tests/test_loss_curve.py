@@ -108,12 +108,12 @@ def test_a_descent_with_a_curve_takes_the_same_steps():
 def test_a_curriculum_is_not_in_the_curve():
     task = get_task("interval_discrimination")
     recipe = dataclasses.replace(
-        task.recipe("vanilla"), attempts=1, lesson_loss=1.0, max_steps=100, target_loss=1e-3
+        task.recipe("vanilla"), attempts=1, curriculum_loss=1.0, max_steps=100, target_loss=1e-3
     )
     result = train_network(task, "vanilla", 20, seed=0, recipe=recipe)
     assert result.gradient_steps > 100  # the easy trials count as steps
     assert len(result.loss_curve) == 1 + 100 // recipe.check_every
-    unlearnt = dataclasses.replace(recipe, lesson_loss=0.0, lesson_steps=50)
+    unlearnt = dataclasses.replace(recipe, curriculum_loss=0.0, curriculum_steps=50)
     assert train_network(task, "vanilla", 20, seed=0, recipe=unlearnt).loss_curve == ()
 
 

@@ -491,18 +491,18 @@ def test_lesson_comes_first_and_counts() -> None:
     """Easy trials alone are learnt first; one that cannot be learnt ends the attempt."""
     task = get_task("interval_discrimination")
     recipe = dataclasses.replace(
-        task.recipe("vanilla"), attempts=1, lesson_loss=1.0, max_steps=100, target_loss=1e-9
+        task.recipe("vanilla"), attempts=1, curriculum_loss=1.0, max_steps=100, target_loss=1e-9
     )
     taught = train_network(task, "vanilla", 20, seed=0, recipe=recipe)
     assert taught.gradient_steps == 150  # learnt at the first check
-    assert "lesson" not in taught.reason
-    recipe = dataclasses.replace(recipe, lesson_loss=1e-9, lesson_steps=100)
+    assert "curriculum" not in taught.reason
+    recipe = dataclasses.replace(recipe, curriculum_loss=1e-9, curriculum_steps=100)
     failed = train_network(task, "vanilla", 20, seed=0, recipe=recipe)
     assert failed.gradient_steps == 100
-    assert failed.reason.endswith("attempt 1 ended at step 100: lesson not learnt")
+    assert failed.reason.endswith("attempt 1 ended at step 100: curriculum not learnt")
     for change, message in (
-        ({"lesson_gap": 21}, "t1 and t2 21 apart"),
-        ({"lesson_first": "t_in"}, "compares 't_in' and 't2'.* parameters are t1, t2"),
+        ({"curriculum_gap": 21}, "t1 and t2 21 apart"),
+        ({"curriculum_first": "t_in"}, "compares 't_in' and 't2'.* parameters are t1, t2"),
     ):
         with pytest.raises(SolspaceError, match=message):
             train_network(task, "vanilla", 20, seed=0, recipe=dataclasses.replace(recipe, **change))

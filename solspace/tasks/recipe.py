@@ -51,12 +51,12 @@ class Recipe:
     plateau_steps, plateau_loss : int, float
         An attempt whose best loss is still over ``plateau_loss`` after ``plateau_steps`` is
         given up; 0 steps turns this off.
-    lesson_steps, lesson_loss : int, float
-        An attempt may begin with a lesson: easy trials only, at the first learning rate, until
-        their loss is under ``lesson_loss``. One that needs more steps is given up; 0 steps
-        means no lesson.
-    lesson_first, lesson_second, lesson_gap : str, str, float
-        Easy are the trials whose parameters of these two names differ by ``lesson_gap`` or more.
+    curriculum_steps, curriculum_loss : int, float
+        An attempt may begin with a curriculum: easy trials only, at the first learning rate, until
+        their loss is under ``curriculum_loss``. One that needs more steps is given up; 0 steps
+        means no curriculum.
+    curriculum_first, curriculum_second, curriculum_gap : str, str, float
+        Easy are the trials whose parameters of these two names differ by ``curriculum_gap`` or more.
     """
 
     target_loss: float
@@ -80,8 +80,8 @@ class Recipe:
     attempts: int = 4
     plateau_steps: int = 0
     plateau_loss: float = np.inf
-    lesson_steps: int = 0
-    lesson_loss: float = 0.0
-    lesson_first: str = ""
-    lesson_second: str = ""
-    lesson_gap: float = 0.0
+    curriculum_steps: int = 0
+    curriculum_loss: float = 0.0
+    curriculum_first: str = ""
+    curriculum_second: str = ""
+    curriculum_gap: float = 0.0

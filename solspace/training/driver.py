@@ -423,20 +423,20 @@ def _batches(
 
 
 def _easy_trials(trials: Trials, recipe: Recipe) -> Trials:
-    """The trials of the recipe's lesson."""
-    names = (recipe.lesson_first, recipe.lesson_second)
+    """The trials of the recipe's curriculum."""
+    names = (recipe.curriculum_first, recipe.curriculum_second)
     missing = [name for name in names if name not in trials.parameters]
     if missing:
         raise SolspaceError(
-            f"the recipe's lesson compares {names[0]!r} and {names[1]!r}, but the trials' "
+            f"the recipe's curriculum compares {names[0]!r} and {names[1]!r}, but the trials' "
             f"parameters are {', '.join(trials.parameters) or 'none'}"
         )
     first, second = (np.asarray(trials.parameters[name]) for name in names)
-    easy = np.flatnonzero(np.abs(first - second) >= recipe.lesson_gap)
+    easy = np.flatnonzero(np.abs(first - second) >= recipe.curriculum_gap)
     if not len(easy):
         raise SolspaceError(
-            f"no training trial has {names[0]} and {names[1]} {recipe.lesson_gap:g} apart; "
-            "give a smaller lesson_gap"
+            f"no training trial has {names[0]} and {names[1]} {recipe.curriculum_gap:g} apart; "
+            "give a smaller curriculum_gap"
         )
     return Trials(
         input=trials.input[easy],
@@ -468,27 +468,27 @@ def _attempt(
     def look(loss: float, done: int) -> None:
         while len(passed) < len(between) and loss < between[len(passed)]:
             weights = {name: array.copy() for name, array in steps.weights().items()}
-            passed.append((weights, lesson.done + done))
+            passed.append((weights, curriculum.done + done))
 
-    lesson = _Descent()
-    if recipe.lesson_steps:
+    curriculum = _Descent()
+    if recipe.curriculum_steps:
         easy = _easy_trials(trials, recipe)
-        lesson_steps = make_steps(architecture, start, easy, recipe, device)
-        lesson = _descend(
-            lesson_steps,
-            _batches(len(easy), recipe.lesson_steps, recipe, rng),
-            np.full(recipe.lesson_steps, rates[0]),
+        curriculum_steps = make_steps(architecture, start, easy, recipe, device)
+        curriculum = _descend(
+            curriculum_steps,
+            _batches(len(easy), recipe.curriculum_steps, recipe, rng),
+            np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
-            lambda loss: loss < recipe.lesson_loss,
+            lambda loss: loss < recipe.curriculum_loss,
             stop,
         )
-        if not (lesson.ended or lesson.reached):
-            lesson.ended = f"ended at step {lesson.done:,}: lesson not learnt"
-        steps.restore(lesson_steps.snapshot())
-    descent = lesson
+        if not (curriculum.ended or curriculum.reached):
+            curriculum.ended = f"ended at step {curriculum.done:,}: curriculum not learnt"
+        steps.restore(curriculum_steps.snapshot())
+    descent = curriculum
     curve: list[float] = []
-    if not lesson.ended:
+    if not curriculum.ended:
         descent = _descend(
             steps,
             _batches(len(trials), recipe.max_steps, recipe, rng),
@@ -501,8 +501,8 @@ def _attempt(
             look,
         )
         curve = descent.losses
-        if recipe.lesson_steps:
-            descent.done += lesson.done
+        if recipe.curriculum_steps:
+            descent.done += curriculum.done
     loss = exact_loss()
     trained = loss < recipe.target_loss
     return _Attempt(
