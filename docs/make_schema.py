@@ -73,7 +73,8 @@ def tasks() -> str:
             low, high = recorded.parameters[parameter].min(), recorded.parameters[parameter].max()
             far = beyond.parameters[parameter]
             lines.append(
-                f"- `{parameter}` ({task.parameter_units.get(parameter, '1')}): {meaning}; recorded {low} to {high}, "
+                f"- `{parameter}` ({task.parameter_units.get(parameter, '1')}): {meaning}; "
+                f"recorded {low} to {high}, "
                 f"extrapolation {far.min()} to {far.max()}"
             )
         lines.append("")

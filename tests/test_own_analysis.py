@@ -1,4 +1,4 @@
-"""Stages of a user's own: docs/own_analysis.md as written, laziness, resumption, what is refused."""
+"""Stages of a user's own: docs/own_analysis.md as written, laziness, what is refused."""
 
 from __future__ import annotations
 

@@ -185,8 +185,8 @@ def test_one_file_in_the_package_is_an_architecture(adapting):
     assert "rate" in ds.coords
     np.testing.assert_allclose(ds.initial_strength.values[0, :5], 0.3, rtol=1e-6)
     assert not np.array_equal(ds.strength.values[0, :5], ds.initial_strength.values[0, :5])
-    learning = xr.open_zarr(store, group=f"{TASK}/adapting/learning").load()
-    np.testing.assert_array_equal(learning.strength.values[:, -1], ds.strength.values)
+    checkpoints = xr.open_zarr(store, group=f"{TASK}/adapting/checkpoints").load()
+    np.testing.assert_array_equal(checkpoints.checkpoint_strength.values[:, -1], ds.strength.values)
     training = xr.open_zarr(store, group=f"{TASK}/adapting/training").load()
     assert training.adaptation.attrs["long_name"].startswith("adaptation of the unit")
     h, a = (training[name].values[0, ..., :5].astype(float) for name in ("activity", "adaptation"))
@@ -237,7 +237,7 @@ def test_they_learn_and_go_through_every_stage(name, tmp_path):
     labeled = reduce(ds)
     assert (labeled.status_reduce > 0).all()
     features = extract_features(record(ds))
-    assert np.isfinite(features.activity_features.values).any()
+    assert np.isfinite(features.features.values).any()
     add_population(
         str(tmp_path / "x.zarr"),
         import_networks(TASK, name, {str(i): network_weights(ds, i) for i in range(2)}),

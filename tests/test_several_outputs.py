@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
-from solspace.verification_stage import draw_others
+from solspace.verification.stage import draw_others
 
 from solspace import (
     Recipe,
@@ -66,7 +66,7 @@ MESSAGE = r"task 'two_answers' has 2 outputs \(go, opposite\).* not reduced"
 
 def test_it_is_trained_recorded_and_extrapolated(trained):
     assert trained.status_train.values.tolist() == [1, 1]
-    assert record(trained).output.sizes["output"] == 2
+    assert record(trained).output.sizes["output_channel"] == 2
     assert np.isfinite(extrapolate(trained).output.values).all()
 
 

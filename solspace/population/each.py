@@ -109,5 +109,5 @@ def warn_of_failures(ds: xr.Dataset, stage: str) -> None:
         warnings.warn(
             f"{failed} of {ds.sizes['network']} networks failed in {stage}; "
             f"reasons are in message_{stage}",
-            stacklevel=3,
+            stacklevel=5,  # past the stage and its wrapper, where the user called it
         )

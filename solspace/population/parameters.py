@@ -1,4 +1,4 @@
-"""Variables that architectures have of their own: further parameters, further parts of the state."""
+"""Variables of architectures alone: parameters and parts of the state beyond the common ones."""
 
 from __future__ import annotations
 

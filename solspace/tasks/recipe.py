@@ -56,7 +56,8 @@ class Recipe:
         their loss is under ``curriculum_loss``. One that needs more steps is given up; 0 steps
         means no curriculum.
     curriculum_first, curriculum_second, curriculum_gap : str, str, float
-        Easy are the trials whose parameters of these two names differ by ``curriculum_gap`` or more.
+        Easy are the trials whose parameters of these two names differ by ``curriculum_gap`` or
+        more.
     """
 
     target_loss: float

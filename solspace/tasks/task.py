@@ -92,7 +92,8 @@ class Task:
             known = ", ".join(self.recipes) or "none"
             raise SolspaceError(
                 f"task {self.name!r} has no training recipe for architecture {architecture!r}; "
-                f"recipes: {known}"
+                f"recipes: {known}; give one of your own, "
+                "solspace.new_population(..., recipe=solspace.Recipe(...))"
             ) from None
 
 
