@@ -10,3 +10,6 @@ from .networks import network_weights as network_weights
 from .networks import new_population as new_population
 from .networks import pack_weights as pack_weights
 from .networks import read_networks as read_networks
+from .ranking import rank_solutions as rank_solutions
+from .table import concat as concat
+from .table import network_table as network_table
