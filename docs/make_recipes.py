@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from solspace.tasks.base import Recipe
+from solspace.tasks.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
@@ -59,7 +59,7 @@ HEAD = """\
 # Recipes
 
 Written by `python docs/make_recipes.py` from `stores/turner2021.zarr`. A recipe is data in the
-task's file (`solspace.tasks.base.Recipe`) and is stored with the population it made, in its attrs,
+task's file (`solspace.tasks.Recipe`) and is stored with the population it made, in its attrs,
 since which solutions are found depends on it.
 
 All recipes have in common: Adam; batches of 32 trials, shuffled anew each epoch; the loss is looked

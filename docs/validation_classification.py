@@ -325,6 +325,7 @@ def importance_table(results: dict[str, xr.Dataset]) -> str:
 def recording_size(populations: dict[str, Population]) -> str:
     """How much to record, and transfer between groups of networks."""
     from solspace.experiment import classify_recordings
+
     from solspace.plots import recording_size_curves, save
 
     opened = {name: _opened(population) for name, population in populations.items()}

@@ -18,14 +18,14 @@ from .recordings.simulated import observe as observe
 from .recordings.stage import classify_recordings as classify_recordings
 from .reduction.stage import graph_of as graph_of
 from .reduction.stage import reduce as reduce
-from .report import write_report as write_report
+from .report.page import write_report as write_report
 from .run.loop import run_stage as run_stage
 from .run.populations import add_population as add_population
 from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
-from .stages.record import stage as stage
+from .stages.decorator import stage as stage
 from .store.check import check_store as check_store
 from .store.handle import open_population as open_population
 from .store.migrate import migrate as migrate

@@ -28,8 +28,8 @@ from solspace.classification import (
     predict_heldout,
 )
 from solspace.cli import main
-from solspace.store.check import check_store, read_for_report
 from solspace.networks import parameter_shapes
+from solspace.store.check import check_store, read_for_report
 
 GROUP = "delayed_discrimination/vanilla"
 QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 1}

@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solspace.experiment import classify_recordings, spikes_as_rates
 
 from solspace import SolspaceError, add_population, import_networks, observe, record, run_stage
 from solspace.cli import main
-from solspace.experiment import classify_recordings, spikes_as_rates
 from solspace.networks import parameter_shapes
 from solspace.plots import (
     confusion_matrix,

@@ -1,4 +1,4 @@
-"""What a process elsewhere has to know that is not of the package: tasks and features of one's own."""
+"""What a process elsewhere has to know: tasks and features that are not of the package."""
 
 from __future__ import annotations
 
