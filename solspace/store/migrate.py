@@ -177,16 +177,19 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
 
 
 def _read_size(networks: int, bytes_each: int) -> int:
-    """Networks in a chunk of a store that is read more than written: about 1 MB of the largest
-    array, as loading takes about a millisecond a chunk, and ten chunks or more.
+    """Networks in a chunk of a store that is read more than written.
+
+    Loading takes about a millisecond a chunk, so few and large ones: up to 1 MB of the largest
+    array, but a power of two up to 16, so that a reader's own ``chunks={"network": 16}`` (or 32,
+    64) cuts none.
 
     Examples
     --------
-    >>> _read_size(400, 10_000), _read_size(400, 40_000), _read_size(12, 10_000)
-    (40, 25, 1)
+    >>> _read_size(400, 10_000), _read_size(400, 200_000), _read_size(12, 10_000)
+    (16, 4, 1)
     """
-    most = min(networks // 10, CHUNK_BYTES // max(bytes_each, 1))
-    return max((k for k in range(1, most + 1) if networks % k == 0), default=1)
+    most = min(16, networks // 10, CHUNK_BYTES // max(bytes_each, 1))
+    return 1 << (max(most, 1).bit_length() - 1)
 
 
 def _arrays(group: zarr.Group) -> dict[str, _Array]:
