@@ -11,6 +11,8 @@ from .networks.base import Architecture as Architecture
 from .population.create import new_population as new_population
 from .population.importing import import_networks as import_networks
 from .population.importing import read_networks as read_networks
+from .population.table import concat as concat
+from .population.table import network_table as network_table
 from .population.variables import Variable as Variable
 from .population.weights import network_weights as network_weights
 from .recordings.simulated import observe as observe

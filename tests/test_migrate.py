@@ -15,6 +15,8 @@ import zarr
 import solspace
 from solspace import SolspaceError
 from solspace.cli import main
+from solspace.population.variables import Variable
+from solspace.store.layout import packed_variable
 from validation.versions import compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +63,31 @@ def test_the_comparison_sees_one_changed_value(old, new, tmp_path):
 def test_the_new_store_is_sound_and_goes_on(new):
     assert solspace.check_store(new) == []
     assert "schema version 2" in solspace.describe(new)
+
+
+def test_what_is_constant_or_told_above_has_no_file(old, new):
+    files = [p for p in Path(new).rglob("*") if p.is_file()]
+    assert len(files) < len([p for p in Path(old).rglob("*") if p.is_file()])
+    root = zarr.open_group(new, mode="r", use_consolidated=False)
+    with_file = 0
+    for path, array in root.members(max_depth=None, use_consolidated_for_children=False):
+        if not isinstance(array, zarr.Array) or not array.size:
+            continue
+        flat = np.asarray(array[...]).ravel()
+        constant = (flat == flat[0]).all()
+        assert not (constant and array.nchunks_initialized), path
+        with_file += not constant
+    assert with_file > 40
+    seeds = [path for path, _ in root.members(max_depth=None) if path.endswith("/seed")]
+    assert seeds == [f"{GROUP}/seed"]
+
+
+def test_constants_of_floats_keep_their_bits():
+    loss = Variable("loss", ("network",), "float64", "loss")
+    assert packed_variable(loss, np.array([0.5, 0.5])).fill == 0.5
+    for values in ([0.0, -0.0], [np.nan, 0.5], [0.5, 0.6]):
+        assert np.isnan(packed_variable(loss, np.array(values)).fill)
+    assert np.signbit(packed_variable(loss, np.array([-0.0, -0.0])).fill)
 
 
 def test_the_old_store_is_left_as_it_was(old, new):

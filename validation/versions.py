@@ -65,6 +65,8 @@ def _compare_array(after: zarr.Group, path: str, array: zarr.Array[Any]) -> Iter
         called = DIMS.get(name, name) if dims == (name,) else name
     if group == "classification" and name == "features" and called not in after[where]:
         where = base  # the population's own, which they equal
+    if group and name == "seed" and f"{where}/seed" not in after:
+        where = base  # likewise
     if f"{where}/{called}" not in after:
         if called.startswith("message_") and not (_text(values) != "").any():
             return  # empty: created when a network fails

@@ -11,6 +11,9 @@ from .importing import read_networks as read_networks
 from .importing import said_losses as said_losses
 from .importing import target_loss as target_loss
 from .importing import warn_of_losses as warn_of_losses
+from .ranking import rank_solutions as rank_solutions
+from .table import concat as concat
+from .table import network_table as network_table
 from .weights import given_parameters as given_parameters
 from .weights import network_weights as network_weights
 from .weights import pack_weights as pack_weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.population.ranking import rank_solutions
 from solspace.population.sound import done
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, LABELS, STATUS_ATTRS, Variable, text_array
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from solspace.reduction.graph import Graph
     from solspace.tasks import Task
 
-__all__ = ["graph_of", "rank_checkpoints", "rank_solutions", "reduce", "solutions"]
+__all__ = ["graph_of", "rank_checkpoints", "reduce", "solutions"]
 
 
 def one_output(task: Task) -> None:
@@ -49,20 +49,6 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
     }
     symbols = xr.Dataset(coords={"input_symbol": text_array(task.input_symbols)})
     return {"graph": Layout(symbols, sizes, WINDOWS if timed else ())}
-
-
-def rank_solutions(keys: Sequence[str] | NDArray[Any]) -> NDArray[np.int16]:
-    """Number the keys, most common first, ties in the order of the keys; -1 where empty.
-
-    Examples
-    --------
-    >>> rank_solutions(["b", "a", "b", ""]).tolist()
-    [0, 1, 0, -1]
-    """
-    counts = Counter(str(key) for key in keys if key)
-    order = sorted(counts, key=lambda key: (-counts[key], key))
-    number = {key: i for i, key in enumerate(order)}
-    return np.array([number.get(str(key), -1) for key in keys], dtype=np.int16)
 
 
 def rank_checkpoints(keys: Sequence[str] | NDArray, on_the_way: NDArray) -> NDArray[np.int16]:

@@ -166,9 +166,12 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
             f"{path}: already has a population {found[0]} of {found[0].networks} networks; "
             "import into another store"
         )
+    train = collection.find("train", kind.name)
+    if train.message.name not in ds.variables:  # packed stores leave out what is all empty
+        none = np.full(ds.sizes["network"], "", "U1")
+        ds = ds.assign({train.message.name: ("network", none)})
     coordinates = ds.drop_vars(list(ds.data_vars))
     population = create_population(path, coordinates, shard_size=shard_size, verb="import")
-    train = collection.find("train", kind.name)
     with store.lock("import"), population.provenance("import"):
         for shard in population.pending("train"):
             part = ds.isel(network=slice(shard.start, shard.stop))

@@ -169,7 +169,13 @@ def create_array(
 def packed_variable(variable: Variable, values: NDArray[Any]) -> Variable:
     """The variable with the one value of a constant array as its fill, which needs no file."""
     flat = np.asarray(values).ravel()
-    if flat.size and flat.dtype.kind != "f" and (flat == flat[0]).all():
+    # Bits of floats are compared: -0.0 and other NaNs are values of their own.
+    bits = flat.view(f"u{flat.dtype.itemsize}") if flat.dtype.kind == "f" else flat
+    if (
+        flat.size
+        and (bits == bits[0]).all()
+        and not (flat.dtype.kind == "f" and flat[0] != flat[0])
+    ):
         return dataclasses.replace(variable, fill=flat[0])
     return variable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from solspace.stages import collection
 from solspace.store import locks
 from solspace.store.handle import CREATED, VERSION, Population, Store, whole_or_nothing
 from solspace.store.layout import (
+    CHUNK_BYTES,
     WHOLE,
     checked_text,
     chunk_size,
@@ -36,6 +38,8 @@ from solspace.store.layout import (
 __all__ = ["migrate"]
 
 _LAID = "solspace_laid"
+# An array of no more values is looked through: one that is constant needs no file.
+_SMALL = 1 << 20
 
 # Groups and dims under other names.
 _GROUPS = {"learning": "checkpoints"}
@@ -137,7 +141,8 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
     declared = collection.declared("population", architecture)
     sizes = _sizes(own)
     each = network_bytes(_variables(own, declared), sizes)
-    shard = default_shard_size(n, each, get_architecture(architecture).batch)
+    batch = get_architecture(architecture).batch
+    shard = max(default_shard_size(n, each, batch), _read_size(n, each))
     groups = {name: group for name, group in old.groups() if group.attrs.get(_LAID)}
     attrs = _attrs(old, n)
     if "solution_key" in own and kind.name == "recurrent":
@@ -159,6 +164,8 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
         shared = {v.name for v in BASE}
         arrays |= {k: v for k, v in own.items() if k in shared and k not in arrays}
         arrays |= {k: labels[k] for k in labels if k in shared}
+        if _same(arrays.get("seed"), own.get("seed")):  # no label, and the population has it
+            del arrays["seed"]
         if name in ("training", "extrapolation"):
             _epochs(arrays)
             arrays |= {c: own[c] for c in ("input_channel", "output_channel")}
@@ -169,6 +176,22 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
         # One length for a name in a group and those below it.
         of_group = collection.declared(called, architecture)
         _write(new, copy.group_path(called), arrays, of_group, _attrs(group, n), shard)
+
+
+def _read_size(networks: int, bytes_each: int) -> int:
+    """Networks in a chunk of a store that is read more than written.
+
+    Loading takes about a millisecond a chunk, so few and large ones: up to 1 MB of the largest
+    array, but a power of two up to 16, so that a reader's own ``chunks={"network": 16}`` (or 32,
+    64) cuts none.
+
+    Examples
+    --------
+    >>> _read_size(400, 10_000), _read_size(400, 200_000), _read_size(12, 10_000)
+    (16, 4, 1)
+    """
+    most = min(16, networks // 10, CHUNK_BYTES // max(bytes_each, 1))
+    return 1 << (max(most, 1).bit_length() - 1)
 
 
 def _arrays(group: zarr.Group) -> dict[str, _Array]:
@@ -343,7 +366,7 @@ def _write(
         text = _text(array.values) if variable.text else None
         if name.startswith("message_") and text is not None and not (text != "").any():
             continue  # created when one is needed
-        if text is not None or len(array.shape) <= 1:
+        if text is not None or math.prod(array.shape) <= _SMALL:
             whole = np.asarray(array.values[...]) if text is None else text
             variable = packed_variable(variable, whole)
         out = create_array(target, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)

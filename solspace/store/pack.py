@@ -81,7 +81,7 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
         fill=array.metadata.fill_value,
         coordinate=dims == (name,),
     )
-    if array.ndim <= 1:
+    if array.size <= 1 << 20:
         variable = packed_variable(variable, array[...])
     sizes = dict(zip(dims, array.shape, strict=True))
     target = create_array(group, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
 from solspace.population.describe import architecture_of
+from solspace.population.ranking import rank_solutions
 from solspace.population.trained import DIMS, PARAMETER_DIMS, TRAINED
 from solspace.population.variables import (
     DONE,
@@ -23,7 +24,7 @@ from solspace.population.variables import (
     text_array,
 )
 from solspace.reduction.names import solution_name
-from solspace.reduction.stage import SOLUTION_DESCRIPTION, rank_solutions, solutions
+from solspace.reduction.stage import SOLUTION_DESCRIPTION, solutions
 from solspace.stages import Layout, stage
 from solspace.tasks import get_task
 from solspace.two_neuron import flags
