@@ -211,6 +211,16 @@ def test_every_architecture_of_the_package_passes_the_checks(name):
     register_architecture(dataclasses.replace(record, name=f"{name}_again"))
 
 
+def test_what_an_architecture_has_beyond_is_told_in_memory_too():
+    shapes = networks.parameter_shapes("lstm", 5, inputs=2, outputs=1)
+    mine = {name: np.full(shape, 0.1) for name, shape in shapes.items()}
+    with pytest.warns(UserWarning, match="do not do the task"):
+        ds = import_networks(TASK, "lstm", {"mine": mine})
+    assert record(ds).cell_state.attrs["long_name"].startswith("cell state")
+    again = record(ds.chunk(network=1))
+    assert again.cell_state.attrs["long_name"].startswith("cell state")
+
+
 @pytest.mark.parametrize("name", ["leaky", "leaky_rate"])
 def test_leaky_networks_with_a_step_of_one_are_the_others(name):
     shapes = networks.parameter_shapes(name, 6, inputs=2, outputs=1)

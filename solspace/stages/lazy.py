@@ -69,7 +69,7 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
     if record.returns:
         out = laid[record.returns].coordinates.assign(made.data_vars)
         kept = {c: v for c, v in ds.coords.items() if c not in out and set(v.dims) <= set(out.dims)}
-        return annotate(out.assign_coords(kept), record.fills)
+        return annotate(out.assign_coords(kept), record.filled(architecture or None))
     out = ds.drop_vars([n for n in made.data_vars if n in ds.variables])
     out = _finished(record, out.assign_coords(coordinates).assign(made.data_vars))
     return out.set_coords([n for n in labels if n in out.data_vars])

@@ -149,9 +149,13 @@ class Stage:
         """First line of its docstring."""
         return (inspect.getdoc(self.function) or "").split("\n")[0].strip().rstrip(".")
 
+    def filled(self, architecture: str | None = None) -> tuple[Variable, ...]:
+        """What it fills, with what networks of one architecture have beyond; of all where None."""
+        return (*self.fills, *(self.further(architecture) if self.further else ()))
+
     def variables(self, group: str, architecture: str | None = None) -> dict[str, Variable]:
         """What it fills in a group, by name."""
-        own = (*self.fills, *(self.further(architecture) if self.further else ()))
+        own = self.filled(architecture)
         return {v.name: v for v in own if v.group == group and v.of(architecture)}
 
     def __str__(self) -> str:

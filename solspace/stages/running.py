@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError
+from solspace.population.describe import architecture_of
 from solspace.population.variables import (
     BASE,
     DONE,
@@ -192,11 +193,12 @@ def checked(record: Stage, ds: xr.Dataset, out: Any) -> Any:
             if found is not out[name]:
                 casts[name] = found
     out = out.assign(casts) if casts else out
-    wrong = faults(out, record.fills)
+    filled = record.filled(architecture_of(ds, required=False) or None)
+    wrong = faults(out, filled)
     if wrong:
         raise _NotAsDeclared(f"{record.name}: {'; '.join(wrong)}")
-    _check_lengths(record, out, record.fills)
-    return annotate(out, [*record.fills, record.status, record.message])
+    _check_lengths(record, out, filled)
+    return annotate(out, [*filled, record.status, record.message])
 
 
 def _check_lengths(record: Stage, out: xr.Dataset, variables: Sequence[Variable]) -> None:
