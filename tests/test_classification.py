@@ -17,19 +17,19 @@ from sklearn.metrics import cohen_kappa_score
 
 from solspace import SolspaceError, add_population, import_networks, run_stage
 from solspace.classification import (
-    calibration,
     classify,
     classify_across,
-    classify_store,
     cohen_kappa,
     draw_folds,
     form_classes,
     kappa_interval,
     predict_heldout,
 )
+from solspace.classification.scores import calibration
 from solspace.cli import main
-from solspace.store.check import check_store, read_for_report
+from solspace.info import read_for_report
 from solspace.networks import parameter_shapes
+from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
 QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 1}
@@ -187,10 +187,10 @@ def test_processes_change_nothing():
 def test_small_classes_are_left_out_or_pooled_with_their_count():
     ds = synthetic(sizes=(30, 20, 6, 5, 1))
     label, features = ds.solution.values, ds.features.values
-    out = form_classes(label, features, least=10)
+    out = form_classes(label, features, minimum_class_size=10)
     assert out.name == ("0", "1")
     assert out.excluded() == {"its class has fewer than 10 networks": 12}
-    pooled = form_classes(label, features, least=10, small="pool")
+    pooled = form_classes(label, features, minimum_class_size=10, small="pool")
     assert pooled.name == ("0", "1", "other") and pooled.excluded() == {}
     assert (pooled.label == 2).sum() == 12
 
@@ -198,7 +198,7 @@ def test_small_classes_are_left_out_or_pooled_with_their_count():
 def test_features_that_are_nan_leave_their_networks_out_with_the_count():
     ds = synthetic()
     ds.features[:4, 6] = np.nan
-    out = classify(ds, **QUICK, least=10)
+    out = classify(ds, **QUICK, minimum_class_size=10)
     left_out = json.loads(out.attrs["networks_excluded"])
     assert left_out["features are not finite"] == 4
     assert (out.exclusion.values[:4] == "features are not finite").all()
@@ -216,7 +216,7 @@ def test_features_that_are_nan_leave_their_networks_out_with_the_count():
         (lambda ds: ds.drop_vars("solution"), {}, "solspace reduce STORE"),
         (lambda ds: ds, {"sets": ["speeed"]}, "families, joined by +: published, speed"),
         (lambda ds: ds, {"models": ["oracle"]}, "random_forest"),
-        (lambda ds: ds, {"least": 1}, "at least 2"),
+        (lambda ds: ds, {"minimum_class_size": 1}, "at least 2"),
         (lambda ds: ds, {"small": "drop"}, "'exclude' or 'pool'"),
         (lambda ds: ds, {"repeats": 0}, "repeats=0"),
         (lambda ds: ds.isel(network=ds.solution == 0), {}, "1 class of 10 networks or more"),
@@ -241,7 +241,7 @@ def test_bad_input_says_what_to_do(change, options, words):
 
 
 def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
-    monkeypatch.setattr("solspace.classification.FEWER_TREES", 8)
+    monkeypatch.setattr("solspace.classification.heldout.FEWER_TREES", 8)
     ds = synthetic(signal=3)
     options = QUICK | {"permutations": 9}
     out = classify(ds, **options)
@@ -253,7 +253,7 @@ def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
     assert np.isnan(out.family_importance.sel(feature_set="published", family="path"))
     assert (out.p_value == 0.1).all()  # of nine permutations none reaches it
     used = out.label.values >= 0
-    assert out.confusion.sum(("class", "predicted_class")).values == pytest.approx(used.sum())
+    assert out.confusion.sum(("label_class", "predicted_class")).values == pytest.approx(used.sum())
     noise = ds.copy(deep=True)
     rng = np.random.default_rng(3)
     noise.features[:, :4] = rng.normal(size=(ds.sizes["network"], 4))
@@ -271,7 +271,7 @@ def test_labels_may_be_strings():
     ds = synthetic()
     names = np.array(["long", "short", ""], dtype=object)[ds.solution.values]
     out = classify(ds.assign(solution_key=("network", names)), **QUICK, label="solution_key")
-    assert out["class"].values.tolist() == ["long", "short"]
+    assert out.label_class.values.tolist() == ["long", "short"]
     assert json.loads(out.attrs["networks_excluded"]) == {"no label": 3}
 
 
@@ -328,7 +328,7 @@ def test_only_features_and_label_are_read(store, tmp_path):
         relabel(path)
     assert {"extrapolation", "graph"} <= set(os.listdir(f"{whole}/{GROUP}"))
     assert not {"extrapolation", "graph"} & set(os.listdir(f"{bare}/{GROUP}"))
-    options = QUICK | {"least": 8}
+    options = QUICK | {"minimum_class_size": 8}
     found = [dict(classify_store(path, **options))[GROUP] for path in (whole, bare)]
     for name in ("prediction", "probability", "importance", "kappa"):
         np.testing.assert_array_equal(found[0][name].values, found[1][name].values)

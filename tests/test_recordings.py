@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError, add_population, import_networks, observe, record, run_stage
 from solspace.cli import main
-from solspace.experiment import classify_recordings, spikes_as_rates
 from solspace.networks import parameter_shapes
 from solspace.plots import (
     confusion_matrix,
@@ -22,9 +21,11 @@ from solspace.plots import (
     recording_size_curves,
     save,
 )
+from solspace.recordings.simulated import spikes_as_rates
+from solspace.recordings.stage import classify_recordings, recording_size_table
 
 GROUP = "delayed_discrimination/vanilla"
-FEW = {"units": (3, None), "trials": (20, None), "least": 8, "repeats": 1, "folds": 4}
+FEW = {"units": (3, np.inf), "trials": (20, np.inf), "minimum_class_size": 8, "repeats": 1, "folds": 4}
 FEW |= {"set": "speed+output"}
 
 
