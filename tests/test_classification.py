@@ -430,6 +430,7 @@ def test_it_is_not_shared_out(reduced, tmp_path, capsys):
     assert "status_classify" not in xr.open_zarr(path, group=GROUP)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
     path = str(tmp_path / "killed.zarr")
     shutil.copytree(reduced, path)
@@ -473,14 +474,19 @@ def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
 # --------------------------------------------------------------------------- what ships
 
 
+@pytest.fixture(scope="module")
+def fresh(reduced, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("fresh") / "small.zarr")
+    shutil.copytree(reduced, path)
+    run_stage(path, "classify", options=QUICK | {"minimum_class_size": 8, "importance": False})
+    # Not loaded: a single string in memory is as short as it can be.
+    return xr.open_zarr(path, group=f"{GROUP}/classification")
+
+
 @pytest.mark.parametrize("population", PUBLISHED)
-def test_the_shipped_classification_is_what_would_be_written_now(population, reduced, tmp_path):
+def test_the_shipped_classification_is_what_would_be_written_now(population, fresh):
     task, _, architecture = population.rpartition("_")
     shipped = xr.open_zarr(STORE, group=f"{task}/{architecture}/classification")
-    path = str(tmp_path / "fresh.zarr")
-    shutil.copytree(reduced, path)
-    run_stage(path, "classify", options=QUICK | {"minimum_class_size": 8})
-    fresh = classification(path)
     assert set(shipped.data_vars) == set(fresh.data_vars)
     assert set(shipped.coords) == set(fresh.coords)
     assert set(shipped.dims) == set(fresh.dims)
@@ -488,6 +494,7 @@ def test_the_shipped_classification_is_what_would_be_written_now(population, red
         assert shipped[name].dims == variable.dims, name
         assert shipped[name].dtype == variable.dtype, name
         assert shipped[name].attrs == variable.attrs, name
+    assert set(shipped.attrs) == set(fresh.attrs)
 
 
 def test_predictions_are_those_that_ship():
