@@ -137,7 +137,7 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _stage(args: argparse.Namespace) -> None:
-    _run_stages(args, [args.verb])
+    _run_stages(args, [args.verb.replace("-", "_")])
 
 
 def _run(args: argparse.Namespace) -> None:

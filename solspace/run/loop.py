@@ -248,6 +248,15 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
+def _as_typed(name: str, value: Any) -> str:
+    """An option as it stands on the command line."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{flag}"
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return f"--{flag} {' '.join(map(str, values))}"
+
+
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
     alone = population.claimed(stage.name) <= 1
@@ -261,7 +270,7 @@ def _check_same_options(population: Population, stage: Stage, given: Mapping[str
         return  # nothing to do, and nothing asked for
     was, asked = _all_options(stage, before), _all_options(stage, given)
     if was != asked:
-        said = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in before.items()) or "no options"
+        said = " ".join(_as_typed(k, v) for k, v in before.items()) or "no options"
         raise SolspaceError(
             f"{population.path}: {stage.verb} of {population} was run with {said}; give the "
             "same to go on, or --redo to compute all of it again"
