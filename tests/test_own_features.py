@@ -156,6 +156,77 @@ def test_a_function_of_this_file_reaches_the_workers(own, store, tmp_path):
     np.testing.assert_allclose(rest.values, before.features.values, rtol=1e-6, atol=1e-6)
 
 
+def test_blocks_of_lazy_data_are_lazy_and_equal_memory(own, population):
+    import dask
+
+    @feature(name="farthest", units="SD", source="ours")
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return {
+            name: FACTOR * max(np.linalg.norm(points, axis=-1).max() for points in parts)
+            for name, parts in recording.long_epochs.items()
+        }
+
+    training = record(population)
+    calls = []
+    with dask.callbacks.Callback(pretask=lambda key, *_: calls.append(key)):
+        lazy = extract(training.chunk(network=2))
+    assert not calls, "something was computed"
+    assert lazy.features.chunks[0] == (2, 2)
+    with pytest.warns(UserWarning, match="failed in features"):
+        here = extract(training)
+    done = lazy.compute(scheduler="threads")
+    assert set(done.variables) == set(here.variables) and set(done.coords) == set(here.coords)
+    for name in here.variables:
+        assert lazy[name].dims == here[name].dims, name
+        assert lazy[name].dtype.kind == here[name].dtype.kind, name
+    xr.testing.assert_equal(done, here)
+    assert done.feature_family.values.tolist() == here.feature_family.values.tolist()
+    few = extract(training.chunk(network=1), families=["own", "speed"])
+    assert set(few.feature_family.values) == {"own", "speed"}
+    picked = here.features.sel(feature=few.feature)
+    np.testing.assert_allclose(few.features.compute(), picked, rtol=1e-10)
+    # A cell that is run again is another function: nothing of the old one is taken.
+    before = extract(training.chunk(network=2), columns=["farthest_delay"]).features
+    again = feature(name="farthest", units="SD", source="ours")(_farthest_of(3.0, farthest))
+    assert again is not farthest
+    after = extract(training.chunk(network=2), columns=["farthest_delay"]).features
+    assert before.data.name != after.data.name
+
+
+def _farthest_of(factor, like):
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return {name: factor * 1.0 for name in recording.long_epochs}
+
+    farthest.__qualname__, farthest.__module__ = like.__qualname__, like.__module__
+    return farthest
+
+
+def test_functions_of_this_file_reach_lazy_blocks_in_other_processes(own, population):
+    distributed = pytest.importorskip("distributed")
+
+    @feature(name="farthest", units="SD", source="ours")
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return {
+            name: FACTOR * max(np.linalg.norm(points, axis=-1).max() for points in parts)
+            for name, parts in recording.long_epochs.items()
+        }
+
+    training = record(population)
+    here = extract(training, families=["own"]).features
+    assert here.sizes["feature"] >= 1 and (here > 0).all()
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        lazy = extract(training.chunk(network=1), families=["own"]).features
+        np.testing.assert_allclose(lazy.compute(), here, rtol=1e-10)
+
+
 def test_functions_of_a_file_are_sent_by_value(own, tmp_path, monkeypatch):
     (tmp_path / "my_analysis.py").write_text(
         "from solspace.features import feature\n\nLEVEL = 3.0\n\n\n"

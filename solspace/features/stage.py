@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import solspace.features.workers  # noqa: F401  # sends features of a user's own along
 from solspace.errors import SolspaceError
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT

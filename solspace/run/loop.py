@@ -22,8 +22,8 @@ from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, annotate
 from solspace.run import where as compute
-from solspace.run.carry import carried, take
 from solspace.stages import collection
+from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
 from solspace.stages.record import Layout, Stage, checked, record_of
 from solspace.stages.record import compute as compute_own
