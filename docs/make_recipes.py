@@ -42,7 +42,7 @@ The same recipe as for the GRU. Of 6 LSTMs of 30 units 5, 6 and 6 reach 5e-5 wit
 0.003, 0.006 and 0.01, in 4,750, 3,700 and 3,150 steps (medians).""",
     "interval_discrimination/vanilla": """\
 From torch's default no network leaves the plateau at 0.022. Two things together do it: a recurrent
-matrix that is orthogonal at the start, and a lesson: only pairs of intervals that differ by 8 steps
+matrix that is orthogonal at the start, and a curriculum: only pairs of intervals that differ by 8 steps
 or more, until their loss is under 2e-3. The target is 5e-5, where the published networks end
 (1e-5 to 1.7e-4), instead of the 2e-4 at which the authors accepted them; of 12 inits a size
 10, 12, 12, 12 reach 2e-4 (median 8,450, 4,100, 3,050, 2,900 steps), 9, 11, 12, 12 reach 5e-5, and

@@ -418,9 +418,9 @@ def test_a_store_keeps_the_result_with_its_provenance(reduced, tmp_path, capsys)
 def test_it_is_not_shared_out(reduced, tmp_path, capsys):
     path = str(tmp_path / "whole.zarr")
     shutil.copytree(reduced, path)
-    with pytest.raises(SolspaceError, match="classify looks at all networks.*without --slice"):
+    with pytest.raises(SolspaceError, match=r"classify looks at all networks.*without --slice"):
         run_stage(path, "classify", part="1/2")
-    with pytest.raises(SolspaceError, match="recording-size looks at all networks.*--workers"):
+    with pytest.raises(SolspaceError, match=r"recording-size looks at all networks.*--workers"):
         run_stage(path, "recording_size", workers=2)
     assert main(["run", path, "--stage", "classify", "--slice", "1/2"]) == 2
     assert "without --slice" in capsys.readouterr().err

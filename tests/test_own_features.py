@@ -197,7 +197,7 @@ def test_blocks_of_lazy_data_are_lazy_and_equal_memory(own, population):
 def _farthest_of(factor, like):
     def farthest(recording):
         """Largest distance from the mean, by epoch."""
-        return {name: factor * 1.0 for name in recording.long_epochs}
+        return dict.fromkeys(recording.long_epochs, factor)
 
     farthest.__qualname__, farthest.__module__ = like.__qualname__, like.__module__
     return farthest

@@ -27,7 +27,13 @@ from solspace.recordings.stage import classify_recordings, recording_size_table
 from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
-FEW = {"units": (3, np.inf), "trials": (20, np.inf), "minimum_class_size": 8, "repeats": 1, "folds": 4}
+FEW = {
+    "units": (3, np.inf),
+    "trials": (20, np.inf),
+    "minimum_class_size": 8,
+    "repeats": 1,
+    "folds": 4,
+}
 FEW |= {"set": "speed+output"}
 
 
@@ -127,7 +133,9 @@ def test_more_is_seen_with_more_and_blocks_change_nothing(training, monkeypatch)
     assert [line.split()[0] for line in lines[1:]] == ["3", "all"]
     with pytest.raises(SolspaceError, match="no label"):
         classify_recordings(training.drop_vars("solution"), **FEW)
-    with pytest.raises(SolspaceError, match="0 units; give whole numbers of 1 or more, inf for all"):
+    with pytest.raises(
+        SolspaceError, match="0 units; give whole numbers of 1 or more, inf for all"
+    ):
         classify_recordings(training, **(FEW | {"units": (3, 0)}))
 
 

@@ -325,10 +325,12 @@ def classify(
         "feature_family": ("feature", text_array(families)),
         "family": text_array(kinds),
     }
-    coords |= {str(c): v for c, v in ds.coords.items() if set(v.dims) <= {"network"} and c not in coords}
+    coords |= {
+        str(c): v for c, v in ds.coords.items() if set(v.dims) <= {"network"} and c not in coords
+    }
     options = {
-        "label": label, "sets": list(sets), "minimum_class_size": minimum_class_size, "small": small,
-        "models": list(models), "repeats": repeats, "folds": folds,
+        "label": label, "sets": list(sets), "minimum_class_size": minimum_class_size,
+        "small": small, "models": list(models), "repeats": repeats, "folds": folds,
         "permutations": permutations, "importance": importance, "seed": seed,
     }  # fmt: skip
     attrs = {

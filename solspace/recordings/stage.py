@@ -1,4 +1,4 @@
-"""How well the solution is predicted from simulated recordings, so that one reads off how much to record."""
+"""How well the solution is predicted from simulated recordings of different sizes."""
 
 from __future__ import annotations
 
@@ -225,8 +225,8 @@ def classify_recordings(
     dims = ("recorded_units", "recorded_trials")
     options = {
         "label": label, "set": set, "rate": rate, "bin_ms": bin_ms, "step_ms": step_ms,
-        "minimum_class_size": minimum_class_size, "small": small, "model": model, "repeats": repeats, "folds": folds,
-        "seed": seed,
+        "minimum_class_size": minimum_class_size, "small": small, "model": model,
+        "repeats": repeats, "folds": folds, "seed": seed,
     }  # fmt: skip
     coords: dict[str, Any] = {
         "recorded_units": [np.inf if k is None else float(k) for k in units],
@@ -235,7 +235,7 @@ def classify_recordings(
         "recorded_feature": text_array(names),
     }
     coords |= {str(c): v for c, v in training.coords.items() if not {*v.dims} - {"network"}}
-    out = xr.Dataset(
+    return xr.Dataset(
         {
             "kappa": (dims, np.reshape(kappas, shape)),
             "kappa_low": (dims, interval[:, 0].reshape(shape)),
@@ -253,4 +253,3 @@ def classify_recordings(
             "networks_excluded": json.dumps(classes.excluded()),
         },
     )
-    return out

@@ -17,6 +17,8 @@ from solspace.two_neuron.plane import explained_variance, plane_through
 from solspace.two_neuron.prediction import path_to_kind
 from solspace.two_neuron.stage import representatives, weights_of
 
+__all__ = ["measure", "section"]
+
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference" / "two_neuron_weights.npz"
 STORE = ROOT / "stores" / "two_neuron.zarr"
@@ -107,14 +109,15 @@ def section() -> str:
         f"| {name} | {said.get(name, '')} | {value} | {ours[name]} |"
         for name, value in published.items()
     ]
-    foretold = path_to_kind(own)
+    predicted = path_to_kind(own)
+    confusion = predicted.confusion  # (kind, predicted kind)
     return TEXT.format(
         table="\n".join(lines),
-        accuracy=f"{float(foretold.accuracy.mean()):.1%}",
-        spread=f"{float(foretold.accuracy.std()):.1%}",
-        chance=f"{float(foretold.chance):.1%}",
-        kinds=int((foretold.confusion.sum("foretold") > 0).sum()),
-        out=int(foretold.left_out),
+        accuracy=f"{float(predicted.accuracy.mean()):.1%}",
+        spread=f"{float(predicted.accuracy.std()):.1%}",
+        chance=f"{float(predicted.chance):.1%}",
+        kinds=int((confusion.sum(confusion.dims[1]) > 0).sum()),
+        out=int(predicted.left_out),
     )
 
 
@@ -127,8 +130,8 @@ were published without their initial values, so the training compared is the out
 
 {table}
 
-From the four initial weights a classifier foretells which of {kinds} kinds a network of ours comes
+From the four initial weights a classifier predicts which of {kinds} kinds a network of ours comes
 to (learned or not, and where it ends) in {accuracy} of networks it has not seen (5 folds, standard
-deviation {spread}); always foretelling the commonest kind is right in {chance}. {out} networks of
+deviation {spread}); always predicting the commonest kind is right in {chance}. {out} networks of
 rarer kinds were left out.
 """
