@@ -559,7 +559,9 @@ def _split(
         if found or group == "population":
             out[group] = found
     for name in (stage.message.name, stage.status.name):
-        out["population"][name] = ds[name]
+        # Without failures a packed store has no messages.
+        if name in ds.variables or name == stage.status.name:
+            out["population"][name] = ds[name]
     return out
 
 

@@ -689,7 +689,8 @@ class Population:
         target = self.zarr_group("population", "r+")
         # The status last: only what is whole is called done.
         for name in last:
-            write_part(target, name, data["population"][name], *shard)
+            if name in data["population"] or name == last[-1]:
+                write_part(target, name, data["population"][name], *shard)
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.
