@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from solspace import networks
-from solspace.reduction import compaction, explorer, merging, reduce_network
+from solspace.reduction import compaction, merging, probing, reduce_network
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "networks"
 
@@ -33,7 +33,7 @@ PUBLISHED = {
 # which is taken out of it.
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "simulation": [(networks, "run")],
-    "cycles": [(explorer, "free_chain_loop"), (explorer, "autocorrelation_loop")],
+    "cycles": [(probing, "free_chain_loop"), (probing, "autocorrelation_loop")],
     "merging": [
         (merging.TrajectoryGraph, "attach"),
         (merging.TrajectoryGraph, "merge_components"),

@@ -15,9 +15,9 @@ import argparse
 import tempfile
 import time
 
+from solspace.population import new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
-from solspace.population import new_population
 from solspace.tasks import Recipe
 
 STEPS = 2

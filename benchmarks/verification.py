@@ -4,8 +4,8 @@ For each population of reference networks (``shared/reference`` beside the check
 (``--store``, one network in ``--every``), and each method: recall and specificity of the graphs
 (see `solspace.verification`), number of solutions, sizes of graphs and seconds a network. The
 published graphs are those of ``turner2021``. The last row (``--ceiling``) is what no graph that
-knows no time can pass by much: the share of other solutions' words that never occur among many of
-the network's own, for the share of its own that do.
+knows no time can pass by much: the share of other solutions' response sequences that never occur
+among many of the network's own, for the share of its own that do.
 One core: set OMP_NUM_THREADS=1 before.
 """
 
@@ -22,11 +22,11 @@ from solspace import networks
 from solspace.population import network_weights
 from solspace.reduction import ReductionError, reduce_network, solution_key
 from solspace.tasks import get_task
-from solspace.verification.sequences import (
-    Words,
+from solspace.verification import (
+    ResponseSequences,
     graph_recall,
-    pool_words,
-    read_words,
+    pool_responses,
+    read_responses,
     verification_sequences,
     verify_graphs,
     with_silent_leads,
@@ -43,27 +43,29 @@ POPULATIONS = (
 METHODS = ("turner2021", "automaton", "timed")
 
 
-def certain_words(words: Words) -> list[tuple[int, ...]]:
-    """Words with outputs held for long, without flickers."""
+def certain_responses(responses: ResponseSequences) -> list[tuple[int, ...]]:
+    """Response sequences with outputs held for long, without flickers."""
     return [
-        tuple(item for item in words.word(i).tolist() if not 9 <= item <= 11)
-        for i in range(len(words))
+        tuple(item for item in responses.one(i).tolist() if not 9 <= item <= 11)
+        for i in range(len(responses))
     ]
 
 
-def ceiling(own: list[Words], more: list[Words], keys: list[str]) -> tuple[float, float]:
-    """Median share of own words, and of other solutions' words that differ, among many own ones."""
+def ceiling(
+    own: list[ResponseSequences], more: list[ResponseSequences], keys: list[str]
+) -> tuple[float, float]:
+    """Median share of own responses, and of others' that differ, among many own ones."""
     known, unknown = [], []
-    for i, words in enumerate(own):
-        seen = set(certain_words(more[i]))
-        mine = certain_words(words)
-        known.append(np.mean([word in seen for word in mine]))
+    for i, responses in enumerate(own):
+        seen = set(certain_responses(more[i]))
+        mine = certain_responses(responses)
+        known.append(np.mean([response in seen for response in mine]))
         others = [
-            word not in seen
+            response not in seen
             for j, other in enumerate(own)
             if keys[j] != keys[i]
-            for k, word in enumerate(certain_words(other))
-            if other.certain(k) != words.certain(k)
+            for k, response in enumerate(certain_responses(other))
+            if other.certain(k) != responses.certain(k)
         ]
         if others:
             unknown.append(np.mean(others))
@@ -101,8 +103,8 @@ def main() -> None:
                 for path in sorted((options.reference / population).glob("*/weights.pt"))
             ]
         sequences = verification_sequences(task, options.sequences, seed=options.seed)
-        words = [read_words(task, architecture, weights, sequences) for weights in every]
-        pool_words(words)
+        responses = [read_responses(task, architecture, weights, sequences) for weights in every]
+        pool_responses(responses)
         keys: list[str] = []
         for method in METHODS:
             reduce_network(task, architecture, every[0], method=method)  # compile
@@ -117,15 +119,18 @@ def main() -> None:
             # Time names no solutions: timed graphs are tested by the keys of `automaton`.
             if method != "timed":
                 keys = [solution_key(graph, symbols) for graph in graphs]
-            verified = verify_graphs(words, graphs, keys)
+            verified = verify_graphs(responses, graphs, keys)
             if method == "turner2021":
                 leads = [with_silent_leads(graph) for graph in graphs]
-                led = verify_graphs(words, leads, keys)
+                led = verify_graphs(responses, leads, keys)
                 print(
                     f"{population:33}{'  with leads':>11}{np.median(led.recall):7.2f}"
                     f"{led.recall.min():8.2f}{'':8}{np.nanmedian(led.specificity):9.2f}"
                 )
-            stay = [graph_recall(g, w, missing="stay") for g, w in zip(graphs, words, strict=True)]
+            stay = [
+                graph_recall(graph, answers, missing="stay")
+                for graph, answers in zip(graphs, responses, strict=True)
+            ]
             nodes = [graph.n_nodes for graph in graphs]
             edges = [graph.n_edges for graph in graphs]
             print(
@@ -137,9 +142,9 @@ def main() -> None:
             )
         if options.ceiling:
             many = verification_sequences(task, options.ceiling, seed=options.seed + 1)
-            more = [read_words(task, architecture, weights, many) for weights in every]
-            known, unknown = ceiling(words, more, keys)
-            print(f"{population:33}{'own words':>11}{known:8.2f}{'':16}{unknown:9.2f}")
+            more = [read_responses(task, architecture, weights, many) for weights in every]
+            known, unknown = ceiling(responses, more, keys)
+            print(f"{population:33}{'own responses':>11}{known:8.2f}{'':16}{unknown:9.2f}")
 
 
 if __name__ == "__main__":

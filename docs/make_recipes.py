@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from solspace.population.describe import recipe_of
-from solspace.tasks.base import Recipe
+from solspace.tasks.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
@@ -42,8 +42,8 @@ The same recipe as for the GRU. Of 6 LSTMs of 30 units 5, 6 and 6 reach 5e-5 wit
 0.003, 0.006 and 0.01, in 4,750, 3,700 and 3,150 steps (medians).""",
     "interval_discrimination/vanilla": """\
 From torch's default no network leaves the plateau at 0.022. Two things together do it: a recurrent
-matrix that is orthogonal at the start, and a curriculum: only pairs of intervals that differ by 8 steps
-or more, until their loss is under 2e-3. The target is 5e-5, where the published networks end
+matrix that is orthogonal at the start, and a curriculum: only pairs of intervals that differ by 8
+steps or more, until their loss is under 2e-3. The target is 5e-5, where the published networks end
 (1e-5 to 1.7e-4), instead of the 2e-4 at which the authors accepted them; of 12 inits a size
 10, 12, 12, 12 reach 2e-4 (median 8,450, 4,100, 3,050, 2,900 steps), 9, 11, 12, 12 reach 5e-5, and
 of 20 units only 5 reach 2e-5. The orthogonal start is ours, how the authors started is not known:
@@ -59,7 +59,7 @@ HEAD = """\
 # Recipes
 
 Written by `python docs/make_recipes.py` from `stores/turner2021.zarr`. A recipe is data in the
-task's file (`solspace.tasks.base.Recipe`) and is stored with the population it made, in its attrs,
+task's file (`solspace.tasks.Recipe`) and is stored with the population it made, in its attrs,
 since which solutions are found depends on it.
 
 All recipes have in common: Adam; batches of 32 trials, shuffled anew each epoch; the loss is looked

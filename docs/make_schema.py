@@ -11,27 +11,46 @@ from solspace.tasks import get_task, task_names
 INTRODUCTION = f"""\
 # The store
 
-Made by `make docs` from `the stages`; schema version {SCHEMA_VERSION}.
+Made by `make docs` from the declarations of the stages; schema version {SCHEMA_VERSION}.
 
 A store is one Zarr v3 hierarchy that `xarray.open_zarr` reads. A *population* is all networks of
-one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with three groups below it,
-and a fourth where networks were trained with checkpoints.
-Every group repeats `network`, `name` and `hidden_size`, so that each makes sense by itself.
+one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with further groups below it
+([docs/xarray.md](xarray.md) shows how they are read). Every group repeats `network`, the names and
+sizes of the networks, `task`, `architecture` and the labels of the solutions, so that each makes
+sense by itself.
 
 Things to know when reading:
 
 - Arrays with units are padded to the largest hidden size of the population; NaN past
   `hidden_size`.
 - Whether something was computed is said by `status_STAGE` (0 pending, 1 done, 2 failed), not by
-  its value; `message_STAGE` says why a network failed.
-- In `training` and `extrapolation`, `input` and `output` are variables of time and also the
-  names of their channel dims. xarray lists such variables under *coordinates*; they are read by
-  name as usual (`ds.output`). Channel names are in the attribute `channels`.
-- Trial parameters (`t_in`, ...) are coordinates on `trial`: `ds.set_xindex("t_in").sel(t_in=30)`.
+  its value; `message_STAGE` says why a network failed. A variable that is not there was not
+  computed, and a `message_STAGE` that is not there is empty for all.
+- Index t of `time` holds the state after the input of step t; states start from zero.
+- Epochs are selected by name: `training.epoch == training.epoch_flag.sel(epoch_name="set_go")`,
+  channels by `ds.output.sel(output_channel="go")`, trials by
+  `training.set_xindex("t_in").sel(t_in=30)`.
+- `solution` is numbered in each population, most common first; `solution_key` and `solution_name`
+  mean the same in every store. The group's `solution_method` says what they are a label of.
 - `provenance` in a population's attrs is a JSON list of what was run: command, options, versions,
   times. `recipe` is the JSON of the training recipe, on which the solutions found depend.
-- All arrays of a population are written in blocks of `shard_size` networks (an attribute), one
-  writer a block.
+
+How arrays lie: each is cut into shards of `shard_size` networks (an attribute of the group; one
+shard an array in packed stores), written by one writer each, and inside them into chunks of
+`chunk_size` networks, the same in all arrays of a group, about 1 MB of the largest. Every chunk has
+a checksum (`crc32c`), so a damaged one raises in any reader. Metadata are consolidated at the root
+only, and that copy is taken away while a store is being written. Strings are UTF-32 of fixed width
+(`U64`: at most 64 characters), which Zarr's specification does not have yet: zarr-python reads
+them; readers without them have integers with `flag_meanings`.
+
+Version 2 differs from version 1 in this: channels are the dims `input_channel` and
+`output_channel`, the names of `input` and `output` only variables; `task` and `architecture` are
+coordinates; labels stand in every group; epochs have names; features are one variable, with family,
+units, source and description along it; the group `learning` is `checkpoints`, its variables
+`checkpoint_...`; in classifications the dim `class` is `label_class`, and all units are infinity
+and no longer 0; solutions have names; loss curves are kept. Chunks are aligned and have checksums.
+`solspace migrate OLD NEW` makes a store of version 2 from one of version 1 with every value
+unchanged (`python -m validation.versions OLD NEW` shows it).
 
 """
 
@@ -54,7 +73,7 @@ def tasks() -> str:
             low, high = recorded.parameters[parameter].min(), recorded.parameters[parameter].max()
             far = beyond.parameters[parameter]
             lines.append(
-                f"- `{parameter}`: {meaning}; recorded {low} to {high}, "
+                f"- `{parameter}` ({task.parameter_units.get(parameter, '1')}): {meaning}; recorded {low} to {high}, "
                 f"extrapolation {far.min()} to {far.max()}"
             )
         lines.append("")

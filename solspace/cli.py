@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,10 +84,10 @@ def _fail(message: str) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from solspace.population import new_population
     from solspace.run import where as compute
     from solspace.run.populations import create_population
     from solspace.store.locks import Slice
-    from solspace.population import new_population
     from solspace.tasks import only_architecture
 
     described: dict[str, Any] = {
@@ -147,14 +148,17 @@ def _run(args: argparse.Namespace) -> None:
 
     if args.stage:
         name = collection.load_stage(args.stage).name if ":" in args.stage else args.stage
-        record = collection.find(name.replace("-", "_"))
-        options = _typed(args.option or [], record)
+        name = name.replace("-", "_")
+        there = Store(args.store).select(args.task, args.architecture)
+        kinds = {collection.kind_of(p.architecture).name for p in there}
+        known = [collection.stages(kind)[name] for kind in kinds if name in collection.stages(kind)]
+        options = _typed(args.option or [], known or [collection.find(name, min(kinds))])
         _say_outcomes(
             args,
-            record.name,
+            name,
             run_stage(
                 args.store,
-                record.name,
+                name,
                 task=args.task,
                 architecture=args.architecture,
                 workers=args.workers,
@@ -180,18 +184,19 @@ def _run(args: argparse.Namespace) -> None:
         _run_stages(args, [stage])
 
 
-def _typed(pairs: Sequence[str], record: Any) -> dict[str, Any]:
-    """Options of a stage of one's own, NAME=VALUE, as its function takes them."""
+def _typed(pairs: Sequence[str], records: Sequence[Any]) -> dict[str, Any]:
+    """Options of a stage, NAME=VALUE, as its function takes them."""
+    options = {name: option for record in records for name, option in record.options.items()}
     out: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         name = name.replace("-", "_")
-        if not equals or name not in record.options:
+        if not equals or name not in options:
             raise SolspaceError(
-                f"--option {pair!r}; give NAME=VALUE, options of {record.verb}: "
-                f"{', '.join(record.options) or 'none'}"
+                f"--option {pair!r}; give NAME=VALUE, options of {records[0].verb}: "
+                f"{', '.join(options) or 'none'}"
             )
-        option = record.options[name]
+        option = options[name]
         try:
             values = [
                 _value(option.type, one) for one in (text.split(",") if option.many else [text])
@@ -365,11 +370,11 @@ def _parser() -> argparse.ArgumentParser:
         "the recipe's target loss is stored as failed, with its best weights. Type the same\n"
         "command again to go on after an interruption; for a population that was begun the STORE\n"
         "is enough.",
-        "solspace train my.zarr --task interval_reproduction --architecture vanilla "
-        "--networks 400 --hidden-size 20 30 40 50",
+        "solspace train my.zarr --task interval_reproduction --architecture vanilla \\\n"
+        "        --networks 400 --hidden-size 20 30 40 50",
     )
     _choice(train, required=False)
-    train.add_argument("--networks", type=int, help="how many (default: 16)")
+    train.add_argument("--networks", type=int, metavar="N", help="how many (default: 16)")
     train.add_argument(
         "--hidden-size",
         type=int,
@@ -377,12 +382,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="units of a network; several sizes are dealt out in turn (default: 50; planar: 2)",
     )
-    train.add_argument("--seed", type=int, help="of the population (default: 0)")
+    train.add_argument("--seed", type=int, metavar="S", help="of the population (default: 0)")
     train.add_argument(
         "--checkpoints",
         type=int,
         metavar="N",
-        help="keep each network's weights at N losses on its way down, in the group learning "
+        help="keep each network's weights at N losses on its way down, in the group checkpoints "
         "(default: none)",
     )
     _shard_size(train)
@@ -422,19 +427,22 @@ def _parser() -> argparse.ArgumentParser:
             sub.set_defaults(workers=None, scheduler=None)
             _quiet(sub)
         sub.add_argument(
-            "--redo", action="store_true", help="compute again what is done, such as differently"
+            "--redo",
+            action="store_true",
+            help="compute what is done again, such as with other options",
         )
         for option in record.options.values():
             if option.typed:
                 _option(sub, option)
 
+    by_default = ", ".join(record.verb for record in _stage_records() if record.by_default)
     run = verb(
         "run",
         _run,
         "run every stage that is pending, or one of your own",
-        "train (where networks are pending), record, extrapolate, reduce, verify, features: what\n"
-        "has not ended for all networks of the store. With --stage one stage, after those it needs;\n"
-        "FILE.py:FUNCTION is one of your own (docs/own_analysis.md).",
+        "\n".join(textwrap.wrap(f"Runs {by_default}: what has not ended for all networks.", 90))
+        + "\nWith --stage one stage, after those it needs; FILE.py:FUNCTION is one of your own\n"
+        "(docs/own_analysis.md). `solspace stages` draws which there are.",
         "solspace run my.zarr --stage my_analysis.py:participation_ratio",
     )
     _choice(run)
@@ -538,13 +546,11 @@ def _stage_records() -> list[Any]:
 
 def _told_fills(record: Any) -> str:
     """What a stage fills, group by group."""
-    import textwrap
-
     lines = []
     for group in dict.fromkeys(v.group for v in record.fills):
         names = [v.name for v in record.fills if v.group == group and not v.coordinate]
         labels = [v.name for v in record.fills if v.group == group and v.coordinate]
-        where = "" if group == "population" else f" of the group TASK/ARCHITECTURE/{group}"
+        where = "" if group == "population" else f" in the group TASK/ARCHITECTURE/{group}"
         told = ", ".join([*(n for n in labels if "solution" in n), *names])
         lines += textwrap.wrap(f"Fills {told}{where}.", 90)
     return "\n".join(lines)
@@ -609,7 +615,8 @@ def _shard_size(parser: argparse.ArgumentParser) -> None:
         "--shard-size",
         type=int,
         metavar="N",
-        help="networks written at once, the unit of work (default: by the number of networks)",
+        help="networks written at once, the unit of work (default: a fiftieth of them, of at most "
+        "256 MB in any array)",
     )
 
 

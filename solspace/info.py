@@ -14,6 +14,7 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.describe import architecture_of
+from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.stages import collection
 from solspace.store import Store
@@ -107,7 +108,7 @@ def describe(
         lines += ["", f"{population}: {ds.sizes['network']} networks ({by_size})"]
         lines += [f"  {line}" for line in _stage_lines(ds)]
         if population.has("checkpoints"):
-            lines.append(f"  {_learning_line(population.open('learning'))}")
+            lines.append(f"  {_checkpoints_line(population.open('checkpoints'))}")
         if failed:
             lines += [f"  {line}" for line in _failure_lines(ds)]
         elif (ds["solution"].values >= 0).any():
@@ -145,12 +146,13 @@ def _stages_of(ds: xr.Dataset) -> list[str]:
     return [n for n in known if n in own] + sorted(n for n in own if n not in known)
 
 
-def _learning_line(ds: xr.Dataset) -> str:
+def _checkpoints_line(ds: xr.Dataset) -> str:
     """How many checkpoints there are, and of how many networks one has no graph."""
-    reached = ds["gradient_steps"].values >= 0
-    line = f"{'checkpoints':<12} {ds.sizes['checkpoint']}"
-    if (ds["status_reduce"].values != PENDING).any():
-        none = int((reached & (ds["status_reduce"].values == FAILED)).sum())
+    reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
+    line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
+    status = ds.get(f"{CHECKPOINT_PREFIX}status_reduce")
+    if status is not None and (status.values != PENDING).any():
+        none = int((reached & (status.values == FAILED)).sum())
         line += f", {none} of {reached.sum()} without a graph"
     return line
 

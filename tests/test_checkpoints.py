@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError, network_weights, new_population, reduce, train
 from solspace.cli import main
-from solspace.store.check import check_store, describe
+from solspace.info import describe
+from solspace.reduction.stage import rank_checkpoints, rank_solutions
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
-from solspace.reduction.stage import rank_checkpoints, rank_solutions
+from solspace.store.check import check_store
 from solspace.tasks import get_task
 from solspace.training import loss_levels, mean_squared_error, train_network, training_trials
 
@@ -63,12 +64,15 @@ def test_checkpoints_change_nothing_of_the_network(store):
 
 
 def test_checkpoints_are_the_network_on_its_way(store):
-    population, learning = group_of(store), group_of(store, "learning")
-    assert learning.weight_hh.dims[:2] == ("network", "checkpoint")
+    population, checkpoints = group_of(store), group_of(store, "checkpoints")
+    assert checkpoints.checkpoint_weight_hh.dims[:2] == ("network", "checkpoint")
     assert check_store(store) == []
     for i in range(population.sizes["network"]):
-        levels, losses = learning.loss_level.values[i], learning.loss.values[i]
-        steps = learning.gradient_steps.values[i]
+        levels, losses = (
+            checkpoints.checkpoint_loss_level.values[i],
+            checkpoints.checkpoint_loss.values[i],
+        )
+        steps = checkpoints.checkpoint_gradient_steps.values[i]
         assert levels[0] == np.inf and levels[-1] == RECIPE.target_loss
         assert steps[0] == 0 and steps[-1] == population.gradient_steps.values[i]
         assert losses[-1] == population.loss.values[i]
@@ -80,14 +84,13 @@ def test_checkpoints_are_the_network_on_its_way(store):
         # Kept at the first look that was under: all steps are multiples of the looks.
         assert (steps[reached] % RECIPE.check_every == 0).all()
         trials = training_trials(TASK, int(population.seed.values[i]))
-        renamed = learning.rename({n: f"checkpoint_{n}" for n in learning.data_vars})
         for k in np.flatnonzero(reached):
-            weights = network_weights(renamed, i, checkpoint=int(k))
+            weights = network_weights(checkpoints, i, checkpoint=int(k))
             assert mean_squared_error("vanilla", weights, trials) == losses[k]
         for name in ("weight_hh", "bias_ih", "bias_out"):
             final, first = population[name].values[i], population[f"initial_{name}"].values[i]
-            np.testing.assert_array_equal(learning[name].values[i, -1], final)
-            np.testing.assert_array_equal(learning[name].values[i, 0], first)
+            np.testing.assert_array_equal(checkpoints[f"checkpoint_{name}"].values[i, -1], final)
+            np.testing.assert_array_equal(checkpoints[f"checkpoint_{name}"].values[i, 0], first)
 
 
 def test_the_first_look_under_each_level_is_kept():
@@ -141,24 +144,26 @@ def test_levels_fall_from_infinity_to_the_target(silence, ratio, checkpoints):
 
 
 def test_labels_are_those_of_the_same_weights_and_numbers_those_of_the_population(store):
-    population, learning = group_of(store), group_of(store, "learning")
+    population, checkpoints = group_of(store), group_of(store, "checkpoints")
     done = population.status_reduce.values == 1
     assert done.any()
     np.testing.assert_array_equal(
-        learning.solution_key.values[done, -1], population.solution_key.values[done]
+        checkpoints.checkpoint_solution_key.values[done, -1], population.solution_key.values[done]
     )
     np.testing.assert_array_equal(
-        learning.solution.values[done, -1], population.solution.values[done]
+        checkpoints.checkpoint_solution.values[done, -1], population.solution.values[done]
     )
-    named = learning.solution_key.values != ""
-    assert (learning.solution.values >= 0)[named].all()
-    assert (learning.solution.values == -1)[~named].all()
-    assert (learning.status_reduce.values == np.where(named, 1, 2)).all()
-    assert (learning.message_reduce.values[~named] != "").all()
-    assert (learning.message_reduce.values[named] == "").all()
+    named = checkpoints.checkpoint_solution_key.values != ""
+    assert (checkpoints.checkpoint_solution.values >= 0)[named].all()
+    assert (checkpoints.checkpoint_solution.values == -1)[~named].all()
+    assert (checkpoints.checkpoint_status_reduce.values == np.where(named, 1, 2)).all()
+    assert (checkpoints.checkpoint_message_reduce.values[~named] != "").all()
+    assert (checkpoints.checkpoint_message_reduce.values[named] == "").all()
     number: dict[str, int] = {}
     for key, value in zip(
-        learning.solution_key.values[named], learning.solution.values[named], strict=True
+        checkpoints.checkpoint_solution_key.values[named],
+        checkpoints.checkpoint_solution.values[named],
+        strict=True,
     ):
         assert number.setdefault(key, int(value)) == value
     assert "4 checkpoints" in describe(store)
@@ -203,7 +208,7 @@ def test_another_number_of_checkpoints_is_another_population(store, tmp_path):
     create_population(path, described(checkpoints=0, networks=1, max_steps=50))
     run_stage(path, "train")
     tree = xr.open_datatree(path, engine="zarr")
-    assert "learning" not in tree[GROUP].children
+    assert "checkpoints" not in tree[GROUP].children
 
 
 @pytest.mark.parametrize("bad", [1, -3])
@@ -223,9 +228,9 @@ def flow_of(solution: np.ndarray) -> xr.Dataset:
     levels = loss_levels(0.03, 1e-4, solution.shape[1])
     return xr.Dataset(
         {
-            "solution": (dims, solution),
-            "gradient_steps": (dims, np.cumsum(np.ones_like(solution), axis=1)),
-            "loss_level": (dims, np.tile(levels, (len(solution), 1))),
+            "checkpoint_solution": (dims, solution),
+            "checkpoint_gradient_steps": (dims, np.cumsum(np.ones_like(solution), axis=1)),
+            "checkpoint_loss_level": (dims, np.tile(levels, (len(solution), 1))),
         }
     )
 
@@ -268,7 +273,7 @@ def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
     with pytest.raises(SolspaceError, match="solspace reduce STORE"):
         learning_flow(flow_of(np.full((3, 4), -1)))
     unfinished = flow_of(solution)
-    unfinished["gradient_steps"][:, -2] = -1
+    unfinished["checkpoint_gradient_steps"][:, -2] = -1
     with pytest.raises(SolspaceError, match="no network reached its target loss"):
         learning_flow(unfinished)
     with pytest.raises(SolspaceError, match="give 1 to 7"):
@@ -276,11 +281,12 @@ def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
 
 
 def test_the_report_tells_which_solutions_turned_into_which(tmp_path):
-    from solspace.report import _learning, _Pictures
+    from solspace.report.pictures import Pictures
+    from solspace.report.sections import learning
 
     solution = np.array([[-1, 0, 0, 0], [-1, 1, 1, 0], [-1, 1, 0, 0], [-1, 1, 1, 1]])
-    text = "\n".join(_learning(flow_of(solution), "some", _Pictures(str(tmp_path / "files"))))
+    text = "\n".join(learning(flow_of(solution), "some", Pictures(str(tmp_path / "files"))))
     assert "2 of 4 networks had their final solution at every look from a loss of 0.0045" in text
     assert "1 to 0 (2)" in text and "<svg" in text
-    none = "\n".join(_learning(flow_of(solution * 0 - 1), "some", _Pictures(str(tmp_path / "x"))))
+    none = "\n".join(learning(flow_of(solution * 0 - 1), "some", Pictures(str(tmp_path / "x"))))
     assert "solspace reduce STORE" in none and "<svg" not in none

@@ -16,8 +16,9 @@ import xarray as xr
 import zarr
 
 from solspace.cli import main
-from solspace.run.populations import create_population
 from solspace.population import new_population
+from solspace.run.populations import create_population
+from solspace.stages import collection
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -198,9 +199,21 @@ def test_a_pickle_that_runs_code(tmp_path):
     assert not target.exists()
 
 
-def test_a_store_of_another_schema_version(store):
-    zarr.open_group(str(store), mode="r+").attrs["solspace_schema_version"] = 2
-    assert_fails(solspace("record", store), "has schema version 2", "reads version 1")
+def test_a_store_of_another_schema_version(store, tmp_path):
+    attrs = zarr.open_group(str(store), mode="r+").attrs
+    attrs["solspace_schema_version"] = 3
+    assert_fails(solspace("record", store), "has schema version 3", "reads version 2", "newer")
+    attrs["solspace_schema_version"] = 1
+    commands = [
+        *([verb, store] for verb in ("train", "record", "reduce", "run", "info", "check")),
+        ["import", store, *TRAIN, *save_networks(tmp_path / "more")],
+        ["report", store, tmp_path / "x.html"],
+        ["pack", store, tmp_path / "copy.zarr"],
+    ]
+    for command in commands:
+        told = f"solspace migrate {store} NEW"
+        assert_fails(solspace(*command), "has schema version 1", "reads version 2", told)
+    assert not (tmp_path / "x.html").exists() and not (tmp_path / "copy.zarr").exists()
 
 
 def test_a_store_being_written_by_another_process(store):
@@ -285,3 +298,75 @@ def test_a_full_disk(tmp_path):
         )
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# --------------------------------------------------------------------------- stages of one's own
+
+OWN = '''
+"""Analyses of mine."""
+import solspace
+
+
+@solspace.stage(
+    reads=["training/activity"],
+    fills=[solspace.Variable("largest", ("network",), "float32", "largest absolute activity")],
+)
+def largest(ds, *, skip: int = 0, units: list[int] = (0, 1)):
+    """Largest absolute activity of some units.
+
+    Parameters
+    ----------
+    skip : int
+        Steps left out first.
+    units : list of int
+        Which units.
+    """
+    activity = abs(ds.activity.isel(time=slice(skip, None), unit=list(units)))
+    return ds.assign(largest=activity.max(("trial", "time", "unit")))
+'''
+
+
+def test_a_stage_of_ones_own_with_those_it_needs(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(collection, "_OWN", {})  # known in this test only
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    stage = ["run", store, "--stage", f"{file}:largest"]
+    result = solspace(*stage, "--option", "skip=3", "--option", "units=2,3")
+    assert result.returncode == 0, result.stderr
+    assert f"largest {GROUP}: 3 of 3 networks done" in result.stdout
+    ds = xr.open_zarr(store, group=GROUP).load()
+    activity = xr.open_zarr(store, group=f"{GROUP}/training").activity[:, :, 3:, [2, 3]]
+    np.testing.assert_array_equal(ds.largest, abs(activity).max(("trial", "time", "unit")))
+    assert ds.status_record.values.tolist() == [1, 1, 1]  # it was needed first
+    assert_fails(solspace(*stage, "--option", "skip=4"), "was run with", "--skip 3", "--redo")
+    assert_fails(solspace(*stage, "--option", "skips=4"), "--option 'skips=4'", "skip, units")
+    assert_fails(solspace(*stage, "--option", "skip=x"), "'x' is no int")
+    assert solspace(*stage, "--option", "skip=4", "--redo").returncode == 0
+    drawn = solspace("stages", f"{file}:largest")
+    assert drawn.returncode == 0, drawn.stderr
+    lines = drawn.stdout.splitlines()
+    assert lines[0].startswith("train: ")
+    (own,) = (line for line in lines if "largest: " in line)
+    assert own.startswith("    largest") and str(file) in own  # below record
+    assert "  largest     3 done\n" in solspace("info", store).stdout
+
+
+def test_run_names_one_stage(store):
+    assert solspace("run", store, "--stage", "record").returncode == 0
+    assert_fails(solspace("run", store, "--stage", "recrod"), "unknown stage 'recrod'", "record")
+    assert_fails(solspace("run", store, "--redo"), "give --stage")
+    done = solspace("run", store, "--stage", "reduce", "--option", "method=automaton")
+    assert done.returncode == 0, done.stderr
+    wrong = solspace("run", store, "--stage", "reduce", "--option", "method=best")
+    assert_fails(wrong, "method='best'", "turner2021")
+
+
+def test_help_needs_no_heavy_package():
+    code = (
+        "import sys\nfrom solspace.cli import main\ntry:\n    main(['--help'])\n"
+        "except SystemExit:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "extrapolate" in done.stdout
+    heavy = {"xarray", "zarr", "dask", "numba", "torch", "scipy", "pandas", "sklearn"}
+    assert not heavy & set(done.stderr.split())

@@ -25,8 +25,8 @@ from solspace.features import (
     speed_change,
     unregister,
 )
-from solspace.features.support_vector import margin
 from solspace.population import import_networks
+from solspace.reduction.support_vector import margin
 from solspace.simulation.stage import record
 from solspace.tasks import get_task, task_names
 

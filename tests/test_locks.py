@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solspace import SolspaceError, import_networks, locks
+from solspace import SolspaceError, import_networks
 from solspace.cli import main
 from solspace.networks import parameter_shapes
+from solspace.population import new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.population import new_population
-from solspace.store import Store
+from solspace.store import Store, locks
 
 TRAIN = ["--task", "interval_reproduction", "--architecture", "vanilla", "--networks", "2"]
 

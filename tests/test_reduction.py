@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import networkx as nx
 import numpy as np
@@ -16,10 +15,11 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.features.support_vector import linear_machine, margin
-from solspace.reduction import Graph, ReductionError, graph_key, reduce_network
+from solspace.reduction import ReductionError, graph_key, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
+from solspace.reduction.published import published_graph
+from solspace.reduction.support_vector import linear_machine, margin
 from solspace.reduction.trajectories import (
     Chain,
     autocorrelation_loop,
@@ -38,12 +38,6 @@ POPULATIONS = (
     "interval_discrimination/vanilla",
     "delayed_discrimination/vanilla",
 )
-# What the published files call the symbols.
-PUBLISHED_SYMBOLS = {
-    "interval_reproduction": (0, 2),
-    "interval_discrimination": (0, 4, 2),
-    "delayed_discrimination": (0, 2, 4, 6, 8, 10),
-}
 # Its free runs are chaotic: the published graph, too, changes with the last digit of a weight.
 CHAOTIC = {("interval_reproduction/gru", "20_i100")}
 
@@ -51,21 +45,11 @@ CHAOTIC = {("interval_reproduction/gru", "20_i100")}
 def read(population: str):
     """Name, weights and published graph of every reference network of a population."""
     task, architecture = population.split("/")
-    numbers = {code: i for i, code in enumerate(PUBLISHED_SYMBOLS[task])}
     for folder in sorted(reference_path("networks", population).iterdir()):
         weights = networks.from_state_dict(
             networks.read_state_dict(str(folder / "weights.pt")), architecture, inputs=2, outputs=1
         )
-        published = json.loads((folder / "compact_graph.json").read_text())
-        assert published["root"] == 0
-        edges = published["edges"]
-        graph = Graph(
-            [node["output"] for node in published["nodes"]],
-            [edge["source"] for edge in edges],
-            [edge["target"] for edge in edges],
-            [numbers[edge["input"]] for edge in edges],
-        )
-        yield folder.name, weights, graph
+        yield folder.name, weights, published_graph(folder / "compact_graph.json", task)
 
 
 def reordered(weights, seed: int):
@@ -523,3 +507,38 @@ def test_rewriting_ends_and_leaves_nothing_to_rewrite():
     before = small.graph()
     small.rewrite()
     assert small.graph() == before
+
+
+# ------------------------------------------------------------------------- files and names
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "message"),
+    [
+        ('{"root": 0, "nodes": [{"output": 0}], "edges": []}', "two_neuron", "no graphs of task"),
+        ('{"root": 1, "nodes": [{"output": 0}], "edges": []}', "interval_reproduction", "root is"),
+        ('{"root": 0, "nodes": [{"output": 0}]}', "interval_reproduction", "'edges' is missing"),
+        (
+            '{"root": 0, "nodes": [{"output": 0}], '
+            '"edges": [{"source": 0, "target": 0, "input": 7}]}',
+            "interval_reproduction",
+            "7 is missing or unknown",
+        ),
+    ],
+)
+def test_files_that_hold_no_published_graph_are_refused(tmp_path, text, task, message):
+    (tmp_path / "compact_graph.json").write_text(text)
+    with pytest.raises(SolspaceError, match=message):
+        published_graph(tmp_path / "compact_graph.json", task)
+
+
+@pytest.mark.parametrize("package", ["reduction", "verification", "report", "training", "tasks"])
+def test_all_that_a_package_names_is_there(package):
+    import importlib
+
+    face = importlib.import_module(f"solspace.{package}")
+    assert face.__all__ == sorted(face.__all__, key=str) or package in ("training", "tasks")
+    for name in face.__all__:
+        assert getattr(face, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        face.no_such_name  # noqa: B018

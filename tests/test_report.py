@@ -10,17 +10,19 @@ from conftest import reference_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solspace import networks, schema
+from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.population import import_networks, read_networks
+from solspace.population.variables import FAILED
 from solspace.reduction.canonical import graph_key
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import rank_solutions, reduce
 from solspace.report import answered_rows, representative, write_report
 from solspace.simulation.stage import extrapolate, record
+from solspace.stages.collection import declared
 from solspace.tasks import get_task
 
-GRAPH = [*schema.variables("graph")]
+GRAPH = [*declared("graph")]
 
 
 def groups_of(population: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -59,18 +61,21 @@ def untrained():
             ("edge_input", "edge_symbol"),
         )
     }
-    declared = schema.variables("graph")
+    variables = declared("graph")
     labeled = population.assign(
-        {name: (declared[name].dims, values) for name, values in arrays.items()}
+        {name: (variables[name].dims, values) for name, values in arrays.items()}
     ).assign(
         n_nodes=("network", [len(g.node_output) for g in found]),
         n_edges=("network", [len(g.edge_source) for g in found]),
-        solution=("network", rank_solutions(keys)),
-        solution_key=("network", keys),
         status_reduce=("network", np.ones(3, np.uint8)),
         message_reduce=("network", np.array([""] * 3, dtype=object)),
     )
-    return split(population, labeled.assign_coords(input_symbol=["autonomous", "set"]))
+    labeled = labeled.assign_coords(
+        input_symbol=["autonomous", "set"],
+        solution=("network", rank_solutions(keys)),
+        solution_key=("network", keys),
+    )
+    return split(population, labeled)
 
 
 class Page(HTMLParser):
@@ -160,7 +165,7 @@ def test_failed_networks_are_counted_with_reasons(untrained, tmp_path):
     population = untrained["population"].copy(deep=True)
     last = int(population.solution.max())
     hit = np.flatnonzero(population.solution.values == last)[0]
-    population["status_reduce"][hit] = schema.FAILED
+    population["status_reduce"][hit] = FAILED
     population["message_reduce"][hit] = "no <end> in sight"
     population["solution"][hit] = -1
     population["solution_key"][hit] = ""
@@ -174,7 +179,7 @@ def test_failed_networks_are_counted_with_reasons(untrained, tmp_path):
     assert "reduce: no <end> in sight (1)" in page.text
     assert "2 networks found" in page.text
     # Where every network of a solution failed in a later stage there is nothing to show.
-    population["status_extrapolate"] = ("network", np.full(3, schema.FAILED, np.uint8))
+    population["status_extrapolate"] = ("network", np.full(3, FAILED, np.uint8))
     write_report(
         {"interval_reproduction/vanilla": untrained | {"population": population}},
         tmp_path / "page.html",

@@ -12,10 +12,10 @@ import pytest
 import xarray as xr
 import zarr
 
-from solspace.store.check import check_store
+from solspace.population import new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
-from solspace.population import new_population
+from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -48,7 +48,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
 
     def walk(group: zarr.Group, prefix: str) -> None:
         for name, array in group.arrays():
-            found[prefix + name] = array[:]
+            found[prefix + name] = array[...]
         for name, child in group.groups():
             walk(child, f"{prefix}{name}/")
 

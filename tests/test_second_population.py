@@ -11,10 +11,10 @@ import xarray as xr
 import zarr
 
 from solspace import new_population
-from solspace.store.check import check_store
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
 from solspace.store import Store
+from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
 QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
@@ -93,11 +93,11 @@ def test_while_a_store_is_filled_nobody_is_shown_an_older_state(store):
         shown = xr.open_zarr(store, group=f"{TASK}/lstm").attrs["provenance"]
         assert '"record"' in shown
         ds = population.open()[["name", "hidden_size"]].load()
-        population.lay("learning", ds.assign_coords(checkpoint=np.arange(2)), {})
-        assert "learning" in zarr.open_group(store, path=f"{TASK}/lstm", mode="r")
+        population.create("checkpoints", [], ds.assign_coords(checkpoint=np.arange(2)), {})
+        assert "checkpoints" in zarr.open_group(store, path=f"{TASK}/lstm", mode="r")
         Store(store).consolidate()  # as another process does, of another slice
-        population.remove("learning")
-        assert "learning" not in zarr.open_group(store, mode="r")[f"{TASK}/lstm"]
+        population.remove("checkpoints")
+        assert "checkpoints" not in zarr.open_group(store, mode="r")[f"{TASK}/lstm"]
 
 
 def test_what_is_there_already_is_not_gathered_anew(store):

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError
 from solspace.cli import main
-from solspace.store.check import check_store
-from solspace.store.locks import Slice
 from solspace.networks import parameter_shapes
+from solspace.population import import_networks, new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.population import import_networks, new_population
 from solspace.store import Population, Store
+from solspace.store.check import check_store
+from solspace.store.locks import Slice
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -54,7 +54,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
         if isinstance(member, zarr.Array):
-            found[name] = member[:]
+            found[name] = member[...]
     return found
 
 
@@ -157,7 +157,7 @@ def test_what_another_process_writes_is_refused_and_nothing_else(store):
         assert run_stage(store, "record", part="2/3")[0].computed == 2
         assert run_stage(store, "record", part="6/6")[0].computed == 1
         assert run_stage(store, "reduce", part="1/3")[0].computed == 2
-        with pytest.raises(SolspaceError, match="was begun with no options"):
+        with pytest.raises(SolspaceError, match="was run with no options"):
             run_stage(store, "record", part="5/6", options={"device": "cpu"})
     finally:
         holder.kill()
@@ -175,7 +175,7 @@ def test_slices_begun_at_once_have_the_same_options(store):
         with population.claim("record", population.shards()[:3], "record --slice 1/2"):
             with population.provenance("record"):
                 pass
-            with pytest.raises(SolspaceError, match="was begun with no options"):
+            with pytest.raises(SolspaceError, match="was run with no options"):
                 run_stage(store, "record", part="2/2", options={"device": "cpu"})
         # Alone again, and still nothing computed: the options are free.
         assert run_stage(store, "record", part="2/2", options={"device": "cpu"})[0].computed == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solspace import SolspaceError, get_task
-from solspace.tasks import task_names
+from solspace.tasks import check_task, task_names
 from solspace.tasks.delayed_discrimination import make_trials as delayed
 from solspace.tasks.interval_discrimination import make_trials as intervals
 from solspace.tasks.interval_reproduction import make_trials as reproduction
@@ -101,7 +101,37 @@ def test_training_trials_are_fixed_by_the_generator():
 
 
 def test_an_unknown_task_or_recipe_is_named_with_what_there_is():
-    with pytest.raises(SolspaceError, match="unknown task 'x'; tasks: interval_reproduction"):
+    with pytest.raises(SolspaceError, match=r"unknown task 'x'; tasks: .*interval_reproduction"):
         get_task("x")
     with pytest.raises(SolspaceError, match="no training recipe for architecture 'planar'"):
         get_task("interval_reproduction").recipe("planar")
+
+
+def test_a_task_is_one_file_and_no_list(tmp_path, monkeypatch):
+    """A file put beside the others is a task; taken away it is none."""
+    import solspace.tasks
+
+    (tmp_path / "short_intervals.py").write_text(
+        "import dataclasses\n"
+        "from solspace.tasks.interval_reproduction import TASK as LONG\n"
+        "from solspace.tasks.task import Task\n"
+        "TASK: Task = dataclasses.replace(LONG, name='short_intervals', description='short')\n"
+    )
+    (tmp_path / "no_task.py").write_text("HELPER = 1\n")
+    assert "short_intervals" not in task_names()
+    monkeypatch.setattr(solspace.tasks, "__path__", [*solspace.tasks.__path__, str(tmp_path)])
+    assert "short_intervals" in task_names() and "no_task" not in task_names()
+    assert get_task("short_intervals").description == "short"
+    assert len(check_task(get_task("short_intervals")).recorded_trials()) == 31
+    monkeypatch.undo()
+    with pytest.raises(SolspaceError, match="unknown task 'short_intervals'"):
+        get_task("short_intervals")
+
+
+def test_two_files_with_one_task_are_refused(tmp_path, monkeypatch):
+    import solspace.tasks
+
+    (tmp_path / "twice.py").write_text("from solspace.tasks.two_neuron import TASK\n")
+    monkeypatch.setattr(solspace.tasks, "__path__", [*solspace.tasks.__path__, str(tmp_path)])
+    with pytest.raises(SolspaceError, match="two tasks are named 'two_neuron'"):
+        task_names()

@@ -1,4 +1,4 @@
-"""Graphs that know time: how they are fitted to their room and to words held back."""
+"""Graphs that know time: how they are fitted to their bounds and to responses held back."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from conftest import reference_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solspace import networks, schema
-from solspace.reduction import Graph, reduce_network, timed
+from solspace import networks
+from solspace.reduction import (
+    Graph,
+    allowed,
+    bounds,
+    graph_recall,
+    join_responses,
+    read_responses,
+    reduce_network,
+    timed,
+)
 from solspace.reduction.automaton import explore
 from solspace.tasks import get_task
-from solspace.verification.sequences import allowed, graph_recall, join_words, read_words
 
 SMALL = {"SAMPLES": 60, "MOMENTS": 12, "HELD_BACK": 60}
 
@@ -42,14 +50,14 @@ def chain(latest: int) -> Graph:
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.permutations([5, 10, 20, 40, 60]))
 @settings(deadline=None)
 def test_the_first_that_allows_enough_is_taken_or_what_allows_most(begins, order):
-    words = join_words(
+    responses = join_responses(
         [np.array([0, 1], np.int16)] * len(begins),
         [np.array([90, 90])] * len(begins),
         [np.array([0, n]) for n in begins],
     )
     graphs = [chain(latest) for latest in order]
-    found = timed._tightest(graphs, words)
-    recalls = [graph_recall(graph, words) for graph in graphs]
+    found = timed._tightest(graphs, responses)
+    recalls = [graph_recall(graph, responses) for graph in graphs]
     assert recalls == [np.mean(np.array(begins) <= latest) for latest in order]
     enough = [i for i, recall in enumerate(recalls) if recall >= timed.ENOUGH]
     expected = graphs[enough[0] if enough else int(np.argmax(recalls))]
@@ -60,8 +68,8 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
     task, weights = get_task("interval_reproduction"), network()
     quick(monkeypatch)
     rng = np.random.default_rng(timed.SEED + 1)
-    drawn = task.grammar.random_sequences(rng, timed.HELD_BACK)
-    held_back = read_words(task, "vanilla", weights, drawn)
+    drawn = task.protocol.random_sequences(rng, timed.HELD_BACK)
+    held_back = read_responses(task, "vanilla", weights, drawn)
     sizes, taken = [], []
     for enough in (0.0, 0.9, 2.0):
         monkeypatch.setattr(timed, "ENOUGH", enough)
@@ -70,7 +78,7 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
         sizes.append((graph.n_nodes, graph.n_edges))
         taken.append(allowed(graph, held_back).mean())
     assert taken == sorted(taken) and taken[1] >= 0.9
-    assert all(n <= schema.TIMED_NODES and e <= schema.TIMED_EDGES for n, e in sizes)
+    assert all(n <= bounds.TIMED_NODES and e <= bounds.TIMED_EDGES for n, e in sizes)
     # Where no graph allows that many, it is the one that allows most; drawn again it is the same.
     assert timed.explore_timed(task, "vanilla", weights) == graph
 
@@ -78,10 +86,10 @@ def test_a_graph_is_loosened_until_words_held_back_are_allowed_and_no_further(mo
 def test_graphs_keep_to_their_room_and_where_none_fits_know_no_time(monkeypatch):
     task, weights = get_task("interval_reproduction"), network()
     quick(monkeypatch)
-    monkeypatch.setattr(schema, "TIMED_EDGES", 60)
+    monkeypatch.setattr(bounds, "TIMED_EDGES", 60)
     small = timed.explore_timed(task, "vanilla", weights)
     assert small.timed and small.n_edges <= 60
-    monkeypatch.setattr(schema, "TIMED_EDGES", 1)
+    monkeypatch.setattr(bounds, "TIMED_EDGES", 1)
     none = timed.explore_timed(task, "vanilla", weights)
     assert not none.timed
     assert none == explore(task, "vanilla", weights)

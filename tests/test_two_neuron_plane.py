@@ -1,4 +1,4 @@
-"""Two neurons: slices, bifurcations, the linear network, foretelling, pictures, the notebook."""
+"""Two neurons: slices, bifurcations, the linear network, predicting, pictures, the notebook."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_linear_solutions_on_a_slice_are_solutions(a_slice, plane):
     assert np.abs(linear_final_states(plane.weights(places)) - [0, 1]).max(initial=0) < 1e-7
 
 
-# --------------------------------------------------------------------------- foretelling
+# --------------------------------------------------------------------------- predicting
 
 
 def made_population(n=120):
@@ -185,18 +185,18 @@ def path():
     return path_to_kind(reduce_planar(made_population()), bins=6, target_loss=0.05)
 
 
-def test_kinds_are_foretold_where_they_can_be(path):
+def test_kinds_are_predicted_where_they_can_be(path):
     assert float(path.accuracy.mean()) > 0.9 > float(path.chance)
     assert int(path.confusion.sum()) + int(path.left_out) == 120
     total = path.share.sum("kind").where(path["count"] > 0)
     np.testing.assert_allclose(total.values[np.isfinite(total.values)], 1)
 
 
-def test_kinds_are_not_foretold_from_nothing():
+def test_kinds_are_not_predicted_from_nothing():
     rng = np.random.default_rng(0)
     initial, kind = rng.uniform(-1.5, 1.5, (300, 2, 2)), rng.integers(0, 2, 300)
-    foretold, accuracy = predict_kind(initial, kind)
-    assert accuracy.mean() == pytest.approx((foretold == kind).mean(), abs=1e-9)
+    predicted, accuracy = predict_kind(initial, kind)
+    assert accuracy.mean() == pytest.approx((predicted == kind).mean(), abs=1e-9)
     assert 0.35 < accuracy.mean() < 0.65
     with pytest.raises(SolspaceError, match="two kinds or more"):
         predict_kind(initial, np.zeros(300))

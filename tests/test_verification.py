@@ -21,15 +21,15 @@ from solspace.reduction import (
 )
 from solspace.reduction.automaton import read_story
 from solspace.tasks import get_task, task_names
-from solspace.tasks.base import PulseSequences
-from solspace.verification.sequences import (
+from solspace.tasks.protocol import PulseSequences
+from solspace.verification import (
     allowed,
     graph_recall,
     graph_specificity,
-    join_words,
-    output_words,
-    pool_words,
-    read_words,
+    join_responses,
+    output_responses,
+    pool_responses,
+    read_responses,
     verification_sequences,
     verify_graphs,
 )
@@ -39,15 +39,15 @@ SET = 101
 FLICKER, HELD = 10, 20
 
 
-def words(*of: list[int]):
-    return join_words([np.array(word, np.int16) for word in of])
+def responses(*of: list[int]):
+    return join_responses([np.array(response, np.int16) for response in of])
 
 
 letter = st.sampled_from([0, 1, -1, 10, 11, 9, 20, 21, 19, 101, 102])
-some_words = st.lists(st.lists(letter, max_size=7), min_size=1, max_size=8)
+some_responses = st.lists(st.lists(letter, max_size=7), min_size=1, max_size=8)
 
 
-def taken(graph: Graph, word: list[int], *, stay: bool = False) -> bool:
+def taken(graph: Graph, response: list[int], *, stay: bool = False) -> bool:
     """What the rules in the module's docstring say, node sets as Python sets."""
     edges = list(
         zip(
@@ -76,7 +76,7 @@ def taken(graph: Graph, word: list[int], *, stay: bool = False) -> bool:
         if comes_back(v) or not any(s == v and not k for s, _, k in edges)
     }
     here = {0}
-    for item in word:
+    for item in response:
         here = spread(here)
         if item >= 100:
             led = {t for s, t, k in edges if s in here and k == item - 100}
@@ -94,19 +94,19 @@ def taken(graph: Graph, word: list[int], *, stay: bool = False) -> bool:
     return bool(here)
 
 
-@given(graphs(max_nodes=5), some_words, st.booleans())
+@given(graphs(max_nodes=5), some_responses, st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_what_graphs_allow_is_what_the_rules_say(graph, of, stay):
-    found = allowed(graph, words(*of), missing="stay" if stay else "forbid")
-    assert found.tolist() == [taken(graph, word, stay=stay) for word in of]
+    found = allowed(graph, responses(*of), missing="stay" if stay else "forbid")
+    assert found.tolist() == [taken(graph, response, stay=stay) for response in of]
 
 
-def timed_words(of, data):
-    """Words whose stretches last, and whose outputs begin, at known steps."""
+def timed_responses(of, data):
+    """ResponseSequences whose stretches last, and whose outputs begin, at known steps."""
     waits, since = [], []
-    for word in of:
+    for response in of:
         lasting, row, begun = data.draw(st.integers(0, 40)), [], [0]
-        for item in word:
+        for item in response:
             row.append(lasting)
             if item >= 100:
                 begun[-1] = lasting
@@ -116,10 +116,10 @@ def timed_words(of, data):
                 begun.append(data.draw(st.integers(begun[-1], lasting)))
         waits.append(np.array(row, np.int16))
         since.append(np.array(begun[:-1], np.int16))
-    return join_words([np.array(word, np.int16) for word in of], waits, since)
+    return join_responses([np.array(response, np.int16) for response in of], waits, since)
 
 
-@given(graphs(max_nodes=5), some_words, st.booleans(), st.data())
+@given(graphs(max_nodes=5), some_responses, st.booleans(), st.data())
 @settings(max_examples=200, deadline=None)
 def test_windows_never_allow_more(graph, of, stay, data):
     missing = "stay" if stay else "forbid"
@@ -129,13 +129,13 @@ def test_windows_never_allow_more(graph, of, stay, data):
     latest = np.where(latest >= 0, np.maximum(latest, earliest), -1)
     edges = graph.edge_source, graph.edge_target, graph.edge_symbol
     timed = Graph(graph.node_output, *edges, earliest, latest)
-    known = timed_words(of, data)
+    known = timed_responses(of, data)
     with_windows = allowed(timed, known, missing=missing)
     without = allowed(graph, known, missing=missing)
     assert not (with_windows & ~without).any()
     # Where steps are not known windows do not matter, and without windows steps do not.
-    assert allowed(timed, words(*of), missing=missing).tolist() == without.tolist()
-    assert allowed(graph, words(*of), missing=missing).tolist() == without.tolist()
+    assert allowed(timed, responses(*of), missing=missing).tolist() == without.tolist()
+    assert allowed(graph, responses(*of), missing=missing).tolist() == without.tolist()
     assert timed.without_windows() == Graph(graph.node_output, *edges).without_windows()
     # Windows that everything falls in change nothing.
     open_ = Graph(graph.node_output, *edges, np.zeros(graph.n_edges, int), latest * 0 + 40)
@@ -157,8 +157,8 @@ def test_windows_say_when():
         """Set after so many steps, then a stretch with changes of output at steps."""
         since = [0, set_at, 0, *changes]
         row = [set_at, set_at, *[wait] * (len(items) - 2)]
-        word = join_words([np.array(items, np.int16)], [np.array(row)], [np.array(since)])
-        return bool(allowed(graph, word)[0])
+        response = join_responses([np.array(items, np.int16)], [np.array(row)], [np.array(since)])
+        return bool(allowed(graph, response)[0])
 
     go, rest = [0, SET, 0, 1, 0], [0, SET, HELD]
     assert fits(go, 16, 50, 32, 36) and fits(rest, 16, 50)
@@ -176,9 +176,10 @@ def test_what_goes_by_unseen_takes_its_time_too():
     graph = Graph([0, 0, 1], [0, 1], [1, 2], [0, 1], [10, -1], [20, -1])
 
     def fits(wait):
-        word = np.array([0, SET, 1], np.int16)
+        response = np.array([0, SET, 1], np.int16)
         since = np.array([0, wait, 0])
-        return bool(allowed(graph, join_words([word], [np.array([wait, wait, 9])], [since]))[0])
+        waits = np.array([wait, wait, 9])
+        return bool(allowed(graph, join_responses([response], [waits], [since]))[0])
 
     assert [fits(n) for n in (9, 10, 50)] == [False, True, True]
 
@@ -187,17 +188,17 @@ def test_words_know_how_long_their_stretches_last():
     sequences = verification_sequences("interval_discrimination", 20)
     shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
     weights = {name: np.zeros(shape) for name, shape in shapes.items()}
-    read = read_words("interval_discrimination", "vanilla", weights, sequences)
+    read = read_responses("interval_discrimination", "vanilla", weights, sequences)
     for i in range(20):
         given_pulses = sequences.onset[i] >= 0
         since = np.concatenate([[sequences.start], sequences.seen_from[i][given_pulses]])
         until = [*sequences.onset[i][given_pulses], sequences.input.shape[1]]
-        is_pulse = read.word(i) >= 100
+        is_pulse = read.one(i) >= 100
         waits = until - since
-        assert read.word_waits(i)[is_pulse].tolist() == waits[:-1].tolist()
-        assert read.word_waits(i)[~is_pulse].tolist()[-1:] in ([waits[-1]], [waits[-2]])
-        assert read.word_since(i)[is_pulse].tolist() == waits[:-1].tolist()
-        assert (read.word_since(i)[~is_pulse] == 0).all()
+        assert read.waits_of(i)[is_pulse].tolist() == waits[:-1].tolist()
+        assert read.waits_of(i)[~is_pulse].tolist()[-1:] in ([waits[-1]], [waits[-2]])
+        assert read.since_of(i)[is_pulse].tolist() == waits[:-1].tolist()
+        assert (read.since_of(i)[~is_pulse] == 0).all()
 
 
 def test_words_know_when_outputs_begin():
@@ -207,39 +208,39 @@ def test_words_know_when_outputs_begin():
     )
     symbols = np.zeros((1, 30), np.int8)
     symbols[0, 8:11], symbols[0, 20:29] = 1, 1
-    read = output_words(symbols, driven)
-    assert read.word(0).tolist() == [0, 1, 10, SET, 0, 1, 10]
+    read = output_responses(symbols, driven)
+    assert read.one(0).tolist() == [0, 1, 10, SET, 0, 1, 10]
     # From the root, the state before step 5, three steps of silence; from step 17 on again three.
-    assert read.word_since(0).tolist() == [0, 3, 6, 7, 0, 3, 12]
-    assert read.word_waits(0).tolist() == [7] * 4 + [13] * 3
-    assert read.select([0, 0]).word_since(1).tolist() == read.word_since(0).tolist()
+    assert read.since_of(0).tolist() == [0, 3, 6, 7, 0, 3, 12]
+    assert read.waits_of(0).tolist() == [7] * 4 + [13] * 3
+    assert read.select([0, 0]).since_of(1).tolist() == read.since_of(0).tolist()
     with pytest.raises(SolspaceError, match="give both or neither"):
-        join_words([read.word(0)], [read.word_waits(0)])
+        join_responses([read.one(0)], [read.waits_of(0)])
 
 
-@given(graphs(max_nodes=6), some_words, st.integers(0, 99))
+@given(graphs(max_nodes=6), some_responses, st.integers(0, 99))
 @settings(max_examples=200, deadline=None)
 def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
-    expected = allowed(graph, words(*of)).tolist()
+    expected = allowed(graph, responses(*of)).tolist()
     for other in (minimized(graph), renumbered(graph, seed)):
-        assert allowed(other, words(*of)).tolist() == expected
+        assert allowed(other, responses(*of)).tolist() == expected
         assert solution_key(other, SYMBOLS) == solution_key(graph, SYMBOLS)
 
 
-@given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_words)
+@given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_responses)
 @settings(max_examples=300, deadline=None)
-def test_graphs_with_one_key_allow_the_same_words(one, other, of):
+def test_graphs_with_one_key_allow_the_same_responses(one, other, of):
     if solution_key(one, SYMBOLS) == solution_key(other, SYMBOLS):
-        assert allowed(one, words(*of)).tolist() == allowed(other, words(*of)).tolist()
+        assert allowed(one, responses(*of)).tolist() == allowed(other, responses(*of)).tolist()
 
 
 @given(graphs(max_nodes=5), st.lists(letter, max_size=6))
 @settings(max_examples=300, deadline=None)
-def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, word):
+def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, response):
     states = behavior(graph)
-    word = [item for item in word if not FLICKER - 1 <= item <= FLICKER + 1]
+    response = [item for item in response if not FLICKER - 1 <= item <= FLICKER + 1]
     at = 0
-    for item in word:
+    for item in response:
         kind, value = (
             ("pulse", item - 100)
             if item >= 100
@@ -250,7 +251,7 @@ def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, word):
         at = next((to for k, v, to in states[at] if (k, v) == (kind, value)), -1)
         if at < 0:
             break
-    assert (at >= 0) == bool(allowed(graph, words(word))[0])
+    assert (at >= 0) == bool(allowed(graph, responses(response))[0])
 
 
 def test_graphs_that_behave_the_same_coincide():
@@ -308,11 +309,11 @@ def test_words_hold_runs_flickers_and_pulses_between():
         shortest=3,
         patience=29,
     )
-    read = output_words(symbols, sequences)
-    assert read.word(0).tolist() == [0, 1, 0, 11, 0, SET, 1, 20]
+    read = output_responses(symbols, sequences)
+    assert read.one(0).tolist() == [0, 1, 0, 11, 0, SET, 1, 20]
     assert read.certain(0) == (0, 1, 0, SET, 1, 0)
     with pytest.raises(SolspaceError, match="outputs of shape"):
-        output_words(symbols[:, 1:], sequences)
+        output_responses(symbols[:, 1:], sequences)
 
 
 @pytest.mark.parametrize("name", ["interval_reproduction", "interval_discrimination"])
@@ -343,12 +344,12 @@ def test_delayed_discrimination_compares_two_different_amplitudes():
 def test_recall_and_specificity_of_graphs_known_to_be_right_and_wrong():
     go = Graph([0, 0, 1], [0, 1, 2], [1, 2, 0], [1, 0, 0])
     rest = Graph([0], [0], [0], [1])
-    own = words([0, SET, 1, 0, SET, 1, 0], [0, SET, 1, 0])
-    other = words([0, SET, HELD], [0, SET, 1, 0])
+    own = responses([0, SET, 1, 0, SET, 1, 0], [0, SET, 1, 0])
+    other = responses([0, SET, HELD], [0, SET, 1, 0])
     assert graph_recall(go, own) == 1
     assert graph_recall(rest, own) == 0
-    # The second word is the graph's own as well, and does not count.
-    pool = pool_words([own, other])
+    # The second response is the graph's own as well, and does not count.
+    pool = pool_responses([own, other])
     assert graph_specificity(go, own, pool, np.array([False, True])) == 1
     assert np.isnan(graph_specificity(go, own, pool, np.array([False, False])))
     verified = verify_graphs([own, other], [go, rest], ["go", "rest"])
@@ -359,13 +360,13 @@ def test_recall_and_specificity_of_graphs_known_to_be_right_and_wrong():
 def test_errors_say_what_to_give():
     go = Graph([0], [], [], [])
     with pytest.raises(SolspaceError, match="one of forbid, stay"):
-        allowed(go, words([0]), missing="ignore")
-    with pytest.raises(SolspaceError, match="no words"):
-        graph_recall(go, words())
-    with pytest.raises(SolspaceError, match="1 networks' words, 2 graphs"):
-        verify_graphs([words([0])], [go, go], ["a", "b"])
+        allowed(go, responses([0]), missing="ignore")
+    with pytest.raises(SolspaceError, match="no response sequences"):
+        graph_recall(go, responses())
+    with pytest.raises(SolspaceError, match="1 networks' response sequences, 2 graphs"):
+        verify_graphs([responses([0])], [go, go], ["a", "b"])
     with pytest.raises(SolspaceError, match="drive all with the same"):
-        pool_words([words([0]), words([0], [0])])
+        pool_responses([responses([0]), responses([0], [0])])
 
 
 def test_windows_that_end_before_they_begin_are_refused():
@@ -379,15 +380,15 @@ def test_windows_that_end_before_they_begin_are_refused():
 
 
 @pytest.mark.parametrize("method", ["automaton", "timed"])
-def test_a_task_without_a_grammar_is_refused(method):
+def test_a_task_without_a_protocol_is_refused(method):
     import dataclasses
 
-    mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", grammar=None)
-    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+    mute = dataclasses.replace(get_task("interval_reproduction"), name="mute", protocol=None)
+    with pytest.raises(SolspaceError, match="give it a `protocol`"):
         verification_sequences(mute)
     shapes = networks.parameter_shapes("vanilla", 5, inputs=2, outputs=1)
     weights = {name: np.zeros(shape) for name, shape in shapes.items()}
-    with pytest.raises(SolspaceError, match="give it a `grammar`"):
+    with pytest.raises(SolspaceError, match="give it a `protocol`"):
         reduce_network(mute, "vanilla", weights, method=method)
     weights["bias_hh"][:] = np.nan
     with pytest.raises(SolspaceError, match="bias_hh holds NaN"):
@@ -433,7 +434,7 @@ def test_graphs_allow_what_their_networks_do(task, method):
     recalls = [
         graph_recall(
             reduce_network(task, "vanilla", weights, method=method),
-            read_words(task, "vanilla", weights, sequences),
+            read_responses(task, "vanilla", weights, sequences),
         )
         for _, weights in list(reference(f"{task}/vanilla"))[: 1 if method == "timed" else None]
     ]

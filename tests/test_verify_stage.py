@@ -14,12 +14,12 @@ from solspace import (
     import_networks,
     reduce,
     run_stage,
-    schema,
     verify,
 )
-from solspace.store.check import check_store
 from solspace.networks import parameter_shapes
+from solspace.reduction.bounds import MAX_EDGES, WINDOWS
 from solspace.reduction.stage import graph_of
+from solspace.store.check import check_store
 
 GROUP = "interval_reproduction/vanilla"
 
@@ -76,8 +76,8 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(
     run_stage(path, "reduce")
     untimed = reduce(population, method="automaton")
     before = xr.open_zarr(path, group=f"{GROUP}/graph").load()
-    assert not set(schema.WINDOWS) & set(before.variables)
-    assert before.sizes["edge"] == schema.MAX_EDGES
+    assert not set(WINDOWS) & set(before.variables)
+    assert before.sizes["edge"] == MAX_EDGES
     run_stage(path, "reduce", redo=True, options={"method": "timed"})
     run_stage(path, "verify")
     assert check_store(path) == []
@@ -87,7 +87,7 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(
         timed = verify(reduce(untimed, method="timed"))
     stored = xr.open_zarr(path, group=GROUP).load()
     graphs = xr.open_zarr(path, group=f"{GROUP}/graph").load()
-    for name in schema.WINDOWS:
+    for name in WINDOWS:
         np.testing.assert_array_equal(graphs[name].values, timed[name].values)
     assert (timed.edge_latest.values >= 0).any()
     np.testing.assert_array_equal(stored.graph_recall.values, timed.graph_recall.values)

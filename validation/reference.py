@@ -8,7 +8,6 @@ features (`features.csv`). None of it is copied here; only the comparison is wri
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import tempfile
 import time
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from solspace.reduction.graph import Graph
+from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
 from validation import classification, populations, two_neuron
 
-__all__ = ["compare", "main", "published_features", "published_graph", "verified"]
+__all__ = ["compare", "main", "published_features", "verified"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -35,27 +34,8 @@ POPULATIONS = (
     "interval_discrimination/vanilla",
     "delayed_discrimination/vanilla",
 )
-# What the published files call our input symbols, in their order.
-PUBLISHED_SYMBOLS = {
-    "interval_reproduction": (0, 2),
-    "interval_discrimination": (0, 4, 2),
-    "delayed_discrimination": (0, 2, 4, 6, 8, 10),
-}
 # A change this small from one step to the next is the rounding of the authors' float32.
 ROUNDING = float(np.finfo(np.float32).eps)
-
-
-def published_graph(folder: Path, task: str) -> Graph:
-    """The graph the authors published for a network."""
-    found = json.loads((folder / "compact_graph.json").read_text())
-    number = {code: i for i, code in enumerate(PUBLISHED_SYMBOLS[task])}
-    edges = found["edges"]
-    return Graph(
-        [node["output"] for node in found["nodes"]],
-        [edge["source"] for edge in edges],
-        [edge["target"] for edge in edges],
-        [number[edge["input"]] for edge in edges],
-    )
 
 
 def published_features() -> dict[tuple[str, str, str], float]:
@@ -85,7 +65,8 @@ def compare(population: str, store: str) -> dict[str, Any]:
     graphs = xr.open_zarr(store, group=f"{population}/graph").load()
     names = ds.name.values.tolist()
     equal = [
-        graph_of(graphs, names.index(folder.name)) == published_graph(folder, task)
+        graph_of(graphs, names.index(folder.name))
+        == published_graph(folder / "compact_graph.json", task)
         for folder in folders
     ]
     theirs = published_features()

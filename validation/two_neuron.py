@@ -110,13 +110,12 @@ def section() -> str:
         for name, value in published.items()
     ]
     predicted = path_to_kind(own)
-    confusion = predicted.confusion  # (kind, predicted kind)
     return TEXT.format(
         table="\n".join(lines),
         accuracy=f"{float(predicted.accuracy.mean()):.1%}",
         spread=f"{float(predicted.accuracy.std()):.1%}",
         chance=f"{float(predicted.chance):.1%}",
-        kinds=int((confusion.sum(confusion.dims[1]) > 0).sum()),
+        kinds=int((predicted.confusion.sum("predicted") > 0).sum()),
         out=int(predicted.left_out),
     )
 

@@ -109,7 +109,8 @@ def form_classes(
         raise SolspaceError(
             f"{len(kept)} class{'es' * (len(kept) != 1)} of {minimum_class_size} networks or more "
             f"among {int(there.sum())} with a label and finite features (largest: "
-            f"{found or 'none'}); two are needed: give more networks, or a smaller `minimum_class_size`"
+            f"{found or 'none'}); two are needed: give more networks, or a smaller "
+            "`minimum_class_size`"
         )
     number = {n: i for i, n in enumerate(kept)}
     out = np.array(

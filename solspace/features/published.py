@@ -23,7 +23,7 @@ from solspace.features.kernels import (
     speed_change,
 )
 from solspace.features.registry import PUBLISHED, feature
-from solspace.features.support_vector import margin
+from solspace.reduction.support_vector import margin
 
 __all__: list[str] = []
 

@@ -7,6 +7,7 @@ elements, styled for the matplotlib backend. Show one in a notebook after
 
 from __future__ import annotations
 
+from solspace.plots.checkpoints import learning_flow
 from solspace.plots.classification import (
     confusion_matrix,
     importance_bars,
@@ -15,7 +16,6 @@ from solspace.plots.classification import (
 )
 from solspace.plots.extrapolation import extrapolation_picture
 from solspace.plots.graph import graph_drawing
-from solspace.plots.checkpoints import learning_flow
 from solspace.plots.saving import save, to_svg
 from solspace.plots.solutions import solution_histogram
 from solspace.plots.trajectories import trajectories

@@ -39,8 +39,9 @@ def followed_networks(checkpoints: xr.Dataset) -> NDArray[np.int64]:
     Examples
     --------
     >>> import xarray as xr
-    >>> ds = xr.Dataset({"checkpoint_gradient_steps": (("network", "checkpoint"), [[0, 9], [0, -1]]),
-    ...                  "checkpoint_solution": (("network", "checkpoint"), [[-1, 0], [-1, -1]])})
+    >>> dims = ("network", "checkpoint")
+    >>> ds = xr.Dataset({"checkpoint_gradient_steps": (dims, [[0, 9], [0, -1]]),
+    ...                  "checkpoint_solution": (dims, [[-1, 0], [-1, -1]])})
     >>> followed_networks(ds).tolist()
     [0]
     """

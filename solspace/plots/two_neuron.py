@@ -433,7 +433,7 @@ def path_picture(ds: xr.Dataset, *, title: str = "Where starts lead") -> Any:
     there = [str(ds["kind"].values[i]) for i in np.unique(best[~empty])]
     accuracy = float(ds["accuracy"].mean())
     return hv.Overlay([image]).opts(
-        title=f"{title} (foretold: {accuracy:.0%})",
+        title=f"{title} (predicted: {accuracy:.0%})",
         fontsize=FONT,
         aspect="square",
         fig_inches=(3.3, 3.3),

@@ -225,6 +225,8 @@ def annotate(ds: xr.Dataset, variables: Iterable[Variable]) -> xr.Dataset:
         name = variable.name
         if name not in ds.variables:
             continue
+        if variable.text and (told := _too_long(ds[name], variable)):
+            raise SolspaceError(f"{told}; shorten it")
         ds[name].attrs = variable.attributes() | ds[name].attrs
         if variable.text and ds[name].dtype.kind != "U":
             texts[name] = (ds[name].dims, text_array(ds[name].values), ds[name].attrs)
@@ -278,7 +280,20 @@ def faults(
             )
         if not same_dtype(found.dtype, declared.dtype):
             out.append(f"{prefix}{declared.name!r} is {found.dtype}, expected {declared.dtype}")
+        elif declared.text and (told := _too_long(found, declared)):
+            out.append(f"{prefix}{told}")
     return out
+
+
+def _too_long(found: xr.DataArray, declared: Variable) -> str:
+    """What is wrong with strings longer than declared; empty where none is."""
+    most = np.dtype(declared.dtype).itemsize // 4
+    if found.dtype.kind == "U" and found.dtype.itemsize // 4 <= most:
+        return ""
+    longest = max((len(str(s)) for s in np.asarray(found.values).ravel()), default=0)
+    if longest <= most:
+        return ""
+    return f"{declared.name!r} has a string of {longest} characters, expected at most {most}"
 
 
 def check(

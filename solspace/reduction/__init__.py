@@ -2,7 +2,8 @@
 
 `trajectories` finds chains and where they come round, `merging` joins them where they run
 together, `compaction` rewrites the outcome, `canonical` names it. `automaton` makes graphs in
-another way, from outputs alone.
+another way, from outputs alone, and `timed` gives them windows of time. `responses` are what a
+network puts out, `acceptance` says which of them a graph allows.
 """
 
 import lazy_loader

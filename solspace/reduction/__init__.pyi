@@ -1,3 +1,6 @@
+from .acceptance import allowed as allowed
+from .acceptance import graph_recall as graph_recall
+from .acceptance import with_silent_leads as with_silent_leads
 from .canonical import behavior as behavior
 from .canonical import describe_solution as describe_solution
 from .canonical import graph_key as graph_key
@@ -8,3 +11,7 @@ from .graph import ReductionError as ReductionError
 from .methods import METHODS as METHODS
 from .methods import reduce_network as reduce_network
 from .names import solution_name as solution_name
+from .responses import ResponseSequences as ResponseSequences
+from .responses import join_responses as join_responses
+from .responses import output_responses as output_responses
+from .responses import read_responses as read_responses

@@ -32,7 +32,8 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.reduction.canonical import minimized
 from solspace.reduction.graph import Graph
-from solspace.tasks.base import Pulse, PulseGrammar, Task
+from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.task import Task
 
 __all__ = ["Story", "explore", "read_story"]
 
@@ -126,15 +127,15 @@ class _Stretch:
 
 class _Exploration:
     def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
-        assert task.grammar is not None and task.output_symbol is not None
+        assert task.protocol is not None and task.output_symbol is not None
         self.task = task
-        self.grammar: PulseGrammar = task.grammar
+        self.protocol: StimulusProtocol = task.protocol
         self.architecture = architecture
         self.weights: Mapping[str, NDArray[Any]] = {
             name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS
         }
         self.explored: dict[Key, list[_Stretch]] = {}
-        patience = self.grammar.patience
+        patience = self.protocol.patience
         self.horizon = int(HORIZON * patience)
         # Evenly in the logarithm of time while the network is under way, and some at the end.
         under_way = np.geomspace(1, patience, MOMENTS)
@@ -149,17 +150,17 @@ class _Exploration:
         return states, self.task.output_symbol(output[..., 0])
 
     def possible(self, place: int) -> list[Pulse]:
-        return [pulse for pulse in self.grammar.pulses if pulse.place == place]
+        return [pulse for pulse in self.protocol.pulses if pulse.place == place]
 
     def explore(self) -> _Stretch:
-        grammar = self.grammar
-        before = grammar.before
+        protocol = self.protocol
+        before = protocol.before
         silence = np.zeros((1, self.horizon, before.shape[1]))
         states, symbols = self.run(
             np.concatenate([before[None].astype(float), silence], axis=1), None
         )
         at = len(before) - 1
-        root = _Stretch(states[0, at:], 0, 0, read_story(symbols[0, at:], 0, grammar.shortest), -1)
+        root = _Stretch(states[0, at:], 0, 0, read_story(symbols[0, at:], 0, protocol.shortest), -1)
         queue: list[tuple[Key, _Stretch]] = [(("root",), root)]
         count = 0
         while queue and count < MOST_STRETCHES:
@@ -186,7 +187,7 @@ class _Exploration:
         stretch.moments = sorted(m for m in moments if m < len(stretch.states))
         given = [(m, pulse) for pulse in pulses for m in stretch.moments]
         width = max(pulse.width for pulse in pulses)
-        inputs = np.zeros((len(given), width + self.horizon, self.grammar.before.shape[1]))
+        inputs = np.zeros((len(given), width + self.horizon, self.protocol.before.shape[1]))
         start = np.empty((len(given), stretch.states.shape[1]))
         for i, (m, pulse) in enumerate(given):
             inputs[i, : pulse.width, pulse.channel] = pulse.amplitude
@@ -197,7 +198,7 @@ class _Exploration:
         for i, (m, pulse) in enumerate(given):
             first = pulse.width - 1
             story = read_story(
-                symbols[i, first:], pulse.settled - pulse.width, self.grammar.shortest
+                symbols[i, first:], pulse.settled - pulse.width, self.protocol.shortest
             )
             group = (pulse.next_place, pulse.symbol, story.key)
             stretch.answers.append((m, pulse.symbol, group, states[i, first]))
@@ -232,7 +233,7 @@ class _Exploration:
 
     def _story(self, symbols: NDArray[np.int8], pulse: Pulse) -> Story:
         return read_story(
-            symbols[pulse.width - 1 :], pulse.settled - pulse.width, self.grammar.shortest
+            symbols[pulse.width - 1 :], pulse.settled - pulse.width, self.protocol.shortest
         )
 
     def _group(self, symbols: NDArray[np.int8], pulse: Pulse) -> Key:
@@ -243,7 +244,7 @@ class _Exploration:
     def node_at(self, stretch: _Stretch, moment: int) -> Key:
         index = int(np.searchsorted(stretch.story.starts, moment, side="right")) - 1
         index = max(index, 0)
-        late = moment - stretch.story.starts[index] > self.grammar.patience
+        late = moment - stretch.story.starts[index] > self.protocol.patience
         return self.node(stretch, index, late)
 
     def node(self, stretch: _Stretch, index: int, late: bool) -> Key:
@@ -265,7 +266,7 @@ class _Exploration:
         return frozenset(
             group
             for m, _, group, _ in stretch.answers
-            if m >= begin and (m - begin > self.grammar.patience) == late
+            if m >= begin and (m - begin > self.protocol.patience) == late
         )
 
     def ending(self, stretch: _Stretch) -> frozenset[Key]:
@@ -305,7 +306,7 @@ class _Exploration:
                 for (one, lasts), (other, _) in pairwise(path):
                     if one != other:
                         edges.add((numbered(one), numbered(other), 0))
-                        if lasts > self.grammar.patience:
+                        if lasts > self.protocol.patience:
                             edges.add((numbered(one), numbered(one), 0))
                 for m, symbol, group, state in stretch.answers:
                     target = self.entry(group, state)
@@ -340,10 +341,10 @@ class _Exploration:
 
 def check_asked(task: Task, architecture: str, weights: networks.Weights) -> None:
     """An error where a network cannot be given the pulses of its task."""
-    if task.grammar is None or task.output_symbol is None:
+    if task.protocol is None or task.output_symbol is None:
         raise SolspaceError(
             f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `grammar` and an `output_symbol`"
+            "give it a `protocol` and an `output_symbol`"
         )
     networks.check_architecture(architecture)
     for name in networks.PARAMETERS:
@@ -361,7 +362,7 @@ def explore(
     Parameters
     ----------
     task : Task
-        With a ``grammar`` and an ``output_symbol``.
+        With a ``protocol`` and an ``output_symbol``.
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
+from solspace.reduction.numbering import canonical_form, canonical_order
 
 if TYPE_CHECKING:
     import networkx
@@ -138,15 +139,11 @@ class Graph:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
             return NotImplemented
-        from solspace.reduction.canonical import canonical_form
-
         # The numbering does not look at windows: of symmetric nodes it may take another first.
         return canonical_form(self) == canonical_form(other) and self._windows() == other._windows()
 
     def _windows(self) -> list[tuple[int, ...]]:
         """Edges that have a window, in canonical numbering."""
-        from solspace.reduction.canonical import canonical_order
-
         if not self.timed:
             return []
         number = {node: i for i, node in enumerate(canonical_order(self))}

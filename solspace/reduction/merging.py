@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solspace.features.support_vector import margin
 from solspace.reduction.graph import ReductionError
+from solspace.reduction.support_vector import margin
 from solspace.reduction.trajectories import Chain, speeds
 
 __all__ = ["TrajectoryGraph", "flow_paths", "meeting_point"]

@@ -40,7 +40,7 @@ def reduce_network(
     Parameters
     ----------
     task : str or Task
-        With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``grammar``
+        With an ``output_symbol`` and a ``probe`` (``turner2021``) or a ``protocol``
         (``automaton``, ``timed``).
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
@@ -74,7 +74,7 @@ def reduce_network(
     'v1:0|set>0'
     """
     from solspace.reduction.compaction import compact
-    from solspace.reduction.explorer import NetworkExplorer
+    from solspace.reduction.probing import NetworkExplorer
 
     task = get_task(task)
     if method not in METHODS:

@@ -231,8 +231,8 @@ def reduce(
     task : str or Task, optional
         By default the dataset's own.
     method : {"turner2021", "automaton", "timed"}, optional
-        The construction of Turner, Dabholkar & Barak (NeurIPS 2021), the default, one from what
-        the network answers to pulses at many moments, or one that knows time (see
+        How graphs are made: the construction of Turner, Dabholkar & Barak (NeurIPS 2021), one
+        from what the network answers to pulses at many moments, or one that also knows time (see
         `solspace.reduction.reduce_network`). Solutions are named without time: with ``timed``
         by the graph of ``automaton``.
     progress : callable (int) -> None, optional
@@ -259,20 +259,16 @@ def reduce(
     >>> ds.solution.item(), ds.n_nodes.item()
     (0, 1)
     """
-    from solspace.population import (
-        architecture_of,
-        each_network,
-        network_weights,
-        task_of,
-        warn_of_failures,
-    )
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.each import each_network, warn_of_failures
+    from solspace.population.networks import network_weights
+    from solspace.reduction import reduce_network
     from solspace.reduction.canonical import (
         describe_solution,
         graph_key,
         solution_key,
     )
     from solspace.reduction.names import solution_name
-    from solspace.reduction import reduce_network
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
@@ -306,8 +302,8 @@ def reduce(
         nodes, edges = len(graph.node_output), len(graph.edge_source)
         if nodes > most_nodes or edges > most_edges:
             raise SolspaceError(
-                f"a graph of {nodes} nodes and {edges} edges; the store has room for "
-                f"{most_nodes} and {most_edges}"
+                f"a graph of {nodes} nodes and {edges} edges; at most "
+                f"{most_nodes} and {most_edges} are stored"
             )
         keys[i], descriptions[i] = names
         names_[i] = solution_name(names[0])
@@ -426,6 +422,7 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> ds = xr.Dataset({"n_nodes": ("network", [2]), "n_edges": ("network", [1]),
     ...                  "node_output": (("network", "node"), [[0, 1]]),
     ...                  "edge_source": (("network", "edge"), [[0]]),

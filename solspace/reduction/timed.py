@@ -9,14 +9,14 @@ nearest to it. That is a model of the network with as many states as samples.
 
 Two samples differ by the chance that a random sequence of pulses, given at both, shows them apart
 (a bisimulation metric: Ferns, Panangaden & Precup, UAI 2004). By this they are joined to classes,
-average linkage, as many as the store has room for. A class is drawn as the chain of its outputs:
-one node a run, autonomous edges with the window in which members change, pulses with the moments
-at which members answer alike. Distances in state space decide which sample is nearest, nothing
-else.
+average linkage, as many as the bounds on nodes and edges let in. A class is drawn as the chain of
+its outputs: one node a run, autonomous edges with the window in which members change, pulses with
+the moments at which members answer alike. Distances in state space decide which sample is nearest,
+nothing else.
 
 How rare an answer may be to be left out, and how wide windows of autonomous edges are, is decided
-by words of the network that no part of the graph was made from: the tightest graph is taken that
-allows `ENOUGH` of them.
+by response sequences of the network that no part of the graph was made from: the tightest graph is
+taken that allows `ENOUGH` of them.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from solspace import networks
+from solspace.reduction import bounds
+from solspace.reduction.acceptance import graph_recall
 from solspace.reduction.automaton import check_asked, explore
-from solspace.reduction.bounds import TIMED_EDGES, TIMED_NODES
 from solspace.reduction.graph import Graph
-from solspace.tasks.base import LONGEST_WAIT, SEQUENCE_STEPS, PulseGrammar, Task
-from solspace.verification.sequences import Words, graph_recall, read_words
+from solspace.reduction.responses import ResponseSequences, read_responses
+from solspace.tasks.protocol import LONGEST_WAIT, SEQUENCE_STEPS, StimulusProtocol
+from solspace.tasks.task import Task
 
 __all__ = ["explore_timed"]
 
 SAMPLES = 800
 MOMENTS = 48
 SEED = 12345
-# Own words that no part of the graph was made from, and the share of them it has to allow.
+# Own response sequences that no part of the graph was made from, and the share it has to allow.
 HELD_BACK = 400
 ENOUGH = 0.97
 # Chances that a random sequence goes on with a pulse, and that it ends with a stretch of silence.
@@ -110,16 +112,16 @@ def _runs(
 
 
 def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
-    grammar, output_symbol = task.grammar, task.output_symbol
-    assert grammar is not None and output_symbol is not None
+    protocol, output_symbol = task.protocol, task.output_symbol
+    assert protocol is not None and output_symbol is not None
     weights = {name: np.asarray(weights[name], np.float64) for name in networks.PARAMETERS}
-    pulses = {(pulse.place, pulse.symbol): pulse for pulse in grammar.pulses}
-    states, led_by = _walk(grammar, architecture, weights)
+    pulses = {(pulse.place, pulse.symbol): pulse for pulse in protocol.pulses}
+    states, led_by = _walk(protocol, architecture, weights)
     place = np.array([0] + [pulses[by].next_place for by in led_by[1:]])
     symbol = np.array([by[1] for by in led_by])
     moments = np.unique(np.rint(np.geomspace(1, LONGEST_WAIT, MOMENTS)).astype(np.int64))
 
-    n, inputs = len(states), grammar.before.shape[1]
+    n, inputs = len(states), protocol.before.shape[1]
     at = np.empty((n, len(moments), states.shape[1]))
     symbols = np.empty((n, SEQUENCE_STEPS), np.int8)
     for first in range(0, n, _BLOCK):
@@ -132,7 +134,7 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
     runs, starts = [], []
     seen = np.empty((n, len(moments)), np.int64)
     for i in range(n):
-        values, begin, shown = _runs(symbols[i], grammar.shortest)
+        values, begin, shown = _runs(symbols[i], protocol.shortest)
         runs.append(values)
         starts.append(begin)
         known = np.searchsorted(shown, moments, side="right")
@@ -169,14 +171,14 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
 
 
 def _walk(
-    grammar: PulseGrammar, architecture: str, weights: networks.Weights
+    protocol: StimulusProtocol, architecture: str, weights: networks.Weights
 ) -> tuple[NDArray[np.float64], list[tuple[int, int]]]:
     """The root and states that pulses lead to, and the place and symbol of these."""
-    per_sequence = 1 if grammar.most <= 2 else 2
-    sequences = grammar.random_sequences(np.random.default_rng(SEED), SAMPLES // per_sequence + 1)
+    per_sequence = 1 if protocol.most <= 2 else 2
+    sequences = protocol.random_sequences(np.random.default_rng(SEED), SAMPLES // per_sequence + 1)
     found: list[NDArray[np.float64]] = []
     led_by: list[tuple[int, int]] = [(0, -1)]
-    next_place = {(pulse.place, pulse.symbol): pulse.next_place for pulse in grammar.pulses}
+    next_place = {(pulse.place, pulse.symbol): pulse.next_place for pulse in protocol.pulses}
     for first in range(0, len(sequences), _BLOCK):
         block = slice(first, first + _BLOCK)
         states, _ = networks.run(architecture, weights, sequences.input[block])
@@ -238,11 +240,11 @@ class _Quotient:
     """The graph of classes of samples."""
 
     def __init__(
-        self, sample: _Sample, label: NDArray[Any], grammar: PulseGrammar, rare: float
+        self, sample: _Sample, label: NDArray[Any], protocol: StimulusProtocol, rare: float
     ) -> None:
         self.rare = rare
         self.sample = sample
-        self.grammar = grammar
+        self.protocol = protocol
         self.kinds: list[Chain] = []
         self.kind_of = self._kinds(label)
         self.members: dict[int, list[int]] = defaultdict(list)
@@ -362,7 +364,7 @@ class _Quotient:
         """The autonomous edges of a chain, from when to when they were taken in the sample."""
         runs, loops = self.kinds[kind]
         nodes = [self.number[kind, r] for r in range(len(runs))]
-        patience = 0.9 * self.grammar.patience
+        patience = 0.9 * self.protocol.patience
         every = self.members[kind]
         own = [i for i in every if self._chain(i) == self.kinds[kind]] or every
         starts = [self.sample.starts[i] for i in own]
@@ -444,7 +446,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     Parameters
     ----------
     task : Task
-        With a ``grammar`` and an ``output_symbol``.
+        With a ``protocol`` and an ``output_symbol``.
     architecture : {"vanilla", "gru", "lstm"}
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
@@ -452,7 +454,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     Returns
     -------
     Graph
-        With ``edge_earliest`` and ``edge_latest``; as large as the store has room for. Where
+        With ``edge_earliest`` and ``edge_latest``; as large as its bounds on nodes and edges. Where
         even the coarsest is larger than that, the graph of `explore`, without windows.
 
     Raises
@@ -472,14 +474,14 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     from scipy.spatial.distance import squareform
 
     check_asked(task, architecture, weights)
-    assert task.grammar is not None
+    assert task.protocol is not None
     sample = _draw(task, architecture, weights)
     joined = linkage(squareform(_distances(sample), checks=False), "average")
-    grammar = task.grammar
+    protocol = task.protocol
 
     @cache
     def quotient(classes: int, rare: float) -> _Quotient:
-        return _Quotient(sample, fcluster(joined, classes, "maxclust"), grammar, rare)
+        return _Quotient(sample, fcluster(joined, classes, "maxclust"), protocol, rare)
 
     @cache
     def most(rare: float) -> int:
@@ -489,18 +491,18 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
         quotient(most(rare), rare).graph(share, steps) for rare, share, steps in TIGHT if most(rare)
     )
 
-    held_back = read_words(
+    held_back = read_responses(
         task,
         architecture,
         weights,
-        grammar.random_sequences(np.random.default_rng(SEED + 1), HELD_BACK),
+        protocol.random_sequences(np.random.default_rng(SEED + 1), HELD_BACK),
     )
     return _tightest(graphs, held_back) or explore(task, architecture, weights)
 
 
 def _fits(graph: Graph) -> bool:
-    """Whether the store has room for it."""
-    return graph.n_nodes <= TIMED_NODES and graph.n_edges <= TIMED_EDGES
+    """Whether it is within the bounds on nodes and edges."""
+    return graph.n_nodes <= bounds.TIMED_NODES and graph.n_edges <= bounds.TIMED_EDGES
 
 
 def _most(fits: Callable[[int], bool], highest: int) -> int:
@@ -512,8 +514,8 @@ def _most(fits: Callable[[int], bool], highest: int) -> int:
     return low
 
 
-def _tightest(graphs: Iterable[Graph], held_back: Words) -> Graph | None:
-    """Of graphs that fit the first that allows enough of the words, or what allows most."""
+def _tightest(graphs: Iterable[Graph], held_back: ResponseSequences) -> Graph | None:
+    """Of graphs that fit the first that allows enough responses, or what allows most."""
     best, most = None, -1.0
     for graph in filter(_fits, graphs):
         recall = graph_recall(graph, held_back)

@@ -25,8 +25,9 @@ from solspace.run import where as compute
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
-from solspace.stages.record import Layout, Stage, checked, record_of
-from solspace.stages.record import compute as compute_own
+from solspace.stages.record import Layout, Stage, record_of
+from solspace.stages.running import checked
+from solspace.stages.running import compute as compute_own
 from solspace.stages.template import layouts, missing_dims, wanted
 from solspace.store import Population, Shard, Store, locks
 from solspace.store.layout import undeclared
@@ -36,7 +37,7 @@ from solspace.tasks import Task, get_task
 __all__ = ["Outcome", "run_stage"]
 
 # Options that say how and not what: a result is the same with another value.
-HOW = ("device", "jobs")
+HOW = ("jobs",)
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def _as_typed(name: str, value: Any) -> str:
 
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
-    alone = population.claimed(stage.name) <= 1
+    alone = not population.claimed(stage.name)  # this process claims its slice later
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
@@ -304,8 +305,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
             _call_pending(population, later)
     if (population.status(stage.name) != PENDING).any():
         with population.briefly():
-            own = {v.name: v for v in (stage.status,)}
-            population.prepare_shards(own, own)
+            population.prepare_shards([stage.status])
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(stage.status.name, nothing)
 
@@ -363,7 +363,7 @@ def _run_shards(
         with population.briefly():
             _create(population, stage, task, options)
             noted.enter_context(population.provenance(stage.name, options, where))
-        whole = _whole(population, stage)
+        whole = _read(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, computed, progress))
         function = partial(
@@ -373,6 +373,7 @@ def _run_shards(
             sent,
             options | prepared,
             bar.update if local else None,
+            whole if local else None,
         )
         for shard, _ in compute.map_unordered(
             function, pending, workers=workers, scheduler=scheduler
@@ -391,7 +392,7 @@ def _run_whole(
     progress: bool,
 ) -> None:
     """A stage over all networks together, which reads them lazily."""
-    whole = _whole(population, stage)
+    whole = _read(population, stage)
     with (
         population.provenance(stage.name, options, where),
         _bar(population, stage, population.networks, progress) as bar,
@@ -416,17 +417,12 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords({c: v for c, v in have.coords.items()})
+                    ds = out.assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
         status = out[stage.status.name].values if stage.status.name in out else np.full(n, DONE)
         population.write_all(stage.status.name, status.astype(np.uint8))
-
-
-def _whole(population: Population, stage: Stage) -> xr.Dataset:
-    """All that a stage reads of a population, lazily."""
-    return _read(population, stage, None)
 
 
 def _run_shard(
@@ -435,13 +431,16 @@ def _run_shard(
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
+    whole: xr.Dataset | None,
     shard: Shard,
 ) -> None:
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
     if sent is not None:
         take(sent)  # a worker knows only what is of the package
         _one_thread()
-    ds = _read(population, stage, shard)
+    # A process elsewhere reads its own networks alone.
+    whole = _read(population, stage, all_labels=False) if whole is None else whole
+    ds = whole.isel(network=slice(shard.start, shard.stop)).load()
     extra = {"stop": compute.stopping} if stage.name == "train" else {}
     kwargs = options | extra | {"progress": report}
     with failures_told_elsewhere():
@@ -457,8 +456,8 @@ def _run_shard(
 # --------------------------------------------------------------------------- reading
 
 
-def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Dataset:
-    """What a stage reads, in one dataset; one shard of it in memory, or all of it lazily."""
+def _read(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
+    """What a stage reads, in one dataset, lazily; coordinates of all networks in memory."""
     kind = kind_of(population.architecture).name
     known = collection.groups(kind)
     names: dict[str, list[str] | None] = {}
@@ -482,10 +481,7 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         maker = collection.group_of(group, kind).replace("_", "-")
         there = population.open(group, maker)
         own = _names(population, stage, group, there, wanted_names)
-        if shard is None:
-            ds = there[own]
-        else:
-            ds = population.read(group, shard, own, maker)
+        ds = there[own]
         if out is None:
             out = ds
             continue
@@ -499,7 +495,10 @@ def _read(population: Population, stage: Stage, shard: Shard | None) -> xr.Datas
         out = out.assign({n: ds[n].variable for n in ds.data_vars})
         out.attrs |= {k: v for k, v in ds.attrs.items() if k not in out.attrs}
     assert out is not None
-    return out
+    if not all_labels:
+        return out
+    # Small, and read anew by every shard otherwise.
+    return out.assign_coords({str(c): v.variable.load() for c, v in out.coords.items()})
 
 
 def _names(
@@ -600,31 +599,30 @@ def _create(population: Population, stage: Stage, task: Task, options: Mapping[s
                         "own; give --redo to compute all of it again"
                     )
                 population.remove_dims(outdated)
-            missing_dims(stage, own, {**_lengths(have), **_lengths(coordinates), **sizes})
+            missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
             more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
             extra = [undeclared(coordinates[n], group) for n in more]
             population.add_variables([*extra, *own], coordinates, sizes)
-            names = [v.name for v in (*own, stage.status, stage.message)]
-            known = {v.name: v for v in (*own, stage.status, stage.message)}
-            population.prepare_shards(names, known)
+            population.prepare_shards([*own, stage.status, stage.message])
             continue
         if population.has(group):
             there = population.open(group).sizes
             fits = all(there.get(dim, size) == size for dim, size in sizes.items())
             if begun or (fits and not population.outdated(coordinates, group)):
                 population.add_variables(own, coordinates, sizes, group)
+                population.prepare_shards(own, group)
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
             population.remove(group)
         base = _labels(population)
-        ds = coordinates.assign_coords({c: v for c, v in base.coords.items()})
+        ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
-        missing_dims(stage, own, {**_lengths(ds), **sizes})
+        missing_dims(stage, own, _lengths(ds) | sizes)
         population.create(group, own, ds, sizes)
 
 
 def _lengths(ds: xr.Dataset) -> dict[str, int]:
-    return {str(dim): int(size) for dim, size in ds.sizes.items()}
+    return {str(d): int(n) for d, n in ds.sizes.items()}
 
 
 def _layouts(
@@ -633,7 +631,7 @@ def _layouts(
     if stage.layout is not None:
         return layouts(stage, task, have, options)
     # A stage of one's own: its dims are those of what it reads, with their coordinates.
-    read = _read(population, stage, None)
+    read = _read(population, stage)
     out = {}
     for group in dict.fromkeys(v.group for v in stage.fills):
         dims = {d for v in stage.variables(group).values() for d in v.dims} - {"network"}

@@ -16,6 +16,7 @@ from solspace.population.describe import architecture_of, task_of
 from solspace.population.variables import check
 from solspace.run.loop import _split
 from solspace.stages import collection
+from solspace.stages.template import wanted
 from solspace.store import Population, Store, locks, whole_or_nothing
 from solspace.store.layout import default_shard_size, network_bytes
 from solspace.store.pack import pack_into
@@ -66,10 +67,9 @@ def create_population(
         own = laid.get("population")
         if own is not None:
             ds = ds.assign_coords(own.coordinates.coords)
-        sizes = {str(d): int(n) for d, n in ds.sizes.items()}
         variables = _first_variables(kind.name, architecture)
-        each = network_bytes(variables, sizes)
-        size = shard_size or default_shard_size(sizes["network"], each, kind.batch)
+        each = _largest(kind.name, architecture, ds, variables)
+        size = shard_size or default_shard_size(ds.sizes["network"], each, kind.batch)
         population = store.create_population(ds, variables, {}, shard_size=size)
         store.consolidate()
         return population
@@ -83,6 +83,20 @@ def _first_variables(kind: str, architecture: str) -> list[Any]:
         if stage.by_default:
             out += [stage.status, stage.message]
     return out
+
+
+def _largest(kind: str, architecture: str, ds: xr.Dataset, first: list[Any]) -> int:
+    """Bytes of one network in the largest array that it will have, such as its activity."""
+    here = {str(d): int(n) for d, n in ds.sizes.items()}
+    found = [network_bytes(first, here)]
+    for stage in collection.stages(kind).values():
+        if not stage.by_default or stage.layout is None or set(stage.reads) != {"population"}:
+            continue
+        for group, laid in stage.layout(task_of(ds), ds, {}).items():
+            sizes = {str(d): int(n) for d, n in laid.coordinates.sizes.items()}
+            variables = wanted(stage, architecture, {group: laid}, group)
+            found.append(network_bytes(variables, here | sizes | dict(laid.sizes)))
+    return max(found)
 
 
 def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:

@@ -5,6 +5,7 @@ one backed by dask it answers lazily, block by block along ``network``; over a s
 by shard (`solspace.run`). Flags, schema page, checks, status and resumption follow from the record.
 """
 
-from solspace.stages.record import Group, Layout, Option, Stage, record_of, stage
+from solspace.stages.decorator import stage
+from solspace.stages.record import Group, Layout, Option, Stage, record_of
 
 __all__ = ["Group", "Layout", "Option", "Stage", "record_of", "stage"]

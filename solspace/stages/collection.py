@@ -7,6 +7,7 @@ a store.
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import importlib.util
 import os
@@ -39,6 +40,7 @@ __all__ = [
 
 POPULATION = Group("weights, training outcome, features, solution labels")
 
+_OWN_MODULE = "solspace_own_"  # before the names of modules that stages are loaded from
 _OWN: dict[tuple[str, str], Stage] = {}
 _seen: tuple[tuple[str, ...], dict[tuple[str, str], Stage]] = ((), {})
 
@@ -126,12 +128,14 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
     if stage.after != ("",):
         return stage.after
     among = among if among is not None else stages(stage.kind)
-    makers = []
+    makers: list[str] = []
     for path in stage.reads:
         group, _, name = path.rpartition("/")
-        for other in among.values():
-            if other.name != stage.name and name in other.variables(group or "population"):
-                makers.append(other.name)
+        makers += [
+            other.name
+            for other in among.values()
+            if other.name != stage.name and name in other.variables(group or "population")
+        ]
     return tuple(dict.fromkeys(makers)) or ("train",)
 
 
@@ -204,7 +208,7 @@ def load_stage(where: str) -> Stage:
         raise SolspaceError(f"{file}: no such file; give FILE.py:FUNCTION")
     path = os.path.realpath(file)
     # A name of its own, the same in every process, so that workers unpickle its functions.
-    module_name = "solspace_own_" + path.strip(os.sep).replace(os.sep, "_").removesuffix(".py")
+    module_name = _OWN_MODULE + path.strip(os.sep).replace(os.sep, "_").removesuffix(".py")
     module_name = "".join(c if c.isalnum() else "_" for c in module_name)
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
@@ -220,6 +224,27 @@ def load_stage(where: str) -> Stage:
         own = ", ".join(s.name for s in _in(module)) or "none"
         raise SolspaceError(f"{file}: has no function {name!r}; stages in it: {own}")
     return register(record_of(function))
+
+
+# --------------------------------------------------------------------------- sent elsewhere
+
+
+def _of_module(module: str, name: str) -> Stage:
+    return record_of(getattr(importlib.import_module(module), name))
+
+
+def _sent(stage: Stage) -> Any:
+    """A stage is sent by name; one that the other process cannot import, whole."""
+    # The function in a record is the one that was written; its module holds the decorated one.
+    module = stage.function.__module__
+    if not stage.origin:
+        return find, (stage.name, stage.kind)
+    if module != "__main__" and not module.startswith(_OWN_MODULE):
+        return _of_module, (module, stage.function.__qualname__)
+    return object.__reduce_ex__(stage, 2)
+
+
+copyreg.pickle(Stage, _sent)
 
 
 # --------------------------------------------------------------------------- what they declare

@@ -14,7 +14,8 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.population.variables import Variable, annotate
 from solspace.stages.carry import carried, take
-from solspace.stages.record import Stage, checked, compute
+from solspace.stages.record import Stage
+from solspace.stages.running import checked, compute
 from solspace.stages.template import layouts, missing_dims, wanted
 
 __all__ = ["map_networks"]

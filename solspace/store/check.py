@@ -43,7 +43,9 @@ def _check(population: Population) -> Iterator[str]:
     groups = population.groups()
     known = collection.groups(kind)
     sound = True
-    for group in population.aside():
+    aside = population.aside()
+    told: set[tuple[str, str]] = set()
+    for group in aside:
         sound = False
         yield population.told_aside(group, collection.group_of(group, kind).replace("_", "-"))
     for group in groups:
@@ -61,6 +63,7 @@ def _check(population: Population) -> Iterator[str]:
             ]
         found = faults(ds, declared.values(), required=required, where=where)
         sound = sound and not found
+        told |= {(group, name) for name in required if name not in ds.variables}
         yield from found
         if "network" in ds.sizes and ds.sizes["network"] != population.networks:
             sound = False
@@ -70,11 +73,11 @@ def _check(population: Population) -> Iterator[str]:
     attrs = population.attrs
     for stage in collection.stages(kind).values():
         ended = (population.status(stage.name) != PENDING).any()
-        if not (sound and ended):
+        if not ended:
             continue
         for group in dict.fromkeys(v.group for v in stage.fills):
             present = group not in known or known[group].present(attrs)
-            if group not in groups and present:
+            if group not in groups and present and group not in aside:
                 sound = False
                 yield f"{population}: networks have ended {stage}, but there is no {group} group"
                 continue
@@ -83,7 +86,7 @@ def _check(population: Population) -> Iterator[str]:
             there = population.open(group).variables
             for name, v in stage.variables(group, population.architecture).items():
                 old = name in ("loss_curve", "loss_recorded", "check")  # not in migrated stores
-                if name not in there and not (v.optional or old):
+                if name not in there and not (v.optional or old or (group, name) in told):
                     sound = False
                     yield f"{population}: networks have ended {stage}, but {name!r} is missing"
     if sound:  # values are looked at only where names and shapes can be relied on

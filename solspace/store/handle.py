@@ -241,7 +241,9 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
-            if not shared:
+            # Also where others hold the store: what one of them has under way is done in such a
+            # moment alone, so what is half done here is of a process that was killed.
+            with locks.briefly(self.path):
                 mend_relayout(self.path)
                 for population in self.populations():
                     population.mend()
@@ -261,8 +263,15 @@ class Store:
         Every change of metadata takes this copy away again, so where it is there it is true.
         """
         with locks.briefly(self.path), quiet():
-            if not _has_consolidated(self.path):
+            # One that another program put into a group below hides what comes later there.
+            nested = [path for path in self._groups() if _forget_consolidated(self.path, path)]
+            if nested or not _has_consolidated(self.path):
                 zarr.consolidate_metadata(self.path, zarr_format=3)
+
+    def _groups(self) -> Iterator[str]:
+        """Paths of all groups below the root."""
+        for population in self.populations():
+            yield from (population.task, *map(population.group_path, population.groups()))
 
 
 def _check_version(path: str, version: Any) -> None:
@@ -401,7 +410,8 @@ class Population:
     def _changes(self) -> None:
         """Called before metadata change, so that no reader is shown an older copy of them."""
         locks.check_held(self.path)
-        _forget_consolidated(self.path)
+        for path in ("", self.task, self.group_path("population")):
+            _forget_consolidated(self.path, path)
 
     def briefly(self) -> AbstractContextManager[None]:
         """Wait for a moment alone with what all writers of the store share."""
@@ -550,7 +560,7 @@ class Population:
         )
 
     def mend(self) -> None:
-        """Undo what a killed `replace` left half done; the store is held alone."""
+        """Undo what a killed `replace` left half done; no other process writes at this moment."""
         own = self._folder("population")
         for name in os.listdir(own):
             stem, dot, suffix = name.rpartition(".")
@@ -602,24 +612,26 @@ class Population:
         if missing:
             target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
 
-    def prepare_shards(self, names: Iterable[str], variables: Mapping[str, Variable]) -> None:
-        """Lay arrays of the population's group in shards that are written one by one.
+    def prepare_shards(self, variables: Iterable[Variable], group: str = "population") -> None:
+        """Lay arrays of a group in shards that are written one by one.
 
         A packed store has one shard an array, which two writers would corrupt.
         """
-        group = self.zarr_group(mode="r+")
+        target = self.zarr_group(group, mode="r+")
         size = self.shard_size
-        chunk = int(group.attrs["chunk_size"])
-        for name in names:
-            if name not in group or name not in variables:
+        chunk = int(target.attrs["chunk_size"])
+        if size >= self.networks:
+            return  # one writer has all networks
+        for variable in variables:
+            if group == "population":
+                variable = _by_shard(variable)
+            if variable.name not in target or variable.coordinate:
                 continue
-            variable = _by_shard(variables[name])
-            if variable.coordinate or variable.dims[:1] != ("network",):
-                continue
-            array = group[name]
+            array = target[variable.name]
             assert isinstance(array, zarr.Array)
-            if shard_of(array) != size and shard_of(array) > chunk:
-                relayout(self.path, group, variable, size, chunk)
+            if variable.dims[:1] == ("network",) and size % shard_of(array):
+                self._changes()
+                relayout(self.path, target, variable, size, chunk)
 
     def remove(self, group: str) -> None:
         """Take away a group, to create it anew."""
@@ -672,7 +684,10 @@ class Population:
         ValueError
             Where a variable is not declared or has another shape than its array.
         """
-        size, n = self.shard_size, self.networks
+        own = self.zarr_group("population", "r+")
+        networks = own["network"]
+        assert isinstance(networks, zarr.Array)
+        size, n = int(str(own.attrs["shard_size"])), networks.shape[0]
         if shard.start not in range(0, n, size) or shard.stop != min(shard.start + size, n):
             raise SolspaceError(
                 f"networks {shard[0]}..{shard[1] - 1} are not one shard of {self} "
@@ -682,15 +697,14 @@ class Population:
         locks.check_held(self.path)
         last = [v.name for v in (message_variable(stage), status_variable(stage))]
         for group, arrays in data.items():
-            target = self.zarr_group(group, "r+")
+            target = own if group == "population" else self.zarr_group(group, "r+")
             for name, array in arrays.items():
                 if group != "population" or name not in last:
                     write_part(target, name, array, *shard)
-        target = self.zarr_group("population", "r+")
         # The status last: only what is whole is called done.
         for name in last:
             if name in data["population"] or name == last[-1]:
-                write_part(target, name, data["population"][name], *shard)
+                write_part(own, name, data["population"][name], *shard)
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.
@@ -781,16 +795,23 @@ def _by_shard(variable: Variable) -> Variable:
     return variable
 
 
-def _has_consolidated(store: str) -> bool:
-    """Whether the root holds a copy of the metadata below it."""
-    return zarr.open_group(store, mode="r").metadata.consolidated_metadata is not None
+def _has_consolidated(store: str, path: str = "") -> bool:
+    """Whether a group holds a copy of the metadata below it."""
+    try:
+        group = zarr.open_group(store, path=path, mode="r")
+    except FileNotFoundError:
+        return False
+    return group.metadata.consolidated_metadata is not None
 
 
-def _forget_consolidated(store: str) -> None:
-    """Take the copy away."""
-    if _has_consolidated(store):
+def _forget_consolidated(store: str, path: str = "") -> bool:
+    """Take the copy away; whether there was one."""
+    found = _has_consolidated(store, path)
+    if found:
         # Attributes of a group opened without the copy are written without it.
-        zarr.open_group(store, mode="r+", use_consolidated=False).update_attributes({})
+        group = zarr.open_group(store, path=path, mode="r+", use_consolidated=False)
+        group.update_attributes({})
+    return found
 
 
 def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:

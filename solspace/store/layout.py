@@ -138,7 +138,8 @@ def create_array(
         inner = min(chunk, n)
         # Coordinates are written once, or by the one process that ends a stage.
         whole = shard_size == WHOLE or variable.coordinate or at != 0
-        outer = -(-n // inner) * inner if whole else shard_size
+        # A shard that holds all networks ends with the last chunk.
+        outer = -(-n // inner) * inner if whole or shard_size >= n else shard_size
         chunks = (*chunks[:at], inner, *chunks[at + 1 :])
         if outer != inner:
             shards = (*chunks[:at], outer, *chunks[at + 1 :])
@@ -228,19 +229,22 @@ def fill_array(target: Any, array: xr.DataArray) -> None:
 
 
 def write_part(group: zarr.Group, name: str, array: xr.DataArray, start: int, stop: int) -> None:
-    """Write the networks ``start <= network < stop`` of an array."""
-    with quiet():
-        if name not in group:
-            raise ValueError(f"variable {name!r} is not in group {group.path!r}")
+    """Write the networks ``start <= network < stop`` of an array.
+
+    In a thread of its own perhaps, so no filters of warnings are changed here.
+    """
+    try:
         target: Any = group[name]
-        expected = (stop - start, *target.shape[1:])
-        if array.shape != expected:
-            raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
-        values = np.asarray(array.values)
-        if values.dtype.kind in "OTU":
-            target[start:stop] = checked_text(values, target, name)
-        else:
-            target[start:stop] = values.astype(target.dtype, casting="same_kind")
+    except KeyError:
+        raise ValueError(f"variable {name!r} is not in group {group.path!r}") from None
+    expected = (stop - start, *target.shape[1:])
+    if array.shape != expected:
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
+    values = np.asarray(array.values)
+    if values.dtype.kind in "OTU":
+        target[start:stop] = checked_text(values, target, name)
+    else:
+        target[start:stop] = values.astype(target.dtype, casting="same_kind")
 
 
 def shard_of(array: Any) -> int:
@@ -259,7 +263,9 @@ def relayout(
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)
-        beside = f"{store.rstrip('/')}.relayout"
+        # By the store's own name, as its locks are, through whatever link it is reached.
+        store = os.path.realpath(store)
+        beside = f"{store}.relayout"
         shutil.rmtree(beside, ignore_errors=True)
         sizes = dict(zip(variable.dims, old.shape, strict=True))
         target = create_array(
@@ -275,7 +281,7 @@ def relayout(
         target.attrs.update(dict(old.attrs))
         final = os.path.join(store, *group.path.split("/"), variable.name)
         with open(f"{beside}.note", "w", encoding="utf-8") as file:
-            file.write(final)
+            file.write(os.path.relpath(final, store))
         os.rename(final, f"{beside}.old")
         os.rename(os.path.join(beside, variable.name), final)
         mend_relayout(store)
@@ -283,10 +289,11 @@ def relayout(
 
 def mend_relayout(store: str) -> None:
     """Clean up after `relayout`, also where the process died while it swapped two arrays."""
-    beside = f"{store.rstrip('/')}.relayout"
+    store = os.path.realpath(store)
+    beside = f"{store}.relayout"
     if os.path.exists(f"{beside}.note"):
         with open(f"{beside}.note", encoding="utf-8") as file:
-            final = file.read()
+            final = os.path.join(store, file.read())
         if not os.path.exists(final) and os.path.exists(f"{beside}.old"):
             os.rename(f"{beside}.old", final)
     for leftover in (beside, f"{beside}.old"):

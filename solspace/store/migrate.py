@@ -160,6 +160,7 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
         arrays |= {k: labels[k] for k in labels if k in shared}
         if name in ("training", "extrapolation"):
             _epochs(arrays)
+            arrays |= {c: own[c] for c in ("input_channel", "output_channel")}
         if name == "classification" and _same(arrays.get("features"), own.get("features")):
             del arrays["features"]
         if name == "recording_size":
@@ -258,11 +259,6 @@ def _epochs(arrays: dict[str, _Array]) -> None:
     flags = arrays["epoch"].attrs.get("flag_values", list(range(len(meanings))))
     arrays["epoch_name"] = _Array("epoch_name", ("epoch_name",), text_array(meanings))
     arrays["epoch_flag"] = _Array("epoch_flag", ("epoch_name",), np.array(flags, np.int8))
-    for channel in ("input_channel", "output_channel"):
-        source = arrays["input" if channel == "input_channel" else "target"]
-        told = source.attrs.pop("channels", None)
-        if told is not None:
-            arrays[channel] = _Array(channel, (channel,), text_array(told))
 
 
 def _sizes_as_numbers(arrays: dict[str, _Array]) -> None:

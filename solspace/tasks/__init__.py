@@ -1,48 +1,74 @@
-"""Tasks by name. A new task is one file (or one `Task` object of your own, registered here)."""
+"""Tasks by name.
+
+Every module of this folder with a ``TASK`` is one: a new task is one file, and no list names it.
+A `Task` of one's own, from a notebook, is registered here.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from solspace.errors import SolspaceError
-from solspace.tasks import (
-    delayed_discrimination,
-    interval_discrimination,
-    interval_reproduction,
-    two_neuron,
-)
-from solspace.tasks.base import Recipe, Task, Trials, check_task, epochs_from_starts
+from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
+from solspace.tasks.probing import Chain, Explorer
+from solspace.tasks.protocol import Pulse, PulseSequences, StimulusProtocol
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task, check_task, rounded_sign
+from solspace.tasks.trials import Trials, find_trial
 
 __all__ = [
+    "Chain",
+    "DelayEpochs",
+    "Explorer",
+    "IntervalEpochs",
+    "Pulse",
+    "PulseSequences",
     "Recipe",
+    "StimulusProtocol",
     "Task",
     "Trials",
     "check_task",
+    "epoch_stretch",
     "epochs_from_starts",
+    "find_trial",
     "get_task",
     "only_architecture",
     "register_task",
+    "rounded_sign",
     "task_names",
 ]
 
-_TASKS: dict[str, Task] = {
-    module.TASK.name: module.TASK
-    for module in (
-        interval_reproduction,
-        delayed_discrimination,
-        interval_discrimination,
-        two_neuron,
-    )
-}
+_registered: dict[str, Task] = {}
+_found: tuple[tuple[str, ...], dict[str, Task]] = ((), {})
+
+
+def _tasks() -> dict[str, Task]:
+    """The tasks of this folder, and those registered, also in place of one of the same name."""
+    global _found
+    names = tuple(module.name for module in pkgutil.iter_modules(__path__))
+    if names != _found[0]:
+        found: dict[str, Task] = {}
+        for name in names:
+            task = getattr(importlib.import_module(f"{__name__}.{name}"), "TASK", None)
+            if not isinstance(task, Task):
+                continue
+            if task.name in found:
+                raise SolspaceError(f"two tasks are named {task.name!r}; rename one of them")
+            found[task.name] = task
+        _found = (names, found)
+    return {**_found[1], **_registered}
 
 
 def task_names() -> tuple[str, ...]:
-    """Names of the tasks that can be used, in order of registration.
+    """Names of the tasks that can be used: those of the package, then those registered.
 
     Examples
     --------
     >>> "interval_reproduction" in task_names()
     True
     """
-    return tuple(_TASKS)
+    return tuple(_tasks())
 
 
 def get_task(task: str | Task) -> Task:
@@ -60,11 +86,12 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
+    known = _tasks()
     try:
-        return _TASKS[task]
+        return known[task]
     except KeyError:
         raise SolspaceError(
-            f"unknown task {task!r}; tasks: {', '.join(_TASKS)}"
+            f"unknown task {task!r}; tasks: {', '.join(known)}"
             " (a task of your own: solspace.register_task)"
         ) from None
 
@@ -96,5 +123,5 @@ def register_task(task: Task, *, check: bool = True) -> Task:
     >>> register_task(mine).name
     'my_intervals'
     """
-    _TASKS[task.name] = check_task(task) if check else task
+    _registered[task.name] = check_task(task) if check else task
     return task

@@ -12,20 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import (
-    Chain,
-    DelayEpochs,
-    Explorer,
-    Pulse,
-    PulseGrammar,
-    Recipe,
-    Task,
-    Trials,
-    epoch_stretch,
-    epochs_from_starts,
-    find_trial,
-    rounded_sign,
-)
+from solspace.tasks.epochs import DelayEpochs, epoch_stretch, epochs_from_starts
+from solspace.tasks.probing import Chain, Explorer
+from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task, rounded_sign
+from solspace.tasks.trials import Trials, find_trial
 
 F1_ON = 5
 PULSE = 5
@@ -77,7 +69,7 @@ def unequal(amplitudes: Iterable[int], delays: Iterable[int]) -> list[tuple[int,
     return [(f1, f2, d) for f1 in amplitudes for f2 in amplitudes if f1 != f2 for d in delays]
 
 
-def grammar() -> PulseGrammar:
+def protocol() -> StimulusProtocol:
     """A first stimulus from the quiet start on, then a second one of another amplitude."""
     pulses = []
     every = (2, 4, 6, 8, 10)
@@ -88,7 +80,7 @@ def grammar() -> PulseGrammar:
             for j, f2 in enumerate(every, start=1)
             if f2 != f1
         ]
-    return PulseGrammar(
+    return StimulusProtocol(
         before=np.zeros((1, 2), np.float32),
         pulses=tuple(pulses),
         patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
@@ -170,7 +162,7 @@ TASK = Task(
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
     probe=probe,
-    grammar=grammar(),
+    protocol=protocol(),
     recipes={
         "vanilla": Recipe(
             # The published networks end between 1e-5 and 8e-5; accepted were 2e-4.

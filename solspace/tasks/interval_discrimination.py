@@ -12,19 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import (
-    Explorer,
-    IntervalEpochs,
-    Pulse,
-    PulseGrammar,
-    Recipe,
-    Task,
-    Trials,
-    epoch_stretch,
-    epochs_from_starts,
-    find_trial,
-    rounded_sign,
-)
+from solspace.tasks.epochs import IntervalEpochs, epoch_stretch, epochs_from_starts
+from solspace.tasks.probing import Explorer
+from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task, rounded_sign
+from solspace.tasks.trials import Trials, find_trial
 
 PULSE = 2
 RESPONSE_AFTER = 15
@@ -87,12 +80,12 @@ def make_trials(pairs: Sequence[tuple[int, int]], steps: int = STEPS) -> Trials:
     )
 
 
-def grammar() -> PulseGrammar:
+def protocol() -> StimulusProtocol:
     """Pulse 1 and pulse 2 in turn, from 10 steps of silence on.
 
     Responses last 2 steps, so that only a single step can be a flicker.
     """
-    return PulseGrammar(
+    return StimulusProtocol(
         before=np.zeros((10, 2), np.float32),
         pulses=(
             Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1),
@@ -167,7 +160,7 @@ TASK = Task(
     output_symbol=rounded_sign,
     feature_epochs=feature_epochs,
     probe=probe,
-    grammar=grammar(),
+    protocol=protocol(),
     # Training needs a curriculum, easy pairs first.
     # The orthogonal start is ours; from torch's default no network left the plateau.
     recipes={

@@ -11,18 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import (
-    Chain,
-    Explorer,
-    IntervalEpochs,
-    Pulse,
-    PulseGrammar,
-    Recipe,
-    Task,
-    Trials,
-    epoch_stretch,
-    find_trial,
-)
+from solspace.tasks.epochs import IntervalEpochs, epoch_stretch
+from solspace.tasks.probing import Chain, Explorer
+from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task
+from solspace.tasks.trials import Trials, find_trial
 
 READY_ON = 5
 PULSE = 5
@@ -106,9 +100,9 @@ def last_before_output(waiting: Chain) -> int:
     return int(ordinary[-1]) if ordinary.size else -1
 
 
-def grammar() -> PulseGrammar:
+def protocol() -> StimulusProtocol:
     """Set at any moment, from 15 steps after the end of Ready."""
-    return PulseGrammar(
+    return StimulusProtocol(
         before=make_trials([T_IN[-1]]).input[0, : READY_ON + PULSE + 16],
         pulses=(Pulse(symbol=1, channel=1, width=PULSE, settled=2 * PULSE),),
         patience=5 * T_IN[-1],
@@ -141,7 +135,7 @@ TASK = Task(
     extrapolation_trials=lambda: make_trials(EXTRAPOLATION_T_IN, EXTRAPOLATION_STEPS),
     output_symbol=output_symbol,
     probe=probe,
-    grammar=grammar(),
+    protocol=protocol(),
     feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.tasks.base import Recipe, Task, Trials
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task
+from solspace.tasks.trials import Trials
 
 __all__ = ["TASK"]
 

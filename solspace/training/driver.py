@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.tasks import get_task
-from solspace.tasks.base import Recipe, Task, Trials
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.task import Task
+from solspace.tasks.trials import Trials
 from solspace.training.steps import Steps, Weights, make_steps
 
 __all__ = [

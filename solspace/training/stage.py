@@ -41,9 +41,7 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
     from solspace.population.describe import recipe_of
 
     recipe = recipe_of(ds)
-    looks = np.arange(
-        0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64
-    )
+    looks = np.arange(0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64)
     looks = np.minimum(looks, recipe.max_steps)
     out = {"population": Layout(xr.Dataset(coords={"check": looks}))}
     count = int(ds.attrs.get("checkpoints", 0))
@@ -65,11 +63,10 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
             f"{ds.sizes['unit']} units"
         )
     for i, name in done(ds, "train"):
-        size = sizes[i]
         if wrong[i]:
             continue
         for parameter in PARAMETER_DIMS:
-            if unfinished(ds, parameter, i, size):
+            if unfinished(ds, parameter, i, sizes[i]):
                 yield f"network {name}: called trained, but {parameter} is not finite"
         if "checkpoints" in parts:
             losses = parts["checkpoints"][f"{CHECKPOINT_PREFIX}loss"].values[i]
@@ -176,11 +173,12 @@ def train(
     Returns
     -------
     Dataset
-        With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``, ``gradient_steps``, ``attempts`` and
-        ``status_train``: 2 for a network that never got to the recipe's target loss, whose best
-        weights are kept and whose reason is in ``message_train``. The same for the same seeds,
-        however the population is split. Where the population was made with checkpoints also the
-        variables of the group checkpoints, with ``checkpoint_`` before their names.
+        With final and initial weights, ``loss``, ``loss_recorded``, ``loss_curve``,
+        ``gradient_steps``, ``attempts`` and ``status_train``: 2 for a network that never got to
+        the recipe's target loss, whose best weights are kept and whose reason is in
+        ``message_train``. The same for the same seeds, however the population is split. Where the
+        population was made with checkpoints also the variables of the group checkpoints, with
+        ``checkpoint_`` before their names.
 
     Examples
     --------
@@ -190,14 +188,9 @@ def train(
     >>> trained.loss.max().item() < 1e-4                                   # doctest: +SKIP
     True
     """
-    from solspace.population import (
-        architecture_of,
-        each_network,
-        pack_weights,
-        recipe_of,
-        task_of,
-        warn_of_failures,
-    )
+    from solspace.population.describe import architecture_of, recipe_of, task_of
+    from solspace.population.each import each_network, warn_of_failures
+    from solspace.population.networks import pack_weights
     from solspace.training.driver import mean_squared_error, train_network
 
     task = task_of(ds, task)
@@ -257,7 +250,7 @@ def _assign_checkpoints(
     ds: xr.Dataset, kept: Sequence[tuple[Checkpoint, ...]], checkpoints: int
 ) -> xr.Dataset:
     """The variables of the group checkpoints, ``checkpoint_...``, on a dim of that name."""
-    from solspace.population import pack_weights
+    from solspace.population.networks import pack_weights
     from solspace.training.driver import Checkpoint
 
     # A network that raised has none: all of its checkpoints stay at their fill.

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace import networks
-from solspace.tasks.base import Recipe, Trials
+from solspace.tasks.recipe import Recipe
+from solspace.tasks.trials import Trials
 
 __all__ = ["KERNELS", "CompiledSteps", "Steps", "TorchSteps", "make_steps"]
 

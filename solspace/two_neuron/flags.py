@@ -1,4 +1,4 @@
-"""What the flags of a planar network's objects mean, and how many of each a store has places for."""
+"""What the flags of a planar network's objects mean, and the bounds on their number."""
 
 MAX_FIXED_POINTS = 9
 MAX_LIMIT_CYCLES = 4

@@ -70,7 +70,7 @@ class LimitCycle(NamedTuple):
 class DynamicalObjects(NamedTuple):
     """Everything there is in the plane of one network.
 
-    ``origin`` is one of `solspace.two_neuron.flags.ORIGINS`, ``ending`` of `solspace.two_neuron.flags.ENDINGS`;
+    ``origin`` is one of `solspace.two_neuron.flags.ORIGINS`, ``ending`` one of its ``ENDINGS``;
     ``key`` says the ending and the counts, equal where two networks are of one kind.
     """
 

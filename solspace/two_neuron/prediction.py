@@ -1,4 +1,4 @@
-"""From the connectivity before training to the kind of solution after: can it be foretold?"""
+"""From the connectivity before training to the kind of solution after: can it be predicted?"""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def solution_kinds(ds: xr.Dataset, *, target_loss: float = 1e-4) -> xr.DataArray
 def predict_kind(
     initial: ArrayLike, kind: ArrayLike, *, folds: int = 5, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Kind foretold for each network by a classifier that did not see it, and accuracy by fold.
+    """Kind predicted for each network by a classifier that did not see it, and accuracy by fold.
 
     A support vector machine with a Gaussian kernel on the four initial weights; networks are
     split into folds that each hold the kinds in the same shares.
@@ -77,7 +77,7 @@ def predict_kind(
     --------
     >>> rng = np.random.default_rng(0)
     >>> initial = rng.uniform(-1.5, 1.5, (200, 2, 2))
-    >>> foretold, accuracy = predict_kind(initial, initial[:, 0, 0] > 0)
+    >>> predicted, accuracy = predict_kind(initial, initial[:, 0, 0] > 0)
     >>> bool(accuracy.mean() > 0.9)
     True
     """
@@ -88,7 +88,7 @@ def predict_kind(
         from sklearn.svm import SVC
     except ImportError:
         raise SolspaceError(
-            "foretelling kinds needs scikit-learn, which is not installed; "
+            "predicting kinds needs scikit-learn, which is not installed; "
             "type `pip install 'solspace[learn]'`"
         ) from None
     x = np.asarray(initial, float).reshape(-1, 4)
@@ -99,13 +99,13 @@ def predict_kind(
             f"{len(x)} networks, kinds {dict(zip(values.tolist(), counts.tolist(), strict=True))}, "
             f"{folds} folds; give two kinds or more, each of as many networks as folds (2 or more)"
         )
-    foretold = np.empty_like(y)
+    predicted = np.empty_like(y)
     accuracy = []
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y):
         model = make_pipeline(StandardScaler(), SVC(C=10.0))
-        foretold[test] = model.fit(x[train], y[train]).predict(x[test])
-        accuracy.append(float((foretold[test] == y[test]).mean()))
-    return foretold, np.array(accuracy)
+        predicted[test] = model.fit(x[train], y[train]).predict(x[test])
+        accuracy.append(float((predicted[test] == y[test]).mean()))
+    return predicted, np.array(accuracy)
 
 
 def path_to_kind(
@@ -135,9 +135,9 @@ def path_to_kind(
     Dataset
         ``share`` (kind, rotation, trace): of the networks that began in a bin, how many came to
         each kind; the coordinates are the initial w21 - w12, which turns x(0) towards the
-        target, and w11 + w22. ``count`` (rotation, trace). ``accuracy`` (fold) of kinds foretold
-        from the initial weights, ``chance`` always foretelling the commonest kind, ``confusion``
-        (kind, foretold). Kinds of fewer than ``folds`` networks take no part in the last three;
+        target, and w11 + w22. ``count`` (rotation, trace). ``accuracy`` (fold) of kinds predicted
+        from the initial weights, ``chance`` always predicting the commonest kind, ``confusion``
+        (kind, predicted). Kinds of fewer than ``folds`` networks take no part in the last three;
         ``left_out`` counts them.
 
     Raises
@@ -177,9 +177,9 @@ def path_to_kind(
     seen = np.isin(kind[:most], frequent)
     if len(frequent) < 2:
         raise SolspaceError("all networks are of one kind; give a population with several")
-    foretold, accuracy = predict_kind(initial[:most][seen], kind[:most][seen], folds=folds)
+    predicted, accuracy = predict_kind(initial[:most][seen], kind[:most][seen], folds=folds)
     confusion = np.array(
-        [[((kind[:most][seen] == i) & (foretold == j)).sum() for j in there] for i in there]
+        [[((kind[:most][seen] == i) & (predicted == j)).sum() for j in there] for i in there]
     )
     middle = (edges[1:] + edges[:-1]) / 2
     names = np.array([KINDS[i] for i in there], dtype=object)
@@ -187,14 +187,14 @@ def path_to_kind(
         {
             "share": (("kind", "rotation", "trace"), share, {"long_name": "share of networks"}),
             "count": (("rotation", "trace"), total.astype(np.int64), {"long_name": "networks"}),
-            "accuracy": ("fold", accuracy, {"long_name": "share of networks foretold rightly"}),
+            "accuracy": ("fold", accuracy, {"long_name": "share of networks predicted rightly"}),
             "chance": float(np.bincount(kind[:most][seen]).max() / seen.sum()),
-            "confusion": (("kind", "foretold"), confusion, {"long_name": "networks"}),
+            "confusion": (("kind", "predicted"), confusion, {"long_name": "networks"}),
             "left_out": int((~seen).sum()),
         },
         coords={
             "kind": names,
-            "foretold": names,
+            "predicted": names,
             "rotation": ("rotation", middle, {"long_name": "initial w21 - w12"}),
             "trace": ("trace", middle, {"long_name": "initial w11 + w22"}),
         },

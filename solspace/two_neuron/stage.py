@@ -135,7 +135,7 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what the values of a planar population are at odds with themselves, a sentence each."""
     ds = parts["population"]
-    status = {stage: ds[f"status_{stage}"].values for stage in ("train", "reduce")}
+    status = {name: ds[f"status_{name}"].values for name in ("train", "reduce")}
     names = ds["name"].values
     known = (PENDING, DONE, FAILED)
     for name, values in status.items():
@@ -149,6 +149,8 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     done = status["reduce"] == DONE
     for i in np.flatnonzero(done & (ds["solution_key"].values == "")):
         yield f"network {names[i]}: reduce called done, but solution_key is empty"
+    if not done.any():  # what reduce fills may not be there yet
+        return
     for dim in ("fixed_point", "limit_cycle"):
         counts = ds[f"n_{dim}s"].values
         there = np.isfinite(ds[f"{dim}_state"].values).all(axis=-1).sum(axis=1)

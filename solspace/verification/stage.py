@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.tasks import Task
-    from solspace.tasks.base import PulseSequences
+    from solspace.tasks.protocol import PulseSequences
     from solspace.verification.sequences import Pool
 
 __all__ = ["Others", "draw_others", "verify"]
@@ -31,7 +31,7 @@ class Others(NamedTuple):
     Attributes
     ----------
     pool : Pool
-        Words of networks by their position in the population.
+        Response sequences of networks by their position in the population.
     keys : array of str, (network,)
     """
 
@@ -40,7 +40,7 @@ class Others(NamedTuple):
 
 
 def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
-    """Words of all networks of a population that have a graph, as many from each.
+    """Response sequences of all networks of a population that have a graph, as many from each.
 
     Their number is bounded, so that looking at them costs each network the same however many
     networks there are.
@@ -51,14 +51,10 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         A population with weights and ``solution_key``; its arrays may be lazily read.
     """
     from solspace.networks import PARAMETERS
-    from solspace.population import architecture_of, network_weights, task_of
-    from solspace.verification.sequences import (
-        Pool,
-        join_all,
-        pool_sequences,
-        read_words,
-        verification_sequences,
-    )
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.networks import network_weights
+    from solspace.reduction.responses import join_all, read_responses
+    from solspace.verification.sequences import Pool, pool_sequences, verification_sequences
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
@@ -66,15 +62,17 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     keys = ds["solution_key"].values.astype(object)
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
-    words = []
+    responses = []
     for first in range(0, len(chosen), _BLOCK):
         block = slice(first, first + _BLOCK)
         part = ds[[*PARAMETERS, "hidden_size"]].isel(network=chosen[block]).load()
         for i, rows in enumerate(picked[block]):
-            own = read_words(task, architecture, network_weights(part, i), _some(sequences, rows))
-            words.append(own)
+            own = read_responses(
+                task, architecture, network_weights(part, i), _some(sequences, rows)
+            )
+            responses.append(own)
     network = np.repeat(chosen, picked.shape[1])
-    return Others(Pool(join_all(words), network, picked.ravel()), keys)
+    return Others(Pool(join_all(responses), network, picked.ravel()), keys)
 
 
 def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:
@@ -152,20 +150,14 @@ def verify(
     >>> 0 <= verify(ds).graph_recall.item() <= 1
     True
     """
-    from solspace.population import (
-        architecture_of,
-        each_network,
-        network_weights,
-        task_of,
-        warn_of_failures,
-    )
+    from solspace.population.describe import architecture_of, task_of
+    from solspace.population.each import each_network, warn_of_failures
+    from solspace.population.networks import network_weights
+    from solspace.reduction.acceptance import graph_recall
+    from solspace.reduction.responses import read_responses
     from solspace.reduction.stage import graph_of
-    from solspace.verification.sequences import (
-        graph_recall,
-        graph_specificity,
-        read_words,
-        verification_sequences,
-    )
+    from solspace.verification.scores import graph_specificity
+    from solspace.verification.sequences import verification_sequences
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
@@ -177,7 +169,7 @@ def verify(
 
     def compute(i: int) -> None:
         graph = graph_of(ds, i)
-        own = read_words(task, architecture, network_weights(ds, i), sequences)
+        own = read_responses(task, architecture, network_weights(ds, i), sequences)
         recall[i] = graph_recall(graph, own)
         key = ds["solution_key"].values[i]
         specificity[i] = graph_specificity(graph, own, others.pool, others.keys != key)

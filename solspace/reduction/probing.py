@@ -29,7 +29,7 @@ SETTLED_STEP = 1e-12
 
 
 class NetworkExplorer:
-    """The `solspace.tasks.base.Explorer` of one network.
+    """The `solspace.tasks.Explorer` of one network.
 
     Parameters
     ----------

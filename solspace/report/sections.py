@@ -1,0 +1,199 @@
+"""The section of a report about one population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from solspace.errors import SolspaceError
+from solspace.population.describe import named_of
+from solspace.population.variables import DONE
+from solspace.report.pictures import Pictures
+from solspace.report.tables import failures, figure, provenance, solution_table
+from solspace.report.words import (
+    capital,
+    count_of,
+    extrapolation_words,
+    learning_words,
+    share_of,
+    spoken,
+    told_networks,
+    trajectory_words,
+)
+from solspace.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "learning",
+    "representative",
+    "section",
+]
+
+
+def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pictures) -> str:
+    from solspace.info import solutions_table
+    from solspace.plots import solution_histogram
+
+    population = groups["population"]
+    task = get_task(named_of(population, "task") or name.split("/")[0])
+    anchor = name.replace("/", "-")
+    n = population.sizes["network"]
+    found = int((population["solution"].values >= 0).sum())
+    table = solutions_table(population)
+    out = [
+        f'<section id="{escape(anchor)}">',
+        f"<h2>{escape(spoken(name))}</h2>",
+        f"<p>{escape(capital(task.description))}{'' if task.description.endswith('?') else '.'} "
+        f"{told_networks(population)}</p>",
+        failures(population),
+        "<h3>Solutions</h3>",
+    ]
+    if not table:
+        out += ["<p>No network has a solution.</p>", provenance(population), "</section>"]
+        return "\n".join(out)
+    commonest = table[0].networks
+    out += [
+        f"<p>{count_of(found, 'network')} found {count_of(len(table), 'solution')}; the commonest "
+        f"is that of {commonest} ({share_of(commonest, found)}). Two networks have the same "
+        "solution where their reduced-dynamics graphs are the same.</p>",
+        solution_table(table, population, found),
+        figure(
+            pictures.add(
+                solution_histogram(population),
+                f"{anchor}-solutions",
+                f"Bars of the number of networks per solution: "
+                f"{', '.join(f'{row.solution}: {row.networks}' for row in table[:10])}.",
+            ),
+            "Networks per solution, the commonest first, coloured by hidden size "
+            f"({found} of {n} networks have a solution).",
+        ),
+    ]
+    if "checkpoints" in groups:
+        out += learning(groups["checkpoints"], anchor, pictures)
+    shown = table[:most]
+    out += [
+        f"<h3>The commonest {'solution' if len(shown) == 1 else f'{len(shown)} solutions'}</h3>",
+        "<p>Each is shown by its network of lowest loss. Graphs: open circles are silent, filled "
+        "nodes put out the number they carry; the double ring is where the trajectory starts; "
+        "solid arrows are what the network does by itself, dashed ones follow the input named "
+        "on them.</p>",
+    ]
+    for row in shown:
+        out.append(_solution(row.solution, row.networks, found, task, groups, anchor, pictures))
+    out += [provenance(population), "</section>"]
+    return "\n".join(out)
+
+
+def _solution(
+    solution: int,
+    count: int,
+    found: int,
+    task: Task,
+    groups: Mapping[str, xr.Dataset],
+    anchor: str,
+    pictures: Pictures,
+) -> str:
+    from solspace.plots import extrapolation_picture, graph_drawing, trajectories
+    from solspace.plots.graph import describe_graph, too_large
+
+    population = groups["population"]
+    head = f"<h4>Solution {solution}: {count_of(count, 'network')} ({share_of(count, found)})</h4>"
+    i = representative(population, solution)
+    if i is None:
+        return head + "\n<p>A stage failed for each of its networks; none can be shown.</p>"
+    who = str(population["name"].values[i]) if "name" in population.variables else f"network {i}"
+    units = int(population["hidden_size"].values[i])
+    nodes, edges = (int(groups["graph"][v].values[i]) for v in ("n_nodes", "n_edges"))
+    stem = f"{anchor}-solution{solution}"
+    seen = extrapolation_words(groups["extrapolation"], i, task)
+    about, share = trajectory_words(groups["training"], i, task)
+    size = f"Reduced dynamics of {who} ({units} units): {count_of(nodes, 'node')}, "
+    size += f"{count_of(edges, 'edge')}"
+    if too_large(nodes, edges):
+        head += f"\n<p>{escape(size)}, which is too large to be drawn.</p>"
+        drawn = []
+    else:
+        words = describe_graph(groups["graph"], i)
+        drawn = [
+            figure(
+                pictures.add(graph_drawing(groups["graph"], i), f"{stem}-graph", f"Graph. {words}"),
+                f"{size}. {words.split('. ')[0].rstrip('.')}.",
+                wide=False,
+            )
+        ]
+    figures = [
+        *drawn,
+        figure(
+            pictures.add(
+                extrapolation_picture(groups["extrapolation"], i, task),
+                f"{stem}-extrapolation",
+                f"Output over time, a row for each trial. {seen}",
+            ),
+            f"Output of {who} in and outside the trained range. {seen}",
+        ),
+        figure(
+            pictures.add(
+                trajectories(groups["training"], i),
+                f"{stem}-trajectories",
+                f"Trajectories in the plane of two principal components. {about}",
+            ),
+            f"Activity of {who} on its first two principal components, {share} of its variance. "
+            f"{about}",
+        ),
+    ]
+    return "\n".join([head, '<div class="row">', *figures, "</div>"])
+
+
+def learning(checkpoints: xr.Dataset, anchor: str, pictures: Pictures) -> list[str]:
+    """How solutions turned into one another on the way down the loss."""
+    from solspace.plots import learning_flow
+
+    head = "<h3>On the way down the loss</h3>"
+    try:
+        picture = learning_flow(checkpoints)
+    except SolspaceError as error:
+        return [head, f"<p>{escape(capital(str(error)))}.</p>"]
+    words = learning_words(checkpoints)
+    name = f"{anchor}-learning"
+    caption = (
+        "A bar for each checkpoint, the first look with a loss under the number below it, from the "
+        "initial weights to the final ones, stacked by solution; bands lead to the solution that "
+        f"the same networks have at the next. {words}"
+    )
+    return [head, figure(pictures.add(picture, name, words), caption)]
+
+
+def representative(population: xr.Dataset, solution: int) -> int | None:
+    """The network that stands for a solution: of those done in every stage the lowest loss.
+
+    Parameters
+    ----------
+    population : Dataset
+    solution : int
+
+    Returns
+    -------
+    int or None
+        Position along ``network``, the first of equal ones; None where a stage failed for all.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset({"solution": ("network", [0, 1, 0]),
+    ...                  "loss": ("network", [3e-5, 1e-5, 2e-5])})
+    >>> representative(ds, 0)
+    2
+    """
+    fit = population["solution"].values == solution
+    for stage in ("train", "record", "extrapolate", "reduce"):
+        if f"status_{stage}" in population.variables:
+            fit &= population[f"status_{stage}"].values == DONE
+    if not fit.any():
+        return None
+    loss = np.where(fit & ~np.isnan(population["loss"].values), population["loss"].values, np.inf)
+    return int(np.flatnonzero(fit)[np.argmin(loss[fit])])

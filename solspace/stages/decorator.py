@@ -1,0 +1,182 @@
+"""The decorator that makes a stage of a function.
+
+The decorated function stays a function, of a Dataset to a Dataset; its record is
+`solspace.stages.record_of` it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
+from solspace.population.describe import architecture_of
+from solspace.population.variables import Variable
+from solspace.stages import collection
+from solspace.stages.options import check_options, options_of
+from solspace.stages.record import Group, Layout, Stage
+from solspace.stages.running import checked, compute, is_lazy
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["stage"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def stage(
+    *,
+    reads: Sequence[str],
+    fills: Sequence[Variable],
+    name: str | None = None,
+    after: Sequence[str] | None = None,
+    over: str = "network",
+    kind: str = "recurrent",
+    groups: Mapping[str, Group] | None = None,
+    returns: str | None = None,
+    layout: Callable[..., Mapping[str, Layout]] | None = None,
+    prepare: Mapping[str, Callable[[xr.Dataset], Any]] | None = None,
+    finish: Mapping[str, tuple[Callable[[xr.Dataset], Any], tuple[str, ...]]] | None = None,
+    faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None,
+    by_default: bool = False,
+    table: Callable[[xr.Dataset], str] | None = None,
+    python_only: Sequence[str] = (),
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a stage of a function from Dataset to Dataset.
+
+    The function is given a dataset with what it reads, for some networks, and returns it with its
+    variables added. It may be called on a dataset in memory, on one backed by dask (which it then
+    answers lazily, block by block along ``network``), and over a store (`solspace.run_stage`,
+    ``solspace run STORE --stage FILE.py:FUNCTION``), where it is resumed after interruptions and
+    shared out to workers and slices like the stages of the package. A network for which it raises
+    is marked failed, with the reason, and the others go on.
+
+    Parameters
+    ----------
+    reads : sequence of str
+        Variables as ``group/name`` (``training/activity``), or just their name where they stand
+        in the population's own group. Their coordinates come along.
+    fills : sequence of Variable
+        What it computes. Their dims are dims of what is read, with the same coordinates.
+    name : str, optional
+        The function's own by default.
+    after : sequence of str, optional
+        Stages to have ended before; by default those that fill what is read.
+    over : {"network", "population"}
+        Networks apart from each other, or all of a population together.
+    kind : str
+        The kind of networks it is for (see `solspace.networks`).
+    groups, returns, layout, prepare, finish, faults, by_default, table
+        See `Stage`; stages that create groups of their own need them.
+    python_only : sequence of str
+        Options that the command line does not offer.
+
+    Returns
+    -------
+    decorator
+        Its functions are called as before.
+
+    Raises
+    ------
+    SolspaceError
+        For a declaration that does not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> @stage(
+    ...     reads=["training/activity"],
+    ...     fills=[Variable("largest", ("network",), "float32", "largest absolute activity")],
+    ... )
+    ... def largest(ds, *, skip: int = 0):
+    ...     '''Largest absolute activity of any unit.'''
+    ...     activity = abs(ds.activity.isel(time=slice(skip, None)))
+    ...     return ds.assign(largest=activity.max(("trial", "time", "unit")))
+    >>> dims = ("network", "trial", "time", "unit")
+    >>> out = largest(xr.Dataset({"activity": (dims, np.ones((2, 3, 4, 5), "float32"))}), skip=1)
+    >>> out.largest.values.tolist(), out.status_largest.values.tolist()
+    ([1.0, 1.0], [1, 1])
+    """
+    if over not in ("network", "population"):
+        raise SolspaceError(f"over={over!r}; give 'network' or 'population'")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        own = name or function.__name__
+        if not own.isidentifier():
+            raise SolspaceError(f"a stage named {own!r}; give a name that Python takes as one")
+        if not fills:
+            raise SolspaceError(f"stage {own!r} fills nothing; declare what it computes")
+        record = Stage(
+            name=own,
+            function=function,
+            reads=tuple(reads),
+            fills=tuple(fills),
+            after=tuple(after) if after is not None else ("",),
+            over=over,
+            kind=kind,
+            groups=dict(groups or {}),
+            returns=returns,
+            layout=layout,
+            prepare=dict(prepare or {}),
+            finish=dict(finish or {}),
+            faults=faults,
+            by_default=by_default,
+            table=table,
+            origin=_origin(function),
+            options=options_of(function, tuple(prepare or {}), tuple(python_only)),
+        )
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return _call(record, args, kwargs)
+
+        call.stage = record  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    """Where a function of a user's own stands; empty for one of the package."""
+    if function.__module__.split(".")[0] == "solspace":
+        return ""
+    return f"{inspect.getsourcefile(function) or function.__module__}:{function.__name__}"
+
+
+def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    import xarray as xr
+
+    if not args or not isinstance(args[0], xr.Dataset):
+        # Python's own error for a missing argument; anything else is the function's to judge.
+        return record.function(*args, **kwargs)
+    ds = args[0]
+    record = _for_these_networks(record, ds)
+    check_options(
+        record.name, record.options, {k: v for k, v in kwargs.items() if k in record.options}
+    )
+    if len(args) == 1 and record.over == "network" and is_lazy(ds):
+        from solspace.stages.lazy import map_networks
+
+        return map_networks(record, ds, kwargs)
+    if not record.plain:
+        from threadpoolctl import threadpool_limits
+
+        # As over a store: with more threads products differ in the last bit.
+        with threadpool_limits(1, user_api="blas"):
+            return checked(record, ds, record.function(*args, **kwargs))
+    return compute(record, ds, kwargs)
+
+
+def _for_these_networks(record: Stage, ds: xr.Dataset) -> Stage:
+    """The stage of this name for the kind of networks a dataset has."""
+    if record.origin or "architecture" not in ds.coords:
+        return record
+    kind = kind_of(architecture_of(ds)).name
+    if kind == record.kind:
+        return record
+    return collection.find(record.name, kind)
