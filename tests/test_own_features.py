@@ -79,6 +79,7 @@ def made_up():
     ("name", "architecture"),
     [
         ("interval_reproduction", "vanilla"),
+        ("interval_reproduction", "gru"),
         ("interval_reproduction", "lstm"),
         ("delayed_discrimination", "vanilla"),
         ("interval_discrimination", "vanilla"),

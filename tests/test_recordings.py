@@ -183,6 +183,16 @@ def test_a_store_keeps_the_surface(population, tmp_path, capsys):
     assert check_store(path) == []
 
 
+def test_a_population_without_messages_is_stored(population, tmp_path):
+    """As one read from a packed store: messages are there only where something failed."""
+    path = str(tmp_path / "told.zarr")
+    add_population(path, population.drop_vars(["solution", "message_train"]))
+    ds = xr.open_zarr(path, group=GROUP)
+    assert ds.status_train.values.tolist() == [1] * 20
+    assert ds.message_train.values.tolist() == [""] * 20
+    assert check_store(path) == []
+
+
 def test_pictures_are_drawn(tmp_path):
     rng = np.random.default_rng(0)
     sets = ["published", "activity"]
