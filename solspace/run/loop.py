@@ -419,7 +419,10 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords(dict(have.coords))
+                    # Of what a network has, the labels alone stand in every group.
+                    more = {str(c) for c, v in out.coords.items() if v.dims == ("network",)}
+                    more -= {*map(str, have.coords), *(v.name for v in own)}
+                    ds = out.drop_vars(more).assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
