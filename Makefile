@@ -65,7 +65,7 @@ docs: env
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env
-	$(BIN)/python docs/make_validation.py
+	$(BIN)/python -m validation.reference
 
 bench: env
 	$(BIN)/python benchmarks/training.py

@@ -7,7 +7,6 @@ gradient steps the last of them (`gradient_steps`); all but the last failed.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from solspace.population.describe import recipe_of
 from solspace.tasks.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,7 +146,7 @@ def picture(populations: dict[str, xr.Dataset]) -> None:
             1, len(populations), figsize=(7.2, 1.75), sharey=True, layout="constrained"
         )
         for axes, (name, ds) in zip(panels, populations.items(), strict=True):
-            most = json.loads(ds.attrs["recipe"])["max_steps"]
+            most = recipe_of(ds).max_steps
             for size in SIZES:
                 begun, steps = inits(ds, size)
                 share = np.arange(len(steps) + 1) / begun
@@ -175,7 +175,7 @@ def picture(populations: dict[str, xr.Dataset]) -> None:
 def page(populations: dict[str, xr.Dataset]) -> str:
     lines = [HEAD]
     for name, ds in populations.items():
-        recipe = Recipe(**json.loads(ds.attrs["recipe"]))
+        recipe = recipe_of(ds)
         lines += [f"## {name}", "", f"Target: a loss of {recipe.target_loss:g}. {REASONS[name]}"]
         lines += ["", *table(ds), "", f"Apart from the defaults: {numbers(recipe)}.", ""]
     return "\n".join([*lines, FURTHER])

@@ -457,9 +457,12 @@ def _parser() -> argparse.ArgumentParser:
             f"solspace {record.verb} my.zarr" + (" --workers 2" if record.by_default else ""),
         )
         _choice(sub)
-        _where(sub)
         if record.over == "network":
+            _where(sub)
             _slice(sub)
+        else:
+            sub.set_defaults(workers=None, scheduler=None)
+            _quiet(sub)
         sub.add_argument(
             "--redo",
             action="store_true",
@@ -630,6 +633,10 @@ def _where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"
     )
+    _quiet(parser)
+
+
+def _quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
 
 

@@ -6,6 +6,10 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,21 +21,22 @@ from sklearn.metrics import cohen_kappa_score
 
 from solspace import SolspaceError, add_population, import_networks, run_stage
 from solspace.classification import (
-    calibration,
     classify,
     classify_across,
-    classify_store,
     cohen_kappa,
     draw_folds,
     form_classes,
     kappa_interval,
     predict_heldout,
 )
+from solspace.classification.scores import calibration
 from solspace.cli import main
+from solspace.info import read_for_report
 from solspace.networks import parameter_shapes
-from solspace.store.check import check_store, read_for_report
+from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
+STORE = str(Path(__file__).resolve().parents[1] / "stores" / "turner2021.zarr")
 QUICK = {"models": ["logistic"], "repeats": 2, "folds": 4, "permutations": 1}
 # Turner, Dabholkar & Barak (2021): a random forest on their features and labels, 50 splits.
 PUBLISHED = {
@@ -187,10 +192,10 @@ def test_processes_change_nothing():
 def test_small_classes_are_left_out_or_pooled_with_their_count():
     ds = synthetic(sizes=(30, 20, 6, 5, 1))
     label, features = ds.solution.values, ds.features.values
-    out = form_classes(label, features, least=10)
+    out = form_classes(label, features, minimum_class_size=10)
     assert out.name == ("0", "1")
     assert out.excluded() == {"its class has fewer than 10 networks": 12}
-    pooled = form_classes(label, features, least=10, small="pool")
+    pooled = form_classes(label, features, minimum_class_size=10, small="pool")
     assert pooled.name == ("0", "1", "other") and pooled.excluded() == {}
     assert (pooled.label == 2).sum() == 12
 
@@ -198,7 +203,7 @@ def test_small_classes_are_left_out_or_pooled_with_their_count():
 def test_features_that_are_nan_leave_their_networks_out_with_the_count():
     ds = synthetic()
     ds.features[:4, 6] = np.nan
-    out = classify(ds, **QUICK, least=10)
+    out = classify(ds, **QUICK, minimum_class_size=10)
     left_out = json.loads(out.attrs["networks_excluded"])
     assert left_out["features are not finite"] == 4
     assert (out.exclusion.values[:4] == "features are not finite").all()
@@ -216,8 +221,8 @@ def test_features_that_are_nan_leave_their_networks_out_with_the_count():
         (lambda ds: ds.drop_vars("solution"), {}, "solspace reduce STORE"),
         (lambda ds: ds, {"sets": ["speeed"]}, "families, joined by +: published, speed"),
         (lambda ds: ds, {"models": ["oracle"]}, "random_forest"),
-        (lambda ds: ds, {"least": 1}, "at least 2"),
-        (lambda ds: ds, {"small": "drop"}, "'exclude' or 'pool'"),
+        (lambda ds: ds, {"minimum_class_size": 1}, "at least 2"),
+        (lambda ds: ds, {"small": "drop"}, "give one of exclude, pool"),
         (lambda ds: ds, {"repeats": 0}, "repeats=0"),
         (lambda ds: ds.isel(network=ds.solution == 0), {}, "1 class of 10 networks or more"),
         (lambda ds: ds.assign(solution=ds.solution * 0 - 1), {}, "largest: none"),
@@ -237,11 +242,16 @@ def test_bad_input_says_what_to_do(change, options, words):
     assert words in str(error.value)
 
 
+def test_what_becomes_of_small_classes_is_one_of_two():
+    with pytest.raises(SolspaceError, match="'exclude' or 'pool'"):
+        form_classes([0, 1], np.zeros((2, 1)), small="drop")
+
+
 # --------------------------------------------------------------------------- the stage
 
 
 def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
-    monkeypatch.setattr("solspace.classification.FEWER_TREES", 8)
+    monkeypatch.setattr("solspace.classification.heldout.FEWER_TREES", 8)
     ds = synthetic(signal=3)
     options = QUICK | {"permutations": 9}
     out = classify(ds, **options)
@@ -253,7 +263,7 @@ def test_what_is_informative_is_found_and_noise_is_not(monkeypatch):
     assert np.isnan(out.family_importance.sel(feature_set="published", family="path"))
     assert (out.p_value == 0.1).all()  # of nine permutations none reaches it
     used = out.label.values >= 0
-    assert out.confusion.sum(("class", "predicted_class")).values == pytest.approx(used.sum())
+    assert out.confusion.sum(("label_class", "predicted_class")).values == pytest.approx(used.sum())
     noise = ds.copy(deep=True)
     rng = np.random.default_rng(3)
     noise.features[:, :4] = rng.normal(size=(ds.sizes["network"], 4))
@@ -271,7 +281,7 @@ def test_labels_may_be_strings():
     ds = synthetic()
     names = np.array(["long", "short", ""], dtype=object)[ds.solution.values]
     out = classify(ds.assign(solution_key=("network", names)), **QUICK, label="solution_key")
-    assert out["class"].values.tolist() == ["long", "short"]
+    assert out.label_class.values.tolist() == ["long", "short"]
     assert json.loads(out.attrs["networks_excluded"]) == {"no label": 3}
 
 
@@ -313,57 +323,197 @@ def relabel(path):
     """Put a label of two classes in place of the graphs', which are all different here."""
     import zarr
 
-    group = zarr.open_group(path, path=GROUP, mode="r+")
-    group["solution"][:] = (np.arange(16) % 2).astype(np.int16)
-    group["solution_key"][:] = np.array(["a", "b"] * 8, dtype=object)
+    population = zarr.open_group(path, path=GROUP, mode="r+")
+    for group in (population, *(population[name] for name in population.group_keys())):
+        if "solution" in group:
+            group["solution"][:] = (np.arange(16) % 2).astype(np.int16)
+            width = group["solution_key"].dtype
+            group["solution_key"][:] = np.array(["a", "b"] * 8, dtype=width)
 
 
-def test_only_features_and_label_are_read(store, tmp_path):
+@pytest.fixture(scope="module")
+def reduced(store, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("reduced") / "small.zarr")
+    shutil.copytree(store, path)
+    for stage in ("extrapolate", "reduce"):
+        run_stage(path, stage)
+    relabel(path)
+    return path
+
+
+def classification(path):
+    return xr.open_zarr(path, group=f"{GROUP}/classification").load()
+
+
+def test_only_features_and_label_are_read(reduced, tmp_path):
     whole, bare = (str(tmp_path / f"{name}.zarr") for name in ("whole", "bare"))
     for path in (whole, bare):
-        shutil.copytree(store, path)
-    for stage in ("extrapolate", "reduce"):
-        run_stage(whole, stage)
+        shutil.copytree(reduced, path)
+    for group in ("extrapolation", "graph"):
+        shutil.rmtree(f"{bare}/{GROUP}/{group}")
+    options = QUICK | {"minimum_class_size": 8}
     for path in (whole, bare):
-        relabel(path)
-    assert {"extrapolation", "graph"} <= set(os.listdir(f"{whole}/{GROUP}"))
+        run_stage(path, "classify", options=options)
     assert not {"extrapolation", "graph"} & set(os.listdir(f"{bare}/{GROUP}"))
-    options = QUICK | {"least": 8}
-    found = [dict(classify_store(path, **options))[GROUP] for path in (whole, bare)]
-    for name in ("prediction", "probability", "importance", "kappa"):
-        np.testing.assert_array_equal(found[0][name].values, found[1][name].values)
+    found = [classification(path) for path in (whole, bare)]
+    xr.testing.assert_identical(found[0], found[1])
     # The two kinds differ in what they do, and 16 networks are few.
     assert float(found[0].kappa.sel(feature_set="published")) > 0.5
+    # In memory it is the same.
+    ds = xr.open_zarr(whole, group=GROUP).load()
+    here = classify(ds, **options)
+    for name in ("prediction", "probability", "importance", "kappa", "null_kappa", "label"):
+        np.testing.assert_array_equal(here[name].values, found[0][name].values)
     # And features come from the training group alone.
     again = str(tmp_path / "again.zarr")
     shutil.copytree(bare, again)
     run_stage(again, "features", redo=True)
     old, new = (xr.open_zarr(p, group=GROUP).load() for p in (whole, again))
     np.testing.assert_array_equal(old.features.values, new.features.values)
+    # Of other features, it would be another classification.
+    assert (old.status_classify == 1).all() and (new.status_classify == 0).all()
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_a_store_keeps_the_result_with_its_provenance(store, tmp_path, capsys):
+def test_a_store_keeps_the_result_with_its_provenance(reduced, tmp_path, capsys):
     path = str(tmp_path / "kept.zarr")
-    shutil.copytree(store, path)
-    relabel(path)
-    typed = ["classify", path, "--least", "8", "--repeats", "1", "--permutations", "0", "--quiet"]
-    assert main([*typed, "--sets", "published", "speed+path"]) == 0
-    stored = xr.open_zarr(path, group=f"{GROUP}/classification").load()
+    shutil.copytree(reduced, path)
+    typed = ["classify", path, "--minimum-class-size", "8", "--repeats", "1"]
+    typed += ["--permutations", "0"]
+    first = [*typed, "--sets", "published", "speed+path"]
+    assert main([*first, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    stored = classification(path)
     assert stored.feature_set.values.tolist() == ["published", "speed+path"]
-    assert set(stored.feature_family.values) == {"published", "speed", "path"}
-    assert json.loads(stored.attrs["options"])["least"] == 8
-    entries = json.loads(xr.open_zarr(path, group=GROUP).attrs["provenance"])
+    assert set(stored.feature_family.values) >= {"published", "speed", "path"}
+    assert json.loads(stored.attrs["options"])["minimum_class_size"] == 8
+    ds = xr.open_zarr(path, group=GROUP).load()
+    entries = json.loads(ds.attrs["provenance"])
     assert entries[-1]["stage"] == "classify" and entries[-1]["options"]["repeats"] == 1
+    assert entries[-1]["options"]["minimum_class_size"] == 8 and "finished" in entries[-1]
+    assert ds.status_classify.values.tolist() == [1] * 16
     assert check_store(path) == []
-    run_stage(path, "extrapolate")
-    run_stage(path, "reduce")
-    relabel(path)
     assert "classification" in read_for_report(path)[GROUP]
-    # Another run takes its place; one that fails leaves it.
-    assert main([*typed[:-1], "--sets", "published"]) == 0
-    assert "kappa" in capsys.readouterr().out
-    assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
-    assert main([*typed, "--label", "nothing"]) == 2
+    # Typed again it is there; otherwise, it has to be asked for.
+    assert main(first) == 0
+    assert "nothing was pending" in capsys.readouterr().out
+    assert main([*typed, "--sets", "published"]) == 2
+    error = capsys.readouterr().err
+    assert "--minimum-class-size 8" in error and "--redo" in error
+    xr.testing.assert_identical(classification(path), stored)
+    # One that fails leaves it, and that it is there.
+    assert main([*typed, "--label", "nothing", "--redo"]) == 2
     assert "no label 'nothing'" in capsys.readouterr().err
-    assert xr.open_zarr(path, group=f"{GROUP}/classification").sizes["feature_set"] == 1
+    xr.testing.assert_identical(classification(path), stored)
+    assert (xr.open_zarr(path, group=GROUP).status_classify == 1).all()
+    assert main(first) == 0
+    assert "nothing was pending" in capsys.readouterr().out
+    # Another run takes its place.
+    assert main([*typed, "--sets", "published", "--redo"]) == 0
+    assert "kappa" in capsys.readouterr().out
+    assert classification(path).sizes["feature_set"] == 1
+    assert check_store(path) == []
+
+
+def test_it_is_not_shared_out(reduced, tmp_path, capsys):
+    path = str(tmp_path / "whole.zarr")
+    shutil.copytree(reduced, path)
+    with pytest.raises(SolspaceError, match=r"classify looks at all networks.*without --slice"):
+        run_stage(path, "classify", part="1/2")
+    with pytest.raises(SolspaceError, match=r"recording-size looks at all networks.*--workers"):
+        run_stage(path, "recording_size", workers=2)
+    assert main(["run", path, "--stage", "classify", "--slice", "1/2"]) == 2
+    assert "without --slice" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["classify", path, "--slice", "1/2"])
+    assert "--slice" in capsys.readouterr().err
+    assert "status_classify" not in xr.open_zarr(path, group=GROUP)
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
+    path = str(tmp_path / "killed.zarr")
+    shutil.copytree(reduced, path)
+    options = QUICK | {"minimum_class_size": 8, "sets": ["published"]}
+    run_stage(path, "classify", options=options)
+    before = classification(path)
+    command = [sys.executable, "-m", "solspace.cli", "classify", path, "--redo", "--quiet"]
+    command += ["--permutations", "1000000", "--minimum-class-size", "8"]
+    process = subprocess.Popen(command, start_new_session=True)
+
+    def notes():
+        return json.loads(xr.open_zarr(path, group=GROUP, consolidated=False).attrs["provenance"])
+
+    try:
+        for _ in range(600):
+            if "permutations" in notes()[-1]["options"] and "finished" not in notes()[-1]:
+                break
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
+    finally:
+        process.kill()
+        process.wait()
+    assert notes()[-1]["options"]["permutations"] == 1000000
+    xr.testing.assert_identical(classification(path), before)
+    assert (xr.open_zarr(path, group=GROUP, consolidated=False).status_classify == 1).all()
+    # The options it was made with are those that the store goes by.
+    (outcome,) = run_stage(path, "classify", options=options)
+    assert outcome.computed == 0 and outcome.done == 16
+    with pytest.raises(SolspaceError, match="--redo"):
+        run_stage(path, "classify", options={"minimum_class_size": 8})
+    # Killed between putting the one before aside and the new one in its place.
+    folder = f"{path}/{GROUP}/classification"
+    os.rename(folder, f"{folder}.old")
+    run_stage(path, "classify", options=options | {"seed": 1}, redo=True)
+    assert json.loads(classification(path).attrs["options"])["seed"] == 1
+    assert not os.path.exists(f"{folder}.old")
+    assert check_store(path) == []
+
+
+# --------------------------------------------------------------------------- what ships
+
+
+@pytest.fixture(scope="module")
+def fresh(reduced, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("fresh") / "small.zarr")
+    shutil.copytree(reduced, path)
+    run_stage(path, "classify", options=QUICK | {"minimum_class_size": 8, "importance": False})
+    # Not loaded: a single string in memory is as short as it can be.
+    return xr.open_zarr(path, group=f"{GROUP}/classification")
+
+
+@pytest.mark.parametrize("population", PUBLISHED)
+def test_the_shipped_classification_is_what_would_be_written_now(population, fresh):
+    task, _, architecture = population.rpartition("_")
+    shipped = xr.open_zarr(STORE, group=f"{task}/{architecture}/classification")
+    assert set(shipped.data_vars) == set(fresh.data_vars)
+    # Seeds are the population's; stores migrated at first repeated them in every group.
+    assert set(shipped.coords) - {"seed"} == set(fresh.coords)
+    assert set(shipped.dims) == set(fresh.dims)
+    for name, variable in fresh.variables.items():
+        assert shipped[name].dims == variable.dims, name
+        assert shipped[name].dtype == variable.dtype, name
+        assert shipped[name].attrs == variable.attrs, name
+    assert set(shipped.attrs) == set(fresh.attrs)
+
+
+def test_predictions_are_those_that_ship():
+    """The first folds of the store, with its options and seed: dealt out and predicted the same."""
+    population = "interval_reproduction/gru"
+    stored = xr.open_zarr(STORE, group=f"{population}/classification").load()
+    options = json.loads(stored.attrs["options"])
+    ds = xr.open_zarr(STORE, group=population)
+    few = {"sets": ["published"], "repeats": 1, "permutations": 0, "importance": False}
+    options = {n: options[n] for n in ("label", "small", "models", "folds", "seed")} | few
+    found = classify(ds, **options)
+    used = stored.label.values >= 0
+    assert used.sum() > 300
+    assert found.label_class.values.tolist() == stored.label_class.values.tolist()
+    np.testing.assert_array_equal(found.label.values, stored.label.values)
+    np.testing.assert_array_equal(found.exclusion.values, stored.exclusion.values)
+    np.testing.assert_array_equal(found.held_out_in.values[0], stored.held_out_in.values[0])
+    one, other = (d.sel(feature_set="published").isel(repeat=0) for d in (found, stored))
+    assert one.model.values.tolist() == other.model.values.tolist()
+    np.testing.assert_array_equal(one.prediction.values, other.prediction.values)
+    np.testing.assert_allclose(one.split_kappa.values, other.split_kappa.values, atol=1e-12)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import features_of_version_1
 from threadpoolctl import threadpool_limits
 
 import solspace.features
@@ -80,6 +79,7 @@ def made_up():
     ("name", "architecture"),
     [
         ("interval_reproduction", "vanilla"),
+        ("interval_reproduction", "gru"),
         ("interval_reproduction", "lstm"),
         ("delayed_discrimination", "vanilla"),
         ("interval_discrimination", "vanilla"),
@@ -88,12 +88,12 @@ def made_up():
 def test_features_are_those_of_the_shipped_store(name, architecture):
     stored = open_population(STORE, name, architecture)
     few = stored.isel(network=[3, 250]).load()
-    expected = features_of_version_1(few)
     with threadpool_limits(1, user_api="blas"):  # as a worker
         ds = extract(record(few))
-    assert ds.feature.values.tolist() == expected.feature.values.tolist()
-    assert ds.feature_family.values.tolist() == expected.feature_family.values.tolist()
-    shipped, found = expected.features, ds.features
+    for along in ("", "_family", "_units", "_source", "_description"):
+        coordinate = f"feature{along}"
+        assert ds[coordinate].values.tolist() == few[coordinate].values.tolist()
+    shipped, found = few.features, ds.features
     # The fit of a network runs through long sums, and its graph may turn on the last bit.
     close = np.isclose(found, shipped, rtol=1e-4, atol=1e-4)
     assert close[:, ds.feature_family.values != "fitted"].all()
@@ -155,6 +155,77 @@ def test_a_function_of_this_file_reaches_the_workers(own, store, tmp_path):
     np.testing.assert_allclose(here.features.values, after.features.values, rtol=1e-6, atol=1e-6)
     rest = after.features.sel(feature=before.feature.values)
     np.testing.assert_allclose(rest.values, before.features.values, rtol=1e-6, atol=1e-6)
+
+
+def test_blocks_of_lazy_data_are_lazy_and_equal_memory(own, population):
+    import dask
+
+    @feature(name="farthest", units="SD", source="ours")
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return {
+            name: FACTOR * max(np.linalg.norm(points, axis=-1).max() for points in parts)
+            for name, parts in recording.long_epochs.items()
+        }
+
+    training = record(population)
+    calls = []
+    with dask.callbacks.Callback(pretask=lambda key, *_: calls.append(key)):
+        lazy = extract(training.chunk(network=2))
+    assert not calls, "something was computed"
+    assert lazy.features.chunks[0] == (2, 2)
+    with pytest.warns(UserWarning, match="failed in features"):
+        here = extract(training)
+    done = lazy.compute(scheduler="threads")
+    assert set(done.variables) == set(here.variables) and set(done.coords) == set(here.coords)
+    for name in here.variables:
+        assert lazy[name].dims == here[name].dims, name
+        assert lazy[name].dtype.kind == here[name].dtype.kind, name
+    xr.testing.assert_equal(done, here)
+    assert done.feature_family.values.tolist() == here.feature_family.values.tolist()
+    few = extract(training.chunk(network=1), families=["own", "speed"])
+    assert set(few.feature_family.values) == {"own", "speed"}
+    picked = here.features.sel(feature=few.feature)
+    np.testing.assert_allclose(few.features.compute(), picked, rtol=1e-10)
+    # A cell that is run again is another function: nothing of the old one is taken.
+    before = extract(training.chunk(network=2), columns=["farthest_delay"]).features
+    again = feature(name="farthest", units="SD", source="ours")(_farthest_of(3.0, farthest))
+    assert again is not farthest
+    after = extract(training.chunk(network=2), columns=["farthest_delay"]).features
+    assert before.data.name != after.data.name
+
+
+def _farthest_of(factor, like):
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return dict.fromkeys(recording.long_epochs, factor)
+
+    farthest.__qualname__, farthest.__module__ = like.__qualname__, like.__module__
+    return farthest
+
+
+def test_functions_of_this_file_reach_lazy_blocks_in_other_processes(own, population):
+    distributed = pytest.importorskip("distributed")
+
+    @feature(name="farthest", units="SD", source="ours")
+    def farthest(recording):
+        """Largest distance from the mean, by epoch."""
+        return {
+            name: FACTOR * max(np.linalg.norm(points, axis=-1).max() for points in parts)
+            for name, parts in recording.long_epochs.items()
+        }
+
+    training = record(population)
+    here = extract(training, families=["own"]).features
+    assert here.sizes["feature"] >= 1 and (here > 0).all()
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        lazy = extract(training.chunk(network=1), families=["own"]).features
+        np.testing.assert_allclose(lazy.compute(), here, rtol=1e-10)
 
 
 def test_functions_of_a_file_are_sent_by_value(own, tmp_path, monkeypatch):

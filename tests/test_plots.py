@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -398,3 +399,32 @@ def test_importing_the_pictures_does_not_choose_a_backend():
         "assert not {'holoviews', 'matplotlib', 'torch'} & set(sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_file_is_a_picture(tmp_path, monkeypatch):
+    """One new file in the folder, and no list: its function is there."""
+    import sys
+
+    import solspace.plots
+
+    (tmp_path / "dots.py").write_text(
+        "from solspace.plots.style import holoviews\n"
+        "__all__ = ['loss_dots']\n"
+        "def loss_dots(ds):\n"
+        "    return holoviews().Scatter((ds.network.values, ds.loss.values))\n"
+    )
+    monkeypatch.setattr(solspace.plots, "__path__", [*solspace.plots.__path__, str(tmp_path)])
+    ds = xr.Dataset({"loss": ("network", [1e-4, 2e-4])}, coords={"network": [0, 1]})
+    try:
+        from solspace.plots import loss_dots, save
+
+        picture = loss_dots(ds)
+        assert len(picture) == 2
+        written = save(picture, str(tmp_path / "picture"), formats=["png"])
+        assert all(Path(file).stat().st_size > 1000 for file in written)
+    finally:
+        for name in ("loss_dots",):
+            vars(solspace.plots).pop(name, None)
+            solspace.plots.__all__.remove(name)
+        solspace.plots._looked_at.discard("dots")
+        sys.modules.pop("solspace.plots.dots", None)

@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
-from solspace.verification.stage import draw_others
 
 from solspace import (
     Recipe,
@@ -27,6 +26,7 @@ from solspace import (
 from solspace.cli import main
 from solspace.population import network_weights
 from solspace.reduction import METHODS, reduce_network
+from solspace.verification.stage import draw_others
 
 QUICK = Recipe(target_loss=0.5, max_steps=200, learning_rate=0.01, attempts=1, check_every=10)
 

@@ -76,8 +76,8 @@ def form_classes(
         raise SolspaceError(f"small={small!r}; give 'exclude' or 'pool'")
     if minimum_class_size < 2:
         raise SolspaceError(
-            f"classes of {minimum_class_size} network; at least 2 are needed, one to learn from and one to "
-            "hold out (the paper: 10)"
+            f"classes of {minimum_class_size} network; at least 2 are needed, one to learn from "
+            "and one to hold out (the paper: 10)"
         )
     values = np.asarray(label)
     finite = np.isfinite(np.asarray(features, dtype=np.float64)).all(axis=1)
@@ -107,9 +107,10 @@ def form_classes(
             f"{n}: {c}" for n, c in sorted(zip(names, counts, strict=True), key=lambda p: -p[1])[:5]
         )
         raise SolspaceError(
-            f"{len(kept)} class{'es' * (len(kept) != 1)} of {minimum_class_size} networks or more among "
-            f"{int(there.sum())} with a label and finite features (largest: {found or 'none'}); "
-            "two are needed: give more networks, or a smaller `minimum_class_size`"
+            f"{len(kept)} class{'es' * (len(kept) != 1)} of {minimum_class_size} networks or more "
+            f"among {int(there.sum())} with a label and finite features (largest: "
+            f"{found or 'none'}); two are needed: give more networks, or a smaller "
+            "`minimum_class_size`"
         )
     number = {n: i for i, n in enumerate(kept)}
     out = np.array(

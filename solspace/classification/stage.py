@@ -169,25 +169,33 @@ def classify(
         A population with ``features``, ``feature_family`` and the label; nothing else of it
         is read.
     label : str
-        Variable (network,) to predict: numbers, negative where unknown, or strings.
+        Variable (network,) to predict. Numbers are unknown where negative, strings where empty.
     sets : sequence of str
-        Sets of features, compared on the same networks and folds: ``published`` (the paper's),
-        ``activity`` (these and all further ones but those of a fitted network), ``all``, or
-        families joined by ``+``. Gains are over the first.
-    minimum_class_size, small
-        See `form_classes`.
+        Sets of features, compared on the same networks and folds: published (the paper's),
+        activity (these and all others but those of a fitted network), all (all features), or
+        families joined with + as in speed+path. Gains are over the first.
+    minimum_class_size : int
+        Networks a class must have to be predicted. The paper asks for ten.
+    small : {"exclude", "pool"}
+        What becomes of smaller classes: exclude leaves their networks out, pool makes one class
+        of them.
     models : sequence of str
-        Of `MODELS`; one is chosen within the networks not held out.
-    repeats, folds : int
-        5 times 10 folds hold every network out five times, and are 50 splits of 90/10 as in the
-        paper.
+        Models to choose from: random_forest, extra_trees, logistic. One is chosen in each fold
+        within the networks not held out.
+    repeats : int
+        How often all networks are dealt into folds anew. Five times ten folds are 50 splits of
+        90/10, as in the paper.
+    folds : int
+        Folds of a repeat, each held out once. No more than the smallest class has networks.
     permutations : int
-        Of the labels, for the null distribution.
+        Times that labels are permuted for the null distribution. A p value is no smaller than
+        1 / (permutations + 1).
     importance : bool
         Whether to compute the importance of features.
     seed : int
+        Of folds, models and permutations.
     jobs : int, optional
-        Processes; by default one.
+        Processes that share the folds, by default one. Results do not depend on it.
     progress : callable (int) -> None, optional
         Told after each fold of each set.
 
@@ -321,8 +329,8 @@ def classify(
         str(c): v for c, v in ds.coords.items() if set(v.dims) <= {"network"} and c not in coords
     }
     options = {
-        "label": label, "sets": list(sets), "minimum_class_size": minimum_class_size, "small": small,
-        "models": list(models), "repeats": repeats, "folds": folds,
+        "label": label, "sets": list(sets), "minimum_class_size": minimum_class_size,
+        "small": small, "models": list(models), "repeats": repeats, "folds": folds,
         "permutations": permutations, "importance": importance, "seed": seed,
     }  # fmt: skip
     attrs = {

@@ -35,8 +35,9 @@ def classify_across(
 ) -> xr.Dataset:
     """Train on one group of networks, test on another: other architectures or hidden sizes.
 
-    Only classes that have ``minimum_class_size`` networks in at least one group are used. A test counts the
-    networks whose class the training group has too; how many those are is part of the result.
+    Only classes that have ``minimum_class_size`` networks in at least one group are used. A test
+    counts the networks whose class the training group has too; how many those are is part of the
+    result.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+import solspace.features.workers  # noqa: F401  # sends features of a user's own along
 from solspace.errors import SolspaceError
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from solspace.errors import SolspaceError
 from solspace.features import registry
+from solspace.stages.carry import carry
 
 __all__ = ["own_features", "take_own_features"]
 
@@ -56,3 +57,6 @@ def take_own_features(sent: bytes) -> None:
     if sent != _taken:
         registry.replace_own(pickle.loads(sent) if sent else [])
         _taken = sent
+
+
+carry("features", own_features, take_own_features)

@@ -30,7 +30,7 @@ from solspace.networks.registry import (
     check_architecture,
     get_architecture,
     make_known,
-    own_architecture,
+    own_architectures,
     recurrent_architecture,
 )
 from solspace.networks.running import (
@@ -62,7 +62,7 @@ __all__ = [
     "get_architecture",
     "hidden_size",
     "make_known",
-    "own_architecture",
+    "own_architectures",
     "parameter_names",
     "parameter_shapes",
     "read_network",

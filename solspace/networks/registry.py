@@ -15,7 +15,7 @@ __all__ = [
     "get_architecture",
     "is_of_package",
     "make_known",
-    "own_architecture",
+    "own_architectures",
     "recurrent_architecture",
 ]
 
@@ -121,9 +121,9 @@ def check_architecture(architecture: str) -> str:
     return recurrent_architecture(architecture).name
 
 
-def own_architecture(name: str) -> Architecture | None:
-    """The record, where it is one's own: a worker has to be told of it."""
-    return _own.get(name)
+def own_architectures() -> list[Architecture]:
+    """Those of one's own: a process elsewhere has to be told of them."""
+    return list(_own.values())
 
 
 def make_known(architecture: Architecture) -> None:

@@ -3,45 +3,38 @@
 Every function takes a dataset laid out as the store's group of that name and returns HoloViews
 elements, styled for the matplotlib backend. Show one in a notebook after
 ``holoviews.extension("matplotlib")``, or write it with `save`.
+
+A picture is one file: whatever the modules of this folder have in ``__all__`` is found by itself.
 """
 
 from __future__ import annotations
 
-from solspace.plots.checkpoints import learning_flow
-from solspace.plots.classification import (
-    confusion_matrix,
-    importance_bars,
-    kappa_by_set,
-    recording_size_curves,
-)
-from solspace.plots.extrapolation import extrapolation_picture
-from solspace.plots.graph import graph_drawing
-from solspace.plots.saving import save, to_svg
-from solspace.plots.solutions import solution_histogram
-from solspace.plots.trajectories import trajectories
-from solspace.plots.two_neuron import (
-    figure_one,
-    linear_picture,
-    path_picture,
-    phase_portrait,
-    slice_picture,
-)
+import importlib
+import pkgutil
+from typing import Any
 
-__all__ = [
-    "confusion_matrix",
-    "extrapolation_picture",
-    "figure_one",
-    "graph_drawing",
-    "importance_bars",
-    "kappa_by_set",
-    "learning_flow",
-    "linear_picture",
-    "path_picture",
-    "phase_portrait",
-    "recording_size_curves",
-    "save",
-    "slice_picture",
-    "solution_histogram",
-    "to_svg",
-    "trajectories",
-]
+_looked_at: set[str] = set()
+__all__: list[str] = []
+
+
+def _find() -> None:
+    """Take over the public names of modules that were not there before."""
+    new = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in _looked_at]
+    loaded = {name: importlib.import_module(f"{__name__}.{name}") for name in new}
+    # A module and its function may share a name; the function is what is asked for.
+    for name, module in loaded.items():
+        _looked_at.add(name)
+        for public in getattr(module, "__all__", ()):
+            globals()[public] = getattr(module, public)
+            __all__.append(public)
+    __all__.sort()
+
+
+def __getattr__(name: str) -> Any:
+    _find()
+    if name in globals():
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_find()

@@ -72,10 +72,10 @@ def confusion_matrix(
     Examples
     --------
     >>> import xarray as xr
-    >>> ds = xr.Dataset({"confusion": (("feature_set", "class", "predicted_class"),
+    >>> ds = xr.Dataset({"confusion": (("feature_set", "label_class", "predicted_class"),
     ...                                [[[9.0, 1.0], [2.0, 8.0]]]),
     ...                  "kappa": ("feature_set", [0.7])},
-    ...                 coords={"feature_set": ["all"], "class": ["0", "1"]})
+    ...                 coords={"feature_set": ["all"], "label_class": ["0", "1"]})
     >>> type(confusion_matrix(ds)).__name__
     'Overlay'
     """
@@ -85,7 +85,7 @@ def confusion_matrix(
         feature_set=classification["feature_set"].values.tolist().index(which)
     )
     counts = one["confusion"].values
-    names = [_short(str(n)) for n in one["class"].values]
+    names = [_short(str(n)) for n in one["label_class"].values]
     total = counts.sum(axis=1)
     share = counts / np.maximum(total, 1)[:, None]
     n = len(names)
@@ -331,16 +331,19 @@ def recording_size_curves(recording: xr.Dataset, *, whole: float | None = None) 
     --------
     >>> import xarray as xr
     >>> surface = np.array([[0.1, 0.2], [0.2, 0.4]])
-    >>> ds = xr.Dataset({n: (("units", "trials"), surface) for n in
-    ...     ("kappa", "kappa_low", "kappa_high")}, coords={"units": [5, 0], "trials": [10, 0]})
+    >>> dims = ("recorded_units", "recorded_trials")
+    >>> ds = xr.Dataset({n: (dims, surface) for n in ("kappa", "kappa_low", "kappa_high")},
+    ...     coords={"recorded_units": [5, np.inf], "recorded_trials": [10, np.inf]})
     >>> type(recording_size_curves(ds)).__name__
     'Overlay'
     """
     _needs(recording, "kappa_high", "recording-size")
     hv = holoviews()
-    units, trials = recording["units"].values.tolist(), recording["trials"].values.tolist()
-    spiking = [n for n in trials if n]
-    shades = dict(zip(spiking, ramp(SIZE_COLORS[1:], len(spiking)), strict=True)) | {0: ORANGE}
+    units = recording["recorded_units"].values.tolist()
+    trials = recording["recorded_trials"].values.tolist()
+    spiking = [n for n in trials if np.isfinite(n)]
+    shades = dict(zip(spiking, ramp(SIZE_COLORS[1:], len(spiking)), strict=True))
+    shades[np.inf] = ORANGE
     parts: list[Any] = []
     if whole is not None:
         parts.append(
@@ -361,14 +364,14 @@ def recording_size_curves(recording: xr.Dataset, *, whole: float | None = None) 
                 color=shades[count], s=14, backend="matplotlib"
             ),
         ]
-    words = {n: f"{n} trial{'s' * (n > 1)}" if n else "no spikes" for n in trials}
+    words = {n: f"{n:g} trial{'s' * (n > 1)}" if n < np.inf else "no spikes" for n in trials}
     top = float(np.nanmax(recording["kappa_high"].values))
     bottom = min(0.0, float(np.nanmin(recording["kappa_low"].values)))
     return hv.Overlay(parts).opts(
         fig_inches=(COLUMN, 2.3),
         xlim=(-0.35, len(units) - 0.65),
         ylim=(bottom - 0.02, min(1.02, max(top, whole or 0) * 1.08)),
-        xticks=[(i, str(k) if k else "all") for i, k in enumerate(units)],
+        xticks=[(i, f"{k:g}" if k < np.inf else "all") for i, k in enumerate(units)],
         xlabel="units recorded",
         ylabel="kappa, networks held out",
         fontsize=FONT,

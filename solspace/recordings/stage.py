@@ -1,4 +1,4 @@
-"""How well the solution is predicted from simulated recordings, so that one reads off how much to record."""
+"""How well the solution is predicted from simulated recordings of different sizes."""
 
 from __future__ import annotations
 
@@ -114,27 +114,44 @@ def classify_recordings(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
-    """How well the solution is predicted from recordings of different sizes.
+    """How well the solution is predicted from simulated recordings of different sizes.
 
     Features are computed from what is seen alone (the published ones take single trajectories and
-    are not among them), and networks are held out in the same folds
-    throughout.
+    are not among them), and networks are held out in the same folds throughout.
 
     Parameters
     ----------
     training : Dataset
         A training group with the label, in memory or lazily read: a few networks of it are held
         in memory at a time.
-    label, minimum_class_size, small, model, repeats, folds, seed
-        As for `solspace.classify`; no model is chosen.
+    label : str
+        Variable (network,) to predict. Numbers are unknown where negative, strings where empty.
     set : str
-        ``activity``, ``all`` (with those of a fitted network), or families joined by ``+``.
+        Set of features: activity, all (all features, those of a fitted network too), or families
+        joined with +. The published ones are never among them.
     units : sequence of float
-        Numbers of units; infinity is all.
+        Numbers of units recorded, inf for all.
     trials : sequence of float
-        Trials of each condition; infinity is the activity without spikes.
-    rate, bin_ms, step_ms : float
-        See `spikes_as_rates`.
+        Trials of each condition, inf for the activity itself without spikes.
+    rate : float
+        Spikes per second of a unit at activity 1. At -1 it fires none.
+    bin_ms : float
+        Width in milliseconds of the sliding window that spikes are counted in.
+    step_ms : float
+        Length in milliseconds of one step of the recording.
+    minimum_class_size : int
+        Networks a class must have to be predicted. The paper asks for ten.
+    small : {"exclude", "pool"}
+        What becomes of smaller classes: exclude leaves their networks out, pool makes one class
+        of them.
+    model : str
+        The model, the same throughout: random_forest, extra_trees or logistic.
+    repeats : int
+        How often all networks are dealt into folds anew.
+    folds : int
+        Folds of a repeat, each held out once.
+    seed : int
+        Of the units and spikes drawn, and of folds and models.
     progress : callable (int) -> None, optional
         Told the number of networks seen.
 
@@ -208,8 +225,8 @@ def classify_recordings(
     dims = ("recorded_units", "recorded_trials")
     options = {
         "label": label, "set": set, "rate": rate, "bin_ms": bin_ms, "step_ms": step_ms,
-        "minimum_class_size": minimum_class_size, "small": small, "model": model, "repeats": repeats, "folds": folds,
-        "seed": seed,
+        "minimum_class_size": minimum_class_size, "small": small, "model": model,
+        "repeats": repeats, "folds": folds, "seed": seed,
     }  # fmt: skip
     coords: dict[str, Any] = {
         "recorded_units": [np.inf if k is None else float(k) for k in units],
@@ -218,7 +235,7 @@ def classify_recordings(
         "recorded_feature": text_array(names),
     }
     coords |= {str(c): v for c, v in training.coords.items() if not {*v.dims} - {"network"}}
-    out = xr.Dataset(
+    return xr.Dataset(
         {
             "kappa": (dims, np.reshape(kappas, shape)),
             "kappa_low": (dims, interval[:, 0].reshape(shape)),
@@ -236,4 +253,3 @@ def classify_recordings(
             "networks_excluded": json.dumps(classes.excluded()),
         },
     )
-    return out

@@ -22,8 +22,8 @@ from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, annotate
 from solspace.run import where as compute
-from solspace.run.carry import carried, take
 from solspace.stages import collection
+from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
 from solspace.stages.record import Layout, Stage, record_of
 from solspace.stages.running import checked
@@ -145,8 +145,14 @@ def run_stage(
                 check_options(record.name, record.options, given)
                 if only and record.over == "population" and only.of > 1:
                     raise SolspaceError(
-                        f"{name} looks at all networks of a population together; give it without "
-                        "--slice"
+                        f"{record.verb} looks at all networks of a population together; give it "
+                        "without --slice"
+                    )
+                if record.over == "population" and not needed and (workers or scheduler):
+                    more = ", --jobs N for more processes" if "jobs" in record.options else ""
+                    raise SolspaceError(
+                        f"{record.verb} looks at all networks of a population together, in one "
+                        f"process; give it without --workers and --scheduler{more}"
                     )
                 if not redo:
                     _check_same_options(population, record, given)
@@ -155,15 +161,18 @@ def run_stage(
                 if redo or set(own) & set(population.pending(name)):
                     _check_ready(population, record, path, needs)
                     _check_options_fit(population, record, given)
+                if redo:
+                    _check_startable(population, record, where, given)
                 if only is not None:
                     held.enter_context(population.claim(name, own, verb))
         if redo:
             for population, record in zip(populations, records, strict=True):
-                _call_pending(population, record)
+                if record.over == "network":
+                    _call_pending(population, record)
         if only is not None:
             where["slice"] = str(only)
         outcomes = [
-            _run_population(population, record, own, where, given, progress)
+            _run_population(population, record, own, where, given, progress, redo)
             for population, record, own in zip(populations, records, shards, strict=True)
         ]
         store.consolidate()
@@ -217,6 +226,17 @@ def _check_ready(population: Population, stage: Stage, path: str, shards: Sequen
             )
 
 
+def _check_startable(
+    population: Population, stage: Stage, where: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Before results are called pending: can the stage begin at all?"""
+    task = get_task(population.task)
+    if stage.over == "network":
+        _layouts(population, stage, task, population.open(), given)
+        if where["workers"] is not None or where["scheduler"] is not None:
+            carried(task)
+
+
 # --------------------------------------------------------------------------- options
 
 
@@ -231,20 +251,29 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
+def _as_typed(name: str, value: Any) -> str:
+    """An option as it stands on the command line."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{flag}"
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return f"--{flag} {' '.join(map(str, values))}"
+
+
 def _check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
     """Networks of one population are not computed in two ways."""
     alone = not population.claimed(stage.name)  # this process claims its slice later
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
-    before = population.last_options(stage.name)
+    before = population.last_options(stage.name, finished=stage.over == "population")
     if before is None:
         return
     if not (status == PENDING).any() and not given:
         return  # nothing to do, and nothing asked for
     was, asked = _all_options(stage, before), _all_options(stage, given)
     if was != asked:
-        said = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in before.items()) or "no options"
+        said = " ".join(_as_typed(k, v) for k, v in before.items()) or "no options"
         raise SolspaceError(
             f"{population.path}: {stage.verb} of {population} was run with {said}; give the "
             "same to go on, or --redo to compute all of it again"
@@ -293,9 +322,13 @@ def _run_population(
     where: Mapping[str, Any],
     options: dict[str, Any],
     progress: bool,
+    redo: bool,
 ) -> Outcome:
     task = get_task(population.task)
-    waiting = set(population.pending(stage.name))
+    # What is made over all networks together is called pending when there is something to put in
+    # its place: a run that fails or is killed before leaves the result there was.
+    again = redo and stage.over == "population"
+    waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
     computed = sum(shard.stop - shard.start for shard in pending)
     if pending and stage.over == "population":
@@ -326,6 +359,8 @@ def _run_shards(
 ) -> None:
     workers, scheduler = where["workers"], where["scheduler"]
     computed = sum(shard.stop - shard.start for shard in pending)
+    local = workers is None and scheduler is None
+    sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
         with population.briefly():
             _create(population, stage, task, options)
@@ -333,12 +368,11 @@ def _run_shards(
         whole = _read(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, computed, progress))
-        local = workers is None and scheduler is None
         function = partial(
             _run_shard,
             population,
             stage,
-            None if local else carried(task, population.architecture),
+            sent,
             options | prepared,
             bar.update if local else None,
             whole if local else None,
@@ -373,6 +407,7 @@ def _run_whole(
                 out = checked(stage, whole, stage.function(whole, progress=bar.update, **options))
         except SolspaceError as error:
             raise SolspaceError(f"{population.path}: {population}: {error}") from None
+        _call_pending(population, stage)
         with population.briefly():
             for group in dict.fromkeys(v.group for v in stage.fills):
                 own = list(stage.variables(group, population.architecture).values())
@@ -384,7 +419,10 @@ def _run_whole(
                         population.write_all(name, out[name].values)
                 else:
                     have = _labels(population)
-                    ds = out.assign_coords(dict(have.coords))
+                    # Of what a network has, the labels alone stand in every group.
+                    more = {str(c) for c, v in out.coords.items() if v.dims == ("network",)}
+                    more -= {*map(str, have.coords), *(v.name for v in own)}
+                    ds = out.drop_vars(more).assign_coords(dict(have.coords))
                     population.replace(group, own, ds)
             population.add_variables([stage.status, stage.message], xr.Dataset())
         n = population.networks
@@ -525,7 +563,9 @@ def _split(
         if found or group == "population":
             out[group] = found
     for name in (stage.message.name, stage.status.name):
-        out["population"][name] = ds[name]
+        # Without failures a packed store has no messages.
+        if name in ds.variables or name == stage.status.name:
+            out["population"][name] = ds[name]
     return out
 
 

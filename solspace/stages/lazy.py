@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import Variable, annotate
+from solspace.stages.carry import carried, take
 from solspace.stages.record import Stage
 from solspace.stages.running import checked, compute
 from solspace.stages.template import layouts, missing_dims, wanted
@@ -103,12 +105,26 @@ class _Block:
             {n: picked[n].astype(t) for n, t in self.dtypes.items() if picked[n].dtype != t}
         )
 
+    def __reduce__(self) -> Any:
+        # Elsewhere only what is of the package is known.
+        return _block, (carried(self.task), self.record, self.dtypes, self.task, self.options)
+
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
 
-        return normalize_token(
-            (self.record.name, self.record.origin, repr(self.task), repr(self.options))
-        )
+        try:
+            own = carried(self.task)
+        except SolspaceError:  # threads take it all the same
+            own = uuid.uuid4().bytes
+        return normalize_token((self.record.name, self.record.origin, own, repr(self.options)))
+
+
+def _block(
+    sent: bytes, record: Stage, dtypes: dict[str, Any], task: Any, options: Mapping[str, Any]
+) -> _Block:
+    """In another process: a block, and what of the user's own it needs."""
+    take(sent)
+    return _Block(record, dtypes, task, options)
 
 
 def _template(
@@ -126,7 +142,7 @@ def _template(
         if group in laid:
             coords = laid[group].coordinates
             sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(laid[group].sizes)
-            coordinates |= {c: v.variable for c, v in coords.coords.items() if c in coords.dims}
+            coordinates |= {c: v.variable for c, v in coords.coords.items()}
         missing_dims(record, own, sizes)
         variables += [v for v in own if "network" in v.dims and v.name not in finish]
     out = {}

@@ -703,7 +703,8 @@ class Population:
                     write_part(target, name, array, *shard)
         # The status last: only what is whole is called done.
         for name in last:
-            write_part(own, name, data["population"][name], *shard)
+            if name in data["population"] or name == last[-1]:
+                write_part(own, name, data["population"][name], *shard)
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.
@@ -720,10 +721,11 @@ class Population:
         if any(own.attrs.get(k) != v for k, v in attrs.items()):
             own.attrs.update(dict(attrs))
 
-    def last_options(self, stage: str) -> dict[str, Any] | None:
-        """The options a stage was last run with; None where it was not run."""
+    def last_options(self, stage: str, *, finished: bool = False) -> dict[str, Any] | None:
+        """The options a stage was last run with, or last finished with; None where it was not."""
         entries = json.loads(str(self.attrs.get("provenance", "[]")))
-        found = [entry["options"] for entry in entries if entry["stage"] == stage]
+        own = [entry for entry in entries if entry["stage"] == stage]
+        found = [entry["options"] for entry in own if "finished" in entry or not finished]
         return dict(found[-1]) if found else None
 
     @contextlib.contextmanager

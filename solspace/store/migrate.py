@@ -60,6 +60,7 @@ _LISTS = (
     "feature_meanings",
 )
 _RECIPE = {"lesson_": "curriculum_"}
+_OPTIONS = {"least": "minimum_class_size"}
 
 
 @dataclass
@@ -310,6 +311,24 @@ def _attrs(group: zarr.Group, networks: int) -> dict[str, Any]:
             recipe = {new + k.removeprefix(old) if k.startswith(old) else k: v
                       for k, v in recipe.items()}  # fmt: skip
         out["recipe"] = json.dumps(recipe)
+    if "options" in out:
+        out["options"] = json.dumps(_options(json.loads(str(out["options"]))))
+    if "provenance" in out:
+        entries = json.loads(str(out["provenance"]))
+        for entry in entries:
+            entry["stage"] = str(entry.get("stage")).replace("-", "_")
+            if entry["stage"] in ("classify", "recording_size"):
+                entry["options"] = _options(entry["options"])
+        out["provenance"] = json.dumps(entries)
+    return out
+
+
+def _options(before: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of classify and recording-size under their names of now, so that they can go on."""
+    out = {_OPTIONS.get(name, name): value for name, value in before.items()}
+    for name in ("units", "trials"):
+        if isinstance(out.get(name), list):
+            out[name] = [np.inf if n in (0, None) else float(n) for n in out[name]]
     return out
 
 

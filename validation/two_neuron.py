@@ -17,6 +17,8 @@ from solspace.two_neuron.plane import explained_variance, plane_through
 from solspace.two_neuron.prediction import path_to_kind
 from solspace.two_neuron.stage import representatives, weights_of
 
+__all__ = ["measure", "section"]
+
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference" / "two_neuron_weights.npz"
 STORE = ROOT / "stores" / "two_neuron.zarr"

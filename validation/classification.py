@@ -2,9 +2,9 @@
 
 Reads `shared/reference/populations` (the features and labels the authors published for 400 networks
 a population; label 0 is "in no class of ten or more") and the results that `solspace classify` left
-in `stores/turner2021.zarr`. Run by itself it also writes docs/recording_size.md (how much to
-record, transfer between groups), for which it brings recordings back in a copy: half an hour or
-more. A store that has its recordings already can be given: `validation_classification.py STORE`.
+in `stores/turner2021.zarr`. Run by itself (`python -m validation.classification`) it writes
+docs/recording_size.md (how much to record, transfer between groups), for which it brings recordings
+back in a copy: half an hour or more. A store that has its recordings already can be given after it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from solspace.classification import classify, classify_across
 from solspace.run.loop import run_stage
 from solspace.store import Population, Store
 
+__all__ = ["main", "recording_size", "section"]
+
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
 REFERENCE = ROOT.parent / "shared" / "reference" / "populations"
@@ -40,10 +42,10 @@ PUBLISHED = {
 SETS = ("published", "activity", "all")
 # Surfaces, which take a feature table a point: population, set of features, units and trials.
 SURFACES = (
-    ("interval_reproduction/vanilla", "activity", (5, 10, 20, None), (1, 10, 100, None)),
-    ("interval_reproduction/vanilla", "all", (5, 20, None), (10, 100, 1000, None)),
-    ("interval_reproduction/gru", "activity", (5, 20, None), (10, 100, None)),
-    ("delayed_discrimination/vanilla", "all", (5, 20, None), (10, 100, 1000, None)),
+    ("interval_reproduction/vanilla", "activity", (5, 10, 20, np.inf), (1, 10, 100, np.inf)),
+    ("interval_reproduction/vanilla", "all", (5, 20, np.inf), (10, 100, 1000, np.inf)),
+    ("interval_reproduction/gru", "activity", (5, 20, np.inf), (10, 100, np.inf)),
+    ("delayed_discrimination/vanilla", "all", (5, 20, np.inf), (10, 100, 1000, np.inf)),
 )
 
 HEAD = """\
@@ -102,10 +104,10 @@ IMPORTANT = "interval_reproduction/lstm"  # where descriptions of activity tell 
 SIZE = """\
 # How much to record
 
-Written by `python docs/validation_classification.py`. Kappa for the label `solution` where some
-units of a network are recorded as spikes of at most 50 Hz, counted in sliding windows of 50 ms (a
-step is 10 ms) over so many trials of each condition, and features are computed from what is seen
-alone; *no spikes* is the activity itself. Extra trees, three times ten folds.
+Written by `python -m validation.classification`. Kappa for the label `solution` from simulated
+recordings: some units of a network are recorded as spikes of at most 50 Hz, counted in sliding
+windows of 50 ms (a step is 10 ms) over so many trials of each condition, and features are computed
+from what is seen alone; *no spikes* is the activity itself. Extra trees, three times ten folds.
 [classification.md](classification.md) says what the sets of features hold.
 """
 
@@ -156,8 +158,8 @@ def reference_table() -> str:
             importance=False,
         )
         lines.append(
-            f"| {population} | {out.sizes['class']} | {out.attrs['networks_used']} | {kappa:.2f} "
-            f"| {float(out.split_kappa.mean()):.2f} | {out.kappa_low.item():.2f} to "
+            f"| {population} | {out.sizes['label_class']} | {out.attrs['networks_used']} "
+            f"| {kappa:.2f} | {float(out.split_kappa.mean()):.2f} | {out.kappa_low.item():.2f} to "
             f"{out.kappa_high.item():.2f} |"
         )
     return "\n".join(lines)
@@ -169,9 +171,9 @@ def with_features(folder: str) -> dict[str, Population]:
     shutil.copytree(STORE, path)
     found = {}
     for population in Store(path).populations():
-        where = {"task": population.task, "architecture": population.architecture}
         if str(population) not in PUBLISHED:
             continue
+        where: dict[str, Any] = {"task": population.task, "architecture": population.architecture}
         run_stage(path, "record", **where, redo=not population.has("training"))
         lacking = "features" not in population.open().variables
         run_stage(path, "features", **where, redo=lacking)
@@ -190,7 +192,7 @@ def results_table(results: dict[tuple[str, str], xr.Dataset]) -> str:
         cells = [_span(out, s, "kappa") for s in SETS]
         cells += [_span(out, s, "kappa_gain", "+") for s in SETS[1:]]
         lines.append(
-            f"| {population} | `{label}` | {out.sizes['class']} ({left_out}) | "
+            f"| {population} | `{label}` | {out.sizes['label_class']} ({left_out}) | "
             + " | ".join(cells)
             + " |"
         )
@@ -213,7 +215,7 @@ def confused_pairs(results: dict[tuple[str, str], xr.Dataset], most: int = 2) ->
         pairs = combinations(range(len(counts)), 2)
         rows = [(_mistaken(counts, j, i), j, i) for j, i in pairs]
         for share, j, i in sorted(rows, reverse=True)[:most]:
-            names = [str(out["class"].values[k]) for k in (j, i)]
+            names = [str(out["label_class"].values[k]) for k in (j, i)]
             lines.append(
                 f"- `{population}`, classes {names[0]} and {names[1]} "
                 f"({counts[j].sum():.0f} and {counts[i].sum():.0f} networks): {share:.0%}, by "
@@ -238,11 +240,12 @@ def _meanings(population: str, label: str) -> dict[str, str]:
 
 
 def size_table(out: xr.Dataset) -> str:
-    named = {0: "no spikes", 1: "1 trial"}
-    heads = [named.get(int(n), f"{n:,} trials") for n in out.trials.values]
+    named = {np.inf: "no spikes", 1: "1 trial"}
+    heads = [named.get(n, f"{n:,.0f} trials") for n in out.recorded_trials.values.tolist()]
     lines = ["| units | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
-    for k, row in zip(out.units.values, out.kappa.values, strict=True):
-        lines.append(f"| {k or 'all'} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
+    for k, row in zip(out.recorded_units.values.tolist(), out.kappa.values, strict=True):
+        cells = [f"{v:.2f}" for v in row]
+        lines.append(f"| {'all' if np.isinf(k) else format(k, 'g')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -324,17 +327,15 @@ def importance_table(results: dict[str, xr.Dataset]) -> str:
 
 def recording_size(populations: dict[str, Population]) -> str:
     """How much to record, and transfer between groups of networks."""
-    from solspace.experiment import classify_recordings
-
     from solspace.plots import recording_size_curves, save
+    from solspace.recordings.stage import classify_recordings
 
     opened = {name: _opened(population) for name, population in populations.items()}
     parts = [SIZE]
     stored = stored_results()
     for name, features, units, trials in SURFACES:
-        population = populations[name]
-        blocks = (_block(population, shard) for shard in population.shards())
-        out = classify_recordings(opened[name], blocks, set=features, units=units, trials=trials)
+        training = populations[name].open("training")  # read a few networks at a time
+        out = classify_recordings(training, set=features, units=units, trials=trials)
         known = [o for (n, _), o in stored.items() if n == name]
         whole = float(known[0].kappa.sel(feature_set="published")) if known else None
         image = f"recording_{name.replace('/', '_')}_{features}"
@@ -356,18 +357,8 @@ def recording_size(populations: dict[str, Population]) -> str:
 
 
 def _opened(population: Population) -> xr.Dataset:
-    wanted = {"features", "feature", "feature_family", "solution", "solution_key", "graph_key"}
-    wanted |= {"network", "name", "hidden_size"}
-    whole = population.open()
-    ds = whole[[n for n in whole.variables if n in wanted]].load()
-    ds.attrs |= {"task": population.task, "architecture": population.architecture}
-    return ds
-
-
-def _block(population: Population, shard: Any) -> xr.Dataset:
-    ds = population.read("training", shard)
-    ds.attrs |= {"task": population.task, "architecture": population.architecture}
-    return ds
+    """Features and labels of a population, in memory."""
+    return population.open()[["features"]].load()
 
 
 def main() -> int:

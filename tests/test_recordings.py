@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 
+import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from solspace.experiment import classify_recordings, spikes_as_rates
 
 from solspace import SolspaceError, add_population, import_networks, observe, record, run_stage
 from solspace.cli import main
@@ -22,9 +22,18 @@ from solspace.plots import (
     recording_size_curves,
     save,
 )
+from solspace.recordings.simulated import spikes_as_rates
+from solspace.recordings.stage import classify_recordings, recording_size_table
+from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
-FEW = {"units": (3, None), "trials": (20, None), "least": 8, "repeats": 1, "folds": 4}
+FEW = {
+    "units": (3, np.inf),
+    "trials": (20, np.inf),
+    "minimum_class_size": 8,
+    "repeats": 1,
+    "folds": 4,
+}
 FEW |= {"set": "speed+output"}
 
 
@@ -37,7 +46,7 @@ def population_of(count, architecture="vanilla"):
             for name, shape in parameter_shapes(architecture, 5 + i % 3, 2, 1).items()
         }
     ds = import_networks("delayed_discrimination", architecture, networks)
-    return ds.assign(solution=("network", (np.arange(count) % 2).astype(np.int16)))
+    return ds.assign_coords(solution=("network", (np.arange(count) % 2).astype(np.int16)))
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +119,24 @@ def test_what_cannot_be_recorded_is_refused(training, options, words):
         observe(training.isel(network=[0]), **options)
 
 
-def test_more_is_seen_with_more_and_blocks_change_nothing(population, training):
-    whole = classify_recordings(population, training, **FEW)
-    assert whole.units.values.tolist() == [3, 0] and whole.trials.values.tolist() == [20, 0]
-    assert float(whole.kappa.sel(units=0, trials=0)) > 0.6
+def test_more_is_seen_with_more_and_blocks_change_nothing(training, monkeypatch):
+    whole = classify_recordings(training, **FEW)
+    assert whole.recorded_units.values.tolist() == [3, np.inf]
+    assert whole.recorded_trials.values.tolist() == [20, np.inf]
+    assert float(whole.kappa.sel(recorded_units=np.inf, recorded_trials=np.inf)) > 0.6
     assert (whole.kappa_low <= whole.kappa).all() and (whole.kappa <= whole.kappa_high).all()
-    blocks = (training.isel(network=slice(i, i + 7)) for i in range(0, 20, 7))
-    parts = classify_recordings(population, blocks, **FEW)
-    xr.testing.assert_identical(whole, parts)
+    monkeypatch.setattr("solspace.recordings.stage._BLOCK", 7)
+    parts = classify_recordings(training.chunk(network=7), **FEW)  # read block by block
+    xr.testing.assert_identical(whole, parts.load())
+    lines = recording_size_table(whole).splitlines()
+    assert lines[0].split() == ["units", "20", "trials", "no", "spikes"]
+    assert [line.split()[0] for line in lines[1:]] == ["3", "all"]
     with pytest.raises(SolspaceError, match="no label"):
-        classify_recordings(population.drop_vars("solution"), training, **FEW)
+        classify_recordings(training.drop_vars("solution"), **FEW)
+    with pytest.raises(
+        SolspaceError, match="0 units; give whole numbers of 1 or more, inf for all"
+    ):
+        classify_recordings(training, **(FEW | {"units": (3, 0)}))
 
 
 @pytest.mark.usefixtures("few_trees")
@@ -128,15 +145,52 @@ def test_a_store_keeps_the_surface(population, tmp_path, capsys):
 
     path = str(tmp_path / "seen.zarr")
     add_population(path, population.drop_vars("solution"))
-    run_stage(path, "record")
-    zarr.open_group(path, path=GROUP, mode="r+")["solution"][:] = population.solution.values
-    typed = ["recording-size", path, "--units", "3", "0", "--trials", "20", "0", "--least", "8"]
-    assert main([*typed, "--repeats", "1", "--set", "speed+output", "--quiet"]) == 0
-    stored = xr.open_zarr(path, group=f"{GROUP}/recording_size").load()
+    for stage in ("record", "reduce"):
+        run_stage(path, stage)
+    whole = zarr.open_group(path, path=GROUP, mode="r+")
+    for group in (whole, whole["training"], whole["graph"]):
+        group["solution"][:] = population.solution.values
+
+    def surface():
+        return xr.open_zarr(path, group=f"{GROUP}/recording_size").load()
+
+    typed = ["recording-size", path, "--units", "3", "inf", "--trials", "20", "inf"]
+    typed += ["--minimum-class-size", "8", "--repeats", "1"]
+    assert main([*typed, "--set", "speed+output", "--quiet"]) == 0
+    stored = surface()
+    assert stored.kappa.dims == ("recorded_units", "recorded_trials")
     assert stored.kappa.shape == (2, 2)
+    assert stored.recorded_units.values.tolist() == [3, np.inf]
+    assert stored.label_class.values.tolist() == ["0", "1"]
     assert json.loads(stored.attrs["options"])["set"] == "speed+output"
+    ds = xr.open_zarr(path, group=GROUP)
+    assert ds.status_recording_size.values.tolist() == [1] * 20
+    entry = json.loads(ds.attrs["provenance"])[-1]
+    assert entry["stage"] == "recording_size" and entry["options"]["units"] == [3, np.inf]
+    assert main([*typed, "--set", "speed+output"]) == 0
+    assert "nothing was pending" in capsys.readouterr().out
     assert main([*typed, "--set", "nothing"]) == 2
+    error = capsys.readouterr().err
+    assert "--set speed+output" in error and "--units 3.0 inf --trials 20.0 inf" in error
+    assert main([*typed, "--set", "nothing", "--redo"]) == 2
     assert "no set or family" in capsys.readouterr().err
+    xr.testing.assert_identical(surface(), stored)
+    assert main([*typed, "--set", "speed", "--redo"]) == 0
+    assert "no spikes" in capsys.readouterr().out
+    assert json.loads(surface().attrs["options"])["set"] == "speed"
+    with pytest.raises(SystemExit):
+        main([*typed, "--slice", "1/2"])
+    assert check_store(path) == []
+
+
+def test_a_population_without_messages_is_stored(population, tmp_path):
+    """As one read from a packed store: messages are there only where something failed."""
+    path = str(tmp_path / "told.zarr")
+    add_population(path, population.drop_vars(["solution", "message_train"]))
+    ds = xr.open_zarr(path, group=GROUP)
+    assert ds.status_train.values.tolist() == [1] * 20
+    assert ds.message_train.values.tolist() == [""] * 20
+    assert check_store(path) == []
 
 
 def test_pictures_are_drawn(tmp_path):
@@ -147,15 +201,22 @@ def test_pictures_are_drawn(tmp_path):
         scores
         | {
             "confusion": (
-                ("feature_set", "class", "predicted_class"),
+                ("feature_set", "label_class", "predicted_class"),
                 rng.random((2, 3, 3)),
             ),
             "family_importance": (("feature_set", "family"), rng.normal(size=(2, 2))),
         },
-        coords={"feature_set": sets, "class": ["v2:123456", "1", "2"], "family": ["speed", "path"]},
+        coords={
+            "feature_set": sets,
+            "label_class": ["v2:123456", "1", "2"],
+            "family": ["speed", "path"],
+        },
     )
-    surface = {n: (("units", "trials"), rng.random((2, 3))) for n in scores}
-    recording = xr.Dataset(surface, coords={"units": [5, 0], "trials": [1, 10, 0]})
+    dims = ("recorded_units", "recorded_trials")
+    surface = {n: (dims, rng.random((2, 3))) for n in scores}
+    recording = xr.Dataset(
+        surface, coords={"recorded_units": [5, np.inf], "recorded_trials": [1, 10, np.inf]}
+    )
     for picture in (
         confusion_matrix(result),
         kappa_by_set({"a/b": result}),
@@ -164,6 +225,11 @@ def test_pictures_are_drawn(tmp_path):
     ):
         (file,) = save(picture, tmp_path / "one", formats=["png"])
         assert os.path.getsize(file) > 3000
+    curves = recording_size_curves(recording)
+    shown = hv.Store.lookup_options("matplotlib", curves, "plot").kwargs
+    assert shown["xticks"] == [(0, "5"), (1, "all")]
+    named = hv.renderer("matplotlib").get_plot(curves).handles["axis"].get_legend().get_texts()
+    assert [text.get_text() for text in named] == ["no spikes", "10 trials", "1 trial"]
     with pytest.raises(SolspaceError, match="no set of features 'all'"):
         confusion_matrix(result, "all")
     with pytest.raises(SolspaceError, match="solspace recording-size STORE"):

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import validation_classification
-import validation_populations
-import validation_two_neuron
 import xarray as xr
 
 from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
+from validation import classification, populations, two_neuron
+
+__all__ = ["compare", "main", "published_features", "verified"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -55,7 +55,7 @@ def compare(population: str, store: str) -> dict[str, Any]:
     folders = sorted((REFERENCE / "networks" / population).iterdir())
     files = [str(folder / "weights.pt") for folder in folders]
     import_files(store, files, task, architecture)
-    where = {"task": task, "architecture": architecture}
+    where: dict[str, Any] = {"task": task, "architecture": architecture}
     for stage in ("record", "extrapolate", "features"):
         run_stage(store, stage, **where)
     began = time.perf_counter()
@@ -192,9 +192,9 @@ def main() -> int:
     text = TEXT.format(table=table(rows), verified=verified_table(rows))
     sections = [
         text,
-        validation_populations.section(),
-        validation_classification.section(),
-        validation_two_neuron.section(),
+        populations.section(),
+        classification.section(),
+        two_neuron.section(),
     ]
     (ROOT / "docs" / "validation.md").write_text("\n".join(s for s in sections if s))
     print(table(rows), verified_table(rows), sep="\n\n")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+__all__ = ["measure", "picture", "section"]
+
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
 REFERENCE = ROOT.parent / "shared" / "reference"
@@ -26,7 +28,7 @@ POPULATIONS = (
     "interval_discrimination/vanilla",
     "delayed_discrimination/vanilla",
 )
-SMALL = 10  # the authors' least class
+SMALL = 10  # the authors' smallest class
 
 
 def published_labels(population: str) -> list[dict[str, str]]:
