@@ -16,7 +16,7 @@ from solspace.kinds import kind_of
 from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, task_of
 from solspace.population.variables import check
-from solspace.run.loop import _split
+from solspace.run.reading import split_results
 from solspace.stages import collection
 from solspace.stages.template import wanted
 from solspace.store import Population, Store, locks, whole_or_nothing
@@ -175,7 +175,7 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     with store.lock("import"), population.provenance("import"):
         for shard in population.pending("train"):
             part = ds.isel(network=slice(shard.start, shard.stop))
-            population.write_shard(shard, "train", _split(part, train, population))
+            population.write_shard(shard, "train", split_results(part, train, population))
     store.consolidate()
     return population
 
