@@ -18,7 +18,7 @@ from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.stages import collection
 from solspace.store import Store
-from solspace.store.handle import SCHEMA_VERSION
+from solspace.store.metadata import SCHEMA_VERSION
 
 __all__ = ["SolutionRow", "describe", "read_for_report", "solutions_table"]
 

@@ -12,7 +12,7 @@ from solspace.population.variables import PENDING, annotate
 from solspace.run.reading import read_inputs, read_labels
 from solspace.stages.record import Layout, Stage
 from solspace.stages.template import layouts, missing_dims, wanted
-from solspace.store import Population
+from solspace.store import Population, creation
 from solspace.store.layout import undeclared
 from solspace.tasks import Task
 
@@ -23,7 +23,7 @@ def create_groups(
     population: Population, stage: Stage, task: Task, options: Mapping[str, Any]
 ) -> None:
     """Create what a stage fills, where it is not there yet."""
-    population.add_variables([stage.status, stage.message], xr.Dataset())
+    creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
     attrs = population.attrs
     have = population.open()
     laid = group_layouts(population, stage, task, have, options)
@@ -36,7 +36,7 @@ def create_groups(
         coordinates = layout.coordinates if layout else xr.Dataset()
         sizes = dict(layout.sizes) if layout else {}
         if group == "population":
-            outdated = population.outdated(coordinates)
+            outdated = creation.outdated(population, coordinates)
             if outdated:
                 if begun:
                     raise SolspaceError(
@@ -44,27 +44,27 @@ def create_groups(
                         f"{outdated[0]} coordinate, by another version or with features of your "
                         "own; give --redo to compute all of it again"
                     )
-                population.remove_dims(outdated)
+                creation.remove_dims(population, outdated)
             missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
             more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
             extra = [undeclared(coordinates[n], group) for n in more]
-            population.add_variables([*extra, *own], coordinates, sizes)
-            population.prepare_shards([*own, stage.status, stage.message])
+            creation.add_variables(population, [*extra, *own], coordinates, sizes)
+            creation.prepare_shards(population, [*own, stage.status, stage.message])
             continue
         if population.has(group):
             there = population.open(group).sizes
             fits = all(there.get(dim, size) == size for dim, size in sizes.items())
-            if begun or (fits and not population.outdated(coordinates, group)):
-                population.add_variables(own, coordinates, sizes, group)
-                population.prepare_shards(own, group)
+            if begun or (fits and not creation.outdated(population, coordinates, group)):
+                creation.add_variables(population, own, coordinates, sizes, group)
+                creation.prepare_shards(population, own, group)
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
-            population.remove(group)
+            creation.remove_group(population, group)
         base = read_labels(population)
         ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
         missing_dims(stage, own, _lengths(ds) | sizes)
-        population.create(group, own, ds, sizes)
+        creation.create_group(population, group, own, ds, sizes)
 
 
 def _lengths(ds: xr.Dataset) -> dict[str, int]:

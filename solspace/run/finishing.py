@@ -11,7 +11,7 @@ from solspace.population.variables import DONE, LABELS
 from solspace.run.options import all_options
 from solspace.run.reading import read_labels
 from solspace.stages.record import Stage
-from solspace.store import Population
+from solspace.store import Population, creation, provenance
 
 __all__ = ["finish", "write_whole"]
 
@@ -24,7 +24,7 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
             if group == "population":
                 known = {v.name for v in own}
                 ds = out[[n for n in out.variables if n in known]]
-                population.add_variables(own, ds)
+                creation.add_variables(population, own, ds)
                 for name in known & set(out.variables):
                     population.write_all(name, out[name].values)
             else:
@@ -33,8 +33,8 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
                 more = {str(c) for c, v in out.coords.items() if v.dims == ("network",)}
                 more -= {*map(str, have.coords), *(v.name for v in own)}
                 ds = out.drop_vars(more).assign_coords(dict(have.coords))
-                population.replace(group, own, ds)
-        population.add_variables([stage.status, stage.message], xr.Dataset())
+                creation.replace_group(population, group, own, ds)
+        creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
     done = np.full(population.networks, DONE)
     status = out[stage.status.name].values if stage.status.name in out else done
     population.write_all(stage.status.name, status.astype(np.uint8))
@@ -76,7 +76,7 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
         if "network" not in there.dims:
             continue
         missing = [known[n] for n in labels if n not in there.variables and n in own.variables]
-        population.add_variables(missing, xr.Dataset(), group=group)
+        creation.add_variables(population, missing, xr.Dataset(), group=group)
         there = population.open(group)
         for name in labels:
             if name not in own.variables:
@@ -88,9 +88,9 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
 
 def _note_method(population: Population, stage: Stage) -> None:
     """What solution_key says of a network, for whoever reads it."""
-    options = all_options(stage, population.last_options(stage.name) or {})
+    options = all_options(stage, provenance.last_options(population, stage.name) or {})
     method = options.get("method")
     named = "dynamical_objects" if method is None else "automaton_key"
     if method is not None:
         named += f" of {'automaton' if method == 'timed' else method} graphs"
-    population.set_attrs({"solution_method": named})
+    creation.set_attrs(population, {"solution_method": named})

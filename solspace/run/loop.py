@@ -32,7 +32,7 @@ from solspace.stages.options import check_options
 from solspace.stages.record import Stage, record_of
 from solspace.stages.running import checked
 from solspace.stages.running import compute as compute_own
-from solspace.store import Population, Shard, Store, locks
+from solspace.store import Population, Shard, Store, creation, locks, provenance
 from solspace.store.locks import Slice
 from solspace.tasks import Task, get_task
 
@@ -245,7 +245,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
             _call_pending(population, later)
     if (population.status(stage.name) != PENDING).any():
         with population.briefly():
-            population.prepare_shards([stage.status])
+            creation.prepare_shards(population, [stage.status])
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(stage.status.name, nothing)
 
@@ -302,7 +302,7 @@ def _run_shards(
     with ExitStack() as noted:
         with population.briefly():
             create_groups(population, stage, task, options)
-            noted.enter_context(population.provenance(stage.name, options, where))
+            noted.enter_context(provenance.noted(population, stage.name, options, where))
         whole = read_inputs(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, computed, progress))
@@ -334,7 +334,7 @@ def _run_whole(
     """A stage over all networks together, which reads them lazily."""
     whole = read_inputs(population, stage)
     with (
-        population.provenance(stage.name, options, where),
+        provenance.noted(population, stage.name, options, where),
         _bar(population, stage, population.networks, progress) as bar,
     ):
         function = compute_own if stage.plain else None

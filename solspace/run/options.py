@@ -10,7 +10,7 @@ from solspace.kinds import kind_of
 from solspace.population.variables import PENDING
 from solspace.stages import collection
 from solspace.stages.record import Stage
-from solspace.store import Population
+from solspace.store import Population, provenance
 
 __all__ = ["all_options", "check_options_fit", "check_same_options"]
 
@@ -44,7 +44,7 @@ def check_same_options(population: Population, stage: Stage, given: Mapping[str,
     status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
-    before = population.last_options(stage.name, finished=stage.over == "population")
+    before = provenance.last_options(population, stage.name, finished=stage.over == "population")
     if before is None:
         return
     if not (status == PENDING).any() and not given:
@@ -66,7 +66,7 @@ def check_options_fit(population: Population, stage: Stage, given: Mapping[str, 
         other = collection.find(earlier, kind)
         if not (stage.origin or other.origin):
             continue
-        theirs = all_options(other, population.last_options(earlier) or {})
+        theirs = all_options(other, provenance.last_options(population, earlier) or {})
         for name in set(own) & set(theirs):
             if own[name] != theirs[name]:
                 raise SolspaceError(
