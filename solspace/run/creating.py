@@ -46,6 +46,15 @@ def create_groups(
                     )
                 creation.remove_dims(population, outdated)
             missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
+            mine = stage.variables(group, population.architecture).values()
+            laid_sizes = _lengths(coordinates) | sizes
+            stale = creation.of_other_length(population, mine, laid_sizes)
+            if stale and begun:
+                raise SolspaceError(
+                    f"{population.path}: {stage.verb} of {population} was begun with another "
+                    f"length of {stale[0]!r}; give --redo to compute all of it again"
+                )
+            creation.remove_variables(population, stale)
             more = [n for n in map(str, coordinates.variables) if n not in {v.name for v in own}]
             extra = [undeclared(coordinates[n], group) for n in more]
             creation.add_variables(population, [*extra, *own], coordinates, sizes)

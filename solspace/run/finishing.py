@@ -13,7 +13,20 @@ from solspace.run.reading import read_labels
 from solspace.stages.record import Stage
 from solspace.store import Population, creation, provenance
 
-__all__ = ["finish", "write_whole"]
+__all__ = ["check_lengths", "finish", "write_whole"]
+
+
+def check_lengths(population: Population, stage: Stage, out: xr.Dataset) -> None:
+    """Refuse a result of all networks together that has no place, before anything is changed.
+
+    Raises
+    ------
+    SolspaceError
+        Where another stage's variables have a dim of its with another length.
+    """
+    own = stage.variables("population", population.architecture)
+    ds = out[[n for n in out.variables if n in own]]
+    creation.of_other_length(population, own.values(), _lengths(ds))
 
 
 def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
@@ -24,6 +37,8 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
             if group == "population":
                 known = {v.name for v in own}
                 ds = out[[n for n in out.variables if n in known]]
+                stale = creation.of_other_length(population, own, _lengths(ds))
+                creation.remove_variables(population, stale)
                 creation.add_variables(population, own, ds)
                 for name in known & set(out.variables):
                     population.write_all(name, out[name].values)
@@ -65,6 +80,10 @@ def finish(population: Population, stage: Stage) -> None:
         _spread_labels(population, labels)
         if stage.name == "reduce":
             _note_method(population, stage)
+
+
+def _lengths(ds: xr.Dataset) -> dict[str, int]:
+    return {str(d): int(n) for d, n in ds.sizes.items()}
 
 
 def _spread_labels(population: Population, labels: Sequence[str]) -> None:

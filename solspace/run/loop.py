@@ -23,7 +23,7 @@ from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts
-from solspace.run.finishing import finish, write_whole
+from solspace.run.finishing import check_lengths, finish, write_whole
 from solspace.run.options import check_options_fit, check_same_options
 from solspace.run.reading import read_inputs, split_results
 from solspace.stages import collection
@@ -345,6 +345,7 @@ def _run_whole(
                 out = checked(stage, whole, stage.function(whole, progress=bar.update, **options))
         except SolspaceError as error:
             raise SolspaceError(f"{population.path}: {population}: {error}") from None
+        check_lengths(population, stage, out)
         _call_pending(population, stage)
         write_whole(population, stage, out)
 

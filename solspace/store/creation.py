@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from solspace.errors import SolspaceError
 from solspace.population.variables import BASE, LABELS, Variable
 from solspace.store import locks, replacing
 from solspace.store.handle import Population, Store
@@ -34,10 +35,12 @@ __all__ = [
     "add_variables",
     "create_group",
     "create_population",
+    "of_other_length",
     "outdated",
     "prepare_shards",
     "remove_dims",
     "remove_group",
+    "remove_variables",
     "replace_group",
     "set_attrs",
 ]
@@ -254,17 +257,65 @@ def outdated(population: Population, ds: xr.Dataset, group: str = "population") 
     return out
 
 
-def remove_dims(population: Population, dims: Sequence[str], group: str = "population") -> None:
-    """Take away every variable of a group that has one of these dims."""
+def of_other_length(
+    population: Population,
+    variables: Iterable[Variable],
+    sizes: Mapping[str, int],
+    group: str = "population",
+) -> list[str]:
+    """Which of these variables are stored with a dim of another length than it is to have.
+
+    Parameters
+    ----------
+    population : Population
+    variables : iterable of Variable
+        All that one stage fills in the group.
+    sizes : mapping of str to int
+        Lengths that dims are to have.
+    group : str
+
+    Raises
+    ------
+    SolspaceError
+        Where a variable of another stage has the dim: a group has one length for a name.
+    """
+    mine = {v.name: set(v.dims) for v in variables}
+    dims = set().union(*mine.values()) & set(sizes)
+    found = []
+    for name, array in population.zarr_group(group).arrays():
+        have = dict(zip(array.metadata.dimension_names or (), array.shape, strict=False))
+        other = [d for d in have if d in dims and have[d] != sizes[d]]
+        if other and name not in mine:
+            raise SolspaceError(
+                f"{population.path}: dim {other[0]!r} has length {have[other[0]]} in the group "
+                f"{group} of {population}, where {name!r} has it, and would have length "
+                f"{sizes[other[0]]}; give the dim another name"
+            )
+        if other:
+            found.append(name)
+    return sorted(found)
+
+
+def remove_variables(
+    population: Population, names: Iterable[str], group: str = "population"
+) -> None:
+    """Take away variables of a group, to create them anew."""
+    gone = set(names)
+    if not gone:
+        return
     population.before_change()
     own = population.zarr_group(group, mode="r+")
-    gone = []
-    for name, array in list(own.arrays()):
-        if set(dims) & set(array.metadata.dimension_names or ()):
-            gone.append(name)
-            del own[name]
+    for name in gone:
+        del own[name]
     left = [n for n in str(own.attrs.get("coordinates", "")).split() if n not in gone]
     own.attrs["coordinates"] = " ".join(left)
+
+
+def remove_dims(population: Population, dims: Sequence[str], group: str = "population") -> None:
+    """Take away every variable of a group that has one of these dims."""
+    own = population.zarr_group(group)
+    have = {n: set(array.metadata.dimension_names or ()) for n, array in own.arrays()}
+    remove_variables(population, [n for n, of in have.items() if of & set(dims)], group)
 
 
 def set_attrs(population: Population, attrs: Mapping[str, Any], group: str = "population") -> None:
