@@ -8,6 +8,7 @@ when it is started again.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -366,7 +367,8 @@ def _run_shard(
     # A process elsewhere reads its own networks alone.
     whole = read_inputs(population, stage, all_labels=False) if whole is None else whole
     ds = whole.isel(network=slice(shard.start, shard.stop)).load()
-    extra = {"stop": compute.stopping} if stage.name == "train" else {}
+    asks = "stop" in inspect.signature(stage.function).parameters
+    extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
     with failures_told_elsewhere():
         if stage.plain:

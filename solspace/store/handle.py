@@ -134,13 +134,13 @@ class Store:
         Shared by processes that write slices, each of which claims its own.
         """
         with locks.hold(self.path, verb, shared=shared):
-            gathered = has_consolidated(self.path)
             # Also where others hold the store: what one of them has under way is done in such a
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
                 mend_relayout(self.path)
                 for population in self.populations():
                     population.mend()
+            gathered = has_consolidated(self.path)
             try:
                 yield
             finally:
@@ -269,15 +269,6 @@ class Population:
         return xr.open_zarr(
             self.path, group=self.group_path(group), consolidated=False, chunks=None
         )
-
-    def read(
-        self, group: str, shard: Shard, names: Sequence[str] | None = None, stage: str = "run"
-    ) -> xr.Dataset:
-        """One shard of a group in memory, with coordinates and trial variables."""
-        ds = self.open(group, stage)
-        if names is not None:
-            ds = ds[list(names)]
-        return ds.isel(network=slice(shard.start, shard.stop)).load()
 
     def status(self, stage: str) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network."""

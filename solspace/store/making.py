@@ -22,7 +22,7 @@ def is_empty(path: str) -> bool:
 
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
-    path = path.rstrip("/")
+    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
     from solspace import __version__
 
