@@ -205,8 +205,10 @@ def check_with_pyright(python: Path, folder: Path) -> None:
 def test_the_wheel_holds_the_package_and_its_types(wheel, checkout):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    written = {str(path.relative_to(checkout)) for path in (checkout / "solspace").rglob("*.py")}
-    assert names == written | {"solspace/__init__.pyi", "solspace/py.typed"}
+    files = [p for end in ("py", "pyi") for p in (checkout / "solspace").rglob(f"*.{end}")]
+    written = {str(path.relative_to(checkout)) for path in files}
+    assert "solspace/__init__.pyi" in written
+    assert names == written | {"solspace/py.typed"}
 
 
 def test_mypy_knows_every_name_of_an_editable_install(editable, elsewhere, request):
