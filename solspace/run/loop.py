@@ -25,7 +25,7 @@ from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts
 from solspace.run.finishing import check_lengths, finish, write_whole
-from solspace.run.options import check_options_fit, check_same_options
+from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.reading import read_inputs, split_results
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
@@ -114,7 +114,7 @@ def run_stage(
     """
     compute.check_where(workers, scheduler)
     name = _named(stage)
-    given = dict(options or {})
+    given = notable(name, options or {})
     only = None if part is None else Slice.parse(part)
     if only and redo:
         raise SolspaceError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
@@ -12,10 +15,36 @@ from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population, provenance
 
-__all__ = ["all_options", "check_options_fit", "check_same_options"]
+__all__ = ["all_options", "check_options_fit", "check_same_options", "notable"]
 
 # Options that say how and not what: a result is the same with another value.
 HOW = ("jobs",)
+
+
+def notable(stage: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they are noted in a store: numbers and arrays of NumPy as those of Python.
+
+    Raises
+    ------
+    SolspaceError
+        For a value that cannot be noted.
+
+    Examples
+    --------
+    >>> notable("reduce", {"samples": np.int64(3), "method": "automaton"})
+    {'samples': 3, 'method': 'automaton'}
+    """
+    out = {n: v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
+           for n, v in given.items()}  # fmt: skip
+    for name, value in out.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise SolspaceError(
+                f"option {name!r} of {stage} is {value!r}; options are numbers, text, True or "
+                "False, or lists of them, since they are noted in the store"
+            ) from None
+    return out
 
 
 def all_options(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:

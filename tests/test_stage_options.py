@@ -1,7 +1,9 @@
-"""A stage computed again with options that give its result another length."""
+"""Options of a stage over a store: other lengths, NumPy's numbers, several choices."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -123,3 +125,32 @@ def test_several_values_of_a_choice(store):
     assert (stored(store).chosen == 2).all()
     with pytest.raises(SolspaceError, match=r"which=.*'sides'.*give one of rows, columns"):
         run_stage(store, chosen, options={"which": ["rows", "sides"]}, redo=True)
+
+
+def test_numbers_of_numpy_are_numbers(store):
+    @stage(over="population", reads=["loss"], fills=[LOADING])
+    def together(ds, *, components: int = 2, factors: tuple[float, ...] = (1.0,)):
+        """Loadings of components."""
+        return loadings(ds, components)
+
+    given = {"components": np.int64(3), "factors": np.array([2.0, 1.0])}
+    run_stage(store, together, options=given)
+    assert stored(store).loading.sizes["component"] == 3
+    options = json.loads(stored(store).attrs["provenance"])[-1]["options"]
+    assert options == {"components": 3, "factors": [2.0, 1.0]}
+    (outcome,) = run_stage(store, together, options=given)  # the same
+    assert outcome.computed == 0
+    with pytest.raises(SolspaceError, match="--components 3"):
+        run_stage(store, together, options=given | {"components": 2})
+
+
+def test_an_option_that_cannot_be_noted_is_refused_before_anything_is_made(store):
+    @stage(reads=["loss"], fills=[Variable("half", ("network",), "float32", "half the loss")])
+    def half(ds, *, by: float = 2.0):
+        """Half the loss."""
+        return ds.assign(half=(ds.loss / 2).astype("float32"))
+
+    before = sorted(map(str, Path(store).rglob("*")))
+    with pytest.raises(SolspaceError, match=r"'by' of half .* numbers, text"):
+        run_stage(store, half, options={"by": object()})
+    assert sorted(map(str, Path(store).rglob("*"))) == before
