@@ -13,13 +13,15 @@ import xarray as xr
 import solspace
 from solspace import SolspaceError, Variable, run_stage, stage
 from solspace.networks import parameter_shapes
-from solspace.population.variables import DONE
+from solspace.population.variables import DONE, PENDING
 from solspace.stages import collection
-from solspace.stages.record import Layout
+from solspace.stages.record import Layout, record_of
 from solspace.store.check import check_store
 
 GROUP = "interval_reproduction/vanilla"
 LOADING = Variable("loading", ("network", "component"), "float32", "loading of a component")
+
+OTHER = Variable("weight", ("network", "component"), "float32", "weight of a component")
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,7 @@ def test_a_dim_of_another_stage_with_another_length_is_refused(store, over):
     @stage(
         over=over,
         reads=["loss"],
-        fills=[Variable("weight", ("network", "component"), "float32", "weight of a component")],
+        fills=[OTHER],
         layout=layout if over == "network" else None,
     )
     def other(ds):
@@ -154,3 +156,57 @@ def test_an_option_that_cannot_be_noted_is_refused_before_anything_is_made(store
     with pytest.raises(SolspaceError, match=r"'by' of half .* numbers, text"):
         run_stage(store, half, options={"by": object()})
     assert sorted(map(str, Path(store).rglob("*"))) == before
+
+
+def test_what_is_needed_first_runs_in_one_process_where_it_has_to(store):
+    @stage(over="population", reads=["loss"], fills=[LOADING])
+    def together(ds):
+        """Loadings of components."""
+        return loadings(ds, 2)
+
+    @stage(
+        over="population",
+        reads=["loading"],
+        fills=[Variable("total", ("network",), "float32", "sum of the loadings")],
+    )
+    def total(ds):
+        """Sum of the loadings."""
+        return ds.assign(total=ds.loading.sum("component"))
+
+    collection.register(record_of(together))
+    (outcome,) = run_stage(store, total, needed=True, workers=1)
+    assert outcome.done == 4
+    np.testing.assert_allclose(stored(store).total, stored(store).loading.sum("component"))
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_results_of_others_that_have_the_dim(store, later):
+    """Those of later stages are computed again as well; others are in the way."""
+
+    def layout(task, ds, options):
+        return {"population": Layout(xr.Dataset(), {"component": options.get("components", 2)})}
+
+    @stage(reads=["loss"], fills=[LOADING], layout=layout)
+    def each(ds, *, components: int = 2):
+        """Loadings of components."""
+        return loadings(ds, components)
+
+    @stage(over="population", reads=["loading" if later else "loss"], fills=[OTHER])
+    def other(ds):
+        """Weights of components."""
+        return ds.assign(weight=ds.loading if later else loadings(ds, 2).loading)
+
+    run_stage(store, each)
+    run_stage(store, other)
+    if later:
+        run_stage(store, each, options={"components": 3}, redo=True)
+        assert "weight" not in stored(store) and (stored(store).status_other == PENDING).all()
+        assert check_store(store) == []
+        run_stage(store, other)
+        np.testing.assert_array_equal(stored(store).weight, stored(store).loading)
+    else:
+        with pytest.raises(SolspaceError, match="'component' has length 2"):
+            run_stage(store, each, options={"components": 3}, redo=True)
+        ds = stored(store)
+        assert (ds.status_each == DONE).all() and (ds.status_other == DONE).all()
+    assert check_store(store) == []

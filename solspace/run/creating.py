@@ -8,15 +8,17 @@ from typing import Any
 import xarray as xr
 
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
 from solspace.population.variables import PENDING, annotate
-from solspace.run.reading import read_inputs, read_labels
+from solspace.run.reading import lengths, read_inputs, read_labels
+from solspace.stages import collection
 from solspace.stages.record import Layout, Stage
 from solspace.stages.template import layouts, missing_dims, wanted
 from solspace.store import Population, creation
 from solspace.store.layout import undeclared
 from solspace.tasks import Task
 
-__all__ = ["create_groups", "group_layouts"]
+__all__ = ["create_groups", "group_layouts", "of_other_length"]
 
 
 def create_groups(
@@ -45,10 +47,8 @@ def create_groups(
                         "own; give --redo to compute all of it again"
                     )
                 creation.remove_dims(population, outdated)
-            missing_dims(stage, own, _lengths(have) | _lengths(coordinates) | sizes)
-            mine = stage.variables(group, population.architecture).values()
-            laid_sizes = _lengths(coordinates) | sizes
-            stale = creation.of_other_length(population, mine, laid_sizes)
+            missing_dims(stage, own, lengths(have) | lengths(coordinates) | sizes)
+            stale = of_other_length(population, stage, lengths(coordinates) | sizes)
             if stale and begun:
                 raise SolspaceError(
                     f"{population.path}: {stage.verb} of {population} was begun with another "
@@ -72,12 +72,29 @@ def create_groups(
         base = read_labels(population)
         ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
-        missing_dims(stage, own, _lengths(ds) | sizes)
+        missing_dims(stage, own, lengths(ds) | sizes)
         creation.create_group(population, group, own, ds, sizes)
 
 
-def _lengths(ds: xr.Dataset) -> dict[str, int]:
-    return {str(d): int(n) for d, n in ds.sizes.items()}
+def of_other_length(population: Population, stage: Stage, sizes: Mapping[str, int]) -> list[str]:
+    """Variables of the population that a stage lays anew, since a dim has another length now.
+
+    Its own, and those of later stages, whose results are computed again as well.
+
+    Raises
+    ------
+    SolspaceError
+        Where another stage's variable has the dim.
+    """
+    kind = kind_of(population.architecture).name
+    later = [
+        s for s in collection.stages(kind).values()
+        if stage.name in collection.needed_first(s.name, kind)
+    ]  # fmt: skip
+    mine = [s.variables("population", population.architecture) for s in (stage, *later)]
+    dims = {d for v in mine[0].values() for d in v.dims}
+    changed = {d: n for d, n in sizes.items() if d in dims}
+    return creation.of_other_length(population, [v for own in mine for v in own.values()], changed)
 
 
 def group_layouts(

@@ -8,16 +8,17 @@ import numpy as np
 import xarray as xr
 
 from solspace.population.variables import DONE, LABELS
+from solspace.run.creating import of_other_length
 from solspace.run.options import all_options
-from solspace.run.reading import read_labels
+from solspace.run.reading import lengths, read_labels
 from solspace.stages.record import Stage
 from solspace.store import Population, creation, provenance
 
-__all__ = ["check_lengths", "finish", "write_whole"]
+__all__ = ["finish", "replaced_variables", "write_whole"]
 
 
-def check_lengths(population: Population, stage: Stage, out: xr.Dataset) -> None:
-    """Refuse a result of all networks together that has no place, before anything is changed.
+def replaced_variables(population: Population, stage: Stage, out: xr.Dataset) -> list[str]:
+    """What a result of all networks together takes the place of: stored with another length.
 
     Raises
     ------
@@ -26,7 +27,7 @@ def check_lengths(population: Population, stage: Stage, out: xr.Dataset) -> None
     """
     own = stage.variables("population", population.architecture)
     ds = out[[n for n in out.variables if n in own]]
-    creation.of_other_length(population, own.values(), _lengths(ds))
+    return of_other_length(population, stage, lengths(ds))
 
 
 def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
@@ -37,7 +38,7 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
             if group == "population":
                 known = {v.name for v in own}
                 ds = out[[n for n in out.variables if n in known]]
-                stale = creation.of_other_length(population, own, _lengths(ds))
+                stale = replaced_variables(population, stage, out)
                 creation.remove_variables(population, stale)
                 creation.add_variables(population, own, ds)
                 for name in known & set(out.variables):
@@ -80,10 +81,6 @@ def finish(population: Population, stage: Stage) -> None:
         _spread_labels(population, labels)
         if stage.name == "reduce":
             _note_method(population, stage)
-
-
-def _lengths(ds: xr.Dataset) -> dict[str, int]:
-    return {str(d): int(n) for d, n in ds.sizes.items()}
 
 
 def _spread_labels(population: Population, labels: Sequence[str]) -> None:

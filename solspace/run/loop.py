@@ -23,8 +23,8 @@ from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.run import where as compute
-from solspace.run.creating import create_groups, group_layouts
-from solspace.run.finishing import check_lengths, finish, write_whole
+from solspace.run.creating import create_groups, group_layouts, of_other_length
+from solspace.run.finishing import finish, replaced_variables, write_whole
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.reading import read_inputs, split_results
 from solspace.stages import collection
@@ -132,7 +132,7 @@ def run_stage(
         for earlier in _earlier(populations, name):
             run_stage(
                 path, earlier, task=task, architecture=architecture, part=part,
-                progress=progress, **where,
+                progress=progress, needed=True, **where,
             )  # fmt: skip
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
@@ -232,7 +232,9 @@ def _check_startable(
     """Before results are called pending: can the stage begin at all?"""
     task = get_task(population.task)
     if stage.over == "network":
-        group_layouts(population, stage, task, population.open(), given)
+        laid = group_layouts(population, stage, task, population.open(), given)
+        if "population" in laid:
+            of_other_length(population, stage, laid["population"].sizes)
         if where["workers"] is not None or where["scheduler"] is not None:
             carried(task)
 
@@ -346,7 +348,7 @@ def _run_whole(
                 out = checked(stage, whole, stage.function(whole, progress=bar.update, **options))
         except SolspaceError as error:
             raise SolspaceError(f"{population.path}: {population}: {error}") from None
-        check_lengths(population, stage, out)
+        replaced_variables(population, stage, out)  # refused before anything is changed
         _call_pending(population, stage)
         write_whole(population, stage, out)
 

@@ -11,7 +11,7 @@ from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population
 
-__all__ = ["read_inputs", "read_labels", "split_results"]
+__all__ = ["lengths", "read_inputs", "read_labels", "split_results"]
 
 
 def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
@@ -128,3 +128,8 @@ def read_labels(population: Population) -> xr.Dataset:
     names = [v.name for v in BASE if v.name in own.variables]
     ds = own[names].drop_attrs(deep=False)
     return ds.drop_vars([c for c in ds.coords if c not in names]).load()
+
+
+def lengths(ds: xr.Dataset) -> dict[str, int]:
+    """Lengths of the dims of a dataset."""
+    return {str(d): int(n) for d, n in ds.sizes.items()}
