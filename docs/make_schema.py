@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from solspace.stages.page import markdown
-from solspace.store.handle import SCHEMA_VERSION
+from solspace.store.metadata import SCHEMA_VERSION
 from solspace.tasks import get_task, task_names
 
 INTRODUCTION = f"""\

@@ -19,7 +19,7 @@ from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.reduction.names import solution_name
 from solspace.stages import collection
 from solspace.store import Store
-from solspace.store.handle import SCHEMA_VERSION
+from solspace.store.metadata import SCHEMA_VERSION
 
 __all__ = ["SolutionRow", "describe", "read_for_report", "solutions_table"]
 

@@ -19,6 +19,7 @@ from solspace.cli import main
 from solspace.population import new_population
 from solspace.run.populations import create_population
 from solspace.stages import collection
+from solspace.store import Store
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -363,6 +364,16 @@ def test_run_names_one_stage(store):
     assert done.returncode == 0, done.stderr
     wrong = solspace("run", store, "--stage", "reduce", "--option", "method=best")
     assert_fails(wrong, "method='best'", "turner2021")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(tmp_path):
+    path = Store(tmp_path / "small.zarr", create=True).path
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "solspace.cli", "info", path]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=300)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_help_needs_no_heavy_package():

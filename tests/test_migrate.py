@@ -163,14 +163,14 @@ def test_a_migration_that_is_killed_leaves_nothing(old, tmp_path, monkeypatch):
 
 
 def test_options_of_a_classification_have_their_names_of_now(new):
-    from solspace.store import Store
+    from solspace.store import Store, provenance
 
     (population,) = Store(new).populations()
-    assert population.last_options("classify", finished=True) == {
+    assert provenance.last_options(population, "classify", finished=True) == {
         "label": "solution", "minimum_class_size": 2, "repeats": 1, "permutations": 2,
         "sets": ["published", "activity"],
     }  # fmt: skip
-    sizes = population.last_options("recording_size", finished=True)
+    sizes = provenance.last_options(population, "recording_size", finished=True)
     assert sizes["units"] == [2, np.inf] and sizes["trials"] == [3, np.inf]
     for group in ("classification", "recording_size"):
         attrs = xr.open_zarr(new, group=f"{GROUP}/{group}").attrs

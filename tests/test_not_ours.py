@@ -19,6 +19,7 @@ from solspace.run.loop import run_stage
 from solspace.run.populations import add_population
 from solspace.store import Store
 from solspace.store.check import check_store
+from solspace.store.creation import replace_group
 
 GROUP = "interval_reproduction/vanilla"
 
@@ -126,10 +127,11 @@ def test_a_finished_copy_bears_no_mark_and_opens_from_one_file(store, tmp_path):
     assert root.metadata.consolidated_metadata is not None
 
 
-# Killed between the two renames of `replace`.
+# Killed between the two renames of `replace_group`.
 REPLACE = """
 import os, sys
 from solspace.store import Store
+from solspace.store.creation import replace_group
 rename = os.rename
 def dying(before, after):
     rename(before, after)
@@ -139,7 +141,7 @@ os.rename = dying
 store = Store(sys.argv[1])
 population = store.populations()[0]
 with store.lock("classify"):
-    population.replace("classification", [], population.open("classification").load())
+    replace_group(population, "classification", [], population.open("classification").load())
 """
 
 
@@ -151,7 +153,7 @@ def killed(store, tmp_path) -> str:
     population = Store(path).populations()[0]
     with Store(path).lock("classify"):
         ds = population.open()[["network", "name", "hidden_size"]].load()
-        population.replace("classification", [], ds.assign_attrs(label="the one before"))
+        replace_group(population, "classification", [], ds.assign_attrs(label="the one before"))
     Store(path).consolidate()
     done = subprocess.run([sys.executable, "-c", REPLACE, path])
     assert done.returncode == 9

@@ -430,9 +430,11 @@ def test_a_stage_is_found_where_its_file_is_put(tmp_path, monkeypatch):
     try:
         assert "spread" in collection.stages()
         assert "spread: standard deviation of activity" in collection.draw()
-        from solspace.cli import _parser
+        from solspace.cli.arguments import make_parser
 
-        assert "--ddof" in _parser()._subparsers._group_actions[0].choices["spread"].format_help()
+        assert (
+            "--ddof" in make_parser()._subparsers._group_actions[0].choices["spread"].format_help()
+        )
         from solspace.stages.page import markdown
 
         assert "| `spread` |" in markdown()

@@ -79,9 +79,9 @@ def test_the_python_example_runs(demo):
 
 
 def test_the_commands_exist():
-    import solspace.cli as cli
+    from solspace.cli.arguments import make_parser
 
-    parser = cli._parser()
+    parser = make_parser()
     verbs = next(a for a in parser._actions if a.dest == "verb").choices
     shown = set(re.findall(r"^solspace (\w+)", README, flags=re.M))
     assert shown <= set(verbs)

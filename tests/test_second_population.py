@@ -13,7 +13,7 @@ import zarr
 from solspace import new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
-from solspace.store import Store
+from solspace.store import Store, creation, provenance
 from solspace.store.check import check_store
 from solspace.tasks import Recipe
 
@@ -89,14 +89,16 @@ def test_while_a_store_is_filled_nobody_is_shown_an_older_state(store):
     run_stage(store, "train")
     assert consolidated(store) == ["."]
     population = Store(store).select(TASK, "lstm")[0]
-    with population.provenance("record"):
+    with provenance.noted(population, "record"):
         shown = xr.open_zarr(store, group=f"{TASK}/lstm").attrs["provenance"]
         assert '"record"' in shown
         ds = population.open()[["name", "hidden_size"]].load()
-        population.create("checkpoints", [], ds.assign_coords(checkpoint=np.arange(2)), {})
+        creation.create_group(
+            population, "checkpoints", [], ds.assign_coords(checkpoint=np.arange(2)), {}
+        )
         assert "checkpoints" in zarr.open_group(store, path=f"{TASK}/lstm", mode="r")
         Store(store).consolidate()  # as another process does, of another slice
-        population.remove("checkpoints")
+        creation.remove_group(population, "checkpoints")
         assert "checkpoints" not in zarr.open_group(store, mode="r")[f"{TASK}/lstm"]
 
 
@@ -113,7 +115,7 @@ def test_what_was_gathered_is_so_again_after_an_error(store):
     with (
         pytest.raises(RuntimeError),
         Store(store).lock("record"),
-        population.provenance("record"),
+        provenance.noted(population, "record"),
     ):
         assert consolidated(store) == []
         raise RuntimeError

@@ -21,7 +21,7 @@ from solspace.networks import parameter_shapes
 from solspace.population import import_networks, new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.store import Population, Store
+from solspace.store import Population, Store, provenance
 from solspace.store.check import check_store
 from solspace.store.locks import Slice
 from solspace.tasks import Recipe
@@ -65,7 +65,7 @@ def assert_same(path: str, other: str) -> None:
         np.testing.assert_array_equal(array, those[name], err_msg=name)
 
 
-def provenance(path: str) -> list[dict]:
+def noted_in(path: str) -> list[dict]:
     return json.loads(Store(path).populations()[0].attrs["provenance"])
 
 
@@ -93,7 +93,7 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
         run_stage(whole, stage)
     # From nothing: each makes the store, or finds another making it.
     end([start("-c", TRAIN_SLICE, split, f"{k}/3") for k in (1, 2, 3)])
-    assert len([e for e in provenance(split) if "finished" in e]) == 3
+    assert len([e for e in noted_in(split) if "finished" in e]) == 3
     # Two stages and several slices, all at once on one store.
     end(
         [
@@ -104,7 +104,7 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     )
     assert_same(split, whole)
     assert check_store(split) == []
-    entries = provenance(split)
+    entries = noted_in(split)
     assert all("finished" in entry for entry in entries)
     assert sorted((e["stage"], e["where"]["slice"]) for e in entries) == [
         *(("record", f"{k}/2") for k in (1, 2)),
@@ -173,7 +173,7 @@ def test_slices_begun_at_once_have_the_same_options(store):
     population = store_.populations()[0]
     with store_.lock("record", shared=True):
         with population.claim("record", population.shards()[:3], "record --slice 1/2"):
-            with population.provenance("record"):
+            with provenance.noted(population, "record"):
                 pass
             with pytest.raises(SolspaceError, match="was run with no options"):
                 run_stage(store, "record", part="2/2", options={"device": "cpu"})
@@ -256,17 +256,17 @@ def test_a_slice_killed_and_typed_again_ends_the_same(tmp_path):
 
 NOTE = """
 import sys
-from solspace.store import Store
+from solspace.store import Store, provenance
 population = Store(sys.argv[1]).populations()[0]
 for i in range(15):
-    with population.provenance(f"by {sys.argv[2]}, {i}"):
+    with provenance.noted(population, f"by {sys.argv[2]}, {i}"):
         pass
 """
 
 
 def test_no_provenance_is_lost_however_many_write_it(store):
     end([start("-c", NOTE, store, str(k)) for k in range(3)])
-    entries = provenance(store)
+    entries = noted_in(store)
     assert len(entries) == 1 + 3 * 15
     assert len({entry["stage"] for entry in entries}) == 1 + 3 * 15
     assert all("finished" in entry for entry in entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -351,3 +352,17 @@ def test_a_population_that_cannot_be_is_refused(change, message):
     given_ = {"networks": 2, "hidden_size": 5, "seed": 0} | change
     with pytest.raises(SolspaceError, match=message):
         new_population("interval_reproduction", "vanilla", **given_)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_store_is_made_where_a_symbolic_link_points(tmp_path, there):
+    """As to a large disk: to an empty folder there, or to a name that nothing has yet."""
+    place = tmp_path / "large_disk" / "my.zarr"
+    place.parent.mkdir()
+    if there:
+        place.mkdir()
+    link = tmp_path / "my.zarr"
+    link.symlink_to(place)
+    assert Store(link, create=True).populations() == []
+    assert link.is_symlink() and Store(place).populations() == []
+    assert sorted(os.listdir(place.parent)) == ["my.zarr"]

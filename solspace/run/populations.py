@@ -16,10 +16,10 @@ from solspace.kinds import kind_of
 from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, task_of
 from solspace.population.variables import check
-from solspace.run.loop import _split
+from solspace.run.reading import split_results
 from solspace.stages import collection
 from solspace.stages.template import wanted
-from solspace.store import Population, Store, locks, whole_or_nothing
+from solspace.store import Population, Store, creation, locks, provenance, whole_or_nothing
 from solspace.store.layout import default_shard_size, network_bytes
 from solspace.store.pack import pack_into
 
@@ -74,7 +74,7 @@ def create_population(
         size = shard_size or default_shard_size(
             ds.sizes["network"], each, get_architecture(architecture).batch
         )
-        population = store.create_population(ds, variables, {}, shard_size=size)
+        population = creation.create_population(store, ds, variables, {}, shard_size=size)
         store.consolidate()
         return population
 
@@ -172,10 +172,10 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
         ds = ds.assign({train.message.name: ("network", none)})
     coordinates = ds.drop_vars(list(ds.data_vars))
     population = create_population(path, coordinates, shard_size=shard_size, verb="import")
-    with store.lock("import"), population.provenance("import"):
+    with store.lock("import"), provenance.noted(population, "import"):
         for shard in population.pending("train"):
             part = ds.isel(network=slice(shard.start, shard.stop))
-            population.write_shard(shard, "train", _split(part, train, population))
+            population.write_shard(shard, "train", split_results(part, train, population))
     store.consolidate()
     return population
 
@@ -267,6 +267,6 @@ def pack(
         with whole_or_nothing(destination, "pack", force=force) as new:
             for population in found.values():
                 copy = pack_into(population, new, left_out)
-                with copy.provenance("pack"):
+                with provenance.noted(copy, "pack"):
                     pass
     return Store(destination).populations()

@@ -199,7 +199,8 @@ def check_options(stage: str, known: Mapping[str, Option], given: Mapping[str, A
                 f"{stage} has no option {name!r}; options: {', '.join(known) or 'none'}"
             )
         choices = known[name].choices
-        if choices and value is not None and value not in choices:
+        values = value if known[name].many and isinstance(value, (list, tuple)) else [value]
+        if choices and value is not None and not set(values) <= set(choices):
             raise SolspaceError(
                 f"{name}={value!r} for {stage}; give one of {', '.join(map(str, choices))}"
             )

@@ -43,7 +43,7 @@ def _check(population: Population) -> Iterator[str]:
     groups = population.groups()
     known = collection.groups(kind)
     sound = True
-    aside = population.aside()
+    aside = population.groups_aside()
     told: set[tuple[str, str]] = set()
     for group in aside:
         sound = False

@@ -226,6 +226,8 @@ def checked_text(values: NDArray[Any], target: Any, name: str) -> NDArray[Any]:
 def fill_array(target: Any, array: xr.DataArray) -> None:
     """Write a whole array, with its attributes."""
     values = np.asarray(array.values)
+    if values.shape != target.shape:  # Zarr would write what fits, without a word
+        raise ValueError(f"{array.name!r} has shape {values.shape}, expected {target.shape}")
     if values.dtype.kind in "OTU":
         values = checked_text(values, target, str(array.name))
     with quiet():

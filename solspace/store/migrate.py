@@ -22,7 +22,7 @@ from solspace.population.variables import BASE, DONE, LABELS, Variable, text_arr
 from solspace.reduction.names import solution_name
 from solspace.stages import collection
 from solspace.store import locks
-from solspace.store.handle import CREATED, VERSION, Population, Store, whole_or_nothing
+from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     CHUNK_BYTES,
     WHOLE,
@@ -34,6 +34,8 @@ from solspace.store.layout import (
     packed_variable,
     quiet,
 )
+from solspace.store.metadata import CREATED, VERSION
+from solspace.store.whole import whole_or_nothing
 
 __all__ = ["migrate"]
 
@@ -374,7 +376,7 @@ def _write(
     attrs: Mapping[str, Any],
     shard: int,
 ) -> None:
-    root = new._root("r+")
+    root = new.root("r+")
     with quiet():
         target = root.require_group(path)
     variables = {name: _variable(array, declared) for name, array in arrays.items()}

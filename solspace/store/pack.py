@@ -42,7 +42,7 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         Names of groups, ``training`` or ``extrapolation``.
     """
     copy = Population(store.path, population.task, population.architecture)
-    root = store._root("r+")
+    root = store.root("r+")
     for group in population.groups():
         if group in leave_out:
             continue

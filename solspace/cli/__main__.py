@@ -1,0 +1,9 @@
+"""``python -m solspace.cli``."""
+
+import sys
+
+from solspace.cli import main
+
+if __name__ == "__main__":
+    sys.argv[0] = "solspace"  # as it is noted in the provenance
+    sys.exit(main())

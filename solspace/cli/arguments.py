@@ -1,0 +1,404 @@
+"""What can be typed: a command for each stage, made from its record, and those over stores."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from solspace import __version__
+from solspace.cli import commands
+
+if TYPE_CHECKING:
+    from solspace.stages.record import Option, Stage
+
+__all__ = ["make_parser"]
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_DESCRIPTION = """\
+Populations of trained recurrent networks as labeled datasets.
+
+A store is a folder in Zarr format. Every command below reads variables of a store and adds
+variables to it; all are resumable: killed at any moment and typed again, they go on where they
+were. What is in a store is read with xarray:
+
+    xarray.open_zarr("STORE", group="interval_reproduction/vanilla")
+"""
+
+_EPILOG = """\
+from nothing to a charted space of solutions:
+
+    solspace train demo.zarr --task interval_reproduction --architecture vanilla \\
+        --networks 16 --hidden-size 20 30 40 50 --seed 0
+    solspace run demo.zarr
+    solspace info demo.zarr
+    solspace report demo.zarr demo.html
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line; what it reads has the function to call as ``command``.
+
+    Examples
+    --------
+    >>> args = make_parser().parse_args(["info", "my.zarr"])
+    >>> args.command.__name__, args.store
+    ('describe_store', 'my.zarr')
+    """
+    parser = argparse.ArgumentParser(
+        prog="solspace",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"solspace {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for add in (
+        _train,
+        _import,
+        _stages,
+        _run,
+        _draw,
+        _migrate,
+        _info,
+        _check,
+        _pack,
+        _report,
+    ):
+        add(verbs)
+    return parser
+
+
+# --------------------------------------------------------------------------- commands
+
+
+def _verb(
+    verbs: Verbs,
+    name: str,
+    command: Callable[[argparse.Namespace], None],
+    short: str,
+    text: str,
+    example: str,
+    stores: bool = False,
+) -> argparse.ArgumentParser:
+    sub = verbs.add_parser(
+        name,
+        help=short,
+        description=f"{short[0].upper()}{short[1:]}.\n\n{text}",
+        epilog=f"example:\n\n    {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.set_defaults(command=command)
+    if stores:
+        sub.add_argument("stores", metavar="SRC", nargs="+", help="stores to copy from")
+        sub.add_argument("store", metavar="DST", help="the new store")
+    else:
+        sub.add_argument("store", metavar="STORE", help="the store, a folder")
+    return sub
+
+
+def _train(verbs: Verbs) -> None:
+    train = _verb(
+        verbs,
+        "train",
+        commands.train,
+        "train a population of networks from scratch",
+        "Each network gets a seed of its own and up to several inits; one that never reaches\n"
+        "the recipe's target loss is stored as failed, with its best weights. Type the same\n"
+        "command again to go on after an interruption; for a population that was begun the STORE\n"
+        "is enough.",
+        "solspace train my.zarr --task interval_reproduction --architecture vanilla \\\n"
+        "        --networks 400 --hidden-size 20 30 40 50",
+    )
+    _choice(train, required=False)
+    train.add_argument("--networks", type=int, metavar="N", help="how many (default: 16)")
+    train.add_argument(
+        "--hidden-size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="units of a network; several sizes are dealt out in turn (default: 50; planar: 2)",
+    )
+    train.add_argument("--seed", type=int, metavar="S", help="of the population (default: 0)")
+    train.add_argument(
+        "--checkpoints",
+        type=int,
+        metavar="N",
+        help="keep each network's weights at N losses on its way down, in the group checkpoints "
+        "(default: none)",
+    )
+    train.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks (default: 0.2)"
+    )
+    _shard_size(train)
+    _where(train)
+    _slice(train)
+
+
+def _import(verbs: Verbs) -> None:
+    importer = _verb(
+        verbs,
+        "import",
+        commands.import_files,
+        "import networks trained elsewhere, torch state dicts in files",
+        "Takes what torch.save(model.state_dict(), path) wrote: one recurrent layer and one\n"
+        "linear readout under any names. Files are read without running code in them. A network\n"
+        "is named after its folder where the file is called weights.pt, else after the file; an\n"
+        "initial_weights.pt beside a weights.pt fills the initial weights. Where one file does\n"
+        "not fit, it is named and nothing is written.\n\n"
+        "A state dict does not say the nonlinearity, nor the state a network starts from: vanilla\n"
+        "means tanh, and all start from zero; parameters that have no place in that are refused.\n"
+        "Prints each network's loss on the task beside the target of the task's recipe, and warns\n"
+        "where it is over ten times the target.",
+        "solspace import my.zarr --task interval_reproduction --architecture gru nets/*/weights.pt",
+    )
+    _choice(importer, required=True)
+    importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
+    importer.add_argument(
+        "--alpha", type=float, metavar="A", help="step of leaky networks whose files hold none"
+    )
+    importer.add_argument(
+        "--nonlinearity",
+        help="what the networks are known to have, such as tanh or relu; an error where the "
+        "architecture has another",
+    )
+    _shard_size(importer)
+
+
+def _stages(verbs: Verbs) -> None:
+    for record in _stage_records():
+        if record.name == "train":
+            continue
+        sub = _verb(
+            verbs,
+            record.verb,
+            commands.run_one,
+            record.summary[:1].lower() + record.summary[1:],
+            _told_fills(record),
+            f"solspace {record.verb} my.zarr" + (" --workers 2" if record.by_default else ""),
+        )
+        _choice(sub)
+        if record.over == "network":
+            _where(sub)
+            _slice(sub)
+        else:
+            sub.set_defaults(workers=None, scheduler=None)
+            _quiet(sub)
+        sub.add_argument(
+            "--redo",
+            action="store_true",
+            help="compute what is done again, such as with other options",
+        )
+        for option in record.options.values():
+            if option.typed:
+                _option(sub, option)
+
+
+def _run(verbs: Verbs) -> None:
+    by_default = ", ".join(record.verb for record in _stage_records() if record.by_default)
+    run = _verb(
+        verbs,
+        "run",
+        commands.run,
+        "run every stage that is pending, or one of your own",
+        "\n".join(textwrap.wrap(f"Runs {by_default}: what has not ended for all networks.", 90))
+        + "\nWith --stage one stage, after those it needs; FILE.py:FUNCTION is one of your own\n"
+        "(docs/own_analysis.md). `solspace stages` draws which there are.",
+        "solspace run my.zarr --stage my_analysis.py:participation_ratio",
+    )
+    _choice(run)
+    _where(run)
+    _slice(run)
+    run.add_argument("--stage", metavar="STAGE", help="a stage's name, or FILE.py:FUNCTION")
+    run.add_argument(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="an option of that stage; several values with commas",
+    )
+    run.add_argument(
+        "--redo", action="store_true", help="compute that stage again where it is done"
+    )
+
+
+def _draw(verbs: Verbs) -> None:
+    drawn = verbs.add_parser(
+        "stages",
+        help="draw which stages there are and what depends on what",
+        description="Draw which stages there are and what depends on what.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    drawn.set_defaults(command=commands.draw_stages)
+    drawn.add_argument("own", metavar="FILE.py:FUNCTION", nargs="*", help="stages of your own")
+
+
+def _migrate(verbs: Verbs) -> None:
+    migrate = _verb(
+        verbs,
+        "migrate",
+        commands.migrate_store,
+        "make a store of this version from one of version 1",
+        "STORE is read and left as it is; NEW is whole or not there. Every value of STORE is in\n"
+        "NEW, under the names of docs/schema.md.",
+        "solspace migrate old.zarr new.zarr",
+    )
+    migrate.add_argument("out", metavar="NEW", help="the new store")
+
+
+def _info(verbs: Verbs) -> None:
+    info = _verb(
+        verbs,
+        "info",
+        commands.describe_store,
+        "say what is in a store",
+        "Populations, networks by size, stages, and the table of solutions.",
+        "solspace info my.zarr --task interval_reproduction",
+    )
+    _choice(info)
+    info.add_argument("--failed", action="store_true", help="list failed networks and reasons")
+
+
+def _check(verbs: Verbs) -> None:
+    check = _verb(
+        verbs,
+        "check",
+        commands.check_faults,
+        "check a store against the contract",
+        "Looks at every array and says all faults in one message: what is missing, of another\n"
+        "shape or type, called done but empty, or at odds with itself.",
+        "solspace check my.zarr",
+    )
+    _choice(check)
+
+
+def _pack(verbs: Verbs) -> None:
+    packer = _verb(
+        verbs,
+        "pack",
+        commands.pack_stores,
+        "copy populations into one small store, to be shared",
+        "Leaves out activity and extrapolated outputs, which `solspace record` and `solspace\n"
+        "extrapolate` bring back in the copy, on one machine to the last bit, and keeps all the\n"
+        "rest: weights before and after training, final losses, features, graphs, solutions,\n"
+        "checkpoints, provenance.\n"
+        "Nothing is overwritten, and a copy that is interrupted leaves nothing.",
+        "solspace pack one.zarr another.zarr to_share.zarr",
+        stores=True,
+    )
+    _choice(packer)
+    packer.add_argument(
+        "--force",
+        action="store_true",
+        help="delete DST.unfinished, where the copy is made, also where solspace did not make it",
+    )
+
+
+def _report(verbs: Verbs) -> None:
+    report = _verb(
+        verbs,
+        "report",
+        commands.make_report,
+        "write one self-contained page about a store, and its pictures",
+        "How many networks found which solution, and for each of the commonest a drawing of\n"
+        "its graph, one network's extrapolation, and its trajectories. Each picture is saved as\n"
+        "PNG and SVG in a folder beside the page. A page and pictures of an earlier report are\n"
+        "replaced; anything else of that name is refused.",
+        "solspace report my.zarr my.html",
+    )
+    _choice(report)
+    report.add_argument("out", metavar="OUT.html", help="the page")
+    report.add_argument("--title", default="The space of solutions", help="of the page")
+    report.add_argument(
+        "--force",
+        action="store_true",
+        help="replace OUT.html, and write into OUT_files, also where solspace did not make them",
+    )
+
+
+def _stage_records() -> list[Stage]:
+    from solspace.stages import collection
+
+    return list(collection.stages(None).values())
+
+
+def _told_fills(record: Stage) -> str:
+    """What a stage fills, group by group."""
+    lines = []
+    for group in dict.fromkeys(v.group for v in record.fills):
+        names = [v.name for v in record.fills if v.group == group and not v.coordinate]
+        labels = [v.name for v in record.fills if v.group == group and v.coordinate]
+        where = "" if group == "population" else f" in the group TASK/ARCHITECTURE/{group}"
+        told = ", ".join([*(n for n in labels if "solution" in n), *names])
+        lines += textwrap.wrap(f"Fills {told}{where}.", 90)
+    return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------- flags
+
+
+def _option(parser: argparse.ArgumentParser, option: Option) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    default = option.default
+    if isinstance(default, (tuple, list)):
+        default = " ".join(str(v) for v in default)
+    told = option.help + (f" (default: {default})" if default is not None else "")
+    told = told.replace("%", "%%")
+    if option.type is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=told)
+        return
+    parser.add_argument(
+        flag,
+        type=option.type,
+        nargs="+" if option.many else None,
+        choices=option.choices,
+        metavar=None if option.choices else option.name.split("_")[-1].upper()[:8],
+        help=told,
+    )
+
+
+def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    default = "" if required else " (default: every one in the store)"
+    parser.add_argument("--task", required=required, help=f"such as interval_reproduction{default}")
+    parser.add_argument(
+        "--architecture",
+        required=required,
+        help=f"such as vanilla, relu, leaky, gru, lstm or planar{default}",
+    )
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of a local dask cluster (default: threads of this process, one a core)",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"
+    )
+    _quiet(parser)
+
+
+def _quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def _slice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--slice",
+        metavar="K/N",
+        help="only the K-th of N consecutive runs of networks, such as 3/8; other slices may run "
+        "at the same time, on any machine that sees the store",
+    )
+
+
+def _shard_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        metavar="N",
+        help="networks written at once, the unit of work (default: a fiftieth of them, of at most "
+        "256 MB in any array)",
+    )

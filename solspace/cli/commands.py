@@ -1,0 +1,294 @@
+"""What each command does: what was typed, given to the functions of the package.
+
+Everything heavy is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from solspace.errors import SolspaceError
+
+__all__ = [
+    "check_faults",
+    "describe_store",
+    "draw_stages",
+    "import_files",
+    "make_report",
+    "migrate_store",
+    "pack_stores",
+    "run",
+    "run_one",
+    "train",
+]
+
+MOST_LOSSES = 100  # said one by one after an import
+
+
+def train(args: argparse.Namespace) -> None:
+    from solspace.population import new_population
+    from solspace.run import where as compute
+    from solspace.run.populations import create_population
+    from solspace.store.locks import Slice
+    from solspace.tasks import only_architecture
+
+    described: dict[str, Any] = {
+        name: value
+        for name in ("networks", "hidden_size", "seed", "checkpoints", "alpha")
+        if (value := getattr(args, name)) is not None
+    }
+    # Before anything is made.
+    compute.check_where(args.workers, args.scheduler)
+    if args.slice is not None:
+        Slice.parse(args.slice)
+    # With a description nothing is looked up: other slices may be making the store right now.
+    if described or not _begun(args):
+        if args.task is not None and args.architecture is None:
+            args.architecture = only_architecture(args.task)
+        if args.task is None or args.architecture is None:
+            raise SolspaceError(
+                "a new population needs --task and --architecture, such as "
+                "--task interval_reproduction --architecture vanilla"
+            )
+        ds = new_population(
+            args.task,
+            args.architecture,
+            networks=described.get("networks", 16),
+            hidden_size=described.get("hidden_size"),
+            seed=described.get("seed", 0),
+            checkpoints=described.get("checkpoints", 0),
+            **({"alpha": described["alpha"]} if "alpha" in described else {}),
+        )
+        create_population(args.store, ds, shard_size=args.shard_size, shared=args.slice is not None)
+    _run_stages(args, ["train"])
+
+
+def _begun(args: argparse.Namespace) -> bool:
+    from solspace.store import Store
+
+    if not os.path.exists(args.store):
+        return False
+    return bool(Store(args.store).populations(args.task, args.architecture))
+
+
+def import_files(args: argparse.Namespace) -> None:
+    from solspace.population import failures_told_elsewhere, said_losses, target_loss
+    from solspace.run import populations
+
+    with failures_told_elsewhere():
+        population = populations.import_files(
+            args.store,
+            args.files,
+            args.task,
+            args.architecture,
+            shard_size=args.shard_size,
+            **{k: v for k in ("alpha", "nonlinearity") if (v := getattr(args, k)) is not None},
+        )
+    _say(f"import {population}: {population.networks} networks")
+    ds = population.open()[["loss"]].load()
+    target = target_loss(population.task, population.architecture)
+    beside = f"target {target:g}" if target == target else "no recipe, so no target"
+    names, losses = ds["name"].values, ds["loss"].values
+    shown = min(len(names), MOST_LOSSES)
+    for name, loss in zip(names[:shown], losses[:shown], strict=True):
+        _say(f"  {name}: loss {loss:.3g} ({beside})")
+    if shown < len(names):
+        rest = losses[shown:]
+        _say(f"  {len(rest)} more: loss {rest.min():.3g} to {rest.max():.3g} ({beside})")
+    if said := said_losses(ds, population.task):
+        print(f"solspace: WARNING: {said}", file=sys.stderr)
+
+
+def run_one(args: argparse.Namespace) -> None:
+    _run_stages(args, [args.verb.replace("-", "_")])
+
+
+def run(args: argparse.Namespace) -> None:
+    from solspace.kinds import kind_of
+    from solspace.run.loop import run_stage
+    from solspace.stages import collection
+    from solspace.store import Store
+
+    if args.stage:
+        name = collection.load_stage(args.stage).name if ":" in args.stage else args.stage
+        name = name.replace("-", "_")
+        there = Store(args.store).select(args.task, args.architecture)
+        kinds = {kind_of(p.architecture).name for p in there}
+        known = [collection.stages(kind)[name] for kind in kinds if name in collection.stages(kind)]
+        options = _typed(args.option or [], known or [collection.find(name, min(kinds))])
+        _say_outcomes(
+            args,
+            name,
+            run_stage(
+                args.store,
+                name,
+                task=args.task,
+                architecture=args.architecture,
+                workers=args.workers,
+                scheduler=args.scheduler,
+                options=options,
+                redo=args.redo,
+                part=args.slice,
+                progress=not args.quiet,
+                needed=True,
+            ),
+        )
+        return
+    if args.option or args.redo or args.slice:
+        raise SolspaceError("--option, --redo and --slice are of one stage; give --stage too")
+    there = Store(args.store).populations(args.task, args.architecture)
+    kinds = {kind_of(p.architecture).name for p in there} or {"recurrent"}
+    for stage in dict.fromkeys(
+        n
+        for k in sorted(kinds, reverse=True)
+        for n, s in collection.stages(k).items()
+        if s.by_default
+    ):
+        _run_stages(args, [stage])
+
+
+def _typed(pairs: Sequence[str], records: Sequence[Any]) -> dict[str, Any]:
+    """Options of a stage, NAME=VALUE, as its function takes them."""
+    options = {name: option for record in records for name, option in record.options.items()}
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.replace("-", "_")
+        if not equals or name not in options:
+            raise SolspaceError(
+                f"--option {pair!r}; give NAME=VALUE, options of {records[0].verb}: "
+                f"{', '.join(options) or 'none'}"
+            )
+        option = options[name]
+        try:
+            values = [
+                _value(option.type, one) for one in (text.split(",") if option.many else [text])
+            ]
+        except ValueError:
+            raise SolspaceError(
+                f"--option {pair!r}: {text!r} is no {option.type.__name__}"
+            ) from None
+        out[name] = values if option.many else values[0]
+    return out
+
+
+def _value(kind: Any, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise ValueError(text)
+        return text.lower() in ("true", "1", "yes")
+    return kind(text)
+
+
+def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
+    from solspace.run.loop import run_stage
+    from solspace.stages import collection
+
+    for stage in stages:
+        known = collection.stages(None)[stage].options if len(stages) == 1 else {}
+        options = {
+            name: getattr(args, name) for name in known if getattr(args, name, None) is not None
+        }
+        _say_outcomes(
+            args,
+            stage,
+            run_stage(
+                args.store,
+                stage,
+                task=args.task,
+                architecture=args.architecture,
+                workers=args.workers,
+                scheduler=args.scheduler,
+                options=options,
+                redo=getattr(args, "redo", False),
+                part=getattr(args, "slice", None),
+                progress=not args.quiet,
+            ),
+        )
+
+
+def _say_outcomes(args: argparse.Namespace, stage: str, outcomes: Any) -> None:
+    from solspace.kinds import kind_of
+    from solspace.stages import collection
+
+    for outcome in outcomes:
+        text = f"{outcome.done} of {outcome.networks} networks done"
+        if getattr(args, "slice", None) is not None:
+            text += f", {outcome.computed} by slice {args.slice} now"
+        if outcome.failed:
+            text += (
+                f", {outcome.failed} failed (reasons: message_{stage} in the store, "
+                "or `solspace info --failed`)"
+            )
+        if not outcome.computed:
+            text += ", nothing was pending"
+            text += " (--redo computes them again)" if hasattr(args, "redo") else ""
+        verb = stage.replace("_", "-")
+        _say(f"{verb} {outcome.population}: {text}", quiet=args.quiet)
+        record = collection.find(stage, kind_of(outcome.population.architecture).name)
+        if record.table is not None:
+            group = next(iter(record.groups), "population")
+            _say(record.table(outcome.population.open(group)), quiet=args.quiet)
+
+
+def draw_stages(args: argparse.Namespace) -> None:
+    from solspace.stages import collection
+
+    for where in args.own or []:
+        collection.load_stage(where)
+    print(collection.draw())
+
+
+def migrate_store(args: argparse.Namespace) -> None:
+    from solspace.info import size_on_disk
+    from solspace.store.migrate import migrate
+
+    for population in migrate(args.store, args.out):
+        _say(f"migrate {population}: {population.networks} networks")
+    _say(f"{args.out}: {size_on_disk(args.out) / 1e6:.1f} MB")
+
+
+def describe_store(args: argparse.Namespace) -> None:
+    from solspace.info import describe
+
+    print(describe(args.store, args.task, args.architecture, failed=args.failed))
+
+
+def check_faults(args: argparse.Namespace) -> None:
+    from solspace.store.check import check_store
+
+    found = check_store(args.store, args.task, args.architecture)
+    if found:
+        raise SolspaceError(
+            f"{args.store}: {len(found)} fault{'s' * (len(found) > 1)}: {'; '.join(found)}"
+        )
+    print(f"{args.store}: no faults")
+
+
+def pack_stores(args: argparse.Namespace) -> None:
+    from solspace.info import size_on_disk
+    from solspace.run.populations import pack
+
+    for population in pack(
+        args.stores, args.store, task=args.task, architecture=args.architecture, force=args.force
+    ):
+        _say(f"pack {population}: {population.networks} networks")
+    _say(f"{args.store}: {size_on_disk(args.store) / 1e6:.1f} MB")
+
+
+def make_report(args: argparse.Namespace) -> None:
+    from solspace.info import read_for_report
+    from solspace.report import write_report
+
+    populations = read_for_report(args.store, args.task, args.architecture)
+    write_report(populations, args.out, title=args.title, force=args.force)
+    _say(f"report: {args.out}, pictures in {os.path.splitext(args.out)[0]}_files")
+
+
+def _say(text: str, *, quiet: bool = False) -> None:
+    if not quiet:
+        print(text)

@@ -1,0 +1,112 @@
+"""What is known of all networks together only: results of whole populations, labels, the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from solspace.population.variables import DONE, LABELS
+from solspace.run.creating import of_other_length
+from solspace.run.options import all_options
+from solspace.run.reading import lengths, read_labels
+from solspace.stages.record import Stage
+from solspace.store import Population, creation, provenance
+
+__all__ = ["finish", "replaced_variables", "write_whole"]
+
+
+def replaced_variables(population: Population, stage: Stage, out: xr.Dataset) -> list[str]:
+    """What a result of all networks together takes the place of: stored with another length.
+
+    Raises
+    ------
+    SolspaceError
+        Where another stage's variables have a dim of its with another length.
+    """
+    own = stage.variables("population", population.architecture)
+    ds = out[[n for n in out.variables if n in own]]
+    return of_other_length(population, stage, lengths(ds))
+
+
+def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
+    """Write what a stage over all networks computed, in place of an earlier result."""
+    with population.briefly():
+        for group in dict.fromkeys(v.group for v in stage.fills):
+            own = list(stage.variables(group, population.architecture).values())
+            if group == "population":
+                known = {v.name for v in own}
+                ds = out[[n for n in out.variables if n in known]]
+                stale = replaced_variables(population, stage, out)
+                creation.remove_variables(population, stale)
+                creation.add_variables(population, own, ds)
+                for name in known & set(out.variables):
+                    population.write_all(name, out[name].values)
+            else:
+                have = read_labels(population)
+                # Of what a network has, the labels alone stand in every group.
+                more = {str(c) for c, v in out.coords.items() if v.dims == ("network",)}
+                more -= {*map(str, have.coords), *(v.name for v in own)}
+                ds = out.drop_vars(more).assign_coords(dict(have.coords))
+                creation.replace_group(population, group, own, ds)
+        creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
+    done = np.full(population.networks, DONE)
+    status = out[stage.status.name].values if stage.status.name in out else done
+    population.write_all(stage.status.name, status.astype(np.uint8))
+
+
+def finish(population: Population, stage: Stage) -> None:
+    """Write what needs all shards; also where the last run was killed just before this.
+
+    Of several slices the last to end finds all shards there.
+    """
+    labels = [v.name for v in stage.fills if v in LABELS]
+    with population.briefly():
+        if not (stage.finish or labels) or population.pending(stage.name):
+            return
+        ds = population.open()
+        for group in dict.fromkeys(path.split("/")[0] for path in stage.finish):
+            if group != "population" and population.has(group):
+                own = population.open(group)
+                ds = ds.assign({n: own[n].variable for n in own.data_vars})
+        for path, (function, needs) in stage.finish.items():
+            group, name = path.split("/")
+            if not population.has(group) or any(n not in ds.variables for n in needs):
+                continue
+            values = function(ds[list(needs)].load())
+            there = population.open(group)[name].values
+            if not np.array_equal(values, there):
+                population.write_all(name, values, group)
+        _spread_labels(population, labels)
+        if stage.name == "reduce":
+            _note_method(population, stage)
+
+
+def _spread_labels(population: Population, labels: Sequence[str]) -> None:
+    """Labels stand in every group with networks: copied there when they are known."""
+    own = population.open()
+    known = {v.name: v for v in LABELS}
+    for group in population.groups()[1:]:
+        there = population.open(group)
+        if "network" not in there.dims:
+            continue
+        missing = [known[n] for n in labels if n not in there.variables and n in own.variables]
+        creation.add_variables(population, missing, xr.Dataset(), group=group)
+        there = population.open(group)
+        for name in labels:
+            if name not in own.variables:
+                continue
+            values = own[name].values
+            if not np.array_equal(values, there[name].values):
+                population.write_all(name, values, group)
+
+
+def _note_method(population: Population, stage: Stage) -> None:
+    """What solution_key says of a network, for whoever reads it."""
+    options = all_options(stage, provenance.last_options(population, stage.name) or {})
+    method = options.get("method")
+    named = "dynamical_objects" if method is None else "automaton_key"
+    if method is not None:
+        named += f" of {'automaton' if method == 'timed' else method} graphs"
+    creation.set_attrs(population, {"solution_method": named})

@@ -1,0 +1,135 @@
+"""What a stage reads of a population, and its result by the groups of a population."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
+from solspace.population.variables import BASE, LABELS
+from solspace.stages import collection
+from solspace.stages.record import Stage
+from solspace.store import Population
+
+__all__ = ["lengths", "read_inputs", "read_labels", "split_results"]
+
+
+def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
+    """What a stage reads, in one dataset, lazily; coordinates of all networks in memory."""
+    kind = kind_of(population.architecture).name
+    known = collection.groups(kind)
+    names: dict[str, list[str] | None] = {}
+    for path in stage.reads:
+        group, _, name = path.rpartition("/")
+        if not group and name in known:
+            names[name] = None
+        else:
+            names.setdefault(group or "population", [])
+            own = names[group or "population"]
+            if own is not None:
+                own.append(name)
+    names.setdefault("population", [])
+    attrs = population.attrs
+    out: xr.Dataset | None = None
+    for group, wanted_names in sorted(names.items(), key=lambda g: g[0] != "population"):
+        if group in known and not known[group].present(attrs):
+            continue
+        if group in stage.groups and group != "population" and not population.has(group):
+            continue  # its own, which it is about to fill
+        maker = collection.group_of(group, kind).replace("_", "-")
+        there = population.open(group, maker)
+        own = _names(population, stage, group, there, wanted_names)
+        ds = there[own]
+        if out is None:
+            out = ds
+            continue
+        twice = [str(n) for n in ds.data_vars if n in out.data_vars]
+        if twice:
+            raise SolspaceError(
+                f"{stage.name} reads two variables named {twice[0]!r}, one of the group {group}; "
+                "read one of them"
+            )
+        out = out.assign_coords({c: v for c, v in ds.coords.items() if c not in out.coords})
+        out = out.assign({n: ds[n].variable for n in ds.data_vars})
+        out.attrs |= {k: v for k, v in ds.attrs.items() if k not in out.attrs}
+    assert out is not None
+    if not all_labels:
+        return out
+    # Small, and read anew by every shard otherwise.
+    return out.assign_coords({str(c): v.variable.load() for c, v in out.coords.items()})
+
+
+def _names(
+    population: Population,
+    stage: Stage,
+    group: str,
+    there: xr.Dataset,
+    wanted_names: list[str] | None,
+) -> list[str]:
+    """Variables of a group that a stage is given: no result of a later stage."""
+    kind = kind_of(population.architecture).name
+    status = [f"status_{earlier}" for earlier in collection.after(stage)]
+    base = [v.name for v in BASE if v.name in there.variables]
+    needed = [n for n in status if n in there.variables] if group == "population" else []
+    if wanted_names is not None:
+        missing = [n for n in wanted_names if n not in there.variables]
+        if missing:
+            maker = collection.filled_by(group, missing[0], kind) or "run"
+            raise SolspaceError(
+                f"{population.path}: {population} has no {missing[0]!r} in the group {group}, "
+                f"which {stage.verb} reads; type `solspace {maker.replace('_', '-')} "
+                f"{population.path}` first"
+            )
+        # Names of epochs, channels and the like come along: a result may be along them.
+        shared = [str(c) for c, v in there.coords.items() if v.dims and "network" not in v.dims]
+        return list(dict.fromkeys([*wanted_names, *needed, *base, *shared]))
+    declared = collection.declared(group, population.architecture)
+    earlier = {"", *collection.needed_first(stage.name, kind), "train"} - {stage.name}
+    makers = {n: collection.filled_by(group, n, kind) for n in declared}
+    if stage.over == "population":
+        earlier |= set(makers.values()) - {stage.name}
+    own = [
+        n
+        for n in map(str, there.variables)
+        if makers.get(n, "") in earlier
+        and not n.startswith("initial_")
+        and not n.startswith(("status_", "message_"))
+    ]
+    return list(dict.fromkeys([*own, *needed, *base]))
+
+
+def split_results(
+    ds: xr.Dataset, stage: Stage, population: Population
+) -> dict[str, dict[str, xr.DataArray]]:
+    """What a stage computed, by the group each variable belongs to."""
+    out: dict[str, dict[str, xr.DataArray]] = {"population": {}}
+    labels = {v.name for v in LABELS}
+    for group in dict.fromkeys(v.group for v in stage.fills):
+        found = {}
+        for name, variable in stage.variables(group, population.architecture).items():
+            by_network = variable.dims[:1] == ("network",)
+            if name not in ds.variables or not by_network or f"{group}/{name}" in stage.finish:
+                continue
+            if variable.coordinate and name not in labels:
+                continue
+            found[name] = ds[name]
+        if found or group == "population":
+            out[group] = found
+    for name in (stage.message.name, stage.status.name):
+        # Without failures a packed store has no messages.
+        if name in ds.variables or name == stage.status.name:
+            out["population"][name] = ds[name]
+    return out
+
+
+def read_labels(population: Population) -> xr.Dataset:
+    """The coordinates that every group with networks has."""
+    own = population.open()
+    names = [v.name for v in BASE if v.name in own.variables]
+    ds = own[names].drop_attrs(deep=False)
+    return ds.drop_vars([c for c in ds.coords if c not in names]).load()
+
+
+def lengths(ds: xr.Dataset) -> dict[str, int]:
+    """Lengths of the dims of a dataset."""
+    return {str(d): int(n) for d, n in ds.sizes.items()}

@@ -1,0 +1,338 @@
+"""Groups of a population and their variables: created, replaced, laid anew, taken away.
+
+The caller holds the store, and where processes share it, a moment alone
+(`solspace.store.locks.briefly`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from solspace.errors import SolspaceError
+from solspace.population.variables import BASE, LABELS, Variable
+from solspace.store import locks, replacing
+from solspace.store.handle import Population, Store
+from solspace.store.layout import (
+    WHOLE,
+    chunk_size,
+    create_array,
+    fill_array,
+    network_bytes,
+    quiet,
+    relayout,
+    shard_of,
+    undeclared,
+)
+from solspace.store.metadata import CREATED
+
+__all__ = [
+    "add_variables",
+    "create_group",
+    "create_population",
+    "of_other_length",
+    "outdated",
+    "prepare_shards",
+    "remove_dims",
+    "remove_group",
+    "remove_variables",
+    "replace_group",
+    "set_attrs",
+]
+
+
+def create_population(
+    store: Store,
+    ds: xr.Dataset,
+    variables: Iterable[Variable],
+    sizes: Mapping[str, int],
+    *,
+    shard_size: int,
+) -> Population:
+    """Create a population from a dataset that has its coordinates and attrs.
+
+    Parameters
+    ----------
+    store : Store
+    ds : Dataset
+    variables : iterable of Variable
+        Those its group will have, at their fill where the dataset has none.
+    sizes : mapping of str to int
+        Lengths of dims that the dataset does not have.
+    shard_size : int
+    """
+    population = Population(store.path, str(ds["task"].item()), str(ds["architecture"].item()))
+    with locks.briefly(store.path):
+        _create(population, "population", variables, ds, sizes, shard_size)
+    return population
+
+
+def create_group(
+    population: Population,
+    group: str,
+    variables: Iterable[Variable],
+    ds: xr.Dataset,
+    sizes: Mapping[str, int] | None = None,
+) -> None:
+    """Create a group: coordinates and trials written, the rest left at its fill.
+
+    Parameters
+    ----------
+    population : Population
+    group : str
+    variables : iterable of Variable
+        Those it will have.
+    ds : Dataset
+        Its coordinates and trial variables, and its attrs.
+    sizes : mapping of str to int, optional
+        Lengths of further dims, of what is filled later.
+    """
+    with population.briefly():
+        _create(population, group, variables, ds, sizes or {}, population.shard_size)
+
+
+def _create(
+    population: Population,
+    group: str,
+    variables: Iterable[Variable],
+    ds: xr.Dataset,
+    extra_sizes: Mapping[str, int],
+    shard_size: int,
+    *,
+    whole: bool = False,
+    suffix: str = "",
+) -> None:
+    if population.has(group) and not suffix:
+        return
+    population.before_change()
+    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+    path = population.group_path(group) + suffix
+    # A group without the mark was being created when its writer was killed.
+    if path in root:
+        del root[path]
+    with quiet():
+        target = root.require_group(path)
+    sizes = {str(dim): int(size) for dim, size in ds.sizes.items()} | dict(extra_sizes)
+    # A whole group has what the dataset has; others wait for what is declared too.
+    here = {v.name: v for v in (*BASE, *variables)}
+    here = {
+        name: v
+        for name, v in here.items()
+        if (name in ds.variables)
+        or (not whole and set(v.dims) <= set(sizes) and not _elsewhere(v, ds))
+    }
+    own = [undeclared(ds[n], group) for n in map(str, ds.variables) if n not in here]
+    everything = [*here.values(), *own]
+    n = sizes.get("network", 1)
+    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes))
+    for variable in everything:
+        array = create_array(
+            target,
+            _by_shard(variable) if group == "population" else variable,
+            sizes,
+            shard_size=WHOLE if whole else shard_size,
+            chunk=max(chunk, 1),
+        )
+        if variable.name in ds.variables:
+            fill_array(array, ds[variable.name])
+    coordinates = [
+        v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
+    ]
+    target.attrs.update(
+        {
+            **{k: v for k, v in ds.attrs.items() if k not in ("coordinates",)},
+            "coordinates": " ".join(coordinates),
+            "shard_size": int(shard_size),
+            "chunk_size": int(max(chunk, 1)),
+        }
+    )
+    target.attrs[CREATED] = 1
+
+
+def replace_group(
+    population: Population, group: str, variables: Iterable[Variable], ds: xr.Dataset
+) -> None:
+    """Write a whole group at once, in place of the one there, which stays until that is done.
+
+    For results that are made over all networks together, such as a classification.
+    """
+    with population.briefly():
+        population.mend(group)
+        _create(
+            population,
+            group,
+            variables,
+            ds,
+            {},
+            population.shard_size,
+            whole=True,
+            suffix=replacing.UNFINISHED,
+        )
+        population.before_change()
+        replacing.swap_in(population.folder(group))
+
+
+def add_variables(
+    population: Population,
+    variables: Iterable[Variable],
+    ds: xr.Dataset,
+    sizes: Mapping[str, int] | None = None,
+    group: str = "population",
+) -> None:
+    """Create further variables of a group, such as ``features`` of the population's."""
+    target = population.zarr_group(group, "r+")
+    here = {
+        d: int(s)
+        for _, array in target.arrays()
+        for d, s in zip(array.metadata.dimension_names or (), array.shape, strict=True)
+    }
+    here |= {str(d): int(s) for d, s in ds.sizes.items()} | dict(sizes or {})
+    chunk = int(target.attrs["chunk_size"])
+    missing = [v for v in variables if v.name not in target and set(v.dims) <= set(here)]
+    if missing:
+        population.before_change()
+    coordinates = str(target.attrs.get("coordinates", "")).split()
+    for variable in missing:
+        array = create_array(
+            target,
+            _by_shard(variable) if group == "population" else variable,
+            here,
+            shard_size=population.shard_size,
+            chunk=chunk,
+        )
+        if variable.name in ds.variables:
+            fill_array(array, ds[variable.name])
+        if variable.coordinate and variable.dims != (variable.name,):
+            coordinates.append(variable.name)
+    if missing:
+        target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
+
+
+def prepare_shards(
+    population: Population, variables: Iterable[Variable], group: str = "population"
+) -> None:
+    """Lay arrays of a group in shards that are written one by one.
+
+    A packed store has one shard an array, which two writers would corrupt.
+    """
+    target = population.zarr_group(group, mode="r+")
+    size = population.shard_size
+    chunk = int(target.attrs["chunk_size"])
+    if size >= population.networks:
+        return  # one writer has all networks
+    for variable in variables:
+        if group == "population":
+            variable = _by_shard(variable)
+        if variable.name not in target or variable.coordinate:
+            continue
+        array = target[variable.name]
+        assert isinstance(array, zarr.Array)
+        if variable.dims[:1] == ("network",) and size % shard_of(array):
+            population.before_change()
+            relayout(population.path, target, variable, size, chunk)
+
+
+def remove_group(population: Population, group: str) -> None:
+    """Take away a group, to create it anew."""
+    population.before_change()
+    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+    del root[population.group_path(group)]
+
+
+def outdated(population: Population, ds: xr.Dataset, group: str = "population") -> list[str]:
+    """Dims of a group whose stored coordinate is another than the dataset's."""
+    own = population.zarr_group(group)
+    out = []
+    for dim in map(str, ds.dims):
+        if dim in own and dim in ds.variables:
+            array = own[dim]
+            assert isinstance(array, zarr.Array)
+            if np.asarray(array[:]).tolist() != ds[dim].values.tolist():
+                out.append(dim)
+    return out
+
+
+def of_other_length(
+    population: Population,
+    variables: Iterable[Variable],
+    sizes: Mapping[str, int],
+    group: str = "population",
+) -> list[str]:
+    """Which of these variables are stored with a dim of another length than it is to have.
+
+    Parameters
+    ----------
+    population : Population
+    variables : iterable of Variable
+        All that one stage fills in the group.
+    sizes : mapping of str to int
+        Lengths that dims are to have.
+    group : str
+
+    Raises
+    ------
+    SolspaceError
+        Where a variable of another stage has the dim: a group has one length for a name.
+    """
+    mine = {v.name: set(v.dims) for v in variables}
+    dims = set().union(*mine.values()) & set(sizes)
+    found = []
+    for name, array in population.zarr_group(group).arrays():
+        have = dict(zip(array.metadata.dimension_names or (), array.shape, strict=False))
+        other = [d for d in have if d in dims and have[d] != sizes[d]]
+        if other and name not in mine:
+            raise SolspaceError(
+                f"{population.path}: dim {other[0]!r} has length {have[other[0]]} in the group "
+                f"{group} of {population}, where {name!r} has it, and would have length "
+                f"{sizes[other[0]]}; give the dim another name"
+            )
+        if other:
+            found.append(name)
+    return sorted(found)
+
+
+def remove_variables(
+    population: Population, names: Iterable[str], group: str = "population"
+) -> None:
+    """Take away variables of a group, to create them anew."""
+    gone = set(names)
+    if not gone:
+        return
+    population.before_change()
+    own = population.zarr_group(group, mode="r+")
+    for name in gone:
+        del own[name]
+    left = [n for n in str(own.attrs.get("coordinates", "")).split() if n not in gone]
+    own.attrs["coordinates"] = " ".join(left)
+
+
+def remove_dims(population: Population, dims: Sequence[str], group: str = "population") -> None:
+    """Take away every variable of a group that has one of these dims."""
+    own = population.zarr_group(group)
+    have = {n: set(array.metadata.dimension_names or ()) for n, array in own.arrays()}
+    remove_variables(population, [n for n, of in have.items() if of & set(dims)], group)
+
+
+def set_attrs(population: Population, attrs: Mapping[str, Any], group: str = "population") -> None:
+    """Renew attributes of a group."""
+    own = population.zarr_group(group, mode="r+")
+    if any(own.attrs.get(k) != v for k, v in attrs.items()):
+        population.before_change()
+        own.attrs.update(dict(attrs))
+
+
+def _by_shard(variable: Variable) -> Variable:
+    """Labels of the population's own group, unlike other coordinates, come shard by shard."""
+    if variable.name in {v.name for v in LABELS}:
+        return dataclasses.replace(variable, coordinate=False)
+    return variable
+
+
+def _elsewhere(variable: Variable, ds: xr.Dataset) -> bool:
+    """Whether the architecture of a dataset has no such variable."""
+    return "architecture" in ds.coords and not variable.of(str(ds["architecture"].item()))

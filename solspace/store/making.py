@@ -1,0 +1,61 @@
+"""New, empty stores, and whether a store is of a version that is read here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import zarr
+
+from solspace.errors import SolspaceError
+from solspace.store.metadata import SCHEMA_VERSION, VERSION
+
+__all__ = ["check_version", "is_empty", "make"]
+
+
+def is_empty(path: str) -> bool:
+    return os.path.isdir(path) and not os.listdir(path)
+
+
+def make(path: str, marks: Mapping[str, str] | None = None) -> None:
+    """An empty store, whole from the first moment: several processes may make it at once."""
+    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
+    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
+    from solspace import __version__
+
+    attributes = {
+        "Conventions": "CF-1.11",
+        VERSION: SCHEMA_VERSION,
+        "source": f"solspace {__version__}",
+        **(marks or {}),
+    }
+    zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
+    try:
+        os.rename(unfinished, path)
+    except OSError:
+        shutil.rmtree(unfinished)
+        if not os.path.exists(path):
+            raise
+
+
+def check_version(path: str, version: Any) -> None:
+    if version == SCHEMA_VERSION:
+        return
+    if version == 1:
+        raise SolspaceError(
+            f"{path}: has schema version 1, this solspace reads version {SCHEMA_VERSION}; type "
+            f"`solspace migrate {path} NEW` to make a store of this version from it"
+        )
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise SolspaceError(
+            f"{path}: has schema version {version}, this solspace reads version "
+            f"{SCHEMA_VERSION}; open it with a newer solspace (pip install --upgrade solspace)"
+        )
+    found = f"schema version {version}" if version is not None else "no schema version"
+    raise SolspaceError(
+        f"{path}: has {found}, this solspace reads version {SCHEMA_VERSION}; open it with what "
+        "wrote it, or give another path"
+    )

@@ -1,0 +1,81 @@
+"""What was run over a population: when, with which options and versions, in its attributes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from solspace.store.handle import Population
+
+__all__ = ["last_options", "noted"]
+
+
+def last_options(
+    population: Population, stage: str, *, finished: bool = False
+) -> dict[str, Any] | None:
+    """The options a stage was last run with, or last finished with; None where it was not."""
+    entries = json.loads(str(population.attrs.get("provenance", "[]")))
+    own = [entry for entry in entries if entry["stage"] == stage]
+    found = [entry["options"] for entry in own if "finished" in entry or not finished]
+    return dict(found[-1]) if found else None
+
+
+@contextlib.contextmanager
+def noted(
+    population: Population,
+    stage: str,
+    options: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
+    """Note in the population's attrs what was run, on what, and when it began and ended."""
+    entry: dict[str, Any] = {
+        "stage": stage,
+        "options": dict(options or {}),
+        "where": dict(where or {}),
+        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        "versions": _versions(),
+        "machine": platform.machine(),
+        # Slices may begin in one second by one command: this tells their entries apart.
+        "run": uuid.uuid4().hex[:12],
+        "started": _now(),
+    }
+    _note(population, entry)
+    began = time.monotonic()
+    yield
+    entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
+    _note(population, entry)
+
+
+def _note(population: Population, entry: Mapping[str, Any]) -> None:
+    """Add an entry to the provenance, or renew it."""
+    with population.briefly():
+        population.before_change()
+        group = population.zarr_group(mode="r+")
+        entries = json.loads(str(group.attrs.get("provenance", "[]")))
+        at = [i for i, other in enumerate(entries) if other.get("run") == entry["run"]]
+        where = at[0] if at else len(entries)
+        entries[where : where + 1] = [entry]
+        group.attrs["provenance"] = json.dumps(entries)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"python": platform.python_version()}
+    for package in ("solspace", "numpy", "numba", "torch", "xarray", "zarr"):
+        with contextlib.suppress(PackageNotFoundError):
+            out[package] = version(package)
+    return out

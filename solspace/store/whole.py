@@ -1,0 +1,80 @@
+"""New stores that are there under their name when they are whole and not before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+import zarr
+
+from solspace.errors import SolspaceError
+from solspace.store import locks
+from solspace.store.handle import Store
+from solspace.store.layout import quiet
+from solspace.store.making import make
+from solspace.store.metadata import UNFINISHED
+
+__all__ = ["whole_or_nothing"]
+
+
+@contextlib.contextmanager
+def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[Store]:
+    """A new store to be filled, which is there under its name when it is whole and not before.
+
+    Filled as ``PATH.unfinished``; one that was killed is taken away.
+
+    Parameters
+    ----------
+    path : str
+    verb : str
+        Named to another process that wants to write meanwhile.
+    force : bool
+        Take ``PATH.unfinished`` away also where it was not made here.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is something of that name, or another process is writing it.
+    """
+    path = path.rstrip("/")
+    if os.path.lexists(path):
+        raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
+    unfinished = f"{path}.unfinished"
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with locks.hold(path, verb):
+        if os.path.lexists(unfinished):
+            if not (force or _is_unfinished(unfinished)):
+                raise SolspaceError(
+                    f"{unfinished}: is there already and was not left by `solspace {verb}`, which "
+                    "would write it; move it, give another name than "
+                    f"{path}, or --force to delete it"
+                )
+            if os.path.isdir(unfinished) and not os.path.islink(unfinished):
+                shutil.rmtree(unfinished)
+            else:
+                os.unlink(unfinished)
+        try:
+            make(unfinished, {UNFINISHED: verb})
+            store = Store(unfinished)
+            yield store
+            store.consolidate()
+            # With the consolidated copy, which is kept.
+            with quiet():
+                del zarr.open_group(unfinished, mode="r+").attrs[UNFINISHED]
+            locks.check_held(path)
+            os.rename(unfinished, path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_unfinished(path: str) -> bool:
+    """Whether this is a store that `whole_or_nothing` was filling when it was killed."""
+    if os.path.islink(path):
+        return False
+    try:
+        group = zarr.open_group(path, mode="r", use_consolidated=False)
+    except Exception:
+        return False
+    return UNFINISHED in group.attrs
