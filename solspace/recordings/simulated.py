@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,9 +135,7 @@ def observe(
     if units is not None and units < 1:
         raise SolspaceError(f"{units} units; give 1 or more, or None for all")
     if "activity" not in training.variables:
-        raise SolspaceError(
-            "the dataset has no 'activity'; type `solspace record STORE` before it is observed"
-        )
+        raise SolspaceError(f"the dataset has no 'activity'; {how_to_make('record')}")
     sizes = training["hidden_size"].values.astype(int)
     seen = np.minimum(sizes, units or int(sizes.max()))
     activity = training["activity"].values
