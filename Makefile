@@ -71,6 +71,7 @@ bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
+	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
 
 clean:

@@ -16,6 +16,7 @@ from solspace.kinds import kind_of
 from solspace.population.describe import architecture_of
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, PENDING
+from solspace.reduction.names import solution_name
 from solspace.stages import collection
 from solspace.store import Store
 from solspace.store.handle import SCHEMA_VERSION
@@ -168,11 +169,13 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
     rows = solutions_table(ds)
     total = sum(row.networks for row in rows)
     head = "".join(f"{f'N={s}':>7}" for s in sizes)
-    yield f"solution  networks   share{head}   key"
+    width = max(len(solution_name(row.key)) for row in rows[:_LISTED])
+    yield f"solution  networks   share{head}   {'name':<{width}}  key"
     for row in rows[:_LISTED]:
         cells = "".join(f"{row.by_size.get(s, 0):>7}" for s in sizes)
         share = row.networks / total
-        yield f"{row.solution:>8}  {row.networks:>8}  {share:>5.0%}{cells}   {row.key}"
+        named = f"{solution_name(row.key):<{width}}  {row.key}"
+        yield f"{row.solution:>8}  {row.networks:>8}  {share:>5.0%}{cells}   {named}"
     if len(rows) > _LISTED:
         rest = sum(row.networks for row in rows[_LISTED:])
         yield f"and {len(rows) - _LISTED} more solutions of {rest} networks"
