@@ -85,8 +85,8 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
         variable = packed_variable(variable, array[...])
     sizes = dict(zip(dims, array.shape, strict=True))
     target = create_array(group, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
-    target.attrs.put(dict(array.attrs))
     with quiet():
+        target.attrs.put(dict(array.attrs))
         target[...] = array[...]
     return target
 
