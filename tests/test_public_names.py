@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -77,6 +79,20 @@ def test_packages_named_in_docs_load_when_used():
     called = re.findall(r"\bsolspace\.(\w+)\.\w+", docs)
     assert {"plots", "features", "networks"} <= PACKAGES
     assert {name for name in called if (STUB.parent / name).is_dir()} <= PACKAGES
+
+
+def test_what_docs_name_is_there():
+    docs = "".join(path.read_text() for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+    names = set(re.findall(r"\bsolspace((?:\.[A-Za-z_]\w*)+)", docs))
+    assert len(names) > 20
+    for name in sorted(names):
+        value, path = solspace, "solspace"
+        for part in name[1:].split("."):
+            path += f".{part}"
+            if not hasattr(value, part):
+                assert importlib.util.find_spec(path), path  # a module
+                importlib.import_module(path)
+            value = getattr(value, part)
 
 
 @pytest.mark.parametrize("name", sorted({*solspace.__all__} - PACKAGES))
