@@ -1,4 +1,4 @@
-"""What an experimenter sees of a network: some of its units, as spikes, on some trials."""
+"""Simulated recordings of a network: some of its units, as spikes, on some trials."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def observe(
     step_ms: float = STEP_MS,
     seed: int = 0,
 ) -> xr.Dataset:
-    """The recording an experimenter would have made of each network.
+    """A simulated recording of each network.
 
     Parameters
     ----------

@@ -273,11 +273,11 @@ class TrajectoryGraph:
     """
 
     def __init__(self, chain: Chain) -> None:
-        room = 4 * len(chain)
-        self.states = np.zeros((room, chain.states.shape[1]))
-        self.output = np.zeros(room)
-        self.successor = np.full(room, -1, np.int64)
-        self.alive = np.zeros(room, bool)
+        capacity = 4 * len(chain)
+        self.states = np.zeros((capacity, chain.states.shape[1]))
+        self.output = np.zeros(capacity)
+        self.successor = np.full(capacity, -1, np.int64)
+        self.alive = np.zeros(capacity, bool)
         self.pulses: dict[tuple[int, int], int] = {}
         self.root = 0
         self._lay(chain, 0)

@@ -1,4 +1,4 @@
-"""What a task's probe is given: a network to run, and a fine graph to lay its chains into."""
+"""What a task's probe is given: a network to run, and a fine graph to add its chains to."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class NetworkExplorer:
         part = recorded.part(start, stop)
         return part.closed(autocorrelation_loop(part.states))
 
-    # ------------------------------------------------------------------ laying the graph
+    # ------------------------------------------------------------------ making the graph
 
     def _symbol(self, name: str) -> int:
         return self.task.input_symbols.index(name)

@@ -268,8 +268,8 @@ def reduce(
     check_one_output(task)
     architecture = architecture_of(ds)
     n = ds.sizes["network"]
-    laid = layout(task, ds, {"method": method})["graph"]
-    sizes, windows = laid.sizes, laid.optional
+    its_layout = layout(task, ds, {"method": method})["graph"]
+    sizes, windows = its_layout.sizes, its_layout.optional
     most_nodes, most_edges = sizes["node"], sizes["edge"]
     per_edge = ["edge_source", "edge_target", "edge_input", *windows]
     arrays: dict[str, NDArray] = {
