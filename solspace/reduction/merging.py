@@ -280,9 +280,9 @@ class TrajectoryGraph:
         self.alive = np.zeros(capacity, bool)
         self.pulses: dict[tuple[int, int], int] = {}
         self.root = 0
-        self._lay(chain, 0)
+        self._add_chain(chain, 0)
 
-    def _lay(self, chain: Chain, start: int) -> None:
+    def _add_chain(self, chain: Chain, start: int) -> None:
         stop = start + len(chain)
         if stop > len(self.alive):
             more = max(stop, 2 * len(self.alive)) - len(self.alive)
@@ -451,7 +451,7 @@ class TrajectoryGraph:
         """
         self.require(node)
         start = int(np.flatnonzero(self.alive)[-1]) + 1
-        self._lay(chain, start)
+        self._add_chain(chain, start)
         self.pulses[node, start] = symbol
         if chain.loop >= 0:
             self._join_cycle(start + np.arange(chain.loop, len(chain)))
