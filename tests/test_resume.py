@@ -63,6 +63,10 @@ def assert_same(path: str, other: str) -> None:
         np.testing.assert_array_equal(array, those[name], err_msg=name)
 
 
+def statuses(store: str, stage: str) -> np.ndarray:
+    return xr.open_zarr(store, group=GROUP, consolidated=False)[f"status_{stage}"].values
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["train", "reduce"])
 def test_kill_9_at_random_moments(tmp_path, stage):
@@ -82,11 +86,16 @@ def test_kill_9_at_random_moments(tmp_path, stage):
     for moment in range(MOMENTS):
         killed = shutil.copytree(begun, str(tmp_path / f"killed{moment}.zarr"))
         process = subprocess.Popen(solspace(stage, killed))
-        # Most of the first seconds are imports.
-        time.sleep(rng.uniform(0.2, 1.0) * seconds)
+        if moment % 2:
+            # Most of the first seconds are imports: wait for the first shard, and a little.
+            while process.poll() is None and not (statuses(killed, stage) > 0).any():
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.3))
+        else:
+            time.sleep(rng.uniform(0.2, 1.0) * seconds)
         process.kill()
         process.wait()
-        done = xr.open_zarr(killed, group=GROUP, consolidated=False)[f"status_{stage}"].values
+        done = statuses(killed, stage)
         interrupted += 0 < (done > 0).sum() < len(done)
         subprocess.run(solspace(stage, killed), check=True)
         assert_same(killed, whole)

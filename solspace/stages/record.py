@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -138,7 +139,12 @@ class Stage:
 
     @property
     def status(self) -> Variable:
-        return status_variable(self.name)
+        status = status_variable(self.name)
+        if not self.origin:
+            return status
+        # For processes that do not know it, and yet have to call it pending.
+        told = {"reads": " ".join(self.reads), "fills": " ".join(v.name for v in self.fills)}
+        return dataclasses.replace(status, attrs={**(status.attrs or {}), **told})
 
     @property
     def message(self) -> Variable:
