@@ -235,11 +235,14 @@ def annotate(ds: xr.Dataset, variables: Iterable[Variable]) -> xr.Dataset:
         name = variable.name
         if name not in ds.variables:
             continue
-        if variable.text and (told := _too_long(ds[name], variable)):
+        found = ds.variables[name]
+        if variable.text and (told := _too_long(found, variable)):
             raise SolspaceError(f"{told}; shorten it")
-        ds[name].attrs = variable.attributes() | ds[name].attrs
-        if variable.text and ds[name].dtype.kind != "U":
-            texts[name] = (ds[name].dims, text_array(ds[name].values), ds[name].attrs)
+        found.attrs = variable.attributes() | found.attrs
+        if variable.text and found.dtype.kind != "U":
+            texts[name] = (found.dims, text_array(found.values), found.attrs)
+    if not texts:
+        return ds
     coords = {name: value for name, value in texts.items() if name in ds.coords}
     return ds.assign({n: v for n, v in texts.items() if n not in coords}).assign_coords(coords)
 
@@ -282,7 +285,7 @@ def faults(
     for declared in variables:
         if declared.name not in ds.variables:
             continue
-        found = ds[declared.name]
+        found = ds.variables[declared.name]
         if tuple(map(str, found.dims)) != declared.dims:
             out.append(
                 f"{prefix}{declared.name!r} has dims ({', '.join(map(str, found.dims))}), "
@@ -295,7 +298,7 @@ def faults(
     return out
 
 
-def _too_long(found: xr.DataArray, declared: Variable) -> str:
+def _too_long(found: xr.Variable, declared: Variable) -> str:
     """What is wrong with strings longer than declared; empty where none is."""
     most = np.dtype(declared.dtype).itemsize // 4
     if found.dtype.kind == "U" and found.dtype.itemsize // 4 <= most:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -178,12 +179,23 @@ def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
         return map_networks(record, ds, kwargs)
     if not record.plain:
-        from threadpoolctl import threadpool_limits
-
         # As over a store: with more threads products differ in the last bit.
-        with threadpool_limits(1, user_api="blas"):
+        with _libraries(*(name in sys.modules for name in _BRING_BLAS)).limit(
+            limits=1, user_api="blas"
+        ):
             return checked(record, ds, record.function(*args, **kwargs))
     return compute(record, ds, kwargs)
+
+
+_BRING_BLAS = ("numpy", "scipy.linalg", "sklearn", "torch")
+
+
+@functools.cache
+def _libraries(*loaded: bool) -> Any:
+    """The libraries with threads of their own; looked for again when more may be loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _for_these_networks(record: Stage, ds: xr.Dataset) -> Stage:

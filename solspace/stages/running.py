@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from solspace.population.variables import (
     DONE,
     FAILED,
     MESSAGE_LENGTH,
-    Variable,
     annotate,
     faults,
 )
@@ -196,11 +195,11 @@ def checked(record: Stage, ds: xr.Dataset, out: Any) -> Any:
                 f"ds.assign({lost[0]}=...)"
             )
     casts = {}
-    for name, variable in declared.items():
-        if name not in out.variables or (name in ds.variables and out[name].identical(ds[name])):
+    for name, variable in declared.items() if record.plain else ():
+        if name not in out.variables:
             continue
         found = out[name]
-        if record.plain and set(map(str, found.dims)) == set(variable.dims):
+        if set(map(str, found.dims)) == set(variable.dims):
             found = found.transpose(*variable.dims)
             if not variable.text and found.dtype != np.dtype(variable.dtype):
                 if not np.can_cast(found.dtype, variable.dtype, "same_kind"):
@@ -209,25 +208,10 @@ def checked(record: Stage, ds: xr.Dataset, out: Any) -> Any:
                         f"{variable.dtype}; cast it, or declare {found.dtype}"
                     )
                 found = found.astype(variable.dtype)
-            if found is not out[name]:
-                casts[name] = found
+            casts[name] = found
     out = out.assign(casts) if casts else out
     filled = record.filled(architecture_of(ds, required=False) or None)
     wrong = faults(out, filled)
     if wrong:
         raise _NotAsDeclared(f"{record.name}: {'; '.join(wrong)}")
-    _check_lengths(record, out, filled)
     return annotate(out, [*filled, record.status, record.message])
-
-
-def _check_lengths(record: Stage, out: xr.Dataset, variables: Sequence[Variable]) -> None:
-    for variable in variables:
-        if not variable.text or variable.name not in out.variables:
-            continue
-        longest = max((len(str(s)) for s in out[variable.name].values.ravel()), default=0)
-        most = np.dtype(variable.dtype).itemsize // 4
-        if longest > most:
-            raise _NotAsDeclared(
-                f"{record.name}: {variable.name!r} holds a string of {longest} characters, "
-                f"declared are at most {most}; shorten it, or declare U{longest}"
-            )
