@@ -2,6 +2,15 @@
 # first used, puts it into `dir(solspace)` and `__all__`, and gives it its type in checkers.
 # Write `NAME as NAME`; without that a stub keeps the name to itself.
 
+# Packages that docs name in full, so that `import solspace` is enough to use them.
+from . import features as features
+from . import networks as networks
+from . import plots as plots
+from . import reduction as reduction
+from . import tasks as tasks
+from . import training as training
+from . import two_neuron as two_neuron
+from . import verification as verification
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
 from .errors import SolspaceError as SolspaceError

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["SolspaceError"]
+__all__ = ["SolspaceError", "how_to_make"]
+
+# Functions of stages, where they are not named as their stage.
+_FUNCTIONS = {"features": "extract_features", "recording_size": "classify_recordings"}
 
 
 class SolspaceError(ValueError):
@@ -19,3 +22,16 @@ class SolspaceError(ValueError):
         ...
     solspace.errors.SolspaceError: unknown task 'ready_set_stop'; ...
     """
+
+
+def how_to_make(stage: str) -> str:
+    """What to call on a dataset in memory, or to type for a store, so that a stage is done.
+
+    Examples
+    --------
+    >>> how_to_make("record")
+    'call solspace.record(ds), or type `solspace record STORE`, first'
+    """
+    name = stage.replace("-", "_")
+    verb = stage.replace("_", "-")
+    return f"call solspace.{_FUNCTIONS.get(name, name)}(ds), or type `solspace {verb} STORE`, first"

@@ -13,7 +13,7 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.describe import architecture_of
+from solspace.networks import architecture_names
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, PENDING
 from solspace.reduction.names import solution_name
@@ -141,10 +141,16 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
 
 
 def _stages_of(ds: xr.Dataset) -> list[str]:
-    """Stages with a status in the store: those of its kind of networks, and one's own."""
-    known = collection.stages(kind_of(architecture_of(ds)).name)
+    """Stages with a status in the store: those of the package, and one's own."""
+    known = collection.stages(None)
     own = [str(n).removeprefix("status_") for n in ds.data_vars if str(n).startswith("status_")]
     return [n for n in known if n in own] + sorted(n for n in own if n not in known)
+
+
+def _kind(architecture: str) -> str:
+    """The kind of networks; an architecture that is not known here is one of a user's own."""
+    known = architecture_names()
+    return kind_of(architecture).name if architecture in known else "recurrent"
 
 
 def _checkpoints_line(ds: xr.Dataset) -> str:
@@ -204,7 +210,7 @@ def read_for_report(
         Where there is no population, or a stage has not been run; it is named.
     """
     found = Store(path).populations(task, architecture)
-    populations = [p for p in found if kind_of(p.architecture).name == "recurrent"]
+    populations = [p for p in found if _kind(p.architecture) == "recurrent"]
     if found and not populations:
         raise SolspaceError(
             f"{path}: a report is about graphs, which {', '.join(map(str, found))} has none of; "

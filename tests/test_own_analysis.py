@@ -243,6 +243,27 @@ def test_it_is_pending_again_when_an_earlier_stage_is(recorded, tmp_path):
     assert (ds.status_largest.values == PENDING).all()
 
 
+def test_it_is_pending_again_also_where_a_process_does_not_know_it(recorded, tmp_path):
+    path = copy(recorded, tmp_path)
+
+    @stage(reads=["largest"], fills=[Variable("half", ("network",), "float32", "half of it")])
+    def half(ds):
+        """Half of the largest."""
+        return ds.assign(half=ds.largest / 2)
+
+    run_stage(path, largest)
+    run_stage(path, half)
+    collection._OWN.clear()
+    run_stage(path, "record", redo=True)
+    ds = xr.open_zarr(path, group=GROUP)
+    assert (ds.status_largest.values == PENDING).all()
+    assert (ds.status_half.values == PENDING).all()
+    run_stage(path, largest)
+    run_stage(path, "extrapolate")  # nothing of theirs is touched
+    ds = xr.open_zarr(path, group=GROUP)
+    assert (ds.status_largest.values == DONE).all()
+
+
 def test_it_goes_on_where_it_was_stopped(recorded, tmp_path):
     path, whole = copy(recorded, tmp_path / "a"), copy(recorded, tmp_path / "b")
     run_stage(whole, largest)

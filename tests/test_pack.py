@@ -212,3 +212,8 @@ def test_a_copy_does_not_say_where_on_a_machine_its_source_was(store, tmp_path, 
         if entry["stage"] == "reduce"
     ]
     assert commands[-1] == "solspace reduce named.zarr --redo"
+
+
+def test_packing_says_nothing_of_zarr(store, tmp_path, recwarn):
+    pack([store], str(tmp_path / "copy.zarr"))
+    assert [str(w.message) for w in recwarn] == []

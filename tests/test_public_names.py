@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -65,7 +67,35 @@ def test_dir_lists_the_names_of_the_stub():
     assert [alias.name for alias in aliases if alias.asname != alias.name] == []
 
 
-@pytest.mark.parametrize("name", solspace.__all__)
+PACKAGES = {name for name in solspace.__all__ if (STUB.parent / name).is_dir()}
+
+
+def test_packages_named_in_docs_load_when_used():
+    for name in sorted(PACKAGES):
+        code = f"import solspace; print(solspace.{name}.__name__)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert result.stdout == f"solspace.{name}\n", result.stderr
+    docs = "".join(path.read_text() for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+    called = re.findall(r"\bsolspace\.(\w+)\.\w+", docs)
+    assert {"plots", "features", "networks"} <= PACKAGES
+    assert {name for name in called if (STUB.parent / name).is_dir()} <= PACKAGES
+
+
+def test_what_docs_name_is_there():
+    docs = "".join(path.read_text() for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+    names = set(re.findall(r"\bsolspace((?:\.[A-Za-z_]\w*)+)", docs))
+    assert len(names) > 20
+    for name in sorted(names):
+        value, path = solspace, "solspace"
+        for part in name[1:].split("."):
+            path += f".{part}"
+            if not hasattr(value, part):
+                assert importlib.util.find_spec(path), path  # a module
+                importlib.import_module(path)
+            value = getattr(value, part)
+
+
+@pytest.mark.parametrize("name", sorted({*solspace.__all__} - PACKAGES))
 def test_every_public_name_loads_and_says_how_it_is_called(name):
     value = getattr(solspace, name)
     assert value.__name__ == name
@@ -78,7 +108,7 @@ def test_every_public_name_loads_and_says_how_it_is_called(name):
 def test_no_public_name_is_the_name_of_a_module():
     # `import solspace.NAME` elsewhere would put the module in its place
     modules = {path.stem for path in STUB.parent.iterdir()}
-    assert modules & set(solspace.__all__) == set()
+    assert modules & set(solspace.__all__) == PACKAGES
 
 
 def test_star_import_gives_all_public_names():
@@ -205,10 +235,10 @@ def check_with_pyright(python: Path, folder: Path) -> None:
 def test_the_wheel_holds_the_package_and_its_types(wheel, checkout):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    files = [p for end in ("py", "pyi") for p in (checkout / "solspace").rglob(f"*.{end}")]
+    files = [path for path in (checkout / "solspace").rglob("*") if path.is_file()]
     written = {str(path.relative_to(checkout)) for path in files}
-    assert "solspace/__init__.pyi" in written
-    assert names == written | {"solspace/py.typed"}
+    assert {"solspace/__init__.pyi", "solspace/plots/__init__.pyi", "solspace/py.typed"} <= written
+    assert names == written
 
 
 def test_mypy_knows_every_name_of_an_editable_install(editable, elsewhere, request):

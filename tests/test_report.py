@@ -200,7 +200,7 @@ def test_failed_networks_are_counted_with_reasons(untrained, tmp_path):
 )
 def test_missing_groups_name_the_stage(untrained, tmp_path, group, stage):
     rest = {name: ds for name, ds in untrained.items() if name != group}
-    with pytest.raises(SolspaceError, match=rf"no {group} group; type `solspace {stage} STORE`"):
+    with pytest.raises(SolspaceError, match=rf"no {group} group; call .* `solspace {stage} STORE`"):
         write_report({"interval_reproduction/vanilla": rest}, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
@@ -208,7 +208,7 @@ def test_missing_groups_name_the_stage(untrained, tmp_path, group, stage):
 def test_bad_input_is_refused_before_anything_is_written(untrained, tmp_path):
     name = "interval_reproduction/vanilla"
     unlabeled = untrained | {"population": untrained["population"].drop_vars("solution")}
-    with pytest.raises(SolspaceError, match=r"no 'solution'; type `solspace reduce STORE`"):
+    with pytest.raises(SolspaceError, match=r"no 'solution'; call .*type `solspace reduce STORE`"):
         write_report({name: unlabeled}, tmp_path / "page.html")
     fewer = untrained | {"graph": untrained["graph"].isel(network=[0])}
     with pytest.raises(SolspaceError, match="1 networks in the graph group, 3 in the population"):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.classification.variables import CLASSIFICATION
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.variables import text_array
 from solspace.stages import Group, stage
 
@@ -77,9 +77,7 @@ def gather_features(ds: xr.Dataset) -> tuple[Array, NDArray[Any], NDArray[Any]]:
     The paper's are the family ``published``.
     """
     if "features" not in ds.variables:
-        raise SolspaceError(
-            "the dataset has no 'features'; type `solspace features STORE` before it is classified"
-        )
+        raise SolspaceError(f"the dataset has no 'features'; {how_to_make('features')}")
     if "activity_feature" in ds.variables:
         raise SolspaceError(
             "the dataset has features in two variables, as version 1 of the store; type "
@@ -125,8 +123,9 @@ def pick_sets(families: NDArray[Any], sets: Sequence[str]) -> dict[str, NDArray[
             held = np.isin(families, parts)
         if not held.any():
             raise SolspaceError(
-                f"the set {name!r} holds no feature of this dataset; type `solspace features STORE "
-                "--redo` to compute those of this version"
+                f"the set {name!r} holds no feature of this dataset; call "
+                "solspace.extract_features(training), or type `solspace features STORE --redo`, to "
+                "compute those of this version"
             )
         out[name] = held
     return out
@@ -235,8 +234,8 @@ def classify(
     need_sklearn()
     if label not in ds.variables:
         raise SolspaceError(
-            f"the dataset has no label {label!r}; type `solspace reduce STORE` first, or give a "
-            f"variable (network,) of it: {', '.join(label_names(ds)) or 'none'}"
+            f"the dataset has no label {label!r}; {how_to_make('reduce')}, or give "
+            f"a variable (network,) of it: {', '.join(label_names(ds)) or 'none'}"
         )
     if unknown := [m for m in models if m not in MODELS]:
         raise SolspaceError(f"unknown model {unknown[0]!r}; models: {', '.join(MODELS)}")

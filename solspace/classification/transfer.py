@@ -13,7 +13,7 @@ from solspace.classification.heldout import predict_heldout
 from solspace.classification.models import draw_folds, make_model, need_sklearn
 from solspace.classification.scores import cohen_kappa
 from solspace.classification.stage import gather_features, pick_sets
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.variables import text_array
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def classify_across(
     columns: NDArray[Any] | None = None
     for name, ds in groups.items():
         if label not in ds.variables:
-            raise SolspaceError(f"{name}: has no label {label!r}; type `solspace reduce` first")
+            raise SolspaceError(f"{name}: has no label {label!r}; {how_to_make('reduce')}")
         values, features, families = gather_features(ds)
         which = pick_sets(families, [set])[set]
         if columns is not None and features[which].tolist() != columns.tolist():

@@ -1,4 +1,4 @@
-"""Neural features of one network: numbers that describe how its activity is laid out.
+"""Neural features of one network: numbers that describe its activity.
 
 A feature is one decorated function, see `solspace.features.registry`; a module put into this
 package is found by itself. The published ones are in `solspace.features.published`, further ones

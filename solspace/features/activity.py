@@ -1,4 +1,4 @@
-"""Features of recorded activity: how it moves, how it is laid out, where it comes back to.
+"""Features of recorded activity: how it moves, how it spreads, where it comes back to.
 
 All are computed on the activity in the network's own principal components and in units of its own
 standard deviation, so they depend neither on the order of the units nor, but where they say so, on
@@ -140,7 +140,7 @@ def curvature(recording: Recording) -> Columns:
     return recording.by_epoch(bend)
 
 
-# --------------------------------------------------------------------------- how it is laid out
+# --------------------------------------------------------------------------- how it spreads out
 
 
 @feature(

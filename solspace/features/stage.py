@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import solspace.features.workers  # noqa: F401  # sends features of a user's own along
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable, text_array
@@ -176,8 +176,8 @@ def extract_features(
     )
     if missing := [name for name in required if name not in ds.variables]:
         raise SolspaceError(
-            f"the dataset has no {missing[0]!r}; features are taken from the training group, "
-            "type `solspace record STORE` first"
+            f"the dataset has no {missing[0]!r}; features are taken from the training group; "
+            f"{how_to_make('record')}"
         )
     meanings = str(ds["epoch"].attrs.get("flag_meanings", " ".join(task.epochs))).split()
     if tuple(meanings) != task.epochs:

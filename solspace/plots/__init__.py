@@ -1,6 +1,6 @@
 """Pictures of a population: HoloViews elements made from in-memory datasets.
 
-Every function takes a dataset laid out as the store's group of that name and returns HoloViews
+Every function takes a dataset like the store's group of that name and returns HoloViews
 elements, styled for the matplotlib backend. Show one in a notebook after
 ``holoviews.extension("matplotlib")``, or write it with `save`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import FONT, INK, holoviews
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def followed_networks(checkpoints: xr.Dataset) -> NDArray[np.int64]:
         "checkpoint_solution" not in checkpoints.variables
         or not (checkpoints["checkpoint_solution"].values >= 0).any()
     ):
-        raise SolspaceError(
-            "no checkpoint has a solution; type `solspace reduce STORE` before it is drawn"
-        )
+        raise SolspaceError(f"no checkpoint has a solution; {how_to_make('reduce')}")
     passed = (checkpoints["checkpoint_gradient_steps"].values >= 0).all(axis=1)
     if not passed.any():
         raise SolspaceError("no network reached its target loss; there is no way to follow")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import (
     BLUE,
     COLUMN,
@@ -34,7 +34,7 @@ MOST_CLASSES = 12
 
 def _needs(ds: xr.Dataset, name: str, verb: str) -> None:
     if name not in ds.variables:
-        raise SolspaceError(f"the dataset has no {name!r}; type `solspace {verb} STORE` first")
+        raise SolspaceError(f"the dataset has no {name!r}; {how_to_make(verb)}")
 
 
 def _picked(ds: xr.Dataset, feature_set: str | None) -> str:
@@ -171,7 +171,7 @@ def kappa_by_set(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
     'Overlay'
     """
     if not results:
-        raise SolspaceError("no results to draw; type `solspace classify STORE` first")
+        raise SolspaceError(f"no results to draw; {how_to_make('classify')}")
     hv = holoviews()
     sets = list(dict.fromkeys(str(s) for ds in results.values() for s in ds["feature_set"].values))
     spare = iter(ramp(SIZE_COLORS, max(len(sets), 2)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import (
     COLUMN,
     DIVERGING,
@@ -192,7 +192,7 @@ def extrapolation_picture(
     if not values:
         raise SolspaceError(
             f"the dataset has no parameter of {task.name} on its trials "
-            f"({', '.join(task.parameters)}); type `solspace extrapolate STORE` first"
+            f"({', '.join(task.parameters)}); {how_to_make('extrapolate')}"
         )
     trained = trained_values(task)
     wanted = extrapolation["target"].isel(output_channel=channel).values
@@ -200,7 +200,7 @@ def extrapolation_picture(
     output = extrapolation["output"].isel(network=i, trial=trials, output_channel=channel).values
     if np.isnan(output).all():
         raise SolspaceError(
-            f"network {network} has no recorded output; type `solspace extrapolate STORE` first"
+            f"network {network} has no recorded output; {how_to_make('extrapolate')}"
         )
     y, image = _evenly(values[rows][trials], output.astype(float))
     inputs = extrapolation["input"].isel(trial=trials).values

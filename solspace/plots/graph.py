@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.layout import (
     COLUMN,
     RADIUS,
@@ -84,8 +84,8 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     if too_large(nodes, len(source)):
         raise SolspaceError(
             f"network {network} has a graph of {nodes} nodes and {len(source)} edges; up to "
-            f"{MOST_NODES} and {MOST_EDGES} are drawn, such as those of `solspace reduce STORE "
-            "--method turner2021`"
+            f"{MOST_NODES} and {MOST_EDGES} are drawn, such as those of solspace.reduce(ds, "
+            "method='turner2021'), or `solspace reduce STORE --method turner2021`"
         )
     autonomous = symbol == 0
     windows = _windows(graph, network, len(source))
@@ -150,7 +150,7 @@ def _arrays(
     i = pick(graph, network, _NEEDS, "reduce")
     nodes, edges = int(graph["n_nodes"].values[i]), int(graph["n_edges"].values[i])
     if nodes < 1:
-        raise SolspaceError(f"network {network} has no graph; type `solspace reduce STORE` first")
+        raise SolspaceError(f"network {network} has no graph; {how_to_make('reduce')}")
     output = graph["node_output"].isel(network=i, node=slice(nodes)).values.astype(int)
     source, target, symbol = (
         graph[name].isel(network=i, edge=slice(edges)).values.astype(int)

@@ -2,7 +2,7 @@
 
 The root's autonomous path lies on a line from left to right, everything else beside it; where
 the root flows nowhere, the graph stands in columns by the distance from it. The same graph is
-always laid out the same way.
+always drawn the same way.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def node_positions(
     if len(path) == 1:
         return _layers(depth, cost) * (column, 1.35 * ROW)
     columns = max(len(path), int(depth.max(initial=0)) + 1)
-    rows = 2 + nodes // 4  # so many that every node finds room
+    rows = 2 + nodes // 4  # so many that every node finds a place
     slots = [
         (x / 2, float(y))
         for y in range(-rows, rows + 1)
@@ -406,7 +406,7 @@ def _departures(at: Array, curves: dict[tuple[int, int, bool], Array]) -> dict[i
 
 
 def _loop(at: Array, node: int, angles: dict[int, list[float]]) -> Array:
-    """A loop where there is most room, up or down where it can."""
+    """A loop where there is most space, up or down where it can."""
     used = np.array(angles[node] or [-np.pi / 2])
     for other in np.delete(at, node, axis=0):
         if np.hypot(*(other - at[node])) < 1.2:
@@ -416,7 +416,7 @@ def _loop(at: Array, node: int, angles: dict[int, list[float]]) -> Array:
         [0, 8, 1, -1, 7, 9, 2, -2, 6, 10, 3, -3, 5, 11, 4, -4]
     )
     away = np.abs((candidates[:, None] - used[None] + np.pi) % (2 * np.pi) - np.pi).min(axis=1)
-    # Room beyond 60 degrees is room enough; then the order of the candidates decides.
+    # Space beyond 60 degrees is enough; then the order of the candidates decides.
     angle = candidates[np.argmax(np.minimum(away, np.pi / 3))]
     angles[node].append(float(angle))
     half, reach = 0.6, 4.6 * RADIUS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import COLUMN, FONT, INK, SIZE_COLORS, holoviews, ramp
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     'Overlay'
     """
     if "solution" not in population.variables or not (population["solution"].values >= 0).any():
-        raise SolspaceError(
-            "no network has a solution; type `solspace reduce STORE` before it is drawn"
-        )
+        raise SolspaceError(f"no network has a solution; {how_to_make('reduce')}")
     if most < 1:
         raise SolspaceError(f"most={most} bars; give 1 or more")
     hv = holoviews()

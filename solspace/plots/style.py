@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,9 +94,7 @@ def pick(ds: xr.Dataset, network: int | str, needs: tuple[str, ...], stage: str)
         Where a variable is missing (the stage that makes it is named) or there is no such network.
     """
     if missing := [name for name in needs if name not in ds.variables]:
-        raise SolspaceError(
-            f"the dataset has no {missing[0]!r}; type `solspace {stage} STORE` first"
-        )
+        raise SolspaceError(f"the dataset has no {missing[0]!r}; {how_to_make(stage)}")
     n = ds.sizes["network"]
     if isinstance(network, str):
         names = [str(x) for x in ds["name"].values] if "name" in ds.variables else []

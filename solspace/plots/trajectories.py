@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import COLUMN, EPOCH_COLORS, FONT, INK, LEGEND_BESIDE, holoviews, pick
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ def trajectories(
     activity = training["activity"].isel(network=i).values
     activity = activity[..., ~np.isnan(activity).all(axis=(0, 1))]
     if not activity.shape[-1]:
-        raise SolspaceError(
-            f"network {network} has no recorded activity; type `solspace record STORE` first"
-        )
+        raise SolspaceError(f"network {network} has no recorded activity; {how_to_make('record')}")
     count = len(activity)
     if isinstance(trials, int):
         if trials < 1:

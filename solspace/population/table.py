@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.ranking import rank_solutions
 from solspace.population.variables import text_array
 
@@ -93,8 +93,7 @@ def network_table(ds: xr.Dataset, *, features: bool | Sequence[str] = False) -> 
 def _features(ds: xr.Dataset, wanted: bool | Sequence[str]) -> dict[str, Any]:
     if "features" not in ds.variables or "feature" not in ds.coords:
         raise SolspaceError(
-            "the dataset has no 'features'; type `solspace features STORE` first, or leave out "
-            "features="
+            f"the dataset has no 'features'; {how_to_make('features')}, or leave out features="
         )
     here = [str(name) for name in ds["feature"].values]
     if isinstance(wanted, str):
@@ -212,6 +211,11 @@ def concat(populations: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _check_networks(ds: xr.Dataset, what: str) -> None:
+    if not hasattr(ds, "data_vars"):
+        raise SolspaceError(
+            f"{what} was given a {type(ds).__name__}; give a dataset, such as "
+            "xarray.open_zarr(STORE, group='TASK/ARCHITECTURE')"
+        )
     if "network" not in ds.dims:
         dims = ", ".join(map(str, ds.dims)) or "none"
         raise SolspaceError(

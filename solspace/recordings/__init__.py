@@ -1,1 +1,1 @@
-"""Recordings: what an experimenter would see of a network, and what that tells."""
+"""Simulated recordings: what would be seen of a network, and what that tells."""

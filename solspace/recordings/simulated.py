@@ -1,4 +1,4 @@
-"""What an experimenter sees of a network: some of its units, as spikes, on some trials."""
+"""Simulated recordings of a network: some of its units, as spikes, on some trials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -99,7 +99,7 @@ def observe(
     step_ms: float = STEP_MS,
     seed: int = 0,
 ) -> xr.Dataset:
-    """The recording an experimenter would have made of each network.
+    """A simulated recording of each network.
 
     Parameters
     ----------
@@ -135,9 +135,7 @@ def observe(
     if units is not None and units < 1:
         raise SolspaceError(f"{units} units; give 1 or more, or None for all")
     if "activity" not in training.variables:
-        raise SolspaceError(
-            "the dataset has no 'activity'; type `solspace record STORE` before it is observed"
-        )
+        raise SolspaceError(f"the dataset has no 'activity'; {how_to_make('record')}")
     sizes = training["hidden_size"].values.astype(int)
     seen = np.minimum(sizes, units or int(sizes.max()))
     activity = training["activity"].values

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.classification.variables import RECORDING_SIZE
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.variables import text_array
 from solspace.recordings.simulated import STEP_MS, observe
 from solspace.stages import Group, stage
@@ -179,8 +179,8 @@ def classify_recordings(
     need_sklearn()
     if label not in training.variables:
         raise SolspaceError(
-            f"the dataset has no label {label!r}; type `solspace reduce STORE` first, or give one "
-            f"of: {', '.join(label_names(training)) or 'none'}"
+            f"the dataset has no label {label!r}; {how_to_make('reduce')}, or give "
+            f"one of: {', '.join(label_names(training)) or 'none'}"
         )
     conditions = _conditions(units, trials)
     task = task_of(training)

@@ -132,7 +132,7 @@ class Rewriter:
     # ------------------------------------------------------------------ edges
 
     def connect(self, source: int, target: int, symbol: int) -> None:
-        """Lay an edge; one that is there takes the new symbol."""
+        """Add an edge; one that is there takes the new symbol."""
         self.out[source][target] = symbol
         self.into[target].add(source)
 

@@ -273,16 +273,16 @@ class TrajectoryGraph:
     """
 
     def __init__(self, chain: Chain) -> None:
-        room = 4 * len(chain)
-        self.states = np.zeros((room, chain.states.shape[1]))
-        self.output = np.zeros(room)
-        self.successor = np.full(room, -1, np.int64)
-        self.alive = np.zeros(room, bool)
+        capacity = 4 * len(chain)
+        self.states = np.zeros((capacity, chain.states.shape[1]))
+        self.output = np.zeros(capacity)
+        self.successor = np.full(capacity, -1, np.int64)
+        self.alive = np.zeros(capacity, bool)
         self.pulses: dict[tuple[int, int], int] = {}
         self.root = 0
-        self._lay(chain, 0)
+        self._add_chain(chain, 0)
 
-    def _lay(self, chain: Chain, start: int) -> None:
+    def _add_chain(self, chain: Chain, start: int) -> None:
         stop = start + len(chain)
         if stop > len(self.alive):
             more = max(stop, 2 * len(self.alive)) - len(self.alive)
@@ -451,7 +451,7 @@ class TrajectoryGraph:
         """
         self.require(node)
         start = int(np.flatnonzero(self.alive)[-1]) + 1
-        self._lay(chain, start)
+        self._add_chain(chain, start)
         self.pulses[node, start] = symbol
         if chain.loop >= 0:
             self._join_cycle(start + np.arange(chain.loop, len(chain)))

@@ -1,4 +1,4 @@
-"""What a task's probe is given: a network to run, and a fine graph to lay its chains into."""
+"""What a task's probe is given: a network to run, and a fine graph to add its chains to."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ class NetworkExplorer:
         part = recorded.part(start, stop)
         return part.closed(autocorrelation_loop(part.states))
 
-    # ------------------------------------------------------------------ laying the graph
+    # ------------------------------------------------------------------ making the graph
 
     def _symbol(self, name: str) -> int:
         return self.task.input_symbols.index(name)
 
     @property
-    def _laid(self) -> TrajectoryGraph:
+    def _begun(self) -> TrajectoryGraph:
         if self.fine is None:
             raise SolspaceError(
                 f"the probe of task {self.task.name!r} looks at the graph before it begins one; "
@@ -112,15 +112,15 @@ class NetworkExplorer:
 
     def extend(self, node: int, symbol: str, chain: Chain) -> None:
         """Lead from a node by a pulse to a chain, and join that to what it runs together with."""
-        self._laid.attach(node, chain, self._symbol(symbol))
+        self._begun.attach(node, chain, self._symbol(symbol))
 
     def state(self, node: int) -> NDArray[np.float64]:
         """State at a node."""
-        return self._laid.states[self._laid.require(node)].copy()
+        return self._begun.states[self._begun.require(node)].copy()
 
     def target(self, node: int, symbol: str) -> int | None:
         """The node a pulse given at a node leads to; None where none was given."""
-        return self._laid.target(node, self._symbol(symbol))
+        return self._begun.target(node, self._symbol(symbol))
 
     def led_to(self, node: int, symbol: str) -> int:
         """`target` that must be there."""
@@ -133,17 +133,17 @@ class NetworkExplorer:
 
     def follow(self, node: int) -> NDArray[np.int64]:
         """The nodes that silence leads through from a node on."""
-        return self._laid.flow_from(node)
+        return self._begun.flow_from(node)
 
     def end(self, node: int) -> int:
         """The last node of what follows a node, by flow or by pulses."""
-        return self._laid.end_from(node)
+        return self._begun.end_from(node)
 
     def join(self) -> None:
         """Join parts that run together, then those that end at the same place long after."""
-        self._laid.merge_components()
-        self._laid.remove_self_loops()
-        self._laid.join_sinks(self._settle)
+        self._begun.merge_components()
+        self._begun.remove_self_loops()
+        self._begun.join_sinks(self._settle)
 
     def compare(self, answer: str, question: str | None = None) -> None:
         """Name the pulses whose effects tell nodes apart: the last of a trial, and the first."""

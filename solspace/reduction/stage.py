@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.population.ranking import rank_solutions
 from solspace.population.sound import done
 from solspace.population.trained import CHECKPOINT_PREFIX
@@ -268,8 +268,8 @@ def reduce(
     check_one_output(task)
     architecture = architecture_of(ds)
     n = ds.sizes["network"]
-    laid = layout(task, ds, {"method": method})["graph"]
-    sizes, windows = laid.sizes, laid.optional
+    its_layout = layout(task, ds, {"method": method})["graph"]
+    sizes, windows = its_layout.sizes, its_layout.optional
     most_nodes, most_edges = sizes["node"], sizes["edge"]
     per_edge = ["edge_source", "edge_target", "edge_input", *windows]
     arrays: dict[str, NDArray] = {
@@ -428,9 +428,15 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
     """
     from solspace.reduction.graph import Graph
 
+    needed = ("n_nodes", "n_edges", "node_output", "edge_source", "edge_target", "edge_input")
+    if missing := [name for name in needed if name not in ds.variables]:
+        raise SolspaceError(
+            f"the dataset has no {missing[0]!r}; give the group TASK/ARCHITECTURE/graph of a "
+            "store, or what solspace.reduce(ds) returns"
+        )
     nodes, edges = int(ds["n_nodes"].values[index]), int(ds["n_edges"].values[index])
     if nodes < 0:
-        raise SolspaceError(f"network {index} has no graph; type `solspace reduce STORE`")
+        raise SolspaceError(f"network {index} has no graph; {how_to_make('reduce')}")
     at: dict[str, Any] = {"network": index}
     # Only graphs that know time have windows.
     windows = {

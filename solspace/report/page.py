@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from solspace.errors import SolspaceError
+from solspace.errors import SolspaceError, how_to_make
 from solspace.report.pictures import MARK, Pictures
 from solspace.report.sections import section
 from solspace.report.style import STYLE
@@ -139,19 +139,18 @@ def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
     for group, needed in _NEEDS.items():
         stage = collection.group_of(group).replace("_", "-")
         if group not in groups:
-            raise SolspaceError(f"{name}: no {group} group; type `solspace {stage} STORE` first")
+            raise SolspaceError(f"{name}: no {group} group; {how_to_make(stage)}")
         missing = [n for n in needed if n not in groups[group].variables]
         if missing:
             # Labels, coordinates of every group, count as what they are made by as well.
             makers = collection.stages().values()
             made_by = next((m.verb for m in makers if missing[0] in m.variables(group)), stage)
             raise SolspaceError(
-                f"{name}: the {group} group has no {missing[0]!r}; "
-                f"type `solspace {made_by} STORE` first"
+                f"{name}: the {group} group has no {missing[0]!r}; {how_to_make(made_by)}"
             )
     n = groups["population"].sizes["network"]
     if not n:
-        raise SolspaceError(f"{name}: no networks; type `solspace train STORE ...` first")
+        raise SolspaceError(f"{name}: no networks; {how_to_make('train')}")
     for group in _NEEDS:
         if groups[group].sizes["network"] != n:
             raise SolspaceError(

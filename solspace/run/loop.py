@@ -21,7 +21,7 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
-from solspace.population.variables import DONE, FAILED, PENDING
+from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import finish, replaced_variables, write_whole
@@ -246,11 +246,37 @@ def _call_pending(population: Population, stage: Stage) -> None:
         needs = collection.after(later)
         if stage.name in needs and (population.status(later.name) != PENDING).any():
             _call_pending(population, later)
-    if (population.status(stage.name) != PENDING).any():
+    _call_unknown_pending(population, [(v.group, v.name) for v in stage.fills])
+    _undo(population, stage.status)
+
+
+def _call_unknown_pending(population: Population, changed: list[tuple[str, str]]) -> None:
+    """Call stages of somebody's own pending that this process does not know.
+
+    Their status says in the store what they read and fill.
+    """
+    kind = kind_of(population.architecture).name
+    known = {stage.status.name for stage in collection.stages(kind).values()}
+    waiting, changed = population.statuses_told(), list(changed)
+    for name in known & set(waiting):
+        del waiting[name]
+    again = True
+    while again:
+        again = False
+        for name, (reads, fills) in list(waiting.items()):
+            if any((group in reads) or (f"{group}/{own}" in reads) for group, own in changed):
+                del waiting[name]
+                _undo(population, status_variable(name.removeprefix("status_")))
+                changed += [("population", own) for own in fills]
+                again = True
+
+
+def _undo(population: Population, status: Variable) -> None:
+    if (population.status(status.name.removeprefix("status_")) != PENDING).any():
         with population.briefly():
-            creation.prepare_shards(population, [stage.status])
+            creation.prepare_shards(population, [status])
         nothing = np.full(population.networks, PENDING, np.uint8)
-        population.write_all(stage.status.name, nothing)
+        population.write_all(status.name, nothing)
 
 
 # --------------------------------------------------------------------------- one population

@@ -34,7 +34,7 @@ def create_population(
     verb: str = "train",
     shared: bool = False,
 ) -> Population:
-    """The population of this description in a store: laid now, or found there half done.
+    """The population of this description in a store: created now, or found there half done.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def create_population(
             _check_same(found[0], ds, path)
             return found[0]
         train = collection.find("train", kind.name)
-        laid = train.layout(task_of(ds), ds, {}) if train.layout else {}
-        own = laid.get("population")
+        layout_of = train.layout(task_of(ds), ds, {}) if train.layout else {}
+        own = layout_of.get("population")
         if own is not None:
             ds = ds.assign_coords(own.coordinates.coords)
         variables = _first_variables(kind.name, architecture)
@@ -96,10 +96,10 @@ def _largest(kind: str, architecture: str, ds: xr.Dataset, first: list[Any]) -> 
     for stage in collection.stages(kind).values():
         if not stage.by_default or stage.layout is None or set(stage.reads) != {"population"}:
             continue
-        for group, laid in stage.layout(task_of(ds), ds, {}).items():
-            sizes = {str(d): int(n) for d, n in laid.coordinates.sizes.items()}
-            variables = wanted(stage, architecture, {group: laid}, group)
-            found.append(network_bytes(variables, here | sizes | dict(laid.sizes)))
+        for group, its_layout in stage.layout(task_of(ds), ds, {}).items():
+            sizes = {str(d): int(n) for d, n in its_layout.coordinates.sizes.items()}
+            variables = wanted(stage, architecture, {group: its_layout}, group)
+            found.append(network_bytes(variables, here | sizes | dict(its_layout.sizes)))
     return max(found)
 
 

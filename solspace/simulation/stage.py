@@ -177,7 +177,17 @@ def extrapolate(
 ) -> xr.Dataset:
     """Run each network on trials well outside the trained range and keep its output.
 
-    Parameters are those of `record`; the task's file says how far its trials go.
+    Parameters
+    ----------
+    ds : Dataset
+        A population with weights.
+    task : str or Task, optional
+        By default the dataset's own; its file says how far its trials go.
+    device : str, optional
+        A torch device, such as ``"cuda"``, to run all networks on at once. By default compiled
+        loops on the CPU, one network at a time.
+    progress : callable (int) -> None, optional
+        Told the number of networks done since last called.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -19,7 +20,7 @@ from solspace.population.variables import Variable
 from solspace.stages import collection
 from solspace.stages.options import check_options, options_of
 from solspace.stages.record import Group, Layout, Stage
-from solspace.stages.running import checked, compute, is_lazy
+from solspace.stages.running import check_weights, checked, compute, is_lazy
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -158,6 +159,12 @@ def _origin(function: Callable[..., Any]) -> str:
 def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     import xarray as xr
 
+    if args and isinstance(args[0], (str, os.PathLike, xr.DataArray, xr.DataTree)):
+        raise SolspaceError(
+            f"{record.name} was given a {type(args[0]).__name__}; give a dataset, such as "
+            "xarray.open_zarr(STORE, group='TASK/ARCHITECTURE').load(), or run it over a store: "
+            f"solspace.run_stage(STORE, {record.name!r})"
+        )
     if not args or not isinstance(args[0], xr.Dataset):
         # Python's own error for a missing argument; anything else is the function's to judge.
         return record.function(*args, **kwargs)
@@ -166,6 +173,7 @@ def _call(record: Stage, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     check_options(
         record.name, record.options, {k: v for k, v in kwargs.items() if k in record.options}
     )
+    check_weights(record, ds)
     if len(args) == 1 and record.over == "network" and is_lazy(ds):
         from solspace.stages.lazy import map_networks
 

@@ -60,8 +60,8 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
         if options.get(name) is None:
             options[name] = make(ds)
     architecture = architecture_of(ds, required=False)
-    laid = layouts(record, task, ds, options)
-    template, coordinates = _template(record, ds, laid, architecture)
+    layout_of = layouts(record, task, ds, options)
+    template, coordinates = _template(record, ds, layout_of, architecture)
     blocks = _by_network(ds, template)
     dtypes = {str(n): v.dtype for n, v in template.data_vars.items()}
     function = _Block(record, dtypes, task, options)
@@ -69,7 +69,7 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
     made = made.drop_vars([c for c in made.coords if c not in made.dims])
     labels = [v.name for v in record.fills if v.coordinate]
     if record.returns:
-        out = laid[record.returns].coordinates.assign(made.data_vars)
+        out = layout_of[record.returns].coordinates.assign(made.data_vars)
         kept = {c: v for c, v in ds.coords.items() if c not in out and set(v.dims) <= set(out.dims)}
         return annotate(out.assign_coords(kept), record.filled(architecture or None))
     out = ds.drop_vars([n for n in made.data_vars if n in ds.variables])
@@ -128,7 +128,7 @@ def _block(
 
 
 def _template(
-    record: Stage, ds: xr.Dataset, laid: Mapping[str, Any], architecture: str | None
+    record: Stage, ds: xr.Dataset, layout_of: Mapping[str, Any], architecture: str | None
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Empty arrays of what is computed block by block, and the coordinates of the result."""
     sizes = {str(d): int(s) for d, s in ds.sizes.items()}
@@ -138,10 +138,12 @@ def _template(
     for group in dict.fromkeys(v.group for v in record.fills):
         if group in record.groups and not record.groups[group].present(ds.attrs):
             continue
-        own = wanted(record, architecture, laid, group)
-        if group in laid:
-            coords = laid[group].coordinates
-            sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(laid[group].sizes)
+        own = wanted(record, architecture, layout_of, group)
+        if group in layout_of:
+            coords = layout_of[group].coordinates
+            sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(
+                layout_of[group].sizes
+            )
             coordinates |= {c: v.variable for c, v in coords.coords.items()}
         missing_dims(record, own, sizes)
         variables += [v for v in own if "network" in v.dims and v.name not in finish]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
 from solspace.population.describe import architecture_of
 from solspace.population.variables import (
     BASE,
@@ -23,7 +24,7 @@ from solspace.stages.record import Stage
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["checked", "compute", "is_lazy"]
+__all__ = ["check_weights", "checked", "compute", "is_lazy"]
 
 
 def is_lazy(ds: xr.Dataset) -> bool:
@@ -115,6 +116,24 @@ def _assemble(
     made = xr.Dataset(out, coords={k: v for k, v in coords.items() if "network" not in v.dims})
     result = base.assign(made.data_vars).assign_coords(made.coords)
     return annotate(result, [*record.fills, record.status, record.message])
+
+
+def check_weights(record: Stage, ds: xr.Dataset) -> None:
+    """Refuse a dataset without weights where a stage of the package runs networks.
+
+    Without this each network would fail by itself, and a warning would be all that is said.
+    """
+    if record.plain or record.over != "network" or "population" not in record.reads:
+        return
+    architecture = architecture_of(ds, required=False)
+    if not record.after or not architecture:  # training makes them
+        return
+    missing = [n for n in kind_of(architecture).weights if n not in ds.variables]
+    if missing:
+        raise SolspaceError(
+            f"{record.name}: the dataset has no {missing[0]!r}; give the population itself (in a "
+            "store the group TASK/ARCHITECTURE), not its activity or graphs"
+        )
 
 
 class _NotAsDeclared(SolspaceError):

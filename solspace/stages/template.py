@@ -26,10 +26,10 @@ def layouts(
 
 
 def wanted(
-    record: Stage, architecture: str | None, laid: Mapping[str, Layout], group: str
+    record: Stage, architecture: str | None, layout_of: Mapping[str, Layout], group: str
 ) -> list[Variable]:
     """Variables of a group that a stage fills with these options."""
-    asked = laid[group].optional if group in laid else ()
+    asked = layout_of[group].optional if group in layout_of else ()
     return [
         v
         for v in record.variables(group, architecture).values()

@@ -280,6 +280,22 @@ class Population:
         assert isinstance(array, zarr.Array)
         return np.asarray(array[:], dtype=np.uint8)
 
+    def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
+        """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
+        out = {}
+        for name, array in self.zarr_group().arrays():
+            if name.startswith("status_") and "reads" in array.attrs:
+                reads = {
+                    path if "/" in path else f"population/{path}"
+                    for path in str(array.attrs["reads"]).split()
+                }
+                # A whole group goes by its name alone.
+                reads |= {
+                    path.partition("/")[2] for path in reads if path.startswith("population/")
+                }
+                out[name] = reads, set(str(array.attrs.get("fills", "")).split())
+        return out
+
     def pending(self, stage: str) -> list[Shard]:
         """Shards with a network for which the stage has not ended."""
         status = self.status(stage)

@@ -263,7 +263,7 @@ def shard_of(array: Any) -> int:
 def relayout(
     store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int
 ) -> None:
-    """Lay an array in other shards, as a packed store's has to be before a stage writes into it.
+    """Create an array anew in other shards, before a stage writes into that of a packed store.
 
     The array is whole at every moment: it is copied beside the store and takes the old one's
     place when it is done.

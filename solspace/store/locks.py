@@ -246,8 +246,8 @@ def briefly(store: str) -> Iterator[None]:
     --------
     >>> import tempfile
     >>> with briefly(tempfile.mkdtemp() + "/small.zarr"):
-    ...     "nobody else lays, notes or claims now"
-    'nobody else lays, notes or claims now'
+    ...     "nobody else creates, notes or claims now"
+    'nobody else creates, notes or claims now'
     """
     import fcntl
 

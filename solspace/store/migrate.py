@@ -39,7 +39,7 @@ from solspace.store.whole import whole_or_nothing
 
 __all__ = ["migrate"]
 
-_LAID = "solspace_laid"
+_CREATED_1 = "solspace_laid"
 # An array of no more values is looked through: one that is constant needs no file.
 _SMALL = 1 << 20
 
@@ -127,7 +127,7 @@ def migrate(source: str, destination: str) -> list[Population]:
     with locks.hold(source, "migrate"), whole_or_nothing(destination, "migrate") as new:
         for task, task_group in sorted(root.groups()):
             for architecture, group in sorted(task_group.groups()):
-                if group.attrs.get(_LAID):
+                if group.attrs.get(_CREATED_1):
                     _population(new, task, architecture, group)
     return Store(destination).populations()
 
@@ -146,7 +146,7 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
     each = network_bytes(_variables(own, declared), sizes)
     batch = get_architecture(architecture).batch
     shard = max(default_shard_size(n, each, batch), _read_size(n, each))
-    groups = {name: group for name, group in old.groups() if group.attrs.get(_LAID)}
+    groups = {name: group for name, group in old.groups() if group.attrs.get(_CREATED_1)}
     attrs = _attrs(old, n)
     if "solution_key" in own and kind.name == "recurrent":
         attrs["solution_method"] = f"automaton_key of {_method(attrs)} graphs"
@@ -303,7 +303,7 @@ def _same(one: _Array | None, other: _Array | None) -> bool:
 
 def _attrs(group: zarr.Group, networks: int) -> dict[str, Any]:
     """Attributes without booleans, long numbers, and what are coordinates now."""
-    gone = (_LAID, "task", "architecture", "coordinates", "shard_size")
+    gone = (_CREATED_1, "task", "architecture", "coordinates", "shard_size")
     out = {k: v for k, v in group.attrs.items() if k not in gone}
     if isinstance(out.get("seed"), int) and out["seed"] >= 1 << 53:
         out["seed"] = str(out["seed"])

@@ -29,9 +29,9 @@ _MADE_BY = {"training": "record", "extrapolation": "extrapolate"}
 def pack_into(population: Population, store: Store, leave_out: Sequence[str]) -> Population:
     """Copy a population into another store, compressed, without some of its groups.
 
-    The stages that fill those are pending in the copy. Every array is one shard; a stage that
-    writes into one lays it anew first. Of files named in the commands of the provenance only the
-    last part of the path is kept.
+    The stages that fill those are pending in the copy. Every array is one shard; before a
+    stage writes into one it is created anew in shards. Of files named in the commands of the
+    provenance only the last part of the path is kept.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
         variable = packed_variable(variable, array[...])
     sizes = dict(zip(dims, array.shape, strict=True))
     target = create_array(group, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
-    target.attrs.put(dict(array.attrs))
     with quiet():
+        target.attrs.put(dict(array.attrs))
         target[...] = array[...]
     return target
 

@@ -38,7 +38,7 @@ class Chain(Protocol):
 class Explorer(Protocol):
     """What a task's ``probe`` may do with a network under reduction (see `solspace.reduction`).
 
-    Run it with `record`, `silence`, `pulse` and `free_run`; lay what it did into one graph, a
+    Run it with `record`, `silence`, `pulse` and `free_run`; add what it did to one graph, a
     node a time step, with `begin`, `extend` and `join`; look at the graph with `state`, `target`,
     `follow` and `end`; say with `compare` which pulses tell nodes apart.
     """

@@ -1,6 +1,6 @@
 """What the compiled kernels of the three cells share: vectors, products, batches, Adam.
 
-A network is trained on one core and stays in its cache. Arrays are laid out (slot, row, trial)
+A network is trained on one core and stays in its cache. Arrays have the order (slot, row, trial)
 with 32 trials in a block, two vectors of 16 lanes, so that every operation is a whole vector of
 trials. The two products that take the time are written as LLVM vectors, register tile by
 register tile; LLVM maps them to what the machine has. The rest is plain loops.

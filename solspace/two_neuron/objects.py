@@ -131,7 +131,7 @@ def _spread(c, low, high, radius):  # type: ignore[no-untyped-def]
 
 @njit(**_NUMBA)
 def _all_roots(w, found):  # type: ignore[no-untyped-def]
-    """Fill ``found`` (room, 2); the number of roots, and of boxes that stayed undecided."""
+    """Fill ``found`` (most, 2); the number of roots, and of boxes that stayed undecided."""
     boxes = np.empty((4096, 4))
     # Off centre, so that halves do not meet in the origin.
     reach, over = abs(w[0]) + abs(w[1]) + 1e-3, abs(w[2]) + abs(w[3]) + 1e-3
@@ -444,7 +444,7 @@ def _pieces(w, points):  # type: ignore[no-untyped-def]
 
 @njit(**_NUMBA)
 def _all_cycles(w, points, stable, found):  # type: ignore[no-untyped-def]
-    """Fill ``found`` (room, 4): x1 and x2 where x1 is largest, period, log multiplier."""
+    """Fill ``found`` (most, 4): x1 and x2 where x1 is largest, period, log multiplier."""
     n = 0
     if w[1] * w[2] >= 0 or max(w[0], 0.0) + max(w[3], 0.0) <= 2:
         return n

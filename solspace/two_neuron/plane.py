@@ -457,7 +457,7 @@ def slice_of(
     ----------
     plane : Plane
     window : sequence of 4 floats, optional
-        Smallest and largest a, smallest and largest b; by default the three networks with room
+        Smallest and largest a, smallest and largest b; by default the three networks with space
         around them.
     resolution : int
         Places along each axis.
@@ -473,7 +473,7 @@ def slice_of(
     Raises
     ------
     SolspaceError
-        For a window without room or a resolution under 2.
+        For an empty window or a resolution under 2.
 
     Examples
     --------
@@ -483,8 +483,8 @@ def slice_of(
     (('b', 'a'), 'hopf pitchfork saddle_node')
     """
     if window is None:
-        room = np.ptp(plane.places, axis=0) * 0.45 + 0.4
-        low, high = plane.places.min(axis=0) - room, plane.places.max(axis=0) + room
+        margin = np.ptp(plane.places, axis=0) * 0.45 + 0.4
+        low, high = plane.places.min(axis=0) - margin, plane.places.max(axis=0) + margin
         window = (low[0], high[0], low[1], high[1])
     if len(window) != 4 or not (window[0] < window[1] and window[2] < window[3]) or resolution < 2:
         raise SolspaceError(

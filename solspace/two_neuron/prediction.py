@@ -159,7 +159,8 @@ def path_to_kind(
     initial = weights_of(ds, initial=True)
     if not np.isfinite(initial).all():
         raise SolspaceError(
-            "the population has no initial weights; train one with `solspace train`"
+            "the population has no initial weights; give one that was trained here, by "
+            "solspace.train(ds) or `solspace train STORE`"
         )
     kind = solution_kinds(ds, target_loss=target_loss).values
     rotation = initial[:, 1, 0] - initial[:, 0, 1]

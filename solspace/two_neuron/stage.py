@@ -422,7 +422,7 @@ def reduce_planar(
         points, cycles = len(found.fixed_points), len(found.limit_cycles)
         if points > flags.MAX_FIXED_POINTS or cycles > flags.MAX_LIMIT_CYCLES:
             raise SolspaceError(
-                f"{points} fixed points and {cycles} limit cycles; the store has room for "
+                f"{points} fixed points and {cycles} limit cycles; the bounds of the store are "
                 f"{flags.MAX_FIXED_POINTS} and {flags.MAX_LIMIT_CYCLES}"
             )
         arrays["n_fixed_points"][i], arrays["n_limit_cycles"][i] = points, cycles

@@ -160,6 +160,7 @@ def verify(
     >>> 0 <= verify(ds).graph_recall.item() <= 1
     True
     """
+    from solspace.errors import SolspaceError
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
@@ -173,6 +174,11 @@ def verify(
     task = task_of(ds, task)
     check_one_output(task)
     architecture = architecture_of(ds)
+    if missing := [name for name in ("solution_key", "n_nodes") if name not in ds.variables]:
+        raise SolspaceError(
+            f"verify: the dataset has no {missing[0]!r}; give what solspace.reduce(ds) returns, a "
+            "population with its graphs, or type `solspace verify STORE`"
+        )
     sequences = verification_sequences(task)
     if others is None:
         others = draw_others(ds, task=task)
