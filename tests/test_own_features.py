@@ -95,8 +95,13 @@ def test_features_are_those_of_the_shipped_store(name, architecture):
         assert ds[coordinate].values.tolist() == few[coordinate].values.tolist()
     shipped, found = few.features, ds.features
     # The fit of a network runs through long sums, and its graph may turn on the last bit.
+    family = ds.feature_family.values
     close = np.isclose(found, shipped, rtol=1e-4, atol=1e-4)
-    assert close[:, ds.feature_family.values != "fitted"].all()
+    # Kinet looks for the nearest state of another trial: of two almost as near the last bit picks
+    # one, and the speed there is a little another.
+    assert close[:, ~np.isin(family, ["fitted", "kinet"])].all()
+    kinet = family == "kinet"
+    assert np.isclose(found[:, kinet], shipped[:, kinet], rtol=1e-2, atol=1e-2).all()
     assert close.mean() > 0.98
 
 
