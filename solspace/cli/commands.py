@@ -170,7 +170,8 @@ def _typed(pairs: Sequence[str], records: Sequence[Any]) -> dict[str, Any]:
             ]
         except ValueError:
             raise SolspaceError(
-                f"--option {pair!r}: {text!r} is no {option.type.__name__}"
+                f"--option {pair!r}: {text!r} is no {option.type.__name__}; give one, such as "
+                f"--option {name}={option.default}"
             ) from None
         out[name] = values if option.many else values[0]
     return out
@@ -226,7 +227,9 @@ def _say_outcomes(args: argparse.Namespace, stage: str, outcomes: Any) -> None:
             )
         if not outcome.computed:
             text += ", nothing was pending"
-            text += " (--redo computes them again)" if hasattr(args, "redo") else ""
+            # `run` of every stage takes no --redo.
+            again = hasattr(args, "redo") and getattr(args, "stage", stage) is not None
+            text += " (--redo computes them again)" if again else ""
         verb = stage.replace("_", "-")
         _say(f"{verb} {outcome.population}: {text}", quiet=args.quiet)
         record = collection.find(stage, kind_of(outcome.population.architecture).name)

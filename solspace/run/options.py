@@ -81,6 +81,9 @@ def check_same_options(population: Population, stage: Stage, given: Mapping[str,
     was, asked = all_options(stage, before), all_options(stage, given)
     if was != asked:
         said = " ".join(_as_typed(k, v) for k, v in before.items()) or "no options"
+        other = [k for k in was if was[k] != asked.get(k)]
+        if not before and other:
+            said += " (" + " ".join(_as_typed(k, was[k]) for k in other) + ")"
         raise SolspaceError(
             f"{population.path}: {stage.verb} of {population} was run with {said}; give the "
             "same to go on, or --redo to compute all of it again"

@@ -74,7 +74,13 @@ def _names(
     if wanted_names is not None:
         missing = [n for n in wanted_names if n not in there.variables]
         if missing:
-            maker = collection.filled_by(group, missing[0], kind) or "run"
+            maker = collection.filled_by(group, missing[0], kind)
+            if not maker:
+                raise SolspaceError(
+                    f"{population.path}: {population} has no {missing[0]!r} in the group {group}, "
+                    f"which {stage.verb} reads, and no stage fills it; variables there: "
+                    f"{', '.join(map(str, there.data_vars))}"
+                )
             raise SolspaceError(
                 f"{population.path}: {population} has no {missing[0]!r} in the group {group}, "
                 f"which {stage.verb} reads; type `solspace {maker.replace('_', '-')} "
