@@ -254,7 +254,8 @@ def test_killed_while_an_array_is_laid_anew(store, packed, tmp_path, name, slice
 
 def test_other_options_are_refused_also_when_nothing_is_pending(store):
     before = {n: a[...] for n, a in arrays(store).items()}
-    with pytest.raises(SolspaceError, match=r"reduce of .* was run with no options .--method turner2021.; .* --redo"):
+    told = r"reduce of .* was run with no options .--method turner2021.; .* --redo"
+    with pytest.raises(SolspaceError, match=told):
         run_stage(store, "reduce", options={"method": "automaton"})
     with pytest.raises(SolspaceError, match="was run with no options"):
         run_stage(store, "record", options={"device": "cpu"})
