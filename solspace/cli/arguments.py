@@ -132,6 +132,13 @@ def _train(verbs: Verbs) -> None:
     train.add_argument(
         "--alpha", type=float, metavar="A", help="step of leaky networks (default: 0.2)"
     )
+    train.add_argument(
+        "--recipe",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="numbers of the task's recipe to change, such as learning_rate=0.003 (default: the "
+        "recipe as it is; docs/recipes.md)",
+    )
     _shard_size(train)
     _where(train)
     _slice(train)

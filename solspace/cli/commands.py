@@ -34,11 +34,11 @@ def train(args: argparse.Namespace) -> None:
     from solspace.run import where as compute
     from solspace.run.populations import create_population
     from solspace.store.locks import Slice
-    from solspace.tasks import only_architecture
+    from solspace.tasks import change_recipe, get_task, only_architecture
 
     described: dict[str, Any] = {
         name: value
-        for name in ("networks", "hidden_size", "seed", "checkpoints", "alpha")
+        for name in ("networks", "hidden_size", "seed", "checkpoints", "alpha", "recipe")
         if (value := getattr(args, name)) is not None
     }
     # Before anything is made.
@@ -54,12 +54,18 @@ def train(args: argparse.Namespace) -> None:
                 "a new population needs --task and --architecture, such as "
                 "--task interval_reproduction --architecture vanilla"
             )
+        recipe = None
+        if "recipe" in described:
+            recipe = change_recipe(
+                get_task(args.task).recipe(args.architecture), described["recipe"]
+            )
         ds = new_population(
             args.task,
             args.architecture,
             networks=described.get("networks", 16),
             hidden_size=described.get("hidden_size"),
             seed=described.get("seed", 0),
+            recipe=recipe,
             checkpoints=described.get("checkpoints", 0),
             **({"alpha": described["alpha"]} if "alpha" in described else {}),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.networks import get_architecture
-from solspace.population.describe import architecture_of, task_of
+from solspace.population.describe import architecture_of, recipe_of, task_of
 from solspace.population.variables import check
 from solspace.run.reading import split_results
 from solspace.stages import collection
@@ -111,7 +112,7 @@ def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
             ("networks:", have.sizes["network"], ds.sizes["network"]),
             ("hidden sizes:", have.hidden_size.values, ds.hidden_size.values),
             ("seeds:", have.seed.values, ds.seed.values),
-            ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe")),
+            *_recipe_differences(have, ds),
             ("checkpoints:", have.attrs.get("checkpoints", 0), ds.attrs.get("checkpoints", 0)),
             *(
                 (f"{p.name}:", have[p.name].values, ds[p.name].values)
@@ -125,6 +126,18 @@ def _check_same(population: Population, ds: xr.Dataset, path: str) -> None:
             f"{path}: already has another population {population} ({'; '.join(differ)}); give "
             "the options it was begun with to go on with it, or another store"
         )
+
+
+def _recipe_differences(have: xr.Dataset, ds: xr.Dataset) -> Iterator[tuple[str, Any, Any]]:
+    """Numbers of the recipe: those of an older store may lack some, which are the defaults."""
+    if "recipe" not in have.attrs or "recipe" not in ds.attrs:
+        yield ("recipe:", have.attrs.get("recipe"), ds.attrs.get("recipe"))
+        return
+    old, new = recipe_of(have), recipe_of(ds)
+    for field in dataclasses.fields(old):
+        values = getattr(old, field.name), getattr(new, field.name)
+        if values[0] != values[1]:
+            yield (f"recipe {field.name}:", *values)
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ from solspace.errors import SolspaceError
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Pulse, PulseSequences, StimulusProtocol
-from solspace.tasks.recipe import Recipe
+from solspace.tasks.recipe import Recipe, change_recipe
 from solspace.tasks.task import Task, check_task, rounded_sign
 from solspace.tasks.trials import Trials, find_trial
 
@@ -28,6 +28,7 @@ __all__ = [
     "StimulusProtocol",
     "Task",
     "Trials",
+    "change_recipe",
     "check_task",
     "epoch_stretch",
     "epochs_from_starts",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from solspace.errors import SolspaceError
+
 __all__ = [
     "Recipe",
+    "change_recipe",
 ]
 
 
@@ -35,9 +40,18 @@ class Recipe:
     clip : float
         Largest Euclidean norm of the gradient.
     batch_size : int
-    init : {"default", "default/sqrt(N)", "orthogonal"}
-        ``default`` is torch's, uniform within 1/sqrt(N); ``orthogonal`` changes the recurrent
-        weights of that only.
+    init : {"default", "default/sqrt(N)", "orthogonal", "normal"}
+        ``default`` is torch's, uniform within 1/sqrt(N); ``orthogonal`` and ``normal`` change the
+        recurrent weights of that only, see `solspace.training.initial_weights`.
+    init_gain : float
+        The recurrent weights are multiplied by this before training. With 1 those of
+        ``orthogonal`` and ``normal`` have a spectral radius of 1.
+    hold_rate, hold_loss, hold_steps : float, float, int
+        An attempt may begin at a learning rate of its own: ``hold_rate``, the same for every
+        hidden size, until the loss over the whole training set is under ``hold_loss``, for
+        ``hold_steps`` at most; a ``hold_loss`` of 0 is the target. Which solution a network finds is decided early on, and the rate
+        decides it; then follows the schedule above, whose ``max_steps`` count from there, with
+        Adam's moments kept. 0 steps turns this off.
     check_every : int
         Gradient steps between two looks at the loss of the whole training set.
     rollback_ratio, rollback_floor, rollback_armed : float
@@ -73,6 +87,10 @@ class Recipe:
     clip: float = 0.03
     batch_size: int = 32
     init: str = "default"
+    init_gain: float = 1.0
+    hold_rate: float = 0.0
+    hold_loss: float = 0.0
+    hold_steps: int = 0
     check_every: int = 50
     rollback_ratio: float = 4.0
     rollback_floor: float = 0.02
@@ -86,3 +104,44 @@ class Recipe:
     curriculum_first: str = ""
     curriculum_second: str = ""
     curriculum_gap: float = 0.0
+
+
+def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """A recipe with some numbers changed, as they are typed.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    changes : iterable of str
+        Such as ``learning_rate=0.003``.
+
+    Raises
+    ------
+    SolspaceError
+        For a name that a recipe does not have, or a value that is not of its kind.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=5000, learning_rate=0.01)
+    >>> change_recipe(recipe, ["learning_rate=0.003", "init=orthogonal"]).learning_rate
+    0.003
+    """
+    kinds = {field.name: type(getattr(recipe, field.name)) for field in dataclasses.fields(Recipe)}
+    out = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name not in kinds:
+            raise SolspaceError(
+                f"{change!r} changes nothing of a recipe; give NAME=VALUE, names: "
+                f"{', '.join(kinds)}"
+            )
+        try:
+            out[name] = kinds[name](text)
+        except ValueError:
+            kind = {int: "a whole number", float: "a number"}[kinds[name]]
+            raise SolspaceError(
+                f"{change!r}: {text!r} is not {kind}; give one, such as "
+                f"{name}={getattr(recipe, name)}"
+            ) from None
+    return dataclasses.replace(recipe, **out)

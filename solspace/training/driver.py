@@ -29,7 +29,7 @@ __all__ = [
     "training_trials",
 ]
 
-INITS = ("default", "default/sqrt(N)", "orthogonal")
+INITS = ("default", "default/sqrt(N)", "orthogonal", "normal")
 
 # Random streams of a network; the generator's seed is (seed, attempt, stream).
 _DATA, _INIT, _BATCHES = range(3)
@@ -105,6 +105,7 @@ def initial_weights(
     outputs: int,
     init: str,
     rng: np.random.Generator,
+    gain: float = 1.0,
     given: Mapping[str, NDArray[Any]] | None = None,
 ) -> Weights:
     """Fresh weights of one network.
@@ -115,11 +116,14 @@ def initial_weights(
     hidden_size : int
     inputs, outputs : int
         The task's channels.
-    init : {"default", "default/sqrt(N)", "orthogonal"}
+    init : {"default", "default/sqrt(N)", "orthogonal", "normal"}
         ``default`` is torch's, uniform within 1/sqrt(N); ``default/sqrt(N)`` divides that by
         sqrt(N); ``orthogonal`` replaces the recurrent matrix of each gate by a random
-        orthogonal one.
+        orthogonal one, ``normal`` by one of independent normal numbers, scaled to a spectral
+        radius of 1.
     rng : Generator
+    gain : float
+        The recurrent weights are multiplied by this.
     given : mapping, optional
         What the architecture has beyond weights and biases and is not trained, such as ``alpha``;
         its defaults by default. What is trained beyond them begins at its default.
@@ -132,7 +136,7 @@ def initial_weights(
     Raises
     ------
     SolspaceError
-        For an unknown architecture or init, or a hidden size under 1.
+        For an unknown architecture or init, a hidden size under 1, or a gain that is not over 0.
 
     Examples
     --------
@@ -145,6 +149,8 @@ def initial_weights(
         raise SolspaceError(f"unknown init {init!r}; inits: {', '.join(INITS)}")
     if hidden_size < 1:
         raise SolspaceError(f"hidden size {hidden_size}; give 1 or more units")
+    if not 0 < gain < np.inf:
+        raise SolspaceError(f"gain {gain:g} of the recurrent weights; give a finite one over 0")
     record = networks.recurrent_architecture(architecture)
     shapes = networks.parameter_shapes(architecture, hidden_size, inputs, outputs)
     bound = hidden_size ** (-1.0 if init == "default/sqrt(N)" else -0.5)
@@ -167,6 +173,11 @@ def initial_weights(
         # Signs of R's diagonal make Q uniform over the orthogonal group (Mezzadri 2007).
         signs = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
         weights["weight_hh"] = (q * signs[:, None, :]).astype(np.float32)
+    elif init == "normal":
+        drawn = rng.standard_normal(shapes["weight_hh"])
+        radius = np.abs(np.linalg.eigvals(drawn)).max(axis=-1)
+        weights["weight_hh"] = (drawn / radius[:, None, None]).astype(np.float32)
+    weights["weight_hh"] *= np.float32(gain)
     return weights
 
 
@@ -304,6 +315,11 @@ def train_network(
         raise SolspaceError(
             f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more attempts"
         )
+    if recipe.hold_steps and (recipe.hold_steps % recipe.check_every or recipe.hold_rate <= 0):
+        raise SolspaceError(
+            f"hold_steps {recipe.hold_steps} at hold_rate {recipe.hold_rate:g}; give a multiple of "
+            f"check_every ({recipe.check_every}) and a rate over 0, or 0 steps"
+        )
     trials = training_trials(task, seed)
     if not trials.input.size:
         raise SolspaceError(
@@ -328,6 +344,7 @@ def train_network(
             outputs=len(task.outputs),
             init=recipe.init,
             rng=np.random.default_rng([seed, attempt, _INIT]),
+            gain=recipe.init_gain,
             given=given,
         )
         rng = np.random.default_rng([seed, attempt, _BATCHES])
@@ -343,7 +360,8 @@ def train_network(
     if not best.trained:
         attempts = f"{attempt + 1} attempt{'s' if attempt else ''}"
         reason = (
-            f"loss {best.loss:.2g} after {attempts} of {recipe.max_steps:,} steps, "
+            f"loss {best.loss:.2g} after {attempts} of "
+            f"{recipe.hold_steps + recipe.max_steps:,} steps, "
             f"wanted {recipe.target_loss:.2g}"
         )
         reason = "; ".join([reason, *early])
@@ -462,13 +480,19 @@ def _attempt(
     def exact_loss() -> float:
         return mean_squared_error(architecture, steps.weights(), trials)
 
+    def under_in_float64(level: float) -> Callable[[float], bool]:
+        # The verdict is float64's; it is asked only where float32 says so.
+        return lambda loss: loss < level and exact_loss() < level
+
     steps = make_steps(architecture, start, trials, recipe, device)
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
+
+    before = 0  # steps of the parts that have ended
 
     def look(loss: float, done: int) -> None:
         while len(passed) < len(between) and loss < between[len(passed)]:
             weights = {name: array.copy() for name, array in steps.weights().items()}
-            passed.append((weights, curriculum.done + done))
+            passed.append((weights, before + done))
 
     curriculum = _Descent()
     if recipe.curriculum_steps:
@@ -486,28 +510,32 @@ def _attempt(
         if not (curriculum.ended or curriculum.reached):
             curriculum.ended = f"ended at step {curriculum.done:,}: curriculum not learnt"
         steps.restore(curriculum_steps.snapshot())
-    descent = curriculum
+    before = curriculum.done
+    ended = curriculum.ended
     curve: list[float] = []
-    if not curriculum.ended:
+    for part, under in (
+        (np.full(recipe.hold_steps, recipe.hold_rate), max(recipe.hold_loss, recipe.target_loss)),
+        (rates, recipe.target_loss),
+    ):
+        if ended or not len(part):
+            continue
         descent = _descend(
             steps,
-            _batches(len(trials), recipe.max_steps, recipe, rng),
-            rates,
+            _batches(len(trials), len(part), recipe, rng),
+            part,
             recipe,
             _silence(trials),
-            # The verdict is float64's.
-            lambda loss: loss < recipe.target_loss and exact_loss() < recipe.target_loss,
+            under_in_float64(under),
             stop,
             look,
         )
-        curve = descent.losses
-        if recipe.curriculum_steps:
-            descent.done += curriculum.done
+        # Where a part begins is where the one before ended.
+        curve += descent.losses[1 if curve else 0 :]
+        before += descent.done
+        ended = descent.ended
     loss = exact_loss()
     trained = loss < recipe.target_loss
-    return _Attempt(
-        start, steps.weights(), loss, descent.done, trained, descent.ended, passed, curve
-    )
+    return _Attempt(start, steps.weights(), loss, before, trained, ended, passed, curve)
 
 
 def _silence(trials: Trials) -> float:

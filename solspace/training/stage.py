@@ -43,8 +43,9 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
     from solspace.population.describe import recipe_of
 
     recipe = recipe_of(ds)
-    looks = np.arange(0, recipe.max_steps + recipe.check_every, recipe.check_every, dtype=np.int64)
-    looks = np.minimum(looks, recipe.max_steps)
+    last = recipe.hold_steps + recipe.max_steps
+    looks = np.arange(0, last + recipe.check_every, recipe.check_every, dtype=np.int64)
+    looks = np.minimum(looks, last)
     out = {"population": Layout(xr.Dataset(coords={"check": looks}))}
     count = int(ds.attrs.get("checkpoints", 0))
     if count:
