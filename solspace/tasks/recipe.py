@@ -49,9 +49,9 @@ class Recipe:
     hold_rate, hold_loss, hold_steps : float, float, int
         An attempt may begin at a learning rate of its own: ``hold_rate``, the same for every
         hidden size, until the loss over the whole training set is under ``hold_loss``, for
-        ``hold_steps`` at most; a ``hold_loss`` of 0 is the target. Which solution a network finds is decided early on, and the rate
-        decides it; then follows the schedule above, whose ``max_steps`` count from there, with
-        Adam's moments kept. 0 steps turns this off.
+        ``hold_steps`` at most; a ``hold_loss`` of 0 is the target. Then follows the schedule
+        above, whose ``max_steps`` count from there, with Adam's moments kept. The rate decides
+        which solutions are found. 0 steps turns this off.
     check_every : int
         Gradient steps between two looks at the loss of the whole training set.
     rollback_ratio, rollback_floor, rollback_armed : float
