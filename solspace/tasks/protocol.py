@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "LONGEST_WAIT",
+    "NOTCHES",
     "SEQUENCE_STEPS",
+    "Notch",
     "Pulse",
     "PulseSequences",
     "StimulusProtocol",
@@ -76,6 +79,52 @@ class Pulse:
     amplitude: float = 1.0
     place: int = 0
     next_place: int = 0
+
+
+@dataclass(frozen=True)
+class Notch:
+    """How finely a network's responses are asked about; see `solspace.responses`.
+
+    Attributes
+    ----------
+    name : str
+        Of letters, digits and _; part of every key.
+    asks : str
+        What is asked, in words, as the end of "what a network does ...".
+    depth : int or None
+        Pulses of a sequence at most; None where any number may follow.
+    waits : mapping of int to tuple of int
+        By place, the steps after the transient of the pulse before, or after the root, at which a
+        pulse is given as well as after the network has settled.
+    within : mapping of int to (int, int)
+        By place, the shortest and the longest such wait of the range that networks are trained in,
+        in which their machines are tested.
+    burst : int
+        Pulses that follow each other so at most before the network is left alone again.
+    pulses : tuple of int or None
+        Which of the protocol's pulses are given, by position; all where None.
+
+    Examples
+    --------
+    >>> Notch("settled2", "when two pulses come, each after long silence", depth=2).burst
+    1
+    """
+
+    name: str
+    asks: str
+    depth: int | None = None
+    waits: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    within: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    burst: int = 1
+    pulses: tuple[int, ...] | None = None
+
+
+NOTCHES = (
+    Notch("settled1", "when one pulse comes after long silence", depth=1),
+    Notch("settled2", "when two pulses come, each after long silence", depth=2),
+    Notch("settled3", "when three pulses come, each after long silence", depth=3),
+    Notch("settled", "when pulses come, each after long silence"),
+)
 
 
 @dataclass(frozen=True)
