@@ -208,7 +208,7 @@ def test_missing_groups_name_the_stage(untrained, tmp_path, group, stage):
 def test_bad_input_is_refused_before_anything_is_written(untrained, tmp_path):
     name = "interval_reproduction/vanilla"
     unlabeled = untrained | {"population": untrained["population"].drop_vars("solution")}
-    with pytest.raises(SolspaceError, match=r"no 'solution'; call .*type `solspace reduce STORE`"):
+    with pytest.raises(SolspaceError, match=r"no 'solution'; call .*type `solspace label STORE`"):
         write_report({name: unlabeled}, tmp_path / "page.html")
     fewer = untrained | {"graph": untrained["graph"].isel(network=[0])}
     with pytest.raises(SolspaceError, match="1 networks in the graph group, 3 in the population"):

@@ -76,7 +76,7 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
     out = _finished(record, out.assign_coords(coordinates).assign(made.data_vars))
     if record.notes is not None:
         defaults = {n: o.default for n, o in record.options.items()}
-        out.attrs |= record.notes(task or task_of(ds), defaults | options, ds.attrs)
+        out.attrs.update(record.notes(task or task_of(ds), {**defaults, **options}, ds.attrs))
     return out.set_coords([n for n in labels if n in out.data_vars])
 
 
