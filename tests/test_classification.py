@@ -218,14 +218,14 @@ def test_features_that_are_nan_leave_their_networks_out_with_the_count():
     ("change", "options", "words"),
     [
         (lambda ds: ds.drop_vars("features"), {}, "solspace features STORE"),
-        (lambda ds: ds.drop_vars("solution"), {}, "solspace reduce STORE"),
+        (lambda ds: ds.drop_vars("solution"), {}, "solspace label STORE"),
         (lambda ds: ds, {"sets": ["speeed"]}, "families, joined by +: published, speed"),
         (lambda ds: ds, {"models": ["oracle"]}, "random_forest"),
         (lambda ds: ds, {"minimum_class_size": 1}, "at least 2"),
         (lambda ds: ds, {"small": "drop"}, "give one of exclude, pool"),
         (lambda ds: ds, {"repeats": 0}, "repeats=0"),
         (lambda ds: ds.isel(network=ds.solution == 0), {}, "1 class of 10 networks or more"),
-        (lambda ds: ds.assign(solution=ds.solution * 0 - 1), {}, "largest: none"),
+        (lambda ds: ds.assign(solution=ds.solution * 0 - 1), {}, "no network has a 'solution'"),
         (
             lambda ds: ds.isel(feature=slice(6)),
             {"sets": ["published", "fitted"]},
@@ -335,7 +335,7 @@ def relabel(path):
 def reduced(store, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("reduced") / "small.zarr")
     shutil.copytree(store, path)
-    for stage in ("extrapolate", "reduce"):
+    for stage in ("extrapolate", "reduce", "label"):
         run_stage(path, stage)
     relabel(path)
     return path
