@@ -28,6 +28,7 @@ __all__ = ["MOST_STATES", "PHASES", "explore_responses"]
 PHASES = 8
 RARE = 1  # answers at so many phases of `PHASES` are left out
 MOST_STATES = 64
+STEPS = 8192  # of silence; what has not settled then is asked as it is
 UNSETTLED_STEPS = 512
 
 
@@ -48,7 +49,7 @@ class _Exploration:
         assert task.protocol is not None and task.output_symbol is not None
         self.protocol, self.read = task.protocol, task.output_symbol
         self.notch = notch
-        self.attractors = Attractors(architecture, weights)
+        self.attractors = Attractors(architecture, weights, steps=STEPS)
         given = self.protocol.pulses
         self.pulses = given if notch.pulses is None else [given[i] for i in notch.pulses]
         # Of each state of the machine:

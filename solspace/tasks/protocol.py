@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.errors import SolspaceError
+
 __all__ = [
     "LONGEST_WAIT",
     "NOTCHES",
@@ -90,7 +92,7 @@ class Notch:
     name : str
         Of letters, digits and _; part of every key.
     asks : str
-        What is asked, in words, as the end of "what a network does ...".
+        What is asked, in words.
     depth : int or None
         Pulses of a sequence at most; None where any number may follow.
     waits : mapping of int to tuple of int
@@ -106,7 +108,7 @@ class Notch:
 
     Examples
     --------
-    >>> Notch("settled2", "when two pulses come, each after long silence", depth=2).burst
+    >>> Notch("settled2", "up to two pulses, each after long silence", depth=2).burst
     1
     """
 
@@ -120,10 +122,10 @@ class Notch:
 
 
 NOTCHES = (
-    Notch("settled1", "when one pulse comes after long silence", depth=1),
-    Notch("settled2", "when two pulses come, each after long silence", depth=2),
-    Notch("settled3", "when three pulses come, each after long silence", depth=3),
-    Notch("settled", "when pulses come, each after long silence"),
+    Notch("settled1", "one pulse, after long silence", depth=1),
+    Notch("settled2", "up to two pulses, each after long silence", depth=2),
+    Notch("settled3", "up to three pulses, each after long silence", depth=3),
+    Notch("settled", "pulses, each after long silence"),
 )
 
 
@@ -145,6 +147,10 @@ class StimulusProtocol:
         An output held for fewer steps may be a flicker of the threshold.
     most : int
         Pulses of the longest random sequence.
+    notches : tuple of Notch
+        How finely responses can be asked about, from coarse to fine.
+    version : int
+        Part of every `response_key`: one more where pulses or a notch of a name change.
     """
 
     before: NDArray[np.float32]
@@ -152,6 +158,18 @@ class StimulusProtocol:
     patience: int
     shortest: int = 3
     most: int = 6
+    notches: tuple[Notch, ...] = NOTCHES
+    version: int = 1
+
+    def notch(self, name: str) -> Notch:
+        """The notch of that name, or an error that lists those there are."""
+        for one in self.notches:
+            if one.name == name:
+                return one
+        raise SolspaceError(
+            f"unknown notch {name!r}; notches, coarse to fine: "
+            f"{', '.join(one.name for one in self.notches)}"
+        )
 
     def random_sequences(
         self,
