@@ -19,14 +19,22 @@ from solspace import networks
 from solspace.attractors.settling import CYCLE, POINT, Attractors
 from solspace.errors import SolspaceError
 from solspace.responses.machine import SETTLED, Machine, Pulses, State, Way, smallest_machine
-from solspace.responses.words import Word, going_on, output_runs, shortened, until_settled
+from solspace.responses.words import (
+    MOST_OUTPUTS,
+    Word,
+    first_answer,
+    going_on,
+    output_runs,
+    shortened,
+    until_settled,
+)
 from solspace.tasks.protocol import Notch, Pulse
 from solspace.tasks.task import Task
 
 __all__ = ["MOST_STATES", "PHASES", "explore_responses"]
 
 PHASES = 8
-RARE = 1  # answers at so many phases of `PHASES` are left out
+RARE = 2  # answers at so few phases of `PHASES` are left out
 MOST_STATES = 64
 STEPS = 8192  # of silence; what has not settled then is asked as it is
 UNSETTLED_STEPS = 512
@@ -42,6 +50,7 @@ class _Asked:
     state: NDArray[np.float64]
     place: int
     phases: int
+    asks: bool  # whether the last pulse does
 
 
 class _Exploration:
@@ -61,9 +70,9 @@ class _Exploration:
         self.number: dict[tuple[int, int], int] = {}
         self.known: dict[int, tuple[State, NDArray[np.float64]]] = {}
 
-    def explore(self) -> Machine:
+    def explore(self) -> None:
         states, _ = self.run(self.protocol.before[None].astype(float), None)
-        self.follow([_Asked(0, (), (), states[0, -1], 0, PHASES)])
+        self.follow([_Asked(0, (), (), states[0, -1], 0, PHASES, False)])
         first = 1
         while first < len(self.states):
             level = range(first, len(self.states))
@@ -83,11 +92,15 @@ class _Exploration:
                     state,
                     pulse.next_place,
                     PHASES // len(self.moments[source]),
+                    pulse.asks,
                 )
                 for (source, pulse, _), state in zip(given, self.after(given), strict=True)
             ]
             self.follow(asked)
-        return smallest_machine(self.states, [common(w, self.states) for w in self.ways], self.notch.depth)
+
+    def machine(self) -> Machine:
+        ways = [common(own, self.states) for own in self.ways]
+        return smallest_machine(self.states, ways, self.notch.depth)
 
     def left(self, state: int) -> int:
         """Pulses that may still be given in one."""
@@ -135,7 +148,8 @@ class _Exploration:
             silence = np.zeros((1, max(waits), self.protocol.before.shape[1]))
             states, symbols = self.run(silence, one.state[None])
             for wait in waits:
-                word = shortened(output_runs(symbols[0, :wait], self.protocol.shortest))
+                runs = output_runs(symbols[0, :wait], self.protocol.shortest)
+                word = first_answer(runs, one.asks) if self.notch.answers else shortened(runs)
                 given += [
                     ((one, wait, word), pulse, states[0, wait - 1])
                     for pulse in self.possible(one.place)
@@ -148,6 +162,7 @@ class _Exploration:
                 state,
                 pulse.next_place,
                 one.phases,
+                pulse.asks,
             )
             for ((one, wait, word), pulse, _), state in zip(given, self.after(given), strict=True)
         ]
@@ -160,7 +175,12 @@ class _Exploration:
                 self.known[index] = self.what_is(index, settling.end[i])
             own, moments = self.known[index]
             symbols = self.read(settling.output[i][..., 0])
-            word = until_settled(symbols, self.protocol.shortest, own.output, own.repeated)
+            if self.notch.answers:
+                runs = output_runs(symbols, self.protocol.shortest)
+                word = first_answer([*runs, *own.output], one.asks)
+                own = State(own.kind)
+            else:
+                word = until_settled(symbols, self.protocol.shortest, own.output, own.repeated)
             if (index, one.place) not in self.number:
                 self.number[index, one.place] = len(self.states)
                 self.states.append(own)
@@ -190,7 +210,8 @@ class _Exploration:
             states, output = networks.run(self.attractors.architecture, self.attractors.weights, silence, end[None])
             states, output = states[0], output[0,:,0]
         own = State(attractor.kind, *going_on(self.read(output), self.protocol.shortest))
-        if attractor.kind != CYCLE and own.repeated:
+        if own.repeated and (attractor.kind != CYCLE or len(own.output) > MOST_OUTPUTS):
+            # In no order that could be told.
             own = State(own.kind, tuple(sorted(set(own.output))), True)
         moments = int(np.argmax(output)) + np.arange(PHASES) * len(states) // PHASES
         return own, states[moments % len(states)]
@@ -215,4 +236,6 @@ def common(ways: list[Way], states: Sequence[State]) -> list[Way]:
 def explore_responses(
     task: Task, architecture: str, weights: networks.Weights, notch: Notch
 ) -> Machine:
-    return _Exploration(task, architecture, weights, notch).explore()
+    exploration = _Exploration(task, architecture, weights, notch)
+    exploration.explore()
+    return exploration.machine()

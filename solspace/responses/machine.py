@@ -73,13 +73,10 @@ class Machine:
         The start first, the others in the order in which edges lead to them.
     edges : tuple of Edge
         By source, then by pulses.
-    depth : int or None
-        Pulses of the longest sequence that it says anything about; None where all.
     """
 
     states: tuple[State, ...]
     edges: tuple[Edge, ...]
-    depth: int | None = None
     _leaving: Mapping[int, list[Edge]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -168,7 +165,6 @@ def smallest_machine(
             Edge(source, target, pulses, words, phases)
             for (source, pulses, words, target), phases in sorted(edges.items())
         ),
-        depth,
     )
 
 

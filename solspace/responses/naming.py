@@ -10,7 +10,9 @@ from solspace.responses.words import MORE, Word
 from solspace.tasks.protocol import Notch
 from solspace.tasks.task import Task
 
-__all__ = ["VERSION", "describe_machine", "machine_text", "pulse_text", "response_key", "word_text"]
+__all__ = ["VERSION", "describe_machine", "machine_text", "pulse_text",
+    "read_pulses",
+    "response_key", "word_text"]
 
 VERSION = "r1"
 LONGEST_KEY = 96
@@ -34,11 +36,27 @@ def pulse_text(pulses: Pulses, symbols: Sequence[str]) -> str:
     Examples
     --------
     >>> pulse_text(((-1, 1), (20, 1)), ("autonomous", "set"))
-    'set 20set'
+    'set set@20'
     """
     return " ".join(
-        f"{'' if wait == SETTLED else wait}{symbols[symbol]}" for wait, symbol in pulses
+        symbols[symbol] if wait == SETTLED else f"{symbols[symbol]}@{wait}"
+        for wait, symbol in pulses
     )
+
+
+def read_pulses(text: str, symbols: Sequence[str]) -> Pulses:
+    """What `pulse_text` wrote.
+
+    Examples
+    --------
+    >>> read_pulses("set set@20", ("autonomous", "set"))
+    ((-1, 1), (20, 1))
+    """
+    found = []
+    for item in text.split():
+        name, _, wait = item.rpartition("@") if "@" in item else (item, "", "")
+        found.append((int(wait) if wait else SETTLED, list(symbols).index(name)))
+    return tuple(found)
 
 
 def own_text(state: State) -> str:

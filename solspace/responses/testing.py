@@ -15,12 +15,14 @@ from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
 from solspace.reduction.responses import FLICKER, LONG, PULSE, ResponseSequences
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
-from solspace.responses.words import MORE, Word
+from solspace.responses.words import MORE, Word, first_answer
 from solspace.tasks import Task, get_task
 from solspace.tasks.protocol import Notch, PulseSequences, StimulusProtocol
 
 __all__ = [
     "LONG_SILENCE",
+    "Heard",
+    "heard",
     "machine_graph",
     "machine_recall",
     "machine_specificity",
@@ -106,26 +108,63 @@ def response_sequences(
     )
 
 
-def heard(responses: ResponseSequences, index: int) -> Heard:
-    """What was put out in each stretch of one sequence, and the pulses between them."""
-    words: list[list[int]] = [[]]
-    pulses = []
-    last = None
-    for item, wait in zip(
-        responses.one(index).tolist(), responses.waits_of(index).tolist(), strict=True
-    ):
-        if item >= PULSE:
-            pulses.append((wait, item - PULSE))
-            words.append([])
-            last = None
-            continue
-        if FLICKER - 1 <= item <= FLICKER + 1:
-            continue
-        output = item - LONG if item >= LONG - 1 else item
-        if output != last and output:
-            words[-1].append(output)
-        last = output
-    return tuple(tuple(word) for word in words), tuple(pulses)
+def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[Heard]:
+    """What counts of response sequences where a notch asks: words in each stretch, and the pulses.
+
+    Parameters
+    ----------
+    task : str or Task
+    notch : str
+    responses : ResponseSequences
+        With waits, on sequences of the notch's own kind.
+
+    Returns
+    -------
+    list of (words, pulses)
+        Words before the first pulse and after each; pulses as (wait, symbol), the wait `SETTLED`
+        after 300 steps of silence or more.
+
+    Examples
+    --------
+    >>> from solspace.reduction import join_responses
+    >>> go = np.array([0, 101, 0, 1, 0], np.int16)
+    >>> waits = np.full(5, 400, np.int16)
+    >>> heard("interval_reproduction", "settled2", join_responses([go], [waits], [waits]))
+    [(((), (1,)), ((-1, 1),))]
+    """
+    task = get_task(task)
+    protocol = protocol_of(task)
+    answers = protocol.notch(notch).answers
+    if responses.waits is None:
+        raise SolspaceError("response sequences without waits; give those of read_responses")
+    follow = {(p.place, p.symbol): p for p in protocol.pulses}
+    found = []
+    for i in range(len(responses)):
+        words: list[list[int]] = [[]]
+        pulses: list[tuple[int, int]] = []
+        asks = [False]
+        place, last = 0, None
+        for item, wait in zip(
+            responses.one(i).tolist(), responses.waits_of(i).tolist(), strict=True
+        ):
+            if item >= PULSE:
+                pulse = follow[place, item - PULSE]
+                place, last = pulse.next_place, None
+                pulses.append((wait if wait < LONG_SILENCE[0] else SETTLED, pulse.symbol))
+                asks.append(pulse.asks)
+                words.append([])
+            elif not FLICKER - 1 <= item <= FLICKER + 1:
+                output = item - LONG if item >= LONG - 1 else item
+                if output and output != last:
+                    words[-1].append(output)
+                last = output
+        told = (
+            tuple(first_answer(word, ask) for word, ask in zip(words, asks, strict=True))
+            if answers
+            else tuple(tuple(word) for word in words)
+        )
+        found.append((told, tuple(pulses)))
+    return found
 
 
 def _fits(seen: Word, word: Word, state: State) -> bool:
@@ -160,18 +199,17 @@ def _answers(edge: Edge, machine: Machine, pulses: Pulses, words: list[Word]) ->
     return before and _fits(words[-1], edge.words[-1], machine.states[edge.target])
 
 
-def predicted(machine: Machine, responses: ResponseSequences) -> NDArray[np.bool_]:
+def predicted(machine: Machine, sequences: Sequence[Heard]) -> NDArray[np.bool_]:
     """Which response sequences a machine allows.
 
     What is put out in each stretch has to be what some edge says, and then what goes on in the
-    state it leads to. A pulse is taken as given to a settled network where 300 steps or more have
-    gone by, as given in the trained range otherwise: then the tested wait nearest to it counts.
+    state it leads to. Of pulses in the trained range the tested wait nearest to theirs counts.
 
     Parameters
     ----------
     machine : Machine
-    responses : ResponseSequences
-        With waits.
+    sequences : sequence of (words, pulses)
+        See `heard`.
 
     Returns
     -------
@@ -179,26 +217,17 @@ def predicted(machine: Machine, responses: ResponseSequences) -> NDArray[np.bool
 
     Examples
     --------
-    >>> from solspace.reduction import join_responses
     >>> start, rest = State("start"), State("point")
     >>> edges = Edge(0, 1, (), ((),)), Edge(1, 1, ((SETTLED, 1),), ((1,),))
-    >>> go, none = (np.array([0, 101, 0, *more], np.int16) for more in ([1, 0], []))
-    >>> waits = [np.full(len(one), 400, np.int16) for one in (go, none)]
-    >>> heard_ = join_responses([go, none], waits, waits)
-    >>> predicted(Machine((start, rest), edges), heard_).tolist()
+    >>> go, none = [(((), word), ((SETTLED, 1),)) for word in ((1,), ())]
+    >>> predicted(Machine((start, rest), edges), [go, none]).tolist()
     [True, False]
     """
-    if responses.waits is None:
-        raise SolspaceError("response sequences without waits; give those of read_responses")
     known: dict[Heard, bool] = {}
-    out = np.zeros(len(responses), bool)
-    for i in range(len(responses)):
-        words, pulses = heard(responses, i)
-        told = tuple((w if w < LONG_SILENCE[0] else SETTLED, s) for w, s in pulses)
-        if (words, told) not in known:
-            known[words, told] = _predicts(machine, words, told)
-        out[i] = known[words, told]
-    return out
+    for one in sequences:
+        if one not in known:
+            known[one] = _predicts(machine, *one)
+    return np.array([known[one] for one in sequences], bool)
 
 
 def _predicts(machine: Machine, words: tuple[Word, ...], pulses: Pulses) -> bool:
@@ -236,24 +265,22 @@ def _predicts(machine: Machine, words: tuple[Word, ...], pulses: Pulses) -> bool
     return bool(settled())
 
 
-def machine_recall(machine: Machine, responses: ResponseSequences) -> float:
+def machine_recall(machine: Machine, own: Sequence[Heard]) -> float:
     """Share of a network's own response sequences that its machine predicts."""
-    return float(predicted(machine, responses).mean())
+    return float(predicted(machine, own).mean())
 
 
 def machine_specificity(
-    machine: Machine,
-    own: ResponseSequences,
-    others: Sequence[ResponseSequences],
+    machine: Machine, own: Sequence[Heard], others: Sequence[Sequence[Heard]]
 ) -> float:
     """Share of others' response sequences that a machine forbids, where its network does otherwise.
 
     Parameters
     ----------
     machine : Machine
-    own : ResponseSequences
+    own : sequence of (words, pulses)
         What the machine's network puts out.
-    others : sequence of ResponseSequences
+    others : sequence of sequences of (words, pulses)
         What networks with another key put out, on the same sequences.
 
     Returns
@@ -261,13 +288,8 @@ def machine_specificity(
     float
         NaN where none does otherwise.
     """
-    mine = [heard(own, i)[0] for i in range(len(own))]
-    forbidden: list[NDArray[np.bool_]] = []
-    for other in others:
-        differs = np.array([heard(other, i)[0] != mine[i] for i in range(len(own))], bool)
-        forbidden.append(~predicted(machine, other)[differs])
-    joined = np.concatenate([np.empty(0, bool), *forbidden])
-    return float(joined.mean()) if joined.size else float("nan")
+    differ = [b for other in others for a, b in zip(own, other, strict=True) if a != b]
+    return float(1 - predicted(machine, differ).mean()) if differ else float("nan")
 
 
 def machine_graph(machine: Machine) -> Graph:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MORE", "MOST_OUTPUTS", "Word", "going_on", "output_runs", "shortened", "until_settled"]
+__all__ = ["MORE", "MOST_OUTPUTS", "Word", "first_answer", "going_on", "output_runs", "shortened", "until_settled"]
 
 Word = tuple[int, ...]
 
@@ -49,6 +49,17 @@ def shortened(outputs: Sequence[int]) -> Word:
     """
     word = [int(v) for v in outputs if v]
     return tuple(word) if len(word) <= MOST_OUTPUTS else (*word[:MOST_OUTPUTS], MORE)
+
+
+def first_answer(outputs: Sequence[int], asks: bool) -> Word:
+    """The first output that is not zero, where there is one and a pulse asks for it.
+
+    Examples
+    --------
+    >>> first_answer([0, -1, 0, 1], True), first_answer([0, 1], False)
+    ((-1,), ())
+    """
+    return tuple(int(v) for v in outputs if v)[:1] if asks else ()
 
 
 def going_on(symbols: NDArray[np.int8], shortest: int) -> tuple[Word, bool]:

@@ -75,7 +75,8 @@ def protocol() -> StimulusProtocol:
     pulses = []
     every = (2, 4, 6, 8, 10)
     for i, f1 in enumerate(every, start=1):
-        pulses.append(Pulse(i, 0, PULSE, 2 * PULSE, amplitude=f1, place=0, next_place=i))
+        first = Pulse(i, 0, PULSE, 2 * PULSE, amplitude=f1, place=0, next_place=i, asks=False)
+        pulses.append(first)
         pulses += [
             Pulse(j, 1, PULSE, 2 * PULSE, amplitude=f2, place=i, next_place=-1)
             for j, f2 in enumerate(every, start=1)

@@ -89,7 +89,7 @@ def protocol() -> StimulusProtocol:
     return StimulusProtocol(
         before=np.zeros((10, 2), np.float32),
         pulses=(
-            Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1),
+            Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1, asks=False),
             Pulse(symbol=2, channel=1, width=PULSE, settled=10, place=1, next_place=0),
         ),
         patience=5 * INTERVALS[-1],

@@ -72,6 +72,8 @@ class Pulse:
         Steps from its onset after which the output counts again.
     place, next_place : int
         Where in the protocol it can come, and where that leads; 0 is the root's.
+    asks : bool
+        Whether the task wants an output after it.
     """
 
     symbol: int
@@ -81,6 +83,7 @@ class Pulse:
     amplitude: float = 1.0
     place: int = 0
     next_place: int = 0
+    asks: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ class Notch:
         Pulses that follow each other so at most before the network is left alone again.
     pulses : tuple of int or None
         Which of the protocol's pulses are given, by position; all where None.
+    answers : bool
+        Whether nothing counts but the first output after each pulse that asks for an answer.
 
     Examples
     --------
@@ -119,9 +124,11 @@ class Notch:
     within: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     burst: int = 1
     pulses: tuple[int, ...] | None = None
+    answers: bool = False
 
 
 NOTCHES = (
+    Notch("answers2", "the first output after up to two pulses, each after long silence", depth=2, answers=True),
     Notch("settled1", "one pulse, after long silence", depth=1),
     Notch("settled2", "up to two pulses, each after long silence", depth=2),
     Notch("settled3", "up to three pulses, each after long silence", depth=3),
@@ -149,6 +156,8 @@ class StimulusProtocol:
         Pulses of the longest random sequence.
     notches : tuple of Notch
         How finely responses can be asked about, from coarse to fine.
+    usual : str
+        The name of the notch that is taken where none is asked for.
     version : int
         Part of every `response_key`: one more where pulses or a notch of a name change.
     """
@@ -159,6 +168,7 @@ class StimulusProtocol:
     shortest: int = 3
     most: int = 6
     notches: tuple[Notch, ...] = NOTCHES
+    usual: str = "settled2"
     version: int = 1
 
     def notch(self, name: str) -> Notch:
