@@ -196,9 +196,7 @@ class _Exploration:
             to = self.number[index, one.place]
             self.ways[one.source].append((one.pulses, (*one.words, word), to, one.phases))
 
-    def what_is(
-        self, index: int, end: NDArray[np.float64]
-    ) -> tuple[State, NDArray[np.float64]]:
+    def what_is(self, index: int, end: NDArray[np.float64]) -> tuple[State, NDArray[np.float64]]:
         """What an attractor puts out, and the states in which pulses are given."""
         attractor = self.attractors.found[index]
         if attractor.kind == POINT:
@@ -207,8 +205,10 @@ class _Exploration:
         states, output = attractor.states, attractor.output[:, 0]
         if attractor.kind != CYCLE:
             silence = np.zeros((1, UNSETTLED_STEPS, self.protocol.before.shape[1]))
-            states, output = networks.run(self.attractors.architecture, self.attractors.weights, silence, end[None])
-            states, output = states[0], output[0,:,0]
+            states, output = networks.run(
+                self.attractors.architecture, self.attractors.weights, silence, end[None]
+            )
+            states, output = states[0], output[0, :, 0]
         own = State(attractor.kind, *going_on(self.read(output), self.protocol.shortest))
         if own.repeated and (attractor.kind != CYCLE or len(own.output) > MOST_OUTPUTS):
             # In no order that could be told.

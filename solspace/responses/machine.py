@@ -7,7 +7,7 @@ out after them until the network has settled again. State 0 is the start, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -18,7 +18,7 @@ SETTLED = -1  # the wait before a pulse that is given to a settled network
 
 Word = tuple[int, ...]  # outputs that are not zero, in order
 Pulses = tuple[tuple[int, int], ...]  # (wait, symbol) of each
-Way = tuple[Pulses, tuple[Word, ...], Hashable, int]  # pulses, words, target, phases
+Way = tuple[Pulses, tuple[Word, ...], int, int]  # pulses, words, target, phases
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def smallest_machine(
     >>> len(machine.states), [(edge.source, edge.words, edge.target) for edge in machine.edges]
     (2, [(0, ((),), 1), (1, ((1,),), 1)])
     """
-    ways = [list(own) for own in ways]
-    color = _colors(states, ways, depth)
+    out_of = [list(own) for own in ways]
+    color = _colors(states, out_of, depth)
     first = (0, depth)
     number = {first: 0}
     kept: list[tuple[int, int | None]] = [first]
@@ -137,7 +137,7 @@ def smallest_machine(
         node, left = source
         out = [
             (pulses, words, color(target, after), target, after, phases)
-            for pulses, words, target, phases in ways[node]
+            for pulses, words, target, phases in out_of[node]
             if left is None or len(pulses) <= left
             for after in [None if left is None else left - len(pulses)]
         ]

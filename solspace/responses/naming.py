@@ -10,9 +10,16 @@ from solspace.responses.words import MORE, Word
 from solspace.tasks.protocol import Notch
 from solspace.tasks.task import Task
 
-__all__ = ["VERSION", "describe_machine", "machine_text", "pulse_text",
+__all__ = [
+    "VERSION",
+    "describe_machine",
+    "letter",
+    "machine_text",
+    "pulse_text",
     "read_pulses",
-    "response_key", "word_text"]
+    "response_key",
+    "word_text",
+]
 
 VERSION = "r1"
 LONGEST_KEY = 96
@@ -143,7 +150,7 @@ output, then A.'
         answers = _answers(machine, i, task.input_symbols, signed)
         if i:
             told = "; ".join(answers) if answers else "nothing was asked"
-            sentences.append(f"In {_letter(i)}, {_goes_on(state, signed)}: {told}.")
+            sentences.append(f"In {letter(i)}, {_goes_on(state, signed)}: {told}.")
         else:
             sentences.append(f"From the start: {'; '.join(answers)}.")
     text = " ".join(sentences)
@@ -164,8 +171,7 @@ def _answers(machine: Machine, state: int, symbols: Sequence[str], signed: bool)
         ends = dict.fromkeys(_ends(edge, signed) for edge in edges)
         told.setdefault(" or ".join(ends), []).append(_given(pulses, symbols))
     return [
-        f"{', '.join(pulses)}: {does}" if pulses != [""] else does
-        for does, pulses in told.items()
+        f"{', '.join(pulses)}: {does}" if pulses != [""] else does for does, pulses in told.items()
     ]
 
 
@@ -186,11 +192,9 @@ def _given(pulses: Pulses, symbols: Sequence[str]) -> str:
 
 def _ends(edge: Edge, signed: bool) -> str:
     words = [_said(word, signed) for word in edge.words]
-    if len(words) > 1 and any(edge.words[:-1]):
-        said = " | ".join(words)  # what is put out before each pulse counts as well
-    else:
-        said = words[-1]
-    return f"{said}, then {_letter(edge.target)}"
+    # What is put out before each pulse counts as well.
+    said = " | ".join(words) if any(edge.words[:-1]) else words[-1]
+    return f"{said}, then {letter(edge.target)}"
 
 
 def _said(word: Word, signed: bool) -> str:
@@ -219,7 +223,7 @@ def _goes_on(state: State, signed: bool) -> str:
     return f"{outputs} {'again and again' if state.repeated else 'that lasts'}"
 
 
-def _letter(state: int) -> str:
+def letter(state: int) -> str:
     """A for the first state after the start, then B; AA after Z."""
     text = ""
     while state:

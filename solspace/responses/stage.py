@@ -53,7 +53,9 @@ def askable(protocol: StimulusProtocol, notch: Notch) -> list[Pulses]:
     pulses = protocol.pulses
     given = pulses if notch.pulses is None else [pulses[i] for i in notch.pulses]
     found: dict[Pulses, None] = {(): None}
-    waiting: list[tuple[Pulses, int]] = [((), place) for place in {0} | {p.next_place for p in given}]
+    waiting: list[tuple[Pulses, int]] = [
+        ((), place) for place in {0} | {p.next_place for p in given}
+    ]
     while waiting:
         before, place = waiting.pop(0)
         if len(before) >= notch.burst:
@@ -75,7 +77,9 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
 
     notch = notch_of(task, options.get("notch"))
     assert task.protocol is not None
-    texts = [pulse_text(one, task.input_symbols) or "silence" for one in askable(task.protocol, notch)]
+    texts = [
+        pulse_text(one, task.input_symbols) or "silence" for one in askable(task.protocol, notch)
+    ]
     sizes = {
         "response_state": STORED_STATES,
         "response_edge": STORED_EDGES,
@@ -95,7 +99,8 @@ RESPONSE_KEY = Variable(
     ("network",),
     "U96",
     "what the network answers to pulses, as the smallest machine that says so (one too long is a "
-    "digest, '#' and hexadecimals); equal where two networks answer alike; empty where not computed",
+    "digest, '#' and hexadecimals); equal where two networks answer alike; empty where not "
+    "computed",
     coordinate=True,
     architectures=RECURRENT,
 )
@@ -109,7 +114,9 @@ RESPONSE_DESCRIPTION = Variable(
 
 
 def _of(dim: str, name: str, dtype: str, meaning: str, *more: str, **others: Any) -> Variable:
-    return Variable(name, ("network", f"response_{dim}", *more), dtype, meaning, group="response", **others)
+    return Variable(
+        name, ("network", f"response_{dim}", *more), dtype, meaning, group="response", **others
+    )
 
 
 RESPONSE = (
@@ -117,21 +124,82 @@ RESPONSE = (
         "response_input",
         ("response_input",),
         "U96",
-        "pulses that an edge carries, in order; after an @ the steps after the transient of the pulse "
-        "before at which one comes, without it the network had settled",
+        "pulses that an edge carries, in order; after an @ the steps at which one comes, counted "
+        "from the transient of the pulse before; without it the network had settled",
         group="response",
         coordinate=True,
     ),
-    Variable("n_response_states", ("network",), "int16", "number of states of the machine, the start among them; -1 not computed", group="response"),
-    Variable("n_response_edges", ("network",), "int16", "number of edges; -1 not computed", group="response"),
-    _of("state", "state_kind", "U32", "what the network settles to: start, point, cycle, unsettled, or several joined by ' or ' where they answer alike; empty past n_response_states"),
-    _of("state", "state_output", "int8", "outputs that go on in the state, in order; 0 past the last", "response_output", fill=0),
-    _of("state", "state_repeated", "int8", "1 where these come again and again, 0 where one is held or none is put out; -1 past n_response_states"),
-    _of("edge", "response_source", "int16", "state that is the source of the edge; -1 past n_response_edges"),
-    _of("edge", "response_target", "int16", "state that is the target of the edge; -1 past n_response_edges"),
-    _of("edge", "edge_pulses", "int16", "index into response_input of what the edge carries; -1 past n_response_edges"),
-    _of("edge", "edge_output", "int8", f"outputs in order in each stretch: before the first pulse (from the start only), after each; 9 is that there are more; 0 past the last", "response_stretch", "response_output", fill=0),
-    _of("edge", "edge_phases", "int8", "at how many of the eight phases of a cycle this is the answer; 8 where there are none; -1 past n_response_edges"),
+    Variable(
+        "n_response_states",
+        ("network",),
+        "int16",
+        "number of states of the machine, the start among them; -1 not computed",
+        group="response",
+    ),
+    Variable(
+        "n_response_edges",
+        ("network",),
+        "int16",
+        "number of edges; -1 not computed",
+        group="response",
+    ),
+    _of(
+        "state",
+        "state_kind",
+        "U32",
+        "what the network settles to: start, point, cycle, unsettled, or several joined by ' or ' "
+        "where they answer alike; empty past n_response_states",
+    ),
+    _of(
+        "state",
+        "state_output",
+        "int8",
+        "outputs that go on in the state, in order; 0 past the last",
+        "response_output",
+        fill=0,
+    ),
+    _of(
+        "state",
+        "state_repeated",
+        "int8",
+        "1 where these come again and again, 0 where one is held or none is put out; -1 past "
+        "n_response_states",
+    ),
+    _of(
+        "edge",
+        "response_source",
+        "int16",
+        "state that is the source of the edge; -1 past n_response_edges",
+    ),
+    _of(
+        "edge",
+        "response_target",
+        "int16",
+        "state that is the target of the edge; -1 past n_response_edges",
+    ),
+    _of(
+        "edge",
+        "edge_pulses",
+        "int16",
+        "index into response_input of what the edge carries; -1 past n_response_edges",
+    ),
+    _of(
+        "edge",
+        "edge_output",
+        "int8",
+        "outputs in order in each stretch: before the first pulse (from the start only) and after "
+        "each; 9 is that there are more; 0 past the last",
+        "response_stretch",
+        "response_output",
+        fill=0,
+    ),
+    _of(
+        "edge",
+        "edge_phases",
+        "int8",
+        "at how many of the eight phases of a cycle this is the answer; 8 where there are none; -1 "
+        "past n_response_edges",
+    ),
 )
 
 

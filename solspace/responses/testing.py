@@ -17,7 +17,7 @@ from solspace.reduction.responses import FLICKER, LONG, PULSE, ResponseSequences
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, Word, first_answer
 from solspace.tasks import Task, get_task
-from solspace.tasks.protocol import Notch, PulseSequences, StimulusProtocol
+from solspace.tasks.protocol import PulseSequences, StimulusProtocol
 
 __all__ = [
     "LONG_SILENCE",
@@ -180,9 +180,7 @@ def _fits(seen: Word, word: Word, state: State) -> bool:
     if more or state.kind == "unsettled":
         return more or set(rest) <= set(own)
     n = len(own)
-    return any(
-        all(v == own[(k + shift) % n] for k, v in enumerate(rest)) for shift in range(n)
-    )
+    return any(all(v == own[(k + shift) % n] for k, v in enumerate(rest)) for shift in range(n))
 
 
 def _answers(edge: Edge, machine: Machine, pulses: Pulses, words: list[Word]) -> bool:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MORE", "MOST_OUTPUTS", "Word", "first_answer", "going_on", "output_runs", "shortened", "until_settled"]
+__all__ = [
+    "MORE",
+    "MOST_OUTPUTS",
+    "Word",
+    "first_answer",
+    "going_on",
+    "output_runs",
+    "shortened",
+    "until_settled",
+]
 
 Word = tuple[int, ...]
 
@@ -102,9 +111,7 @@ def going_on(symbols: NDArray[np.int8], shortest: int) -> tuple[Word, bool]:
     return ((held,) if held else ()), False
 
 
-def until_settled(
-    symbols: NDArray[np.int8], shortest: int, output: Word, repeated: bool
-) -> Word:
+def until_settled(symbols: NDArray[np.int8], shortest: int, output: Word, repeated: bool) -> Word:
     """What is put out on the way to what a network settles to, without what goes on there.
 
     Parameters

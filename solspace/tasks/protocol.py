@@ -128,7 +128,12 @@ class Notch:
 
 
 NOTCHES = (
-    Notch("answers2", "the first output after up to two pulses, each after long silence", depth=2, answers=True),
+    Notch(
+        "answers2",
+        "the first output after up to two pulses, each after long silence",
+        depth=2,
+        answers=True,
+    ),
     Notch("settled1", "one pulse, after long silence", depth=1),
     Notch("settled2", "up to two pulses, each after long silence", depth=2),
     Notch("settled3", "up to three pulses, each after long silence", depth=3),
