@@ -17,7 +17,7 @@ from solspace.reduction.responses import FLICKER, LONG, PULSE, ResponseSequences
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, Word, first_answer
 from solspace.tasks import Task, get_task
-from solspace.tasks.protocol import PulseSequences, StimulusProtocol
+from solspace.tasks.protocol import Notch, PulseSequences, StimulusProtocol
 
 __all__ = [
     "LONG_SILENCE",
@@ -46,6 +46,13 @@ def protocol_of(task: Task) -> StimulusProtocol:
     return task.protocol
 
 
+def long_silence(notch: Notch) -> tuple[int, int]:
+    """Shortest and longest silence after which a pulse is given as to a settled network."""
+    longest = max((high for ranges in notch.within.values() for _, high in ranges), default=0)
+    more = max(0, 2 * longest - LONG_SILENCE[0])
+    return LONG_SILENCE[0] + more, LONG_SILENCE[1] + more
+
+
 def response_sequences(
     task: str | Task, notch: str, n: int = SEQUENCES, *, seed: int = 1
 ) -> PulseSequences:
@@ -64,7 +71,8 @@ def response_sequences(
     PulseSequences
         Of one to as many pulses as the notch allows, at most as many as the task's longest random
         sequence. The wait before each is uniform from 300 to 600 steps; where the notch has pulses
-        in the trained range, every other one is uniform in that range.
+        that come earlier, every other one does, uniform in the range of one of their waits, and
+        silence is longer than twice the longest of these.
 
     Examples
     --------
@@ -79,6 +87,7 @@ def response_sequences(
     pulses = pulses if asked.pulses is None else tuple(pulses[i] for i in asked.pulses)
     most = protocol.most if asked.depth is None else min(asked.depth, protocol.most)
     rng = np.random.default_rng(seed)
+    silence = long_silence(asked)
     start = len(protocol.before)
     onset = np.full((n, most), -1, np.int64)
     seen_from, symbol = onset.copy(), onset.copy()
@@ -90,15 +99,16 @@ def response_sequences(
             if not possible:
                 break
             pulse = possible[rng.integers(len(possible))]
-            hurried = place in asked.within and burst < asked.burst and rng.random() < 0.5
-            low, high = asked.within[place] if hurried else LONG_SILENCE
+            ranges = asked.within.get(place, ())
+            hurried = bool(ranges) and burst < asked.burst and rng.random() < 0.5
+            low, high = ranges[rng.integers(len(ranges))] if hurried else silence
             time += int(rng.integers(low, high + 1))
             burst = burst + 1 if hurried else 1
             onset[i, k], seen_from[i, k] = time, time + pulse.settled
             symbol[i, k] = pulse.symbol
             given.append((i, time, pulse))
             time, place = time + pulse.settled, pulse.next_place
-    steps = int(seen_from.max(initial=start)) + LONG_SILENCE[1]
+    steps = int(seen_from.max(initial=start)) + silence[1]
     inputs = np.zeros((n, steps, protocol.before.shape[1]), np.float32)
     inputs[:, :start] = protocol.before
     for i, time, pulse in given:
@@ -122,7 +132,7 @@ def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[He
     -------
     list of (words, pulses)
         Words before the first pulse and after each; pulses as (wait, symbol), the wait `SETTLED`
-        after 300 steps of silence or more.
+        after long silence.
 
     Examples
     --------
@@ -134,7 +144,8 @@ def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[He
     """
     task = get_task(task)
     protocol = protocol_of(task)
-    answers = protocol.notch(notch).answers
+    asked = protocol.notch(notch)
+    silence, _ = long_silence(asked)
     if responses.waits is None:
         raise SolspaceError("response sequences without waits; give those of read_responses")
     follow = {(p.place, p.symbol): p for p in protocol.pulses}
@@ -150,7 +161,7 @@ def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[He
             if item >= PULSE:
                 pulse = follow[place, item - PULSE]
                 place, last = pulse.next_place, None
-                pulses.append((wait if wait < LONG_SILENCE[0] else SETTLED, pulse.symbol))
+                pulses.append((wait if wait < silence else SETTLED, pulse.symbol))
                 asks.append(pulse.asks)
                 words.append([])
             elif not FLICKER - 1 <= item <= FLICKER + 1:
@@ -160,7 +171,7 @@ def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[He
                 last = output
         told = (
             tuple(first_answer(word, ask) for word, ask in zip(words, asks, strict=True))
-            if answers
+            if asked.answers
             else tuple(tuple(word) for word in words)
         )
         found.append((told, tuple(pulses)))

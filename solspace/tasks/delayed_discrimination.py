@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solspace.tasks.epochs import DelayEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
-from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.protocol import Notch, Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
@@ -87,6 +87,63 @@ def protocol() -> StimulusProtocol:
         pulses=tuple(pulses),
         patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
         most=2,
+        notches=_notches(tuple(pulses)),
+        usual="answers2",
+    )
+
+
+def _notches(pulses: tuple[Pulse, ...]) -> tuple[Notch, ...]:
+    """By which pairs of stimuli are given.
+
+    Those two that a memory drawn to the middle gets wrong first, those of a middle one as well, or
+    all neighbours.
+    """
+
+    def given(pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+        wanted = set(pairs)
+        first = {pulse.next_place: int(pulse.amplitude) for pulse in pulses if pulse.place == 0}
+        asked = {(pulse.place, int(pulse.amplitude)): i for i, pulse in enumerate(pulses)}
+        of_f1 = [asked[0, f1] for f1 in sorted({f1 for f1, _ in wanted})]
+        of_f2 = [i for (at, f2), i in asked.items() if at and (first[at], f2) in wanted]
+        return tuple(sorted(of_f1 + of_f2))
+
+    ends = [(2, 4), (10, 8)]
+    middle = [*ends, (6, 4), (6, 8)]
+    near = [(f1, f2) for f1 in range(2, 11, 2) for f2 in (f1 - 2, f1 + 2)]
+    silent = "the stimuli after long silence"
+    return (
+        Notch(
+            "answers2",
+            f"the answer to 2 then 4 and to 10 then 8, {silent}",
+            depth=2,
+            pulses=given(ends),
+            answers=True,
+        ),
+        Notch(
+            "answers4",
+            f"the answer to 2 then 4, 10 then 8 and 6 then 4 or 8, {silent}",
+            depth=2,
+            pulses=given(middle),
+            answers=True,
+        ),
+        Notch(
+            "answers8",
+            f"the answer to stimuli 2 apart, {silent}",
+            depth=2,
+            pulses=given(near),
+            answers=True,
+        ),
+        Notch("settled2", f"2 then 4 and 10 then 8, {silent}", depth=2, pulses=given(ends)),
+        Notch("settled8", f"stimuli 2 apart, {silent}", depth=2, pulses=given(near)),
+        Notch(
+            "trained8",
+            f"stimuli 2 apart, {silent} or at the trained times",
+            depth=2,
+            pulses=given(near),
+            waits={0: (F1_ON - 1,), **dict.fromkeys(range(1, 6), (DELAYS[-1] // 2,))},
+            within={0: ((2, 6),), **dict.fromkeys(range(1, 6), ((0, DELAYS[-1]),))},
+            burst=2,
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solspace.tasks.epochs import IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Explorer
-from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.protocol import NOTCHES, Notch, Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
@@ -94,6 +94,29 @@ def protocol() -> StimulusProtocol:
         ),
         patience=5 * INTERVALS[-1],
         shortest=RESPONSE,
+        notches=(
+            *NOTCHES,
+            # A first interval in the middle of the trained ones, and the shortest and the longest
+            # second one.
+            Notch(
+                "trained2",
+                "up to two pulses, each after long silence or in the trained range: pulse 1 at 20 "
+                "steps, pulse 2 at 10 or 30 steps from pulse 1",
+                depth=2,
+                waits={0: (10,), 1: (7, 27)},
+                within={0: ((8, 12),), 1: ((7, 11), (23, 27))},
+                burst=2,
+            ),
+            Notch(
+                "waits2",
+                "up to two pulses, each after long silence or 300 steps or in the trained range: "
+                "pulse 1 at 20 steps, pulse 2 at 10 or 30 steps from pulse 1",
+                depth=2,
+                waits={0: (10, 300), 1: (7, 27, 300)},
+                within={0: ((8, 12), (250, 350)), 1: ((7, 11), (23, 27), (250, 350))},
+                burst=2,
+            ),
+        ),
     )
 
 

@@ -101,9 +101,9 @@ class Notch:
     waits : mapping of int to tuple of int
         By place, the steps after the transient of the pulse before, or after the root, at which a
         pulse is given as well as after the network has settled.
-    within : mapping of int to (int, int)
-        By place, the shortest and the longest such wait of the range that networks are trained in,
-        in which their machines are tested.
+    within : mapping of int to tuple of (int, int)
+        By place, for each of these waits the shortest and the longest for which it stands: the
+        range in which machines are tested.
     burst : int
         Pulses that follow each other so at most before the network is left alone again.
     pulses : tuple of int or None
@@ -121,7 +121,7 @@ class Notch:
     asks: str
     depth: int | None = None
     waits: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    within: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    within: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     burst: int = 1
     pulses: tuple[int, ...] | None = None
     answers: bool = False
@@ -130,7 +130,7 @@ class Notch:
 NOTCHES = (
     Notch(
         "answers2",
-        "the first output after up to two pulses, each after long silence",
+        "the first output after each of up to two pulses, each after long silence",
         depth=2,
         answers=True,
     ),
