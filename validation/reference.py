@@ -111,7 +111,7 @@ def verified(store: str, population: str) -> dict[str, float]:
 
 def verified_table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| population | method | recall, median | lowest | specificity, median | `automaton_key`s of 8 |",
+        "| population | method | recall, median | lowest | specificity, median | keys of 8 |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
