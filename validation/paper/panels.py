@@ -114,9 +114,10 @@ def beyond_panel(networks: Networks, i: int) -> xr.Dataset:
         NaN for none; for the others ``response``, the mean output when an answer is due.
     """
     out = networks.beyond([i])
-    return out.assign(_answers(networks, out))[
-        ["output", "input", "target", "epoch", *_answers(networks, out)]
-    ].assign_attrs(description=f"output of network {networks.label(i)} far beyond training")
+    answers = _answers(networks, out)
+    kept = out.assign(answers)[["output", "input", "target", "epoch", *answers]]
+    kept.attrs = {"description": f"output of network {networks.label(i)} far beyond training"}
+    return kept
 
 
 def _answers(networks: Networks, out: xr.Dataset) -> dict[str, Any]:
@@ -147,18 +148,15 @@ def _first(there: xr.DataArray) -> xr.DataArray:
 
 def graph_panel(networks: Networks, i: int) -> xr.Dataset:
     """One network's reduced-dynamics graph, as the store keeps it, without what pads it."""
-    one = networks.graph.isel(network=[i])
-    one = one[[name for name in _GRAPH if name in one]]
-    kept = [c for c in ("network", "name", "graph_key", "input_symbol", "hidden_size")
-            if c in one.coords]  # fmt: skip
-    one = one.reset_coords(drop=True).assign_coords({c: networks.graph[c] for c in kept if c == "input_symbol"})
-    one = one.assign_coords(
-        {c: ("network", networks.graph[c].values[[i]]) for c in kept if c != "input_symbol"}
-    )
-    nodes, edges = int(one["n_nodes"].values[0]), int(one["n_edges"].values[0])
-    return one.isel(node=slice(nodes), edge=slice(max(edges, 1))).assign_attrs(
-        description=f"reduced dynamics of network {networks.label(i)}"
-    )
+    graph = networks.graph.isel(network=[i])
+    nodes, edges = (max(int(graph[name].values[0]), 1) for name in ("n_nodes", "n_edges"))
+    labels = ("name", "hidden_size", "graph_key")
+    return xr.Dataset(
+        {name: graph[name].variable for name in _GRAPH},
+        coords={"network": graph["network"].values, "input_symbol": graph["input_symbol"].variable}
+        | {name: networks.ds[name].variable[[i]] for name in labels},
+        attrs={"description": f"reduced dynamics of network {networks.label(i)}"},
+    ).isel(node=slice(nodes), edge=slice(edges))
 
 
 def network_panels(networks: Networks, i: int, panels: tuple[str, ...]) -> dict[str, xr.Dataset]:
