@@ -67,14 +67,15 @@ def _labels(axes: Any, x: str = "", y: str = "", title: str = "") -> None:
         axes.set_title(title, fontsize=FONT["title"])
 
 
-def _keep(figure: Any, path: Path) -> Path:
+def _keep(figure: Any, path: Path, *beside: Any) -> Path:
     import matplotlib.pyplot as plt
 
     path = path.with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(
-        path, dpi=DPI, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None}
-    )
+        path, dpi=DPI, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None},
+        bbox_extra_artists=[*figure.get_default_bbox_extra_artists(), *beside],
+    )  # fmt: skip
     plt.close(figure)
     return path
 
@@ -101,7 +102,11 @@ def _words(variable: xr.DataArray) -> str:
 
 def _channel(name: str) -> str:
     """An input as it is written in a picture."""
-    return re.sub(r"(?<=[a-z]{2})(?=[0-9])", " ", symbol(name)) if "$" not in symbol(name) else symbol(name)
+    return (
+        re.sub(r"(?<=[a-z]{2})(?=[0-9])", " ", symbol(name))
+        if "$" not in symbol(name)
+        else symbol(name)
+    )
 
 
 def _signed() -> Any:
@@ -264,7 +269,7 @@ def activity_picture(panel: xr.Dataset, path: Path) -> Path:
         if (~trained & np.isfinite(points[:, 0])).any():
             # From the last step of the epoch on.
             after = points[max(int(trained.sum()) - 1, 0) :]
-            ax.plot(*after.T, color=GREY if k not in colors else color, linewidth=0.5, zorder=1)
+            ax.plot(*after.T, color=color, linewidth=0.5, zorder=1)
         within = points[trained]
         ax.plot(*within.T, color=color, linewidth=1.4 if k in colors else 1.8, zorder=2)
         start = {"color": TARGET} if k not in colors else {"color": "#F0E442"}
@@ -276,7 +281,7 @@ def activity_picture(panel: xr.Dataset, path: Path) -> Path:
             handles.append(Line2D([], [], color=INK, linewidth=1.8, label=BEGINNINGS[epoch][1]))
             handles.append(_dot(BEGINNINGS[epoch][0], TARGET))
     handles.append(_dot(BEGINNINGS[epochs[-1]][0], "#F0E442"))
-    handles.append(Line2D([], [], color=GREY, linewidth=0.5, label="silence goes on"))
+    handles.append(Line2D([], [], color=INK, linewidth=0.5, label="thin: silence\ngoes on"))
     lines = [
         Line2D([], [], color=colors[k], linewidth=1.4, label=f"{panel[parameter].values[k]:g}")
         for k in second
@@ -285,12 +290,13 @@ def activity_picture(panel: xr.Dataset, path: Path) -> Path:
     beside = LEGEND_BESIDE | {"title_fontsize": LABEL, "alignment": "left"}
     upper = beside | {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0)}
     lower = beside | {"loc": "lower left", "bbox_to_anchor": (1.02, 0.0)}
-    ax.add_artist(ax.legend(handles=handles, **upper))
+    marks = ax.legend(handles=handles, **upper)
+    ax.add_artist(marks)
     ax.legend(handles=lines, title=_words(panel[parameter]), **lower)
     share = panel["share"].values
     _labels(ax, f"PC 1 ({share[0]:.0%} of variance)", f"PC 2 ({share[1]:.0%} of variance)")
     ax.margins(0.06)
-    return _keep(figure, path)
+    return _keep(figure, path, marks)
 
 
 def _dot(label: str, color: str) -> Any:
@@ -307,9 +313,10 @@ def beyond_picture(
 ) -> Path:
     """Output far beyond training: over time for interval reproduction, else what is answered."""
     if task == "interval_reproduction":
-        return _saved(extrapolation_picture(panel, 0, task), path)
+        picture = extrapolation_picture(panel, 0, task)
+        return _saved(picture.opts(fontsize=FONT | {"labels": LABEL}, backend="matplotlib"), path)
     names = list(get_task(task).parameters)
-    label = "output when the answer is due"
+    label = "output at the answer"
     values = as_grid(panel["response"].isel(network=0), names)
     if len(names) == 2:
         return Path(map_picture(values, path, label, trained))
@@ -387,7 +394,7 @@ def classes_picture(counts: xr.Dataset, path: Path) -> Path:
             Patch(facecolor=ARCHITECTURES[a], label=NAMES[a]) for a in reversed(architectures)
         ]
     if len(sides) == 2:
-        grey = {"edgecolor": INK, "linewidth": 0.5}
+        grey: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.5}
         one = ARCHITECTURES[architectures[0]] if len(architectures) == 1 else GREY
         patches += [
             Patch(facecolor=one, label="ours"),

@@ -19,7 +19,7 @@ from validation.paper import drawing
 from validation.paper.panels import trained_span
 from validation.paper.verdicts import Verdict
 
-__all__ = ["draw", "figure2", "judge"]
+__all__ = ["draw", "judge", "make"]
 
 LETTERS = {
     "A": "delayed_discrimination",
@@ -37,7 +37,7 @@ def _example(task: str) -> Trials:
     return interval_reproduction.make_trials([35])
 
 
-def figure2(store: object = None) -> xr.DataTree:
+def make(store: object = None) -> xr.DataTree:
     """Trials of the tasks, and what is asked over their parameters.
 
     Parameters
@@ -54,7 +54,7 @@ def figure2(store: object = None) -> xr.DataTree:
 
     Examples
     --------
-    >>> int(figure2()["A/asked"].sign.sel(f1=8, f2=4, delay=10))
+    >>> int(make()["A/asked"].sign.sel(f1=8, f2=4, delay=10))
     1
     """
     groups: dict[str, xr.Dataset] = {}

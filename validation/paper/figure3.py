@@ -16,12 +16,12 @@ from validation.paper.rules import ROWS, T_IN, Choice, Row, choose, paths_of
 from validation.paper.source import Networks, open_networks
 from validation.paper.verdicts import APART, ROUND, TOGETHER, Verdict
 
-__all__ = ["draw", "figure3", "judge", "parameter_spans"]
+__all__ = ["draw", "judge", "make", "parameter_spans"]
 
 PANELS = ("activity", "beyond", "graph")
 
 
-def figure3(store: str | os.PathLike[str]) -> xr.DataTree:
+def make(store: str | os.PathLike[str]) -> xr.DataTree:
     """Six networks and three panels of each.
 
     Parameters
@@ -151,7 +151,9 @@ def _set_again(row: xr.DataTree) -> list[Verdict]:
             "trials).",
             falls > 1 and abs(between - attrs["period"]) < 0.1 * attrs["period"],
         ),
-        _graph("A", row, "the cycle is a self-loop at the root, and Set is still answered after Go"),
+        _graph(
+            "A", row, "the cycle is a self-loop at the root, and Set is still answered after Go"
+        ),
     ]
 
 
@@ -189,16 +191,19 @@ def _set_back(row: xr.DataTree) -> list[Verdict]:
         Verdict(
             "B, left",
             f"Set–Go lies at a distance of {attrs['gap']:.3f} from the trajectory after Ready "
-            f"(together: under {TOGETHER}). After t_in of {_listed(map(str, T_IN))} steps Set leads "
-            f"{_listed(_moved(n) for n in back)} on it.",
+            f"(together: under {TOGETHER}). After t_in of {_listed(map(str, T_IN))} steps Set "
+            f"leads {_listed(_moved(n) for n in back)} on it.",
             attrs["gap"] < TOGETHER and back[-1] > 0 and back == sorted(back),
         ),
         Verdict(
             "B, middle",
             f"Go comes before Set in {int(there.sum())} of {int(longer.sum())} trials with t_in "
             f"over {T_IN[-1]}"
-            + (f", always {_span(early[there] - READY_ON)} steps after Ready: a vertical line."
-               if there.any() else "."),
+            + (
+                f", always {_span(early[there] - READY_ON)} steps after Ready: a vertical line."
+                if there.any()
+                else "."
+            ),
             bool(there.mean() > 0.5) and spread <= 2,
         ),
         _graph("B", row, "Set is a self-loop at the root, and Go may come before Set"),
@@ -240,8 +245,8 @@ def _points(row: xr.DataTree) -> list[Verdict]:
         Verdict(
             "D, left",
             "At the end of the longest trained delay a state would take "
-            f"{attrs['memory_steps']:.0f} steps to come to where that of the next f1 is: slow, over "
-            f"a delay of 24 steps. After thousands of silent steps {attrs['orbits']:.0f} of the "
+            f"{attrs['memory_steps']:.0f} steps to come to where that of the next f1 is: slow, "
+            f"over a delay of 24 steps. After thousands of silent steps {attrs['orbits']:.0f} of the "
             "nine are told apart.",
             attrs["memory_steps"] > 24,
         ),
@@ -267,9 +272,9 @@ def _two_trajectories(row: xr.DataTree) -> list[Verdict]:
     return [
         Verdict(
             "F, left",
-            f"Left alone from the start it cycles with a period of {row.attrs['period']:.1f} steps; "
-            f"the second interval lies at a distance of {row.attrs['gap']:.2f} from that trajectory "
-            f"(apart: over {APART}).",
+            f"Left alone from the start it cycles with a period of {row.attrs['period']:.1f} "
+            f"steps; the second interval lies at a distance of {row.attrs['gap']:.2f} from that "
+            f"trajectory (apart: over {APART}).",
             row.attrs["gap"] > APART,
         ),
         _answers("F", row),
@@ -281,9 +286,7 @@ def _answers(letter: str, row: xr.DataTree) -> Verdict:
     task = str(row.attrs["population"]).split("/")[0]
     beyond = row["beyond"].to_dataset()
     share = right_share(beyond, task)
-    ends = ", ".join(
-        f"{name} to {int(beyond[name].max())}" for name in parameter_spans(task)
-    )
+    ends = ", ".join(f"{name} to {int(beyond[name].max())}" for name in parameter_spans(task))
     return Verdict(
         f"{letter}, middle",
         f"{share['within']:.0%} of the answers are right within the trained parameters, "

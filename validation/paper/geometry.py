@@ -126,7 +126,9 @@ def comes_round(run: NDArray[Any]) -> bool:
         return False
     distance = np.linalg.norm(late - late[-1], axis=-1)
     away = np.flatnonzero(distance > size / 2)
-    return bool(len(away) and distance[: away[-1]].min(initial=np.inf) <= max(size / 10, distance[-2]))
+    return bool(
+        len(away) and distance[: away[-1]].min(initial=np.inf) <= max(size / 10, distance[-2])
+    )
 
 
 def cycle_period(run: NDArray[Any]) -> float:

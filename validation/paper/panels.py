@@ -208,5 +208,3 @@ def right_share(beyond: xr.Dataset, task: str) -> dict[str, float]:
         "within": float(right[counts & within].mean()),
         "beyond": float(right[counts & ~within].mean()),
     }
-
-

@@ -151,9 +151,7 @@ def reproduction_paths(networks: Networks, i: int) -> Paths:
     waiting[0, t.READY_ON : t.READY_ON + t.PULSE, 0] = 1
     first = networks.states(i, waiting)[0, t.READY_ON :]
     states = networks.states(i, t.make_trials(T_IN).input)
-    second = [
-        states[k, t.READY_ON + t_in : t.READY_ON + 2 * t_in] for k, t_in in enumerate(T_IN)
-    ]
+    second = [states[k, t.READY_ON + t_in : t.READY_ON + 2 * t_in] for k, t_in in enumerate(T_IN)]
     return Paths(first, longest, second, list(map(float, T_IN)), SET_SETTLED)
 
 

@@ -117,8 +117,6 @@ def open_networks(store: str | os.PathLike[str], name: str) -> Networks:
     task, architecture = name.split("/")
     ds = solspace.open_population(store, task, architecture)
     if "graph_key" not in ds.variables or not (ds["graph_key"].values != "").any():
-        raise SolspaceError(
-            f"{os.fspath(store)}: {name} has no graphs; {how_to_make('reduce')}"
-        )
+        raise SolspaceError(f"{os.fspath(store)}: {name} has no graphs; {how_to_make('reduce')}")
     graph = solspace.open_population(store, task, architecture, "graph")
     return Networks(name, ds.load(), graph.load())
