@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from solspace.tasks.delayed_discrimination import AMPLITUDES, DELAYS, QUIET_GAP
 from solspace.tasks.interval_reproduction import READY_ON
 from validation.paper import drawing, geometry
 from validation.paper.panels import network_panels, right_share, trained_span
@@ -18,6 +19,7 @@ from validation.paper.verdicts import APART, ROUND, TOGETHER, Verdict
 
 __all__ = ["draw", "judge", "make", "parameter_spans"]
 
+LONGEST_DELAY = QUIET_GAP + DELAYS[-1]
 PANELS = ("activity", "beyond", "graph")
 
 
@@ -146,9 +148,9 @@ def _set_again(row: xr.DataTree) -> list[Verdict]:
             f"wait from Set to Go falls back {falls} times as t_in grows to "
             f"{int(beyond['t_in'].max())}"
             + (f", every {between:.0f} steps of t_in" if falls > 1 else "")
-            + ": the cycle repeats the same waits. After none of the waits is there a Go without "
-            f"Set ({int(np.isfinite(beyond['early_onset']).sum())} of {beyond.sizes['trial']} "
-            "trials).",
+            + ". Go comes before Set in "
+            f"{int(np.isfinite(beyond['early_onset']).sum())} of {beyond.sizes['trial']} trials "
+            "(paper: after long t_in the answers repeat).",
             falls > 1 and abs(between - attrs["period"]) < 0.1 * attrs["period"],
         ),
         _graph(
@@ -229,7 +231,7 @@ def _cycles(row: xr.DataTree) -> list[Verdict]:
     return [
         Verdict(
             "C, left",
-            f"After the nine trained f1 it runs round {attrs['orbits']:.0f} limit cycles, of a "
+            f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['orbits']:.0f} limit cycles, of a "
             f"median period of {attrs['period']:.1f} steps, which are there after thousands of "
             "silent steps.",
             attrs["orbits"] > 1,
@@ -246,9 +248,9 @@ def _points(row: xr.DataTree) -> list[Verdict]:
             "D, left",
             "At the end of the longest trained delay a state would take "
             f"{attrs['memory_steps']:.0f} steps to come to where that of the next f1 is: slow, "
-            f"over a delay of 24 steps. After thousands of silent steps {attrs['orbits']:.0f} of the "
-            "nine are told apart.",
-            attrs["memory_steps"] > 24,
+            f"over a delay of {LONGEST_DELAY} steps. After thousands of silent steps "
+            f"{attrs['orbits']:.0f} of the {len(AMPLITUDES)} f1 are told apart.",
+            attrs["memory_steps"] > LONGEST_DELAY,
         ),
         _answers("D", row),
         _graph("D", row, ""),
@@ -298,11 +300,11 @@ def _answers(letter: str, row: xr.DataTree) -> Verdict:
 def _graph(letter: str, row: xr.DataTree, paper: str) -> Verdict:
     graph = row["graph"].to_dataset()
     size = f"{int(graph['n_nodes'][0])} nodes and {int(graph['n_edges'][0])} edges"
-    # That a graph has what it was chosen by is no finding; how many have it is.
     text = f"`{row.attrs['graph_key']}`, {size}"
-    if paper:
-        return Verdict(f"{letter}, right", f"{text}: {paper}, as it was chosen for.", True)
-    return Verdict(f"{letter}, right", f"{text}.", None)
+    # That a graph has what it was chosen by is no finding.
+    return Verdict(
+        f"{letter}, right", f"{text}{f', chosen for it: {paper}' if paper else ''}.", None
+    )
 
 
 JUDGES = {

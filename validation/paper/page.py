@@ -110,7 +110,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _image(made: dict[str, str], name: str, figure: str) -> str:
-    return f"![{figure}, {name}]({made[name]})" if name in made else "none"
+    words = name.split(" ", 1)[1] if name.startswith("figure") else name
+    return f"![{figure}, {words}]({made[name]})" if name in made else "none"
 
 
 def _said(verdicts: Sequence[Verdict]) -> list[str]:
@@ -141,6 +142,8 @@ def _three(tree: xr.DataTree, made: dict[str, str]) -> list[str]:
         for letter, node in tree.children.items()
     ]
     lines = [
+        "Each row is the clearest network of its kind by a rule: that a panel agrees says that there "
+        "is such a network, the list below the pictures how many there are. "
         "Left: activity on the two first principal components of the epochs that are trained, thin "
         "what silence leads on to. Middle: output far beyond training (trained: the bar, or the "
         "dashed frame); for delayed discrimination slices of the cube. Right: reduced dynamics.",

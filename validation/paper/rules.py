@@ -104,8 +104,17 @@ def choose(networks: Networks, row: Row) -> Choice:
         return Choice(None, tuple(words))
     sign = -1 if row.largest else 1
     best = min(left, key=lambda i: ([sign * left[i][name] for name in row.by], i))
-    words.append(f"the one taken is that with {row.by_words}")
+    values = [m[row.by[0]] for m in left.values()]
+    words.append(
+        f"taken is that with {row.by_words}: {_short(left[best][row.by[0]])} (their median "
+        f"{_short(float(np.median(values)))})"
+    )
     return Choice(best, tuple(words), len(left), left[best])
+
+
+def _short(value: float) -> str:
+    """Two digits that count, or a whole number."""
+    return f"{value:.0f}" if abs(value) >= 10 or value == round(value) else f"{value:.2g}"
 
 
 # --------------------------------------------------------------------------- epochs
@@ -307,7 +316,8 @@ ROWS = (
         _circling,
         f"cycle for good ({SILENCE:,} silent steps after Ready)",
         ("roundness",),
-        "the roundest path from Ready to Set",
+        "the roundest path from Ready to Set (spread along its second component over that along its "
+        "first)",
     ),
     Row(
         "B",
@@ -330,7 +340,7 @@ ROWS = (
         lambda networks, i: _delays(networks, i, cycling=True),
         f"cycle for good after each of the nine first stimuli ({SILENCE:,} silent steps)",
         ("orbits", "extent"),
-        "the most cycles for these nine, of equally many the largest ones",
+        "the most cycles for these nine (of equally many the largest ones)",
     ),
     Row(
         "D",
@@ -341,8 +351,8 @@ ROWS = (
         lambda networks, i: _delays(networks, i, cycling=False),
         f"cycle after none of the nine first stimuli ({SILENCE:,} silent steps)",
         ("memory_steps",),
-        "the slowest states at the end of the longest trained delay (the distance of neighbouring "
-        "stimuli over their speed)",
+        "the slowest states at the end of the longest trained delay (steps to the place of the next "
+        "stimulus)",
     ),
     Row(
         "E",
