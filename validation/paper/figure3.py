@@ -231,8 +231,8 @@ def _cycles(row: xr.DataTree) -> list[Verdict]:
     return [
         Verdict(
             "C, left",
-            f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['orbits']:.0f} limit cycles, of a "
-            f"median period of {attrs['period']:.1f} steps, which are there after thousands of "
+            f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['orbits']:.0f} limit "
+            f"cycles, of a median period of {attrs['period']:.1f} steps, which are there after thousands of "
             "silent steps.",
             attrs["orbits"] > 1,
         ),

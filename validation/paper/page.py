@@ -142,8 +142,8 @@ def _three(tree: xr.DataTree, made: dict[str, str]) -> list[str]:
         for letter, node in tree.children.items()
     ]
     lines = [
-        "Each row is the clearest network of its kind by a rule: that a panel agrees says that there "
-        "is such a network, the list below the pictures how many there are. "
+        "Each row is the clearest network of its kind by a rule: that a panel agrees says that "
+        "there is such a network, the list below the pictures how many there are. "
         "Left: activity on the two first principal components of the epochs that are trained, thin "
         "what silence leads on to. Middle: output far beyond training (trained: the bar, or the "
         "dashed frame); for delayed discrimination slices of the cube. Right: reduced dynamics.",

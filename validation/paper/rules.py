@@ -316,8 +316,8 @@ ROWS = (
         _circling,
         f"cycle for good ({SILENCE:,} silent steps after Ready)",
         ("roundness",),
-        "the roundest path from Ready to Set (spread along its second component over that along its "
-        "first)",
+        "the roundest path from Ready to Set (spread along its second component over that along "
+        "its first)",
     ),
     Row(
         "B",
@@ -351,8 +351,8 @@ ROWS = (
         lambda networks, i: _delays(networks, i, cycling=False),
         f"cycle after none of the nine first stimuli ({SILENCE:,} silent steps)",
         ("memory_steps",),
-        "the slowest states at the end of the longest trained delay (steps to the place of the next "
-        "stimulus)",
+        "the slowest states at the end of the longest trained delay (steps to the place of the "
+        "next stimulus)",
     ),
     Row(
         "E",

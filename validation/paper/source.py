@@ -119,4 +119,9 @@ def open_networks(store: str | os.PathLike[str], name: str) -> Networks:
     if "graph_key" not in ds.variables or not (ds["graph_key"].values != "").any():
         raise SolspaceError(f"{os.fspath(store)}: {name} has no graphs; {how_to_make('reduce')}")
     graph = solspace.open_population(store, task, architecture, "graph")
-    return Networks(name, ds.load(), graph.load())
+    # Features are read where they are used, and what networks were before training nowhere.
+    before = [str(v) for v in ds.data_vars if str(v).startswith("initial_")]
+    there = ds.drop_vars([*before, *({"features"} & {*ds.data_vars})]).load()
+    if "features" in ds:
+        there["features"] = ds["features"]
+    return Networks(name, there, graph.load())

@@ -98,7 +98,7 @@ def rank_distance(population: str, ours: Mapping[str, int], smallest: int = 10) 
     Examples
     --------
     >>> rank_distance("interval_reproduction/vanilla", {"a": 274, "b": 61, "c": 20, "d": 45})
-    0.0625
+    0.065
     """
     theirs = sorted((c.size for c in CLASSES[population]), reverse=True)
     large = sorted((n for n in ours.values() if n >= smallest), reverse=True)
