@@ -232,8 +232,8 @@ def _cycles(row: xr.DataTree) -> list[Verdict]:
         Verdict(
             "C, left",
             f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['orbits']:.0f} limit "
-            f"cycles, of a median period of {attrs['period']:.1f} steps, which are there after thousands of "
-            "silent steps.",
+            f"cycles, of a median period of {attrs['period']:.1f} steps, which are there after "
+            "thousands of silent steps.",
             attrs["orbits"] > 1,
         ),
         _answers("C", row),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ LETTERS = "ABCD"
 SMALLEST = 10  # the paper's smallest class
 
 
-def make(store: str | os.PathLike[str]) -> xr.DataTree:
+def make(store: str | os.PathLike[str], sections: Sequence[str] = tuple(SECTIONS)) -> xr.DataTree:
     """The four commonest graphs of each task, how many networks have each, and who is told apart.
 
     Parameters
     ----------
     store : path
         With the vanilla populations of the three tasks, reduced and with features.
+    sections : sequence of {"figure4", "figureS8", "figureS9"}
+        By default all; each needs the population of its task alone.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def make(store: str | os.PathLike[str]) -> xr.DataTree:
         Where the store lacks a population.
     """
     groups: dict[str, xr.Dataset] = {}
-    for section, name in SECTIONS.items():
+    for section in sections:
+        name = SECTIONS[section]
         networks = open_networks(store, name)
         for letter, (key, count) in zip(LETTERS, networks.common, strict=False):
             i = typical(networks, key)

@@ -76,7 +76,7 @@ def gap(second: NDArray[Any], first: NDArray[Any]) -> float:
     --------
     >>> line = np.linspace(0, 1, 101)[:, None] * [1.0, 0.0]
     >>> gap(line[40:60], line), round(gap(line[40:60] + [0.0, 1.0], line), 1)
-    (0.0, 2.0)
+    (0.0, 2.2)
     """
     everything = np.concatenate([first, second])
     scale = np.sqrt(((everything - everything.mean(axis=0)) ** 2).sum(axis=1).mean())
