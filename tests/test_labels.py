@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import string
@@ -23,6 +24,7 @@ from solspace.labels.registry import unregister_label
 from solspace.labels.stage import described, solution_descriptions, solution_key
 from solspace.networks import parameter_shapes
 from solspace.store.check import check_store
+from solspace.tasks import get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 LEARNING = ROOT / "stores" / "learning.zarr"
@@ -157,6 +159,18 @@ def test_one_key_is_described_in_one_way_and_so_it_stays(pairs):
     assert len(set(zip(of, once.tolist(), strict=True))) == len(set(of))
     again = solution_descriptions(ds.assign(solution_description=("network", once)))
     assert again.tolist() == once.tolist()
+
+
+def test_a_task_says_by_which_label_its_networks_are_told(reduced):
+    own = dataclasses.replace(get_task(TASK), solution_label="graph_key")
+    ds = label(reduced, task=own)
+    assert ds.attrs["solution_method"] == "graph_key"
+    assert (
+        ds.solution_key.values.tolist()
+        == label(reduced, by="graph_key").solution_key.values.tolist()
+    )
+    with pytest.raises(SolspaceError, match="unknown label 'colour'"):
+        label(reduced, task=dataclasses.replace(own, solution_label="colour"))
 
 
 def test_lazily_it_is_what_it_is_in_memory(shipped):
