@@ -6,6 +6,7 @@ import doctest
 import importlib
 import re
 import warnings
+from itertools import islice
 from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
@@ -56,12 +57,10 @@ def some_of(networks: Networks) -> list[int]:
     for row in rules.ROWS:
         if row.population == networks.name:
             symbols = networks.task.input_symbols
-            fits = (
-                i
-                for i in range(len(networks))
-                if (graph := networks.graph_of(i)) is not None and row.graph(graph, symbols)
-            )
-            chosen += [i for i, _ in zip(fits, range(3), strict=False)]
+            graphs = {i: networks.graph_of(i) for i in range(len(networks))}
+            fits = [i for i, g in graphs.items() if g is not None and row.graph(g, symbols)]
+            does = (i for i in fits if row.measure(networks, i) is not None)
+            chosen += [*fits[:2], *islice(does, 2)]
     # A graph that all three architectures have.
     chosen += networks.members("v1:0|set>1;1|>0")[:2].tolist()
     return sorted(set(chosen))
