@@ -113,16 +113,11 @@ def solution_coverage(
             f"{name}_high": np.clip(middle + half, None, top),
         }
         variables |= {key: ("sample_size", values) for key, values in of.items()}
-    variables |= _scalars(seen, unlabelled, target, confidence, draws, z)
-    out = xr.Dataset(
-        {
-            name: value if isinstance(value, tuple) else ((), value)
-            for name, value in variables.items()
-        },
-        coords={"sample_size": at},
-    )
-    for name in out.variables:
-        out[name].attrs = _attrs(str(name), target, confidence)
+    scalars = _scalars(seen, unlabelled, target, confidence, draws, z)
+    variables |= {name: ((), value) for name, value in scalars.items()}
+    out = xr.Dataset(variables, coords={"sample_size": at})
+    for key, variable in out.variables.items():
+        variable.attrs = _attrs(str(key), target, confidence)
     out.attrs = {
         "label": label,
         "target": target,
@@ -238,7 +233,7 @@ def _attrs(name: str, target: float, confidence: float) -> dict[str, Any]:
 
 
 def coverage_table(results: Sequence[xr.Dataset]) -> list[str]:
-    """Lines of a table with a row a result of `solution_coverage`, and below it what is to be noted.
+    """Lines of a table with a row a result of `solution_coverage`, and notes below it.
 
     Examples
     --------
@@ -288,7 +283,11 @@ def coverage_table(results: Sequence[xr.Dataset]) -> list[str]:
     for note, labels in notes.items():
         lines += textwrap.wrap(f"{', '.join(labels)}: {note}", 96, subsequent_indent="  ")
     missing = {one.attrs["label"]: one["unlabelled"].item() for one in results}
-    lines += [f"{label}: {n} networks without it" for label, n in missing.items() if n]
+    lines += [
+        f"{label}: {n} network{'s' * (n != 1)} without it, left out"
+        for label, n in missing.items()
+        if n
+    ]
     return lines
 
 

@@ -16,6 +16,8 @@ from solspace.population.variables import text_array
 __all__ = ["compare_solutions", "difference_table"]
 
 OTHER = "other"
+METHOD = "solution_method"
+FOLLOWING = ("solution_key", "solution_name", "solution_description")
 
 MEANINGS = {
     "count": ("networks", "networks of a class"),
@@ -93,6 +95,7 @@ def compare_solutions(
         raise SolspaceError(
             "'solution' 0 is another solution in each population; compare by 'solution_key'"
         )
+    _check_methods(label, [s.attrs for s in (one, other) if isinstance(s, xr.Dataset)])
     counted = [count_labels(sample, label) for sample in (one, other)]
     for which, (counts, _) in zip(("one", "other"), counted, strict=True):
         if not counts:
@@ -123,6 +126,16 @@ def compare_solutions(
     for name, (units, meaning) in MEANINGS.items():
         ds[name].attrs = {"long_name": meaning, "units": units}
     return ds
+
+
+def _check_methods(label: str, attrs: Sequence[Mapping[str, Any]]) -> None:
+    """Keys by different methods are never equal: that would be a distance of 1, and no finding."""
+    methods = {str(a[METHOD]) for a in attrs if METHOD in a}
+    if label in FOLLOWING and len(methods) > 1:
+        raise SolspaceError(
+            f"{label!r} is by different methods ({'; '.join(sorted(methods))}), which do not "
+            "compare; compare by a label that both have, such as 'graph_key'"
+        )
 
 
 def _groups(classes: Mapping[str, Collection[str]]) -> dict[str, str]:

@@ -112,27 +112,27 @@ def total_variation(
     chance = _gap(dealt, a + b - dealt)
     scale = 1 / (2 * n * m)
     tail = (1 - confidence) / 2
-    apart, low, middle, high = [], [], [], []
-    for p, q in _between(a, b):
+    tails = (tail, 0.5, 1 - tail)
+    pairs = _between(a, b)
+    quantiles = np.empty((len(tails), len(pairs)))
+    for i, (p, q) in enumerate(pairs):
         gaps = _gap(rng.multinomial(n, p, size=resamples), rng.multinomial(m, q, size=resamples))
-        for values, at in ((low, tail), (middle, 0.5), (high, 1 - tail)):
-            values.append(float(np.quantile(gaps, at)))
-        apart.append(0.5 * float(np.abs(p - q).sum()))
+        quantiles[:, i] = np.quantile(gaps, tails)
+    apart = np.array([0.5 * np.abs(p - q).sum() for p, q in pairs])
     order = np.argsort(apart, kind="stable")
-    distances = np.array(apart)[order]
-
-    def under(quantiles: list[float]) -> float:
-        """How far apart distributions are for which this quantile is what was counted."""
-        rising = np.maximum.accumulate(np.array(quantiles)[order])
-        return float(np.interp(counted, rising, distances)) if counted > rising[0] else 0.0
+    # How far apart distributions are for which each of the three is what was counted.
+    high, estimate, low = (
+        float(np.interp(counted, rising, apart[order])) if counted > rising[0] else 0.0
+        for rising in np.maximum.accumulate(quantiles[:, order], axis=1)
+    )
 
     floor = float(chance.mean() * scale)
     return Distance(
         counted=float(counted * scale),
-        estimate=under(middle),
-        low=under(high),
+        estimate=estimate,
+        low=low,
         # Samples do not show distributions to be closer than chance takes samples apart.
-        high=max(under(low), floor),
+        high=max(high, floor),
         floor=floor,
         floor_high=float(np.quantile(chance, 0.95) * scale),
         p_value=float((1 + (chance >= counted).sum()) / (1 + resamples)),
@@ -152,12 +152,13 @@ def _between(one: Counts, other: Counts) -> list[tuple[Shares, Shares]]:
     difference = one / n - other / m
     error = np.sqrt(pooled * (1 / n + 1 / m))
     size = np.abs(difference)
-    pairs = []
-    for errors in np.linspace((size / error).max(), 0, BETWEEN):
-        pairs.append(_balanced(np.sign(difference) * np.maximum(size - errors * error, 0)))
-    pairs += [difference * factor for factor in np.linspace(1, FARTHEST, BEYOND + 1)[1:]]
+    gaps = [
+        _balanced(np.sign(difference) * np.maximum(size - errors * error, 0))
+        for errors in np.linspace((size / error).max(), 0, BETWEEN)
+    ]
+    gaps += [difference * factor for factor in np.linspace(1, FARTHEST, BEYOND + 1)[1:]]
     out = []
-    for gap in pairs:
+    for gap in gaps:
         p = np.maximum(pooled + gap * m / (n + m), 0)
         q = np.maximum(pooled - gap * n / (n + m), 0)
         out.append((p / p.sum(), q / q.sum()))

@@ -12,7 +12,7 @@ from solspace.errors import SolspaceError
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Labelled", "aligned", "count_labels", "label_variables"]
 
@@ -74,15 +74,16 @@ def count_labels(data: Labelled, label: str) -> tuple[dict[str, int], int]:
     import xarray as xr
 
     if isinstance(data, xr.Dataset):
-        data = _of_dataset(data, label)
+        values = _of_dataset(data, label)
     elif isinstance(data, Mapping):
-        return _of_counts(data), 0
-    values = np.asarray(data.values if isinstance(data, xr.DataArray) else data)
+        return _of_counts(dict(data)), 0
+    else:
+        values = np.asarray(data.values if isinstance(data, xr.DataArray) else data)
     if values.ndim != 1 or values.dtype.kind not in "iuUTO":
         raise SolspaceError(
-            f"labels have to be one key or number a network; given an array of shape "
-            f"{values.shape} and type {values.dtype}; give a population with {label!r}, its labels, "
-            "or how many networks each class has"
+            f"labels have to be one key or number a network; given are values of shape "
+            f"{values.shape} and type {values.dtype}; give a population with {label!r}, its "
+            "labels, or how many networks each class has"
         )
     if values.dtype.kind in "iu":
         known = [str(v) for v in values.tolist() if v >= 0]
@@ -91,9 +92,9 @@ def count_labels(data: Labelled, label: str) -> tuple[dict[str, int], int]:
     return _sorted(Counter(known)), len(values) - len(known)
 
 
-def _of_dataset(ds: xr.Dataset, label: str) -> xr.DataArray:
+def _of_dataset(ds: xr.Dataset, label: str) -> NDArray[Any]:
     if label in ds.variables and ds[label].dims == ("network",):
-        return ds[label]
+        return np.asarray(ds[label].values)
     there = label_variables(ds) if "network" in ds.sizes else []
     if label in ds.variables:
         raise SolspaceError(
