@@ -162,9 +162,10 @@ def _scalars(
 
 
 def _knots(n: int) -> NDArray[np.int64]:
-    """Sizes evenly from 1 to n and on to twice as many."""
+    """Sizes from 1 to n, closest at first, where curves bend, and evenly on to twice as many."""
     half = KNOTS // 2
-    below, above = np.linspace(1, n, half), np.linspace(n, 2 * n, half + 1)
+    below = 1 + (n - 1) * np.linspace(0, 1, half) ** 2
+    above = np.linspace(n, 2 * n, half + 1)
     return np.unique(np.concatenate([below, above]).round().astype(np.int64))
 
 
@@ -201,7 +202,7 @@ def _notes(out: xr.Dataset) -> Iterator[str]:
     elif twice == 0:
         yield "No class was seen twice, so the number of unseen ones is rough."
     if int(out["networks_for_coverage"]) > 2 * n:
-        yield ("networks_for_coverage is more than twice the sample, where extrapolation is rough.")
+        yield ("That coverage takes more than twice the sample, where extrapolation is rough.")
 
 
 def _attrs(name: str, target: float, confidence: float) -> dict[str, Any]:

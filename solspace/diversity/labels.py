@@ -76,7 +76,7 @@ def count_labels(data: Labelled, label: str) -> tuple[dict[str, int], int]:
     if isinstance(data, xr.Dataset):
         values = _of_dataset(data, label)
     elif isinstance(data, Mapping):
-        return _of_counts(dict(data)), 0
+        return _of_counts(data), 0
     else:
         values = np.asarray(data.values if isinstance(data, xr.DataArray) else data)
     if values.ndim != 1 or values.dtype.kind not in "iuUTO":
@@ -107,7 +107,7 @@ def _of_dataset(ds: xr.Dataset, label: str) -> NDArray[Any]:
     )
 
 
-def _of_counts(given: Mapping[Any, int]) -> dict[str, int]:
+def _of_counts(given: Mapping[Any, Any]) -> dict[str, int]:
     bad = {k: v for k, v in given.items() if not _is_count(v)}
     if bad:
         name, value = next(iter(bad.items()))
