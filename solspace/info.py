@@ -305,7 +305,8 @@ def _no_labels(by: Sequence[str], store: Store, *which: str | None) -> str:
         label for population in store.select(*which) for label in label_variables(population.open())
     )
     wanted = f"no network has the label {' or '.join(by)}" if by else "no network has a label"
-    return f"{wanted} (there are: {', '.join(there) or 'none'}); type `solspace run {store.path}` first"
+    known = ", ".join(there) or "none"
+    return f"{wanted} (there are: {known}); type `solspace run {store.path}` first"
 
 
 # --------------------------------------------------------------------------- report

@@ -168,7 +168,7 @@ def test_intervals_of_the_coverage_hold_what_they_say():
             truth = shares[sample > 0].sum()
             _, low, high = richness.coverage_interval(sample)
             inside.append(low - 1e-12 <= truth <= high + 1e-12)
-        assert 0.93 <= np.mean(inside)
+        assert np.mean(inside) >= 0.93
 
 
 def test_intervals_of_the_unseen_hold_where_rare_classes_are_alike():
@@ -177,7 +177,7 @@ def test_intervals_of_the_unseen_hold_where_rare_classes_are_alike():
     for sample in rng.multinomial(300, SKEWED, size=400):
         _, low, high = richness.unseen_classes(sample)
         inside.append(np.floor(low) <= (sample == 0).sum() <= np.ceil(high))
-    assert 0.9 <= np.mean(inside)
+    assert np.mean(inside) >= 0.9
 
 
 def test_intervals_of_the_curves_hold_what_they_say():
@@ -215,7 +215,7 @@ def test_intervals_of_the_distance_hold_what_they_say(apart):
     assert rejected <= 0.15 if apart == 0 else rejected >= 0.9
 
 
-# --------------------------------------------------------------------------- samples that tell little
+# --------------------------------------------------------------------------- small samples
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_a_shipped_population():
     assert found.attrs["label"] == "graph_key" and found.architecture.item() == "gru"
     # Labels, an array of them, numbers and counts say the same.
     numbered = np.unique(ds.graph_key.values, return_inverse=True)[1]
-    for given in (ds.graph_key, ds.graph_key.values, numbered, count_labels(ds, "graph_key")[0]):
-        same = solution_coverage(given, "graph_key", resamples=50)
+    for labels in (ds.graph_key, ds.graph_key.values, numbered, count_labels(ds, "graph_key")[0]):
+        same = solution_coverage(labels, "graph_key", resamples=50)
         whose = ("task", "architecture")
         xr.testing.assert_equal(*(x.drop_vars(whose, errors="ignore") for x in (same, found)))
     assert solution_coverage(ds, "solution").classes_seen == solution_coverage(ds).classes_seen
