@@ -413,7 +413,7 @@ def discrimination_text(rows: list[dict[str, Any]]) -> str:
 
 def _class_name(label: int, times: int, size: int) -> str:
     """Such as "class 1 of 141, six times"."""
-    name = {0: f"none of these, like {size}", -1: "row not found"}.get(
+    name = {0: f"in no class, as {size} are", -1: "row not found"}.get(
         label, f"class {label} of {size}"
     )
     return name if times == 1 else f"{name} ({COUNT[times]} times)"
@@ -431,9 +431,9 @@ def _reference_sentence(r: dict[str, Any], by_graph: Counter[str]) -> str:
     split = sum(len(v) > 1 for v in labels.values())
     mixed = sum(len(v) > 1 for k, v in graphs.items() if k > 0)
     clear = (
-        "each graph is in one class"
+        "each graph is under one label"
         if not split + mixed
-        else f"graphs that are in several classes: {COUNT[split]}; classes with several graphs: "
+        else f"graphs under several labels: {COUNT[split]}; classes of several graphs: "
         f"{COUNT[mixed]}; so labels do not follow from these graphs as they do in interval "
         "reproduction"
     )
@@ -443,8 +443,8 @@ def _reference_sentence(r: dict[str, Any], by_graph: Counter[str]) -> str:
         for c in r["known"]
     )
     return _wrapped(
-        f"- `{r['population']}`: {clear}.{known} As a sample of {len(reference)} these graphs are at "
-        f"{apart['distance'].item():.2f} from ours; by chance {apart['floor'].item():.2f} (95th "
+        f"- `{r['population']}`: {clear}.{known} As a sample of {len(reference)} these graphs are "
+        f"at {apart['distance'].item():.2f} from ours; by chance {apart['floor'].item():.2f} (95th "
         f"percentile {apart['floor_high'].item():.2f}), p = {_p(apart['p_value'].item())}.",
         "  ",
     )
@@ -482,7 +482,7 @@ def cycles_text(rows: list[dict[str, Any]]) -> str:
         _wrapped(
             "Where graphs end: they are made from 500 steps, and a graph says that an input is "
             f"ignored late, not how late. After Ready and {challenges.SILENCE:,} steps of silence "
-            f"still put out Go again and again: {', '.join(told)} networks."
+            f"{', '.join(told)} networks still put out Go again and again."
         )
     ]
     for r in here:
