@@ -234,6 +234,13 @@ def describe_coverage(
     ------
     SolspaceError
         Where there is no population, or none has such a label.
+
+    Examples
+    --------
+    >>> describe_coverage("nowhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
     """
     lines = [f"{path}: what share of the solutions has been seen"]
     found = False
@@ -275,6 +282,13 @@ def describe_differences(
     ------
     SolspaceError
         Where the stores have no population in common, or none has such a label in both.
+
+    Examples
+    --------
+    >>> describe_differences("nowhere.zarr", "elsewhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
     """
     first, second = (
         {str(p): p for p in Store(path).select(task, architecture)} for path in (one, other)
