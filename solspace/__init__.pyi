@@ -7,6 +7,7 @@ from . import features as features
 from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
+from . import stability as stability
 from . import tasks as tasks
 from . import training as training
 from . import two_neuron as two_neuron
@@ -35,6 +36,7 @@ from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
+from .stability.stage import label_stability as label_stability
 from .stages.architectures import register_architecture as register_architecture
 from .stages.decorator import stage as stage
 from .store.check import check_store as check_store

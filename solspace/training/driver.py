@@ -22,6 +22,7 @@ __all__ = [
     "INITS",
     "Checkpoint",
     "TrainingResult",
+    "batches",
     "initial_weights",
     "learning_rates",
     "loss_levels",
@@ -426,10 +427,17 @@ class _Attempt:
     curve: list[float] = field(default_factory=list)  # loss at each look
 
 
-def _batches(
+def batches(
     trials: int, steps: int, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Trial indices of each check interval, (step, batch); every epoch is a new shuffle."""
+    """Trial indices of each check interval, (step, batch); every epoch is a new shuffle.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=4, learning_rate=0.01, batch_size=2)
+    >>> [rows.shape for rows in batches(3, 4, recipe, np.random.default_rng(0))]
+    [(4, 2)]
+    """
     queue = np.empty(0, np.int64)
     for first in range(0, steps, recipe.check_every):
         rows = min(recipe.check_every, steps - first)
@@ -500,7 +508,7 @@ def _attempt(
         curriculum_steps = make_steps(architecture, start, easy, recipe, device)
         curriculum = _descend(
             curriculum_steps,
-            _batches(len(easy), recipe.curriculum_steps, recipe, rng),
+            batches(len(easy), recipe.curriculum_steps, recipe, rng),
             np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
@@ -521,7 +529,7 @@ def _attempt(
             continue
         descent = _descend(
             steps,
-            _batches(len(trials), len(part), recipe, rng),
+            batches(len(trials), len(part), recipe, rng),
             part,
             recipe,
             _silence(trials),
