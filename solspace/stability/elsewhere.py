@@ -158,7 +158,8 @@ class OtherProcessor:
         return [Labelled(*one) for one in found]
 
     def _start(self, sent: bytes) -> None:
-        self._errors = tempfile.TemporaryFile()
+        # Open for as long as the process is; a pipe that nobody reads could fill up.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "solspace.stability.worker"],
             stdin=subprocess.PIPE,

@@ -175,7 +175,7 @@ def stability_table(ds: xr.Dataset) -> str:
     ...                         "perturbation": ["noise_1e-3", "processor"]})
     >>> print(stability_table(ds))
       label      networks  noise_1e-3           processor
-      graph_key         2  0.75 (0.21 to 0.97)  not tried
+      graph_key         2  0.75 (0.20 to 0.97)  not tried
       not tried: on no network; `processor` takes a machine of the x86-64 family
     """
     if "unchanged" not in ds.variables:
