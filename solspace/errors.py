@@ -8,6 +8,8 @@ __all__ = ["SolspaceError", "how_to_make"]
 _FUNCTIONS = {
     "features": "extract_features",
     "recording_size": "classify_recordings",
+    "attractors": "find_attractors",
+    "responses": "find_responses",
     "stability": "label_stability",
 }
 

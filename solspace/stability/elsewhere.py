@@ -21,7 +21,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.stability.labelling import Labelled
+from solspace.stability.labelling import AskedLabel, Labelled
 from solspace.tasks import Task
 
 __all__ = ["OtherProcessor", "other_processor"]
@@ -96,9 +96,11 @@ class OtherProcessor:
 
     Examples
     --------
+    >>> from solspace.stability.labelling import asked_labels
     >>> from solspace.tasks import get_task
+    >>> task, labels = get_task("interval_reproduction"), asked_labels(["graph_key"])
     >>> with OtherProcessor() as other:                                    # doctest: +SKIP
-    ...     other.label(get_task("interval_reproduction"), "vanilla", weights, ["graph_key"])
+    ...     other.label(task, "vanilla", weights, labels)
     [Labelled(key='v1:0|>1,set>0;1|>2;0|set>0', reason='')]
     """
 
@@ -133,7 +135,7 @@ class OtherProcessor:
         task: Task,
         architecture: str,
         weights: Mapping[str, NDArray[Any]],
-        labels: Sequence[str],
+        labels: Sequence[AskedLabel],
     ) -> list[Labelled]:
         """All labels of one network.
 

@@ -31,7 +31,7 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
     """The labels that are looked at and what is tried; refuses options that cannot be."""
     import xarray as xr
 
-    from solspace.stability.labelling import known_labels
+    from solspace.stability.labelling import asked_labels
     from solspace.stability.perturbing import perturbation_names
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -53,7 +53,7 @@ def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, 
     sizes = [*noise, *[0.0] * (len(names) - len(noise))]
     coordinates = xr.Dataset(
         coords={
-            "label": text_array(known_labels(given.get("labels"))),
+            "label": text_array([one.spelled for one in asked_labels(given.get("labels"))]),
             "perturbation": text_array(names),
             "noise": ("perturbation", np.array(sizes)),
             "draws": (
@@ -315,7 +315,9 @@ def label_stability(
     task : str or Task, optional
         By default the dataset's own.
     labels : sequence of str, optional
-        Those of `solspace.labels.label_names`, by default all.
+        Labels, NAME or with options of the label NAME:OPTION=VALUE, such as
+        automaton_key:method=automaton. By default all of `solspace.labels.label_names`, with the
+        options of the population's own.
     noise : sequence of float
         Relative sizes of weight noise: every weight is multiplied by 1 + noise * z with z
         standard normal, the same z for every size. None at all leaves it out.
@@ -378,6 +380,7 @@ def label_stability(
     from solspace.population.each import each_network, warn_of_failures
     from solspace.population.weights import network_weights
     from solspace.reduction.stage import stored_key
+    from solspace.stability.labelling import asked_labels
     from solspace.stability.trial import Trial
 
     task = task_of(ds, task)
@@ -386,7 +389,8 @@ def label_stability(
         "further_rate": further_rate, "processor": processor, "networks": networks, "seed": seed,
     }  # fmt: skip
     coordinates = layout(task, ds, options)["stability"].coordinates
-    names = tuple(map(str, coordinates["label"].values))
+    asked = asked_labels(labels, ds.attrs)
+    names = [one.spelled for one in asked]
     n, shape = ds.sizes["network"], (len(names), coordinates.sizes["perturbation"])
     numbers = _numbers(ds)
     places = draw_networks(ds) if order is None else order
@@ -400,7 +404,7 @@ def label_stability(
     with Trial(
         task,
         architecture_of(ds),
-        names,
+        asked,
         noise=[float(s) for s in noise],
         draws=draws,
         further_steps=further_steps,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from solspace.networks import get_architecture
 from solspace.population.each import told_elsewhere
 from solspace.stability.elsewhere import OtherProcessor, other_processor
-from solspace.stability.labelling import Labelled, label_one
+from solspace.stability.labelling import AskedLabel, Labelled, label_one
 from solspace.stability.perturbing import with_noise
 from solspace.training.driver import mean_squared_error
 from solspace.training.further import train_further
@@ -60,7 +60,7 @@ class Trial:
     ----------
     task : Task
     architecture : str
-    labels : sequence of str
+    labels : sequence of AskedLabel
     noise : sequence of float
     draws : int
     further_steps : int
@@ -78,7 +78,7 @@ class Trial:
         self,
         task: Task,
         architecture: str,
-        labels: Sequence[str],
+        labels: Sequence[AskedLabel],
         *,
         noise: Sequence[float],
         draws: int,
