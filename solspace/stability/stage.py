@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.labels.registry import label_stages
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable, text_array
@@ -281,6 +282,8 @@ FILLS = (
     reads=["population"],
     fills=FILLS,
     after=["train"],
+    # Labels are computed as the population's own were, so with them as they are now.
+    uses=label_stages,
     groups={"stability": Group("which networks keep their labels when they are hardly changed")},
     layout=layout,
     prepare={"order": draw_networks},

@@ -26,6 +26,7 @@ __all__ = [
     "initial_weights",
     "learning_rates",
     "loss_levels",
+    "rolls_back",
     "train_network",
     "training_trials",
 ]
@@ -448,6 +449,22 @@ def batches(
         queue = queue[wanted:]
 
 
+def rolls_back(recipe: Recipe, loss: float, best: float) -> bool:
+    """Whether a look that finds this loss returns to the best weights.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=4, learning_rate=0.01)
+    >>> rolls_back(recipe, 0.03, best=0.005), rolls_back(recipe, 0.03, best=0.02)
+    (True, False)
+    """
+    return (
+        best < recipe.rollback_armed
+        and loss > recipe.rollback_floor
+        and loss > recipe.rollback_ratio * best
+    )
+
+
 def _easy_trials(trials: Trials, recipe: Recipe) -> Trials:
     """The trials of the recipe's curriculum."""
     names = (recipe.curriculum_first, recipe.curriculum_second)
@@ -599,11 +616,7 @@ def _descend(
             if reached(loss):
                 result.reached = True
                 break
-        elif (
-            best_loss < recipe.rollback_armed
-            and loss > recipe.rollback_floor
-            and loss > recipe.rollback_ratio * best_loss
-        ):
+        elif rolls_back(recipe, loss, best_loss):
             steps.restore(best)
             factor *= recipe.rollback_rate
         plateau_ends = 0 < recipe.plateau_steps <= result.done < recipe.plateau_steps + len(batch)

@@ -13,7 +13,7 @@ from solspace.errors import SolspaceError
 from solspace.tasks import get_task
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.task import Task
-from solspace.training.driver import batches, learning_rates, training_trials
+from solspace.training.driver import batches, learning_rates, rolls_back, training_trials
 from solspace.training.steps import Weights, make_steps
 
 __all__ = ["rate_at_end", "train_further"]
@@ -85,8 +85,10 @@ def train_further(
 ) -> Weights:
     """A network after further gradient steps on its own training trials.
 
-    Only the steps of the recipe are taken: no look at the loss ends them or goes back to better
-    weights. Adam's moments, which nobody keeps, begin at zero.
+    Training goes on as it went but for its end: the loss over all trials is looked at every
+    ``check_every`` steps, where it rises too far training goes back to the best weights and moments
+    as the recipe says, and the weights of the lowest loss are kept; those it began with are not
+    among them. Adam's moments, which nobody keeps, begin at zero.
 
     Parameters
     ----------
@@ -98,7 +100,7 @@ def train_further(
         The network's own, from which its training trials follow. Not negative.
     steps : int
     rate : float
-        Of every step.
+        Of every step; rollbacks lower it where the recipe says so.
     recipe : Recipe, optional
         The task's own by default.
     stop : callable () -> bool, optional
@@ -113,8 +115,8 @@ def train_further(
     Raises
     ------
     SolspaceError
-        For a negative seed, less than one step, or a rate that is not over 0; and where the
-        weights do not stay finite.
+        For a negative seed, less than one step, or a rate that is not over 0; and where no look
+        finds a finite loss.
 
     Examples
     --------
@@ -140,14 +142,24 @@ def train_further(
              for n, v in weights.items()}  # fmt: skip
     runner = make_steps(architecture, start, trials, recipe, device)
     rng = np.random.default_rng([seed, 0, _FURTHER])
+    least, best = np.inf, None
+    factor, back, back_to = 1.0, runner.loss(), runner.snapshot()
     for batch in batches(len(trials), steps, recipe, rng):
         if stop is not None and stop():
             raise KeyboardInterrupt("further training was stopped")
-        runner.advance(batch, np.full(len(batch), rate))
-    out = runner.weights()
-    if not all(np.isfinite(v).all() for v in out.values()):
+        runner.advance(batch, np.full(len(batch), factor * rate))
+        loss = runner.loss()
+        if loss < least:
+            least, best = loss, runner.snapshot()
+        if loss < back:
+            back, back_to = loss, runner.snapshot()
+        elif rolls_back(recipe, loss, back):
+            runner.restore(back_to)
+            factor *= recipe.rollback_rate
+    if best is None:
         raise SolspaceError(
             f"{steps} further steps at a rate of {rate:g} lead to weights that are not finite; "
             "give a lower rate"
         )
-    return out
+    runner.restore(best)
+    return runner.weights()
