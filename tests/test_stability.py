@@ -301,7 +301,7 @@ def test_a_process_that_ends_is_said_and_begun_again(population):
         first = other.label(TASK, "vanilla", weights, labels)
         other._process.kill()
         other._process.wait()
-        with pytest.raises(SolspaceError, match="ended .exit status -9."):
+        with pytest.raises(SolspaceError, match=r"ended \(exit status -9\)"):
             other.label(TASK, "vanilla", weights, labels)
         assert other.label(TASK, "vanilla", weights, labels) == first
         process = other._process
