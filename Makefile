@@ -73,6 +73,7 @@ bench: env
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
+	$(BIN)/python benchmarks/stability.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

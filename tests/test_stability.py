@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from solspace import SolspaceError, label_stability, network_weights
 from solspace.cli import main
 from solspace.labels import label_network, register_label
 from solspace.labels.registry import unregister_label
+from solspace.plots import stability_picture
 from solspace.population.describe import recipe_of
 from solspace.stability import (
     LabelScores,
@@ -43,8 +45,10 @@ from solspace.training import (
     train_network,
     training_trials,
 )
+from validation import labels
 
-STORE = str(Path(__file__).resolve().parents[1] / "stores" / "turner2021.zarr")
+ROOT = Path(__file__).resolve().parents[1]
+STORE = str(ROOT / "stores" / "turner2021.zarr")
 GROUP = "interval_reproduction/vanilla"
 TASK = get_task("interval_reproduction")
 QUICK = {"labels": ["graph_key"], "noise": [1e-4], "draws": 2, "further_steps": 50}
@@ -53,8 +57,8 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 @pytest.fixture(scope="module")
 def population():
-    """Five trained networks, with what training and an import leave of each."""
-    ds = xr.open_zarr(STORE, group=GROUP).isel(network=slice(5)).load()
+    """Three trained networks, with what training and an import leave of each."""
+    ds = xr.open_zarr(STORE, group=GROUP).isel(network=slice(3)).load()
     kept = [n for n in ds.data_vars if n.startswith(("weight", "bias")) or n == "gradient_steps"]
     attrs = {"recipe": ds.attrs["recipe"]}
     return ds[[*kept, "loss", "status_train"]].drop_attrs(deep=False).assign_attrs(attrs)
@@ -261,7 +265,7 @@ def test_labels_are_those_of_the_perturbed_weights(population, tried):
     assert (tried.share_low <= tried.share).all() and (tried.share <= tried.share_high).all()
     recorded = TASK.recorded_trials()
     losses = [
-        mean_squared_error("vanilla", network_weights(population, i), recorded) for i in range(5)
+        mean_squared_error("vanilla", network_weights(population, i), recorded) for i in range(3)
     ]
     np.testing.assert_allclose(tried.perturbed_loss[:, 0], losses, rtol=0.05)
 
@@ -323,7 +327,7 @@ def test_where_there_is_no_other_processor_it_says_so(population, monkeypatch):
 
 def test_a_task_without_a_recipe_has_no_further_steps(population):
     ds = population.drop_attrs(deep=False).assign_coords(architecture="leaky")
-    ds = ds.assign_coords(alpha=("network", np.full(5, 0.5)))
+    ds = ds.assign_coords(alpha=("network", np.full(3, 0.5)))
     with pytest.raises(SolspaceError, match="further_steps=0"):
         label_stability(ds, task="delayed_discrimination", labels=["graph_key"])
 
@@ -350,7 +354,7 @@ def test_options_that_cannot_be_are_refused(population, wrong, said):
 
 def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, population, tried):
     names = ("unchanged", "share", "share_low", "share_high", "label_key", "further_rate")
-    for shard_size, parts in ((2, ["1/2", "2/2"]), (5, [None])):
+    for shard_size, parts in ((2, ["1/2", "2/2"]), (3, [None])):
         path = str(tmp_path / f"{shard_size}.zarr")
         solspace.add_population(path, population, shard_size=shard_size)
         for part in parts:
@@ -385,7 +389,7 @@ def test_a_sample_is_the_same_networks_in_a_store_as_in_memory(tmp_path, populat
     typed += ["--draws", "1", "--further-steps", "0", "--no-processor"]
     assert main(typed) == 0
     shown = capsys.readouterr().out
-    assert "5 of 5 networks done" in shown and shown.splitlines()[1:] == (
+    assert "3 of 3 networks done" in shown and shown.splitlines()[1:] == (
         stability_table(some).splitlines()
     )
     stored = xr.open_zarr(path, group=f"{GROUP}/stability").load()
@@ -396,6 +400,65 @@ def test_a_sample_is_the_same_networks_in_a_store_as_in_memory(tmp_path, populat
     assert main([*typed, "--redo", "--label", "graph_key", "automaton_key", "--quiet"]) == 0
     again = xr.open_zarr(path, group=f"{GROUP}/stability")
     assert again.sizes["label"] == 2 and check_store(path) == []
+
+
+# --------------------------------------------------------------------------- the page, pictures
+
+
+def test_every_line_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    """docs/stability.md from top to bottom; without further training, which is tried above."""
+    source = (ROOT / "docs" / "stability.md").read_text()
+    (tmp_path / "stores").mkdir()
+    (tmp_path / "stores" / "turner2021.zarr").symlink_to(STORE)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", source, flags=re.S)
+    for block in blocks:
+        block = block.replace("slice(4)", "slice(2)").replace(
+            "further_steps=100", "further_steps=5"
+        )
+        exec(compile(block, "docs/stability.md", "exec"), names)
+    assert len(blocks) == 5
+    shown = capsys.readouterr().out
+    assert "graph_key" in shown and "`fine` is the coarsest label" in shown
+    assert (tmp_path / "stability.png").stat().st_size > 5_000
+
+
+def test_a_picture_of_nothing_is_refused(tried):
+    with pytest.raises(SolspaceError, match="no 'share'"):
+        stability_picture(tried.drop_vars("share"))
+    with pytest.raises(SolspaceError, match="no share of networks is known"):
+        stability_picture(tried.assign(share=tried.share * np.nan))
+    many = xr.concat([tried.share.to_dataset()] * 9, "label")
+    with pytest.raises(SolspaceError, match="9 labels"):
+        stability_picture(many)
+
+
+def test_labels_are_compared_from_the_store(tmp_path, population, capsys):
+    """What docs/validation.md says of labels, of a store with a few networks."""
+    path = str(tmp_path / "few.zarr")
+    solspace.add_population(path, population)
+    assert labels.main([str(tmp_path / "none.zarr")]) == 2
+    assert labels.main([path]) == 2
+    assert "type `solspace stability" in capsys.readouterr().err
+    for stage in ("reduce", "verify"):
+        solspace.run_stage(path, stage)
+    own = ["graph_key", "automaton_key", "automaton_key:method=automaton"]
+    options = {"labels": own, "noise": [1e-3], "draws": 1, "further_steps": 0, "processor": False}
+    solspace.run_stage(path, "stability", options=options)
+    rows = {row.scores.label: row for row in labels.measure(path, GROUP)}
+    ds = xr.open_zarr(path, group=GROUP).load()
+    assert set(rows) == set(own)
+    graph = rows["graph_key"]
+    assert graph.scores.classes == len(set(ds.graph_key.values)) and graph.tested == 3
+    assert graph.scores.recall == pytest.approx(float(ds.graph_recall.median()))
+    # Graphs of another method than the store's are made and tested anew.
+    other = solspace.verify(solspace.reduce(population, method="automaton"))
+    assert rows[own[2]].scores.recall == pytest.approx(float(other.graph_recall.median()))
+    assert labels.main([path]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"| {GROUP} |") == 3 and f"- {GROUP}: no label meets the rule" in shown
+    assert (tmp_path / "labels.png").stat().st_size > 5_000
 
 
 # --------------------------------------------------------------------------- the rule

@@ -36,7 +36,9 @@ def test_what_the_page_says_of_the_populations_is_in_the_store(tmp_path, monkeyp
     assert said(text) <= said((DOCS / "validation.md").read_text())
 
 
-@pytest.mark.parametrize("module", ["validation.reference", "validation.classification"])
+@pytest.mark.parametrize(
+    "module", ["validation.reference", "validation.classification", "validation.labels"]
+)
 def test_without_data_it_says_what_is_needed(module, tmp_path):
     code = (
         f"import sys, pathlib, {module} as m\n"

@@ -10,3 +10,4 @@ from .rule import sentence as sentence
 from .shares import class_sizes as class_sizes
 from .shares import in_small_classes as in_small_classes
 from .shares import wilson_interval as wilson_interval
+from .stage import stability_table as stability_table
