@@ -119,24 +119,21 @@ def stored_keys(ds: xr.Dataset, by: Label) -> NDArray[Any] | None:
 
 def check_there(ds: xr.Dataset, by: Label) -> None:
     """Refuse a dataset without the label that solutions are to follow; nothing lazy is computed."""
-    if by.name in ds.variables:
+    if _older(ds):
+        if by.name != "automaton_key":
+            raise SolspaceError(
+                f"label: an earlier solspace labelled these networks, and their only automaton_key "
+                f"is their solution_key, which labelling by {by.name} would replace; call "
+                "solspace.reduce(ds), or type `solspace reduce STORE --redo`, first"
+            )
+    elif by.name in ds.variables:
         waiting = _waiting(ds, by.stage)
         if waiting:
             raise SolspaceError(
                 f"label: {by.stage} is pending for {waiting} of {ds.sizes['network']} networks, so "
                 f"that they have no {by.name!r}; {how_to_make(by.stage)}"
             )
-        return
-    older = _older(ds)
-    if older and by.name == "automaton_key":
-        return
-    if older:
-        raise SolspaceError(
-            f"label: these networks were labelled by an earlier solspace, whose solution_key is "
-            f"their only automaton_key and would be lost by labelling them by {by.name}; call "
-            "solspace.reduce(ds), or type `solspace reduce STORE --redo`, first"
-        )
-    if by.stage:
+    elif by.stage:
         raise SolspaceError(
             f"label: the dataset has no {by.name!r}; {how_to_make(by.stage)} (labels there: "
             f"{', '.join(n for n in label_names() if n in ds.variables) or 'none'})"

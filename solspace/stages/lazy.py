@@ -76,7 +76,7 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
     out = _finished(record, out.assign_coords(coordinates).assign(made.data_vars))
     if record.notes is not None:
         defaults = {n: o.default for n, o in record.options.items()}
-        out.attrs |= record.notes(task or task_of(ds), defaults | options, ds.attrs)
+        out.attrs.update(record.notes(task or task_of(ds), {**defaults, **options}, ds.attrs))
     return out.set_coords([n for n in labels if n in out.data_vars])
 
 
@@ -147,6 +147,9 @@ def _template(
         if group in record.groups and not record.groups[group].present(ds.attrs):
             continue
         own = wanted(record, architecture, layout_of, group)
+        there = group in layout_of or group not in record.reads
+        if not there and not {d for v in own for d in v.dims} <= set(sizes):
+            continue  # a population without its checkpoints
         if group in layout_of:
             coords = layout_of[group].coordinates
             sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(

@@ -164,8 +164,8 @@ def verify(
     Dataset
         With ``graph_recall`` (share of its own sequences that a network's graph allows) and
         ``graph_specificity`` (share of the sequences of networks with another ``automaton_key``
-        that it forbids; of those only on which its own network does otherwise, and NaN where there are
-        none).
+        that it forbids; of those only on which its own network does otherwise, and NaN where there
+        are none).
 
     Raises
     ------
