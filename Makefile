@@ -79,6 +79,7 @@ bench: env
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
 	$(BIN)/python benchmarks/diversity.py --quick
+	$(BIN)/python benchmarks/stability.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

@@ -9,6 +9,7 @@ from . import labels as labels
 from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
+from . import stability as stability
 from . import tasks as tasks
 from . import training as training
 from . import two_neuron as two_neuron
@@ -42,6 +43,7 @@ from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
+from .stability.stage import label_stability as label_stability
 from .stages.architectures import register_architecture as register_architecture
 from .stages.decorator import stage as stage
 from .store.check import check_store as check_store

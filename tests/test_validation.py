@@ -122,7 +122,9 @@ def test_what_networks_do_beyond_their_graphs():
     assert challenges.goes_again(clock).tolist() == [True]
 
 
-@pytest.mark.parametrize("module", ["validation.reference", "validation.classification"])
+@pytest.mark.parametrize(
+    "module", ["validation.reference", "validation.classification", "validation.labels"]
+)
 def test_without_data_it_says_what_is_needed(module, tmp_path):
     code = (
         f"import sys, pathlib, {module} as m\n"

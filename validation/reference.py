@@ -21,7 +21,7 @@ from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
-from validation import classification, machine, populations, two_neuron
+from validation import classification, labels, machine, populations, two_neuron
 
 __all__ = ["compare", "main", "published_features", "verified"]
 
@@ -193,6 +193,7 @@ def main() -> int:
     sections = [
         text,
         populations.section(),
+        labels.section(),
         classification.section(),
         two_neuron.section(),
     ]
