@@ -262,7 +262,14 @@ def picture(ds: xr.Dataset) -> None:
         left.set_ylim(0, 62)
         left.set_xlabel("learning rate")
         left.set_ylabel("Go again and again after Ready\n(% of networks)")
-        left.legend(frameon=False, loc="upper left", ncols=2, columnspacing=1, handletextpad=0.3)
+        left.legend(
+            frameon=False,
+            loc="upper left",
+            ncols=2,
+            columnspacing=0.8,
+            handletextpad=0.2,
+            handlelength=1,
+        )
         levels = np.nanmedian(ds["loss_level"].values, axis=(0, 1))
         for i, rate in enumerate(rates):
             one = ds.sel(learning_rate=rate)
