@@ -5,23 +5,36 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from solspace.diversity.coverage import coverage_table, solution_coverage
+from solspace.diversity.difference import compare_solutions, difference_table
+from solspace.diversity.labels import label_variables
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.labels.names import solution_name
 from solspace.networks import architecture_names
+from solspace.population.describe import graph_method, label_of
 from solspace.population.trained import CHECKPOINT_PREFIX
-from solspace.population.variables import DONE, FAILED, PENDING
-from solspace.reduction.names import solution_name
+from solspace.population.variables import DONE, FAILED, GRAPH_LABELS, PENDING
 from solspace.stages import collection
 from solspace.store import Store
 from solspace.store.metadata import SCHEMA_VERSION
 
-__all__ = ["SolutionRow", "describe", "read_for_report", "solutions_table"]
+__all__ = [
+    "SolutionRow",
+    "describe",
+    "describe_coverage",
+    "describe_differences",
+    "label_told",
+    "read_for_report",
+    "solutions_table",
+    "trust_in_graphs",
+]
 
 # A description, not a dump: the store itself has all solutions.
 _LISTED = 12
@@ -50,8 +63,8 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
     Returns
     -------
     list of SolutionRow
-        Graphs of one solution allow the same, but may be worded differently; the commonest
-        wording is given.
+        Where networks of one solution are worded differently (as an earlier version did), the
+        commonest wording is given.
 
     Examples
     --------
@@ -83,6 +96,37 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
             )
         )
     return rows
+
+
+def label_told(ds: xr.Dataset) -> str:
+    """By which label the solutions of a population are counted, and of which graphs it is.
+
+    Examples
+    --------
+    >>> label_told(xr.Dataset(attrs={"solution_method": "graph_key"}))
+    'graph_key of turner2021 graphs'
+    """
+    by = label_of(ds.attrs) or "solution_key"
+    return f"{by} of {graph_method(ds.attrs)} graphs" if by in GRAPH_LABELS else by
+
+
+def trust_in_graphs(ds: xr.Dataset) -> str:
+    """How far the graphs of a population are to be trusted, a sentence without its stop.
+
+    Examples
+    --------
+    >>> trust_in_graphs(xr.Dataset({"graph_recall": ("network", [0.25, 0.75, np.nan])}))
+    'graphs allow 50 % of what their networks do (median recall of 2 networks)'
+    """
+    recall = ds["graph_recall"].values if "graph_recall" in ds.variables else np.array([])
+    recall = recall[np.isfinite(recall)]
+    if not len(recall):
+        return "how right the graphs are is not known before `solspace verify`"
+    median = np.median(recall)
+    return (
+        f"graphs allow {100 * median:.0f} % of what their networks do (median recall of "
+        f"{len(recall)} network{'s' * (len(recall) != 1)})"
+    )
 
 
 def describe(
@@ -154,13 +198,15 @@ def _kind(architecture: str) -> str:
 
 
 def _checkpoints_line(ds: xr.Dataset) -> str:
-    """How many checkpoints there are, and of how many networks one has no graph."""
+    """How many checkpoints there are, and how many of them have no label."""
     reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
     line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
-    status = ds.get(f"{CHECKPOINT_PREFIX}status_reduce")
-    if status is not None and (status.values != PENDING).any():
-        none = int((reached & (status.values == FAILED)).sum())
-        line += f", {none} of {reached.sum()} without a graph"
+    # Before there was the stage label, reduce labelled checkpoints.
+    for stage in ("label", "reduce"):
+        status = ds.get(f"{CHECKPOINT_PREFIX}status_{stage}")
+        if status is not None and (status.values != PENDING).any():
+            none = int((reached & (status.values == FAILED)).sum())
+            return f"{line}, {none} of {reached.sum()} without a label"
     return line
 
 
@@ -176,6 +222,9 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
     total = sum(row.networks for row in rows)
     head = "".join(f"{f'N={s}':>7}" for s in sizes)
     width = max(len(solution_name(row.key)) for row in rows[:_LISTED])
+    yield f"solutions by {label_told(ds)}: {len(rows)} in {total} networks"
+    if label_of(ds.attrs) in GRAPH_LABELS:
+        yield trust_in_graphs(ds)
     yield f"solution  networks   share{head}   {'name':<{width}}  key"
     for row in rows[:_LISTED]:
         cells = "".join(f"{row.by_size.get(s, 0):>7}" for s in sizes)
@@ -190,10 +239,127 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
         yield f"{small / total:.0%} of the networks are in solutions of fewer than ten"
     yield ""
     for row in rows[:_DESCRIBED]:
-        text = row.description or "not described; run reduce again"
+        text = row.description or "not described; run label again"
         yield from textwrap.wrap(
             f"{row.solution}: {text}", 96, initial_indent="", subsequent_indent="   "
         )
+
+
+# --------------------------------------------------------------------------- diversity
+
+
+def describe_coverage(
+    path: str,
+    task: str | None = None,
+    architecture: str | None = None,
+    *,
+    by: Sequence[str] = (),
+    target: float = 0.99,
+) -> str:
+    """Text: how much of the space of solutions each population of a store has seen.
+
+    Parameters
+    ----------
+    path : str
+        The store.
+    task, architecture : str, optional
+        Only these populations.
+    by : sequence of str
+        Labels; by default every one a population has.
+    target : float
+        See `solspace.solution_coverage`.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no population, or none has such a label.
+
+    Examples
+    --------
+    >>> describe_coverage("nowhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    lines = [f"{path}: what share of the solutions has been seen"]
+    found = False
+    for population in Store(path).select(task, architecture):
+        ds = population.open()
+        there = label_variables(ds)
+        results = [
+            solution_coverage(ds, label, target=target) for label in by or there if label in there
+        ]
+        lines += ["", str(population)]
+        lines += [f"  {line}" for line in (coverage_table(results) if results else ())]
+        lines += [f"  no {label}: not computed" for label in by if label not in there]
+        found |= bool(results)
+    if not found:
+        raise SolspaceError(f"{path}: {_no_labels(by, Store(path), task, architecture)}")
+    return "\n".join(lines)
+
+
+def describe_differences(
+    one: str,
+    other: str,
+    task: str | None = None,
+    architecture: str | None = None,
+    *,
+    by: Sequence[str] = (),
+) -> str:
+    """Text: how far populations of two stores are apart, those of one task and architecture.
+
+    Parameters
+    ----------
+    one, other : str
+        The stores.
+    task, architecture : str, optional
+        Only these populations.
+    by : sequence of str
+        Labels; by default every one that both populations have.
+
+    Raises
+    ------
+    SolspaceError
+        Where the stores have no population in common, or none has such a label in both.
+
+    Examples
+    --------
+    >>> describe_differences("nowhere.zarr", "elsewhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    first, second = (
+        {str(p): p for p in Store(path).select(task, architecture)} for path in (one, other)
+    )
+    shared = [name for name in first if name in second]
+    if not shared:
+        raise SolspaceError(
+            f"{one} has {', '.join(first)} and {other} has {', '.join(second)}; give stores with "
+            "populations of one task and architecture"
+        )
+    lines = [f"one: {one}", f"other: {other}"]
+    found = False
+    for name in shared:
+        pair = first[name].open(), second[name].open()
+        there = [n for n in label_variables(pair[0]) if n in label_variables(pair[1])]
+        results = {n: compare_solutions(*pair, n) for n in by or there if n in there}
+        lines += ["", name, *(f"  {x}" for x in (difference_table(results) if results else ()))]
+        lines += [f"  no {label} in both: not computed" for label in by if label not in there]
+        found |= bool(results)
+    if not found:
+        raise SolspaceError(f"{one}: {_no_labels(by, Store(one), task, architecture)}")
+    return "\n".join(lines)
+
+
+def _no_labels(by: Sequence[str], store: Store, *which: str | None) -> str:
+    """What there is instead of labels asked for, and what to type."""
+    there = dict.fromkeys(
+        label for population in store.select(*which) for label in label_variables(population.open())
+    )
+    wanted = f"no network has the label {' or '.join(by)}" if by else "no network has a label"
+    known = ", ".join(there) or "none"
+    return f"{wanted} (there are: {known}); type `solspace run {store.path}` first"
 
 
 # --------------------------------------------------------------------------- report
@@ -228,10 +394,13 @@ def read_for_report(
         out[str(population)] = {
             group: population.open(group, collection.group_of(group)) for group in groups
         }
-        waiting = int((population.status("reduce") == PENDING).sum())
-        if waiting:
-            raise SolspaceError(
-                f"{path}: reduce is pending for {waiting} networks of {population}; type "
-                f"`solspace run {path}` first"
-            )
+        # In a store of an earlier version reduce was what named the solutions.
+        named = "status_label" in out[str(population)]["population"].variables
+        for stage in ("reduce", "label") if named else ("reduce",):
+            waiting = int((population.status(stage) == PENDING).sum())
+            if waiting:
+                raise SolspaceError(
+                    f"{path}: {stage} is pending for {waiting} networks of {population}; type "
+                    f"`solspace run {path}` first"
+                )
     return out
