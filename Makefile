@@ -12,7 +12,7 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env demo test test-avx2 test-slow coverage lint docs reference bench clean
+.PHONY: env demo test test-avx2 test-slow coverage lint docs reference paper bench clean
 
 env: $(VENV)/.done
 
@@ -68,6 +68,10 @@ docs: env
 reference: env
 	$(BIN)/python -m validation.reference
 
+# The paper's figures 2 to 5 from stores/turner2021.zarr, and docs/paper.md; a few minutes.
+paper: env
+	$(BIN)/python -m validation.paper
+
 bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
@@ -75,6 +79,7 @@ bench: env
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
 	$(BIN)/python benchmarks/diversity.py --quick
+	$(BIN)/python benchmarks/stability.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

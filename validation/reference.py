@@ -21,7 +21,7 @@ from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
-from validation import classification, machine, populations, two_neuron
+from validation import classification, labels, machine, populations, two_neuron
 
 __all__ = ["compare", "main", "published_features", "verified"]
 
@@ -105,13 +105,13 @@ def verified(store: str, population: str) -> dict[str, float]:
         "recall": float(ds.graph_recall.median()),
         "lowest": float(ds.graph_recall.min()),
         "specificity": float(ds.graph_specificity.median()),
-        "solutions": int(ds.solution.max()) + 1,
+        "solutions": len(set(ds.automaton_key.values.tolist()) - {""}),
     }
 
 
 def verified_table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| population | method | recall, median | lowest | specificity, median | solutions of 8 |",
+        "| population | method | recall, median | lowest | specificity, median | keys of 8 |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
@@ -193,6 +193,7 @@ def main() -> int:
     sections = [
         text,
         populations.section(),
+        labels.section(),
         classification.section(),
         two_neuron.section(),
     ]

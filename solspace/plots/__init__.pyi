@@ -10,6 +10,7 @@ from .graph import graph_drawing as graph_drawing
 from .saving import save as save
 from .saving import to_svg as to_svg
 from .solutions import solution_histogram as solution_histogram
+from .stability import stability_picture as stability_picture
 from .trajectories import trajectories as trajectories
 from .two_neuron import figure_one as figure_one
 from .two_neuron import linear_picture as linear_picture
