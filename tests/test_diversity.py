@@ -383,7 +383,13 @@ def test_commands_say_what_is_wrong():
             lambda: compare_solutions(
                 population(GRU), population(GRU).assign_attrs(solution_method="best")
             ),
-            ("different methods", "best", "graph_key"),
+            ("different methods", "automaton_key of turner2021 graphs", "best"),
+        ),
+        (
+            lambda: compare_solutions(
+                population(GRU), population(GRU).assign_attrs(graph_method="automaton"), "graph_key"
+            ),
+            ("different methods", "graph_key of turner2021 graphs", "graph_key of automaton"),
         ),
         (
             lambda: compare_solutions(["a"], ["b"], classes={"1": ["a"], "2": ["a"]}),
