@@ -469,7 +469,7 @@ scores = st.builds(
     label=st.text("abc", min_size=1, max_size=4),
     networks=st.just(400),
     classes=st.integers(1, 400),
-    small=st.floats(0, 1),
+    small=st.one_of(st.none(), st.floats(0, 1)),
     recall=st.one_of(st.none(), st.floats(0, 1)),
     specificity=st.one_of(st.none(), st.floats(0, 1)),
     stability=st.floats(0, 1),
