@@ -3,6 +3,7 @@
 # Write `NAME as NAME`; without that a stub keeps the name to itself.
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
+from . import diversity as diversity
 from . import features as features
 from . import labels as labels
 from . import networks as networks
@@ -15,6 +16,8 @@ from . import two_neuron as two_neuron
 from . import verification as verification
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
+from .diversity.coverage import solution_coverage as solution_coverage
+from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError
 from .features.stage import extract_features as extract_features
 from .info import describe as describe
