@@ -13,6 +13,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,13 @@ def responses_of(ds: xr.Dataset, asked: AskedLabel) -> tuple[float, float, int] 
     stem = asked.name.removesuffix("_key")
     if own and f"{stem}_recall" in ds.variables:
         return _medians(ds, stem)
-    return None
+    # Other notches of a label than the population's: a function of its package tests them, which
+    # returns STEM_recall and STEM_specificity of each network of a dataset.
+    package = f"solspace.{stem}s"
+    if find_spec(package) is None:
+        return None
+    test = getattr(import_module(package), f"{stem}_scores", None)
+    return None if test is None else _medians(test(_sample(ds), **asked.options), stem)
 
 
 def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
@@ -108,13 +116,18 @@ def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
 
 def _verified(ds: xr.Dataset, method: str = "turner2021") -> xr.Dataset:
     """Some networks with graphs of another method than the store's, and how right these are."""
+    return solspace.verify(solspace.reduce(_sample(ds), method=method))  # type: ignore[arg-type]
+
+
+def _sample(ds: xr.Dataset) -> xr.Dataset:
+    """The weights of some networks, and nothing that was made of them."""
     order = draw_networks(ds)
     drawn = [i for i, n in enumerate(ds["network"].values) if order[int(n)] < SAMPLED]
     kept = [n for n in ds.data_vars if str(n).startswith(("weight_", "bias_"))]
     small = ds[kept].isel(network=drawn)
     small = small.drop_vars([c for c in small.coords if "key" in str(c) or "solution" in str(c)])
     small.attrs = {k: v for k, v in ds.attrs.items() if k == "recipe"}
-    return solspace.verify(solspace.reduce(small, method=method))  # type: ignore[arg-type]
+    return small
 
 
 def measure(store: str | Path, population: str) -> list[Row]:
