@@ -62,6 +62,7 @@ lint: env
 docs: env
 	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_recipes.py
+	$(BIN)/python docs/make_coverage.py
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env
@@ -77,6 +78,8 @@ bench: env
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
+	$(BIN)/python benchmarks/diversity.py --quick
+	$(BIN)/python benchmarks/stability.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

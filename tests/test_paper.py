@@ -6,6 +6,7 @@ import doctest
 import importlib
 import re
 import warnings
+from itertools import islice
 from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from conftest import reference_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import solspace
 from solspace import SolspaceError
 from solspace.tasks import interval_reproduction
+from validation import authors
 from validation.paper import (
     __main__ as command,
 )
@@ -32,6 +35,7 @@ from validation.paper import (
     geometry,
     page,
     panels,
+    published,
     rules,
     source,
     verdicts,
@@ -45,20 +49,21 @@ POPULATIONS = (
     "interval_reproduction/gru",
     "interval_reproduction/lstm",
 )
+# Of these figure 4 is made, which predicts graphs of ten networks or more.
+FORECAST = ("interval_reproduction/vanilla", "interval_discrimination/vanilla")
 
 
 def some_of(networks: Networks) -> list[int]:
     """A few networks of the two commonest graphs, and a few that each rule of figure 3 asks for."""
-    chosen = [i for key, _ in networks.common[:2] for i in networks.members(key)[:11]]
+    most = 11 if networks.name in FORECAST else 2
+    chosen = [i for key, _ in networks.common[:2] for i in networks.members(key)[:most]]
     for row in rules.ROWS:
         if row.population == networks.name:
             symbols = networks.task.input_symbols
-            fits = (
-                i
-                for i in range(len(networks))
-                if (graph := networks.graph_of(i)) is not None and row.graph(graph, symbols)
-            )
-            chosen += [i for i, _ in zip(fits, range(3), strict=False)]
+            graphs = {i: networks.graph_of(i) for i in range(len(networks))}
+            fits = [i for i, g in graphs.items() if g is not None and row.graph(g, symbols)]
+            does = (i for i in fits if row.measure(networks, i) is not None)
+            chosen += [*fits[:2], *islice(does, 2)]
     # A graph that all three architectures have.
     chosen += networks.members("v1:0|set>1;1|>0")[:2].tolist()
     return sorted(set(chosen))
@@ -66,7 +71,7 @@ def some_of(networks: Networks) -> list[int]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> str:
-    """Thirty networks or so of each shipped population, as a store of their own."""
+    """Some networks of each shipped population, as a store of their own."""
     path = str(tmp_path_factory.mktemp("paper") / "few.zarr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -146,9 +151,20 @@ def test_histograms_lose_no_network(counts):
     keys = [key for key, n in counts.items() for _ in range(n)]
     theirs, ours = verdicts.by_class("interval_reproduction/vanilla", keys)
     assert sum(theirs) == 400 and sum(ours) == len(keys)
-    if keys:
-        assert 0 <= verdicts.distance(theirs, ours) <= 1
-        assert 0 <= verdicts.rank_distance("interval_reproduction/vanilla", counts) <= 1
+    theirs, ours = verdicts.by_rank("interval_reproduction/vanilla", counts)
+    assert sum(theirs) == 400 and sum(ours) == len(keys) and len(theirs) == len(ours)
+
+
+@pytest.mark.parametrize("population", published.CLASSES)
+def test_the_paper_s_classes_are_those_of_the_reference(population):
+    reference_path("populations")
+    sizes, none = authors.class_sizes(population)
+    classes = published.CLASSES[population]
+    assert [c.size for c in classes] == sizes
+    assert sum(sizes) + none == published.NETWORKS
+    if population.startswith("interval_reproduction"):  # the others take a reduction of networks
+        known = authors.class_graphs(population)
+        assert [(c.size, c.graphs) for c in classes] == [(k.size, k.graphs) for k in known]
 
 
 # --------------------------------------------------------------------------- figure 2
@@ -197,7 +213,7 @@ def test_figure_three_shows_what_its_rules_ask_for(three, store):
 
 
 def test_of_those_that_fit_the_one_that_measures_most_is_taken(store):
-    for row in rules.ROWS:
+    for row in rules.ROWS[::3]:
         networks = open_networks(store, row.population)
         choice = rules.choose(networks, row)
         symbols = networks.task.input_symbols

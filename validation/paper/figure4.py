@@ -15,7 +15,7 @@ from validation.paper.figure3 import draw_network
 from validation.paper.panels import network_panels, typical
 from validation.paper.published import CLASSES, KAPPA, NETWORKS
 from validation.paper.source import Networks, open_networks
-from validation.paper.verdicts import FAR, Verdict, alike, by_class, distance, rank_distance
+from validation.paper.verdicts import Verdict, alike, apart, by_class, by_rank
 
 __all__ = ["SECTIONS", "class_counts", "draw", "judge", "make"]
 
@@ -94,12 +94,12 @@ def class_counts(populations: list[Networks], most: int) -> xr.Dataset:
     least, highest = np.full(ours.shape, -1), np.full(ours.shape, -1)
     for j, p in enumerate(populations):
         classes = CLASSES.get(p.name, ())
-        if not any(c.graphs for c in classes):
-            continue
+        known = bool(classes) and all(c.graphs for c in classes)
         for k, graph in enumerate(graphs):
             having = [c for c in classes if graph in c.graphs]
-            least[k, j] = sum(c.size for c in having if len(c.graphs) == 1)
-            highest[k, j] = sum(c.size for c in having)
+            if having or known:
+                least[k, j] = sum(c.size for c in having if len(c.graphs) == 1)
+                highest[k, j] = sum(c.size for c in having)
     at = ("graph", "architecture")
     words = "networks that the authors have in classes of this graph"
     return xr.Dataset(
@@ -231,36 +231,26 @@ def _judge(population: str, node: xr.DataTree) -> list[Verdict]:
     total = int(counts["total"].sum())
     ours = counts["networks"].sum("architecture").values.astype(int)
     classes = CLASSES[population]
-    known = any(c.graphs for c in classes)
     verdicts = []
     for k, letter in enumerate(c for c in node.children if c in LETTERS):
         key = str(node[letter].attrs["graph_key"])
-        said = f"`{key}`: {ours[k]} of {total}"
-        if known:
-            same = [c.size for c in classes if key in c.graphs]
-            theirs = (
-                f"{same[0]} of {NETWORKS} of the paper's"
-                if same
-                else "in none of the paper's classes"
+        said = f"`{key}`: {ours[k]} of {total}; "
+        same = [(i, c.size) for i, c in enumerate(classes) if key in c.graphs]
+        if same:
+            rank, size = same[0]
+            said += f"{size} of {NETWORKS} of the paper's, its number {rank + 1}."
+            agrees = rank == k and alike(ours[k], size, total)
+        elif k < len(classes) and not classes[k].graphs:
+            size = classes[k].size
+            said += (
+                f"the paper's number {k + 1} has {size} of {NETWORKS} (which graph that is, is not "
+                "known here)."
             )
-            rank = [i for i, c in enumerate(classes) if key in c.graphs]
-            verdicts.append(
-                Verdict(
-                    letter,
-                    f"{said}; {theirs}" + (f", its number {rank[0] + 1}" if rank else "") + ".",
-                    bool(same) and rank[0] == k and alike(ours[k], same[0], total),
-                )
-            )
+            agrees = alike(ours[k], size, total)
         else:
-            size = classes[k].size if k < len(classes) else 0
-            verdicts.append(
-                Verdict(
-                    letter,
-                    f"{said}; the paper's number {k + 1} has {size} of {NETWORKS} (which graph "
-                    "that is, is not known here).",
-                    alike(ours[k], size, total),
-                )
-            )
+            said += "of none of the paper's classes whose graphs are known."
+            agrees = False
+        verdicts.append(Verdict(letter, said, agrees))
     graphs = [str(g) for g in counts["graph"].values]
     verdicts.append(_histogram(population, graphs, ours.tolist(), total))
     verdicts.append(_told(population, node, ours))
@@ -276,24 +266,26 @@ def _histogram(population: str, graphs: list[str], ours: list[int], total: int) 
         f"{their_four / NETWORKS:.0%}). "
     )
     none = total - sum(ours)
-    if any(c.graphs for c in classes):
+    if all(c.graphs for c in classes):
         keys = [g for g, n in zip(graphs, ours, strict=True) for _ in range(n)] + [""] * none
-        theirs, same = by_class(population, keys)
-        far = distance(theirs, same)
-        text += compared(theirs, same, total)
+        words, near = compared(*by_class(population, keys), total)
+        text += words
     else:
-        far = rank_distance(population, dict(zip(graphs, ours, strict=True)) | {"": none})
-        text += f"Distance from the paper's classes, by rank: {far:.2f}."
-    return Verdict("E", text, far <= FAR)
+        counts = dict(zip(graphs, ours, strict=True)) | {"": none}
+        words, near = apart(*by_rank(population, counts))
+        text += f"Distance from the paper's classes, by rank: {words}."
+    return Verdict("E", text, near)
 
 
-def compared(theirs: list[int], ours: list[int], total: int) -> str:
-    """The paper's classes and the same graphs among ours, in words."""
-    return (
+def compared(theirs: list[int], ours: list[int], total: int) -> tuple[str, bool]:
+    """The paper's classes and the same graphs among ours, in words, and whether they agree."""
+    words, near = apart(theirs, ours)
+    text = (
         f"Of the graphs of the paper's classes there are {_joined(ours[:-1])} of {total} here, and "
         f"{ours[-1]} of none of these (paper: {_joined(theirs[:-1])}, and {theirs[-1]}): a "
-        f"distance, graph by graph, of {distance(theirs, ours):.2f}."
+        f"distance, graph by graph, of {words}."
     )
+    return text, near
 
 
 def _joined(counts: list[int]) -> str:

@@ -58,7 +58,10 @@ CLASSES: dict[str, tuple[PublishedClass, ...]] = {
         PublishedClass(40, ("v1:0|>1,set>0;1|>0", "v1:0|>1,set>0;1|>2;0|set>3;1|>0")),
         PublishedClass(30, ("v1:0|>1,set>0;1|>2;0|set>0",)),
     ),
-    "interval_discrimination/vanilla": _unknown(141, 101, 78, 34),
+    "interval_discrimination/vanilla": (
+        PublishedClass(141, ("v1:0|>1,pulse1>0,pulse2>2;0|pulse1>0,pulse2>3;1|>1;-1|>1",)),
+        *_unknown(101, 78, 34),
+    ),
     "delayed_discrimination/vanilla": _unknown(99, 38, 33, 29, 28, 23, 15, 13),
 }
 
