@@ -262,8 +262,8 @@ def _histogram(population: str, graphs: list[str], ours: list[int], total: int) 
     their_four = sum(c.size for c in classes[:4])
     text = (
         f"The four commonest graphs are those of {_joined(ours[:4])} networks, "
-        f"{sum(ours[:4]) / total:.0%} (paper: {_joined([c.size for c in classes[:4]])}, "
-        f"{their_four / NETWORKS:.0%}). "
+        f"{sum(ours[:4]) / total:.1%} (paper: {_joined([c.size for c in classes[:4]])}, "
+        f"{their_four / NETWORKS:.1%}). "
     )
     none = total - sum(ours)
     if all(c.graphs for c in classes):
