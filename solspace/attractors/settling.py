@@ -246,7 +246,7 @@ class Attractors:
                     paths[c].forget()
             active = active[number < 0]
             chunk = min(2 * chunk, _LARGEST) if done >= 2 * _FIRST else _FIRST
-        for c in np.flatnonzero(index < 0):
+        for c in np.flatnonzero(index < 0).tolist():
             index[c] = self._drifting(end[c])
         joined = [np.concatenate(rows)[:s] for rows, s in zip(output, steps, strict=True)]
         return Settling(index, steps, joined, end)
