@@ -4,6 +4,7 @@
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
 from . import features as features
+from . import labels as labels
 from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
@@ -16,6 +17,9 @@ from .classification.transfer import classify_across as classify_across
 from .errors import SolspaceError as SolspaceError
 from .features.stage import extract_features as extract_features
 from .info import describe as describe
+from .labels.registry import label_network as label_network
+from .labels.registry import register_label as register_label
+from .labels.stage import label as label
 from .networks.base import Architecture as Architecture
 from .population.create import new_population as new_population
 from .population.importing import import_networks as import_networks

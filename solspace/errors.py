@@ -5,7 +5,12 @@ from __future__ import annotations
 __all__ = ["SolspaceError", "how_to_make"]
 
 # Functions of stages, where they are not named as their stage.
-_FUNCTIONS = {"features": "extract_features", "recording_size": "classify_recordings"}
+_FUNCTIONS = {
+    "features": "extract_features",
+    "recording_size": "classify_recordings",
+    "attractors": "find_attractors",
+    "responses": "find_responses",
+}
 
 
 class SolspaceError(ValueError):

@@ -13,15 +13,23 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.labels.names import solution_name
 from solspace.networks import architecture_names
+from solspace.population.describe import graph_method, label_of
 from solspace.population.trained import CHECKPOINT_PREFIX
-from solspace.population.variables import DONE, FAILED, PENDING
-from solspace.reduction.names import solution_name
+from solspace.population.variables import DONE, FAILED, GRAPH_LABELS, PENDING
 from solspace.stages import collection
 from solspace.store import Store
 from solspace.store.metadata import SCHEMA_VERSION
 
-__all__ = ["SolutionRow", "describe", "read_for_report", "solutions_table"]
+__all__ = [
+    "SolutionRow",
+    "describe",
+    "label_told",
+    "read_for_report",
+    "solutions_table",
+    "trust_in_graphs",
+]
 
 # A description, not a dump: the store itself has all solutions.
 _LISTED = 12
@@ -50,8 +58,8 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
     Returns
     -------
     list of SolutionRow
-        Graphs of one solution allow the same, but may be worded differently; the commonest
-        wording is given.
+        Where networks of one solution are worded differently (as an earlier version did), the
+        commonest wording is given.
 
     Examples
     --------
@@ -83,6 +91,37 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
             )
         )
     return rows
+
+
+def label_told(ds: xr.Dataset) -> str:
+    """By which label the solutions of a population are counted, and of which graphs it is.
+
+    Examples
+    --------
+    >>> label_told(xr.Dataset(attrs={"solution_method": "graph_key"}))
+    'graph_key of turner2021 graphs'
+    """
+    by = label_of(ds.attrs) or "solution_key"
+    return f"{by} of {graph_method(ds.attrs)} graphs" if by in GRAPH_LABELS else by
+
+
+def trust_in_graphs(ds: xr.Dataset) -> str:
+    """How far the graphs of a population are to be trusted, a sentence without its stop.
+
+    Examples
+    --------
+    >>> trust_in_graphs(xr.Dataset({"graph_recall": ("network", [0.25, 0.75, np.nan])}))
+    'graphs allow 50 % of what their networks do (median recall of 2 networks)'
+    """
+    recall = ds["graph_recall"].values if "graph_recall" in ds.variables else np.array([])
+    recall = recall[np.isfinite(recall)]
+    if not len(recall):
+        return "how right the graphs are is not known before `solspace verify`"
+    median = np.median(recall)
+    return (
+        f"graphs allow {100 * median:.0f} % of what their networks do (median recall of "
+        f"{len(recall)} network{'s' * (len(recall) != 1)})"
+    )
 
 
 def describe(
@@ -154,13 +193,15 @@ def _kind(architecture: str) -> str:
 
 
 def _checkpoints_line(ds: xr.Dataset) -> str:
-    """How many checkpoints there are, and of how many networks one has no graph."""
+    """How many checkpoints there are, and how many of them have no label."""
     reached = ds[f"{CHECKPOINT_PREFIX}gradient_steps"].values >= 0
     line = f"{'kept':<12}{ds.sizes['checkpoint']} checkpoints"
-    status = ds.get(f"{CHECKPOINT_PREFIX}status_reduce")
-    if status is not None and (status.values != PENDING).any():
-        none = int((reached & (status.values == FAILED)).sum())
-        line += f", {none} of {reached.sum()} without a graph"
+    # Before there was the stage label, reduce labelled checkpoints.
+    for stage in ("label", "reduce"):
+        status = ds.get(f"{CHECKPOINT_PREFIX}status_{stage}")
+        if status is not None and (status.values != PENDING).any():
+            none = int((reached & (status.values == FAILED)).sum())
+            return f"{line}, {none} of {reached.sum()} without a label"
     return line
 
 
@@ -176,6 +217,9 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
     total = sum(row.networks for row in rows)
     head = "".join(f"{f'N={s}':>7}" for s in sizes)
     width = max(len(solution_name(row.key)) for row in rows[:_LISTED])
+    yield f"solutions by {label_told(ds)}: {len(rows)} in {total} networks"
+    if label_of(ds.attrs) in GRAPH_LABELS:
+        yield trust_in_graphs(ds)
     yield f"solution  networks   share{head}   {'name':<{width}}  key"
     for row in rows[:_LISTED]:
         cells = "".join(f"{row.by_size.get(s, 0):>7}" for s in sizes)
@@ -190,7 +234,7 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
         yield f"{small / total:.0%} of the networks are in solutions of fewer than ten"
     yield ""
     for row in rows[:_DESCRIBED]:
-        text = row.description or "not described; run reduce again"
+        text = row.description or "not described; run label again"
         yield from textwrap.wrap(
             f"{row.solution}: {text}", 96, initial_indent="", subsequent_indent="   "
         )
@@ -228,10 +272,13 @@ def read_for_report(
         out[str(population)] = {
             group: population.open(group, collection.group_of(group)) for group in groups
         }
-        waiting = int((population.status("reduce") == PENDING).sum())
-        if waiting:
-            raise SolspaceError(
-                f"{path}: reduce is pending for {waiting} networks of {population}; type "
-                f"`solspace run {path}` first"
-            )
+        # In a store of an earlier version reduce was what named the solutions.
+        named = "status_label" in out[str(population)]["population"].variables
+        for stage in ("reduce", "label") if named else ("reduce",):
+            waiting = int((population.status(stage) == PENDING).sum())
+            if waiting:
+                raise SolspaceError(
+                    f"{path}: {stage} is pending for {waiting} networks of {population}; type "
+                    f"`solspace run {path}` first"
+                )
     return out

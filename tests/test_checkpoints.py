@@ -12,10 +12,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solspace import SolspaceError, network_weights, new_population, reduce, train
+from solspace import SolspaceError, label, network_weights, new_population, reduce, train
 from solspace.cli import main
 from solspace.info import describe
-from solspace.reduction.stage import rank_checkpoints, rank_solutions
+from solspace.labels.checkpoints import rank_checkpoints
+from solspace.population import rank_solutions
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
 from solspace.store.check import check_store
@@ -44,7 +45,7 @@ def described(checkpoints: int = CHECKPOINTS, networks: int = 4, **changes) -> x
 def store(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("learning") / "small.zarr")
     create_population(path, described(), shard_size=2)
-    for stage in ("train", "reduce"):
+    for stage in ("train", "reduce", "label"):
         run_stage(path, stage)
     return path
 
@@ -145,7 +146,7 @@ def test_levels_fall_from_infinity_to_the_target(silence, ratio, checkpoints):
 
 def test_labels_are_those_of_the_same_weights_and_numbers_those_of_the_population(store):
     population, checkpoints = group_of(store), group_of(store, "checkpoints")
-    done = population.status_reduce.values == 1
+    done = population.status_label.values == 1
     assert done.any()
     np.testing.assert_array_equal(
         checkpoints.checkpoint_solution_key.values[done, -1], population.solution_key.values[done]
@@ -156,9 +157,9 @@ def test_labels_are_those_of_the_same_weights_and_numbers_those_of_the_populatio
     named = checkpoints.checkpoint_solution_key.values != ""
     assert (checkpoints.checkpoint_solution.values >= 0)[named].all()
     assert (checkpoints.checkpoint_solution.values == -1)[~named].all()
-    assert (checkpoints.checkpoint_status_reduce.values == np.where(named, 1, 2)).all()
-    assert (checkpoints.checkpoint_message_reduce.values[~named] != "").all()
-    assert (checkpoints.checkpoint_message_reduce.values[named] == "").all()
+    assert (checkpoints.checkpoint_status_label.values == np.where(named, 1, 2)).all()
+    assert (checkpoints.checkpoint_message_label.values[~named] != "").all()
+    assert (checkpoints.checkpoint_message_label.values[named] == "").all()
     number: dict[str, int] = {}
     for key, value in zip(
         checkpoints.checkpoint_solution_key.values[named],
@@ -175,10 +176,10 @@ def test_a_checkpoint_without_a_graph_fails_nothing():
     ds["checkpoint_weight_hh"][0, 1] *= 0
     ds["checkpoint_weight_ih"][0, 1] *= 0
     ds["checkpoint_gradient_steps"][0] = [0, 10, 20, 30]
-    out = reduce(ds)
-    assert out.status_reduce.item() == 1
-    assert out.checkpoint_status_reduce.values[0].tolist()[1] == 2
-    assert out.checkpoint_message_reduce.values[0, 1] != ""
+    out = label(reduce(ds))
+    assert out.status_label.item() == 1
+    assert out.checkpoint_status_label.values[0].tolist()[1] == 2
+    assert out.checkpoint_message_label.values[0, 1] != ""
     assert out.checkpoint_solution.values[0, 1] == -1
     assert out.checkpoint_solution.values[0, -1] == 0
 
@@ -270,7 +271,7 @@ def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
     assert all(os.path.getsize(file) > 5000 for file in files)
     text = Path(files[1]).read_text()
     assert text.count("<path") > 40
-    with pytest.raises(SolspaceError, match="solspace reduce STORE"):
+    with pytest.raises(SolspaceError, match="solspace label STORE"):
         learning_flow(flow_of(np.full((3, 4), -1)))
     unfinished = flow_of(solution)
     unfinished["checkpoint_gradient_steps"][:, -2] = -1
@@ -289,4 +290,4 @@ def test_the_report_tells_which_solutions_turned_into_which(tmp_path):
     assert "2 of 4 networks had their final solution at every look from a loss of 0.0045" in text
     assert "1 to 0 (2)" in text and "<svg" in text
     none = "\n".join(learning(flow_of(solution * 0 - 1), "some", Pictures(str(tmp_path / "x"))))
-    assert "solspace reduce STORE" in none and "<svg" not in none
+    assert "solspace label STORE" in none and "<svg" not in none

@@ -57,5 +57,5 @@ def test_a_population_without_graphs_is_refused_where_graphs_are_needed(labeled)
         solspace.graph_of(bare, 0)
     with pytest.raises(SolspaceError, match=r"no 'n_nodes'; give what solspace\.reduce"):
         solspace.verify(bare)
-    with pytest.raises(SolspaceError, match=r"no 'solution_key'; give what solspace\.reduce"):
-        solspace.verify(labeled.drop_vars(["solution_key"]))
+    with pytest.raises(SolspaceError, match=r"no 'automaton_key'; give what solspace\.reduce"):
+        solspace.verify(labeled.drop_vars(["automaton_key"]))

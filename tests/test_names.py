@@ -11,10 +11,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solspace import import_networks, record, reduce
+from solspace import import_networks, label, record, reduce
+from solspace.labels import solution_name
+from solspace.labels.names import CATALOGUE
 from solspace.networks import parameter_shapes
-from solspace.reduction import solution_name
-from solspace.reduction.names import CATALOGUE
 from solspace.reduction.stage import stored_key
 from solspace.simulation.stage import extrapolate
 from solspace.tasks import get_task, task_names
@@ -85,14 +85,14 @@ def test_common_solutions_of_the_shipped_stores_are_in_the_catalogue(store, grou
 
 
 def test_names_are_labels_of_every_group():
-    labeled = reduce(population("interval_reproduction", networks=3, units=20))
-    assert (labeled.status_reduce == 1).any()
+    labeled = label(reduce(population("interval_reproduction", networks=3, units=20)))
+    assert (labeled.status_label == 1).any()
     keys = labeled.solution_key.values
     assert labeled.solution_name.values.tolist() == [solution_name(key) for key in keys]
     chosen = labeled.isel(network=(labeled.solution == 0).values)
     assert chosen.sizes["network"] and (chosen.solution_name != "").all()
     for group in (record(chosen), extrapolate(chosen)):
-        for name in ("solution", "solution_key", "solution_name", "graph_key"):
+        for name in ("solution", "solution_key", "solution_name", "graph_key", "automaton_key"):
             assert name in group.coords
             np.testing.assert_array_equal(group[name].values, chosen[name].values)
         assert (group.solution == 0).all()

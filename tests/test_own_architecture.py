@@ -74,7 +74,7 @@ def test_an_architecture_from_a_notebook_goes_through_every_stage(page):
     assert (ds.loss < 0.025).all()
     assert ds.alpha.values.tolist() == [0.6, 0.6]
     assert ds.status_reduce.values.tolist() == [1, 1]
-    assert all(key.startswith("v2:") for key in ds.solution_key.values)
+    assert all(key.startswith("v2:") for key in ds.automaton_key.values)
     group = f"{TASK}/leaky_tanh"
     training = xr.open_zarr(page["store"], group=f"{group}/training")
     weights = network_weights(ds, 1)
@@ -95,9 +95,10 @@ def test_an_architecture_from_a_notebook_goes_through_every_stage(page):
 def test_an_architecture_of_ones_own_reaches_the_workers(page):
     group = f"{TASK}/leaky_tanh"
     before = xr.open_zarr(page["store"], group=group).load()
-    run_stage(page["store"], "reduce", redo=True, workers=2)
+    for stage in ("reduce", "label"):
+        run_stage(page["store"], stage, redo=True, workers=2)
     after = xr.open_zarr(page["store"], group=group).load()
-    assert after.solution_key.values.tolist() == before.solution_key.values.tolist()
+    assert after.automaton_key.values.tolist() == before.automaton_key.values.tolist()
 
 
 def test_a_population_with_another_alpha_is_another(page):
@@ -149,7 +150,7 @@ recipe = Recipe(**json.loads(sys.argv[3]))
 ds = solspace.new_population("{TASK}", "adapting", networks=3, hidden_size=[5, 7], recipe=recipe,
                              checkpoints=2)
 solspace.create_population(sys.argv[2], ds, shard_size=2)
-for stage in ("train", "record", "extrapolate", "reduce", "verify", "features"):
+for stage in ("train", "record", "extrapolate", "reduce", "label", "verify", "features"):
     outcome, = solspace.run_stage(sys.argv[2], stage)
     assert outcome.done + outcome.failed == 3, stage
 assert solspace.check_store(sys.argv[2]) == []

@@ -43,11 +43,11 @@ def test_a_task_of_ones_own_reaches_the_workers(page):
     import zarr
 
     group = zarr.open_group(page["store"], path="two_delays/vanilla", mode="r+")
-    before = xr.open_zarr(page["store"], group="two_delays/vanilla").solution_key.values
+    before = xr.open_zarr(page["store"], group="two_delays/vanilla").automaton_key.values
     group["status_reduce"][:] = np.zeros(3, np.uint8)
-    group["solution_key"][:] = np.array(["", "", ""], dtype=object)
+    group["automaton_key"][:] = np.array(["", "", ""], dtype=object)
     run_stage(page["store"], "reduce", workers=2)
-    after = xr.open_zarr(page["store"], group="two_delays/vanilla").solution_key.values
+    after = xr.open_zarr(page["store"], group="two_delays/vanilla").automaton_key.values
     assert after.tolist() == before.tolist()
 
 

@@ -145,7 +145,7 @@ def test_a_store_keeps_the_surface(population, tmp_path, capsys):
 
     path = str(tmp_path / "seen.zarr")
     add_population(path, population.drop_vars("solution"))
-    for stage in ("record", "reduce"):
+    for stage in ("record", "reduce", "label"):
         run_stage(path, stage)
     whole = zarr.open_group(path, path=GROUP, mode="r+")
     for group in (whole, whole["training"], whole["graph"]):

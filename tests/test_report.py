@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.population import import_networks, read_networks
+from solspace.labels.stage import label
+from solspace.population import import_networks, rank_solutions, read_networks
 from solspace.population.variables import FAILED
 from solspace.reduction.canonical import graph_key
 from solspace.reduction.graph import Graph
-from solspace.reduction.stage import rank_solutions, reduce
+from solspace.reduction.stage import reduce
 from solspace.report import answered_rows, representative, write_report
 from solspace.simulation.stage import extrapolate, record
 from solspace.stages.collection import declared
@@ -26,7 +27,7 @@ GRAPH = [*declared("graph")]
 
 
 def groups_of(population: xr.Dataset) -> dict[str, xr.Dataset]:
-    return split(population, reduce(population))
+    return split(population, label(reduce(population)))
 
 
 def split(population: xr.Dataset, labeled: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -208,7 +209,7 @@ def test_missing_groups_name_the_stage(untrained, tmp_path, group, stage):
 def test_bad_input_is_refused_before_anything_is_written(untrained, tmp_path):
     name = "interval_reproduction/vanilla"
     unlabeled = untrained | {"population": untrained["population"].drop_vars("solution")}
-    with pytest.raises(SolspaceError, match=r"no 'solution'; call .*type `solspace reduce STORE`"):
+    with pytest.raises(SolspaceError, match=r"no 'solution'; call .*type `solspace label STORE`"):
         write_report({name: unlabeled}, tmp_path / "page.html")
     fewer = untrained | {"graph": untrained["graph"].isel(network=[0])}
     with pytest.raises(SolspaceError, match="1 networks in the graph group, 3 in the population"):

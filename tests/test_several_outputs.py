@@ -80,7 +80,7 @@ def test_no_method_reduces_it(task, trained, method):
 
 def test_it_is_not_verified(trained):
     # As though graphs had been made of it before.
-    labeled = trained.assign(solution_key=("network", np.array(["v2:0", "v2:0"], dtype=object)))
+    labeled = trained.assign(automaton_key=("network", np.array(["v2:0", "v2:0"], dtype=object)))
     for ask in (verify, draw_others):
         with pytest.raises(SolspaceError, match=MESSAGE):
             ask(labeled)

@@ -89,7 +89,7 @@ def nothing_beside(path: str) -> bool:
 def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     whole, split = str(tmp_path / "whole.zarr"), str(tmp_path / "split.zarr")
     create_population(whole, described(), shard_size=2)
-    for stage in ("train", "record", "reduce"):
+    for stage in ("train", "record", "reduce", "label"):
         run_stage(whole, stage)
     # From nothing: each makes the store, or finds another making it.
     end([start("-c", TRAIN_SLICE, split, f"{k}/3") for k in (1, 2, 3)])
@@ -102,11 +102,13 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
             for k in range(1, of + 1)
         ]
     )
+    end([start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2") for k in (1, 2)])
     assert_same(split, whole)
     assert check_store(split) == []
     entries = noted_in(split)
     assert all("finished" in entry for entry in entries)
     assert sorted((e["stage"], e["where"]["slice"]) for e in entries) == [
+        *(("label", f"{k}/2") for k in (1, 2)),
         *(("record", f"{k}/2") for k in (1, 2)),
         ("reduce", "1/1"),
         *(("train", f"{k}/3") for k in (1, 2, 3)),
@@ -194,10 +196,11 @@ def test_a_slice_needs_earlier_stages_of_its_own_networks_only(tmp_path):
 
 def test_solutions_are_numbered_when_all_slices_have_ended(store):
     group = zarr.open_group(store, path=GROUP, mode="r")
-    run_stage(store, "reduce", part="2/2")
+    run_stage(store, "reduce")
+    run_stage(store, "label", part="2/2")
     assert (group["solution_key"][3:] != "").any()
     assert (group["solution"][:] == -1).all()
-    run_stage(store, "reduce", part="1/2")
+    run_stage(store, "label", part="1/2")
     assert ((group["solution"][:] >= 0) == (group["solution_key"][:] != "")).all()
 
 

@@ -56,7 +56,7 @@ def store(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("layout") / "source.zarr")
     ds = import_networks("interval_reproduction", "vanilla", random_networks(7, 20))
     add_population(path, ds, shard_size=4)
-    for stage in ("record", "extrapolate", "reduce", "verify"):
+    for stage in ("record", "extrapolate", "reduce", "label", "verify"):
         run_stage(path, stage)
     return path
 
@@ -187,7 +187,7 @@ def packed(store, tmp_path) -> str:
 
 def shards_of_what_reduce_fills(path: str) -> set[int]:
     found = arrays(path)
-    names = ["solution_key", "graph_key", "solution_description", "status_reduce"]
+    names = ["automaton_key", "graph_key", "graph_description", "status_reduce"]
     names += ["graph/n_nodes", "graph/edge_source", "graph/node_output"]
     own = [found[f"{GROUP}/{name}"] for name in names]
     return {(a.shards or a.chunks)[0] for a in own}
@@ -199,7 +199,8 @@ def test_a_packed_store_reduced_again_is_the_same(store, packed, tmp_path):
     assert (outcome.computed, outcome.done) == (7, done)
     # No two shards of networks lie in one shard of an array.
     assert all(4 % shard == 0 for shard in shards_of_what_reduce_fills(packed))
-    assert run_stage(packed, "verify")[0].computed == 7
+    for stage in ("label", "verify"):
+        assert run_stage(packed, stage)[0].computed == 7
     for stage in ("record", "extrapolate"):
         run_stage(packed, stage)
     assert_same(packed, store)
@@ -244,7 +245,8 @@ def test_killed_while_an_array_is_laid_anew(store, packed, tmp_path, name, slice
     else:
         run_stage("link.zarr", "reduce")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "packed.zarr"]
-    run_stage(packed, "verify")
+    for stage in ("label", "verify"):
+        run_stage(packed, stage)
     assert_same(packed, store, but=LEFT_OUT)
     assert check_store(packed) == []
 

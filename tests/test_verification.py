@@ -13,11 +13,11 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.reduction import (
     Graph,
+    automaton_key,
     behavior,
     describe_solution,
     minimized,
     reduce_network,
-    solution_key,
 )
 from solspace.reduction.automaton import read_story
 from solspace.tasks import get_task, task_names
@@ -224,13 +224,13 @@ def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
     expected = allowed(graph, responses(*of)).tolist()
     for other in (minimized(graph), renumbered(graph, seed)):
         assert allowed(other, responses(*of)).tolist() == expected
-        assert solution_key(other, SYMBOLS) == solution_key(graph, SYMBOLS)
+        assert automaton_key(other, SYMBOLS) == automaton_key(graph, SYMBOLS)
 
 
 @given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_responses)
 @settings(max_examples=300, deadline=None)
 def test_graphs_with_one_key_allow_the_same_responses(one, other, of):
-    if solution_key(one, SYMBOLS) == solution_key(other, SYMBOLS):
+    if automaton_key(one, SYMBOLS) == automaton_key(other, SYMBOLS):
         assert allowed(one, responses(*of)).tolist() == allowed(other, responses(*of)).tolist()
 
 
@@ -264,9 +264,9 @@ def test_graphs_that_behave_the_same_coincide():
         [0, 0, 1, 1, 0, 0, 1],
     )
     deaf = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 2], [0, 0, 1, 1])
-    assert solution_key(go, SYMBOLS) == solution_key(twice, SYMBOLS)
+    assert automaton_key(go, SYMBOLS) == automaton_key(twice, SYMBOLS)
     assert minimized(twice).n_nodes == 3
-    assert solution_key(go, SYMBOLS) != solution_key(deaf, SYMBOLS)
+    assert automaton_key(go, SYMBOLS) != automaton_key(deaf, SYMBOLS)
     assert describe_solution(go, SYMBOLS) == (
         "At the start: one output. set, at the start or after output: one output."
     )
@@ -283,16 +283,16 @@ def test_where_a_network_ends_is_said_where_it_is_a_known_place():
     # "set" stays silent, and "reset" leads back to where nothing had happened.
     there = Graph([0, 0], edge_source=[0, 1, 1], edge_target=[1, 1, 0], edge_symbol=[1, 1, 2])
     assert describe_solution(there, SYMBOLS) == (
-        "At the start: silence. set, at any moment: silence. "
+        "At the start: silence. set, at every node: silence. "
         "reset, after set: silence, then as at the start."
     )
 
 
 def test_a_key_of_behavior_is_the_same_string_for_ever():
     go = Graph([0, 1, 0], [0, 1, 0, 2], [1, 2, 0, 0], [0, 0, 1, 1])
-    assert solution_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"
+    assert automaton_key(go, SYMBOLS) == "v2:775c94bb13fa0fda"
     with pytest.raises(SolspaceError, match="carries symbol 3"):
-        solution_key(Graph([0], [0], [0], [3]), SYMBOLS)
+        automaton_key(Graph([0], [0], [0], [3]), SYMBOLS)
 
 
 def test_words_hold_runs_flickers_and_pulses_between():

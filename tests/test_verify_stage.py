@@ -12,6 +12,7 @@ from solspace import (
     SolspaceError,
     add_population,
     import_networks,
+    label,
     reduce,
     run_stage,
     verify,
@@ -92,7 +93,7 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(
     assert (timed.edge_latest.values >= 0).any()
     np.testing.assert_array_equal(stored.graph_recall.values, timed.graph_recall.values)
     # Time names no solutions.
-    assert timed.solution_key.values.tolist() == untimed.solution_key.values.tolist()
+    assert timed.automaton_key.values.tolist() == untimed.automaton_key.values.tolist()
     assert graph_of(timed, 0) == graph_of(graphs, 0)
     # And back again: nothing of the windows stays behind.
     run_stage(path, "reduce", redo=True)
@@ -132,9 +133,10 @@ def test_doing_a_stage_again_calls_what_was_made_of_it_pending(tmp_path, populat
 def test_solutions_are_numbered_after_a_kill_just_before_that(tmp_path, population, labeled):
     path = str(tmp_path / "killed.zarr")
     add_population(path, population)
-    run_stage(path, "reduce")
+    for stage in ("reduce", "label"):
+        run_stage(path, stage)
     # As the last shard leaves it.
     zarr.open_group(path, path=GROUP, mode="r+")["solution"][:] = np.full(5, -1, np.int16)
-    assert run_stage(path, "reduce")[0].computed == 0
+    assert run_stage(path, "label")[0].computed == 0
     stored = xr.open_zarr(path, group=GROUP).load()
-    np.testing.assert_array_equal(stored.solution.values, labeled.solution.values)
+    np.testing.assert_array_equal(stored.solution.values, label(labeled).solution.values)

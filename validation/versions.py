@@ -60,7 +60,9 @@ def _compare_array(after: zarr.Group, path: str, array: zarr.Array[Any]) -> Iter
         return
     where = base if not group else f"{base}/{'checkpoints' if group == 'learning' else group}"
     if group == "learning" and dims[:2] == ("network", "checkpoint"):
-        called = f"checkpoint_{name}"
+        # What labels checkpoints is a stage of its own now.
+        labelled = {"status_reduce": "status_label", "message_reduce": "message_label"}
+        called = f"checkpoint_{labelled.get(name, name)}"
     else:
         called = DIMS.get(name, name) if dims == (name,) else name
     if group == "classification" and name == "features" and called not in after[where]:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.classification.classes import as_text
 from solspace.classification.variables import CLASSIFICATION
 from solspace.errors import SolspaceError, how_to_make
+from solspace.labels.registry import label_stages
 from solspace.population.variables import text_array
 from solspace.stages import Group, stage
+from solspace.stages.collection import labelled_by
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,6 +138,7 @@ def pick_sets(families: NDArray[Any], sets: Sequence[str]) -> dict[str, NDArray[
     reads=["population"],
     fills=CLASSIFICATION,
     after=["features", "reduce"],
+    uses=lambda: ("label", *label_stages()),
     over="population",
     groups={
         "classification": Group(
@@ -168,7 +172,8 @@ def classify(
         A population with ``features``, ``feature_family`` and the label; nothing else of it
         is read.
     label : str
-        Variable (network,) to predict. Numbers are unknown where negative, strings where empty.
+        Variable (network,) to predict: solution, or a label such as automaton_key or graph_key.
+        Numbers are unknown where negative, strings where empty.
     sets : sequence of str
         Sets of features, compared on the same networks and folds: published (the paper's),
         activity (these and all others but those of a fitted network), all (all features), or
@@ -232,11 +237,7 @@ def classify(
     from solspace.classification.scores import kappa_interval
 
     need_sklearn()
-    if label not in ds.variables:
-        raise SolspaceError(
-            f"the dataset has no label {label!r}; {how_to_make('reduce')}, or give "
-            f"a variable (network,) of it: {', '.join(label_names(ds)) or 'none'}"
-        )
+    check_label(ds, label)
     if unknown := [m for m in models if m not in MODELS]:
         raise SolspaceError(f"unknown model {unknown[0]!r}; models: {', '.join(MODELS)}")
     if repeats < 1 or folds < 2 or permutations < 0:
@@ -340,6 +341,26 @@ def classify(
         "versions": json.dumps(_versions()),
     }
     return xr.Dataset(by_set | by_network, coords=coords, attrs=attrs)
+
+
+def check_label(ds: xr.Dataset, label: str) -> None:
+    """Refuse a label that a dataset does not have, or has for none of its networks.
+
+    Raises
+    ------
+    SolspaceError
+        The message names the stage that fills it.
+    """
+    found = label in ds.variables
+    if found and (as_text(ds[label].values) != "").any():
+        return
+    maker = labelled_by(label) or "label"
+    what = f"no network has a {label!r}" if found else f"the dataset has no label {label!r}"
+    others = [name for name in label_names(ds) if name != label]
+    raise SolspaceError(
+        f"{what}; {how_to_make(maker)}, or give a variable (network,) that is there: "
+        f"{', '.join(others) or 'none'}"
+    )
 
 
 def label_names(ds: xr.Dataset) -> list[str]:

@@ -15,6 +15,7 @@ from solspace.classification.scores import cohen_kappa
 from solspace.classification.stage import gather_features, pick_sets
 from solspace.errors import SolspaceError, how_to_make
 from solspace.population.variables import text_array
+from solspace.stages.collection import labelled_by
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +45,7 @@ def classify_across(
     groups : mapping of str to Dataset
         Populations with features and the label, of one task.
     label : str
-        Names that mean the same in all groups, such as ``solution_key``.
+        Names that mean the same in all groups, such as ``solution_key`` or ``graph_key``.
     set : str
         A set of features (see `classify`).
     minimum_class_size, model, repeats, folds, seed
@@ -80,7 +81,8 @@ def classify_across(
     columns: NDArray[Any] | None = None
     for name, ds in groups.items():
         if label not in ds.variables:
-            raise SolspaceError(f"{name}: has no label {label!r}; {how_to_make('reduce')}")
+            maker = labelled_by(label) or "label"
+            raise SolspaceError(f"{name}: has no label {label!r}; {how_to_make(maker)}")
         values, features, families = gather_features(ds)
         which = pick_sets(families, [set])[set]
         if columns is not None and features[which].tolist() != columns.tolist():

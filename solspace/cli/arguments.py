@@ -332,12 +332,14 @@ def _stage_records() -> list[Stage]:
 
 def _told_fills(record: Stage) -> str:
     """What a stage fills, group by group."""
+    from solspace.population.variables import is_label
+
     lines = []
     for group in dict.fromkeys(v.group for v in record.fills):
         names = [v.name for v in record.fills if v.group == group and not v.coordinate]
-        labels = [v.name for v in record.fills if v.group == group and v.coordinate]
+        labels = [v.name for v in record.fills if v.group == group and is_label(v)]
         where = "" if group == "population" else f" in the group TASK/ARCHITECTURE/{group}"
-        told = ", ".join([*(n for n in labels if "solution" in n), *names])
+        told = ", ".join([*labels, *names])
         lines += textwrap.wrap(f"Fills {told}{where}.", 90)
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import FONT, INK, holoviews
+from solspace.population.describe import label_of
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -49,7 +50,7 @@ def followed_networks(checkpoints: xr.Dataset) -> NDArray[np.int64]:
         "checkpoint_solution" not in checkpoints.variables
         or not (checkpoints["checkpoint_solution"].values >= 0).any()
     ):
-        raise SolspaceError(f"no checkpoint has a solution; {how_to_make('reduce')}")
+        raise SolspaceError(f"no checkpoint has a solution; {how_to_make('label')}")
     passed = (checkpoints["checkpoint_gradient_steps"].values >= 0).all(axis=1)
     if not passed.any():
         raise SolspaceError("no network reached its target loss; there is no way to follow")
@@ -122,12 +123,12 @@ def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     solution = checkpoints["checkpoint_solution"].values[networks]
     seen = Counter(solution[solution >= 0].tolist())
     shown = sorted(sorted(seen, key=lambda s: (-seen[s], s))[:most])
-    # Places in the stack: the solutions shown, then all others, then no graph.
+    # Places in the stack: the solutions shown, then all others, then no label.
     place: NDArray[np.int64] = np.full(solution.shape, len(shown))
     for i, value in enumerate(shown):
         place[solution == value] = i
     place[solution < 0] = len(shown) + 1
-    names = [*map(str, shown), "other", "no graph"]
+    names = [*map(str, shown), "other", "no label"]
     colors = [*COLORS[: len(shown)], OTHER, NONE]
     total, count = len(place), place.shape[-1]
     heights = (place[..., None] == np.arange(len(names))).sum(axis=0)  # (checkpoint, place)
@@ -168,6 +169,8 @@ def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     ticks = [(k, "initial" if np.isinf(v) else f"{v:.2g}") for k, v in enumerate(levels)]
     width = max(3.35, 0.62 * count + 1.1)
     used = [p for p in range(len(names)) if heights[:, p].any()]
+    by = label_of(checkpoints.attrs)
+    title = f"solution by\n{by}" if by else "solution"
     return hv.Overlay(layers).opts(
         fig_inches=(width, 2.6),
         xlim=(-0.35, count - 0.65),
@@ -177,7 +180,7 @@ def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
         ylabel="networks",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish([names[p] for p in used], [colors[p] for p in used], width)],
+        hooks=[_finish([names[p] for p in used], [colors[p] for p in used], width, title)],
         backend="matplotlib",
     )
 
@@ -210,7 +213,7 @@ def _ink(color: str) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else INK
 
 
-def _finish(names: list[str], colors: list[str], width: float) -> Any:
+def _finish(names: list[str], colors: list[str], width: float, title: str) -> Any:
     """Frame and legend, which HoloViews does not make for rectangles."""
 
     def hook(plot: Any, element: Any) -> None:
@@ -226,7 +229,7 @@ def _finish(names: list[str], colors: list[str], width: float) -> Any:
         patches = [Patch(facecolor=c, label=n) for n, c in zip(names, colors, strict=True)]
         axes.legend(
             handles=patches[::-1],
-            title="solution",
+            title=title,
             loc="center left",
             bbox_to_anchor=(1.01, 0.5),
             fontsize=FONT["legend"],

@@ -8,6 +8,7 @@ import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import COLUMN, FONT, INK, SIZE_COLORS, holoviews, ramp
+from solspace.population.describe import label_of
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -22,7 +23,8 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     Parameters
     ----------
     population : Dataset
-        With ``solution`` and ``hidden_size``. Networks without a solution (-1) are left out.
+        With ``solution`` and ``hidden_size``; its attribute ``solution_method`` names the label
+        that is counted by. Networks without a solution (-1) are left out.
     most : int
         Solutions with a bar of their own; the rest share the last bar.
 
@@ -44,7 +46,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     'Overlay'
     """
     if "solution" not in population.variables or not (population["solution"].values >= 0).any():
-        raise SolspaceError(f"no network has a solution; {how_to_make('reduce')}")
+        raise SolspaceError(f"no network has a solution; {how_to_make('label')}")
     if most < 1:
         raise SolspaceError(f"most={most} bars; give 1 or more")
     hv = holoviews()
@@ -86,6 +88,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
         verticalalignment="bottom",
         backend="matplotlib",
     )
+    told = label_of(population.attrs)
     width = max(COLUMN, 0.42 * len(bars) + 0.6)
     ticks = list(enumerate(bars))
     return (segments * labels).opts(
@@ -93,7 +96,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
         xlim=(-0.6, max(len(bars), 5) - 0.4),
         ylim=(0, top.max() * 1.22),
         xticks=ticks,
-        xlabel="solution, most common first",
+        xlabel=f"solution{f' by {told}' if told else ''}, most common first",
         ylabel="networks",
         fontsize=FONT,
         show_legend=False,

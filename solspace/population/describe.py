@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from solspace.tasks import Recipe, Task, get_task
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["architecture_of", "named_of", "recipe_of", "task_of"]
+__all__ = ["architecture_of", "graph_method", "label_of", "named_of", "recipe_of", "task_of"]
 
 
 def named_of(ds: xr.Dataset, name: str) -> str | None:
@@ -84,3 +85,33 @@ def recipe_of(ds: xr.Dataset) -> Recipe:
     if "recipe" not in ds.attrs:
         return task_of(ds).recipe(architecture_of(ds))
     return Recipe(**json.loads(ds.attrs["recipe"]))
+
+
+def label_of(attrs: Mapping[str, Any]) -> str:
+    """The label that a population's solutions follow; empty where it does not say.
+
+    Examples
+    --------
+    >>> label_of({"solution_method": "graph_key"})
+    'graph_key'
+
+    Before there were several it said how graphs were made as well.
+
+    >>> label_of({"solution_method": "automaton_key of turner2021 graphs"})
+    'automaton_key'
+    """
+    return str(attrs.get("solution_method", "")).partition(" ")[0]
+
+
+def graph_method(attrs: Mapping[str, Any]) -> str:
+    """The method by which a population's graphs were made, without time.
+
+    Examples
+    --------
+    >>> graph_method({"graph_method": "automaton"}), graph_method({})
+    ('automaton', 'turner2021')
+    >>> graph_method({"solution_method": "automaton_key of automaton graphs"})
+    'automaton'
+    """
+    before = str(attrs.get("solution_method", "")).partition(" of ")[2].removesuffix(" graphs")
+    return str(attrs.get("graph_method") or before or "turner2021")

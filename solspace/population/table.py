@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.population.describe import graph_method, label_of
 from solspace.population.ranking import rank_solutions
-from solspace.population.variables import text_array
+from solspace.population.variables import GRAPH_LABELS, text_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,14 +179,18 @@ def concat(populations: Sequence[xr.Dataset]) -> xr.Dataset:
             )
     keyed = all("solution_key" in ds.variables for ds in given)
     if keyed:
-        methods = sorted({str(ds.attrs[_METHOD]) for ds in given if _METHOD in ds.attrs})
+        methods = sorted({_told_method(ds) for ds in given if _METHOD in ds.attrs})
         if len(methods) > 1:
             raise SolspaceError(
                 f"the solutions are of different methods ({'; '.join(methods)}) and do not "
-                "compare; reduce all with one, or join them without: "
+                "compare; label all by one (solspace.label), or join them without: "
                 "ds.drop_vars(['solution', 'solution_key', 'solution_name'])"
             )
     left_out = _differing(given)
+    graphs = sorted({graph_method(ds.attrs) for ds in given if _says_graphs(ds)})
+    if len(graphs) > 1:
+        of = [n for n in GRAPH_LABELS if any(n in ds.variables for ds in given)]
+        left_out |= {name: f"of graphs of {' and '.join(graphs)}" for name in of}
     if not keyed and any("solution" in ds.variables for ds in given):
         left_out["solution"] = "0 is another solution in each population, and not all have a key"
     labelled = _labelled([ds.drop_vars(left_out, errors="ignore") for ds in given])
@@ -208,6 +213,17 @@ def concat(populations: Sequence[xr.Dataset]) -> xr.Dataset:
         told = "; ".join(f"{name} ({why})" for name, why in sorted(left_out.items()))
         warnings.warn(f"left out of the joined populations: {told}", UserWarning, stacklevel=2)
     return out
+
+
+def _says_graphs(ds: xr.Dataset) -> bool:
+    """Whether it says by which method its graphs were made."""
+    return "graph_method" in ds.attrs or " of " in str(ds.attrs.get(_METHOD, ""))
+
+
+def _told_method(ds: xr.Dataset) -> str:
+    """What solutions are told by: the label, and the graphs that it is of."""
+    by = label_of(ds.attrs)
+    return f"{by} of {graph_method(ds.attrs)} graphs" if by in GRAPH_LABELS else by
 
 
 def _check_networks(ds: xr.Dataset, what: str) -> None:

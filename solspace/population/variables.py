@@ -21,14 +21,18 @@ __all__ = [
     "BASE",
     "DONE",
     "FAILED",
+    "GRAPH_LABELS",
     "LABELS",
     "MESSAGE_LENGTH",
     "NAME_LENGTH",
     "PENDING",
+    "SOLUTION",
+    "SOLUTION_DESCRIPTION",
     "Variable",
     "annotate",
     "check",
     "faults",
+    "is_label",
     "message_variable",
     "same_dtype",
     "status_variable",
@@ -127,6 +131,10 @@ class Variable:
 
         return kind_of(architecture).name in self.architectures
 
+    def of_kind(self, kind: str) -> bool:
+        """Whether networks of a kind may have it."""
+        return self.architectures is None or kind == "any" or kind in self.architectures
+
     def attributes(self) -> dict[str, Any]:
         """What is written beside the variable on disk."""
         out: dict[str, Any] = {"long_name": self.meaning}
@@ -149,8 +157,9 @@ def message_variable(stage: str) -> Variable:
     return Variable(name, ("network",), f"U{MESSAGE_LENGTH}", meaning)
 
 
-# Labels of the solutions: coordinates in every group with networks, so that one can select by them.
-LABELS = (
+# Labels are coordinates in every group with networks, so that one can select by them. First those
+# that follow the label by which the population's solutions are told, its `solution_method`.
+SOLUTION = (
     Variable(
         "solution",
         ("network",),
@@ -163,8 +172,9 @@ LABELS = (
         "solution_key",
         ("network",),
         "U96",
-        "canonical form of what the network does, by the group's solution_method; equal where two "
-        "networks found the same solution, in any store; empty where not computed",
+        "the label of the network that the group's solution_method names; equal where two networks "
+        "found the same solution, in any store (one too long is a digest, '#' and hexadecimals); "
+        "empty where not computed",
         coordinate=True,
     ),
     Variable(
@@ -174,16 +184,38 @@ LABELS = (
         "short name of solution_key, the same in every store; empty where not computed",
         coordinate=True,
     ),
+)
+SOLUTION_DESCRIPTION = Variable(
+    "solution_description",
+    ("network",),
+    "U512",
+    "the solution's short name and what its label says, in words; equal for one solution_key, and "
+    "for no other",
+)
+LABELS = (
+    *SOLUTION,
     Variable(
         "graph_key",
         ("network",),
         "U160",
         "the reduced-dynamics graph in canonical numbering (one too long is a digest, '#' and "
         "hexadecimals); equal where two graphs are the same but for the numbers of their nodes, "
-        "which is finer than solution_key",
+        "which is finer than automaton_key; empty where not computed",
         coordinate=True,
+        architectures=("recurrent",),
+    ),
+    Variable(
+        "automaton_key",
+        ("network",),
+        "U96",
+        "what the reduced-dynamics graph allows, as the smallest automaton; equal where two graphs "
+        "allow the same response sequences; empty where not computed",
+        coordinate=True,
+        architectures=("recurrent",),
     ),
 )
+# Those that are of graphs, and so depend on the method by which graphs are made.
+GRAPH_LABELS = ("graph_key", "automaton_key")
 
 # What every group with networks has.
 BASE = (
@@ -194,6 +226,23 @@ BASE = (
     Variable("architecture", (), f"U{NAME_LENGTH}", "architecture", coordinate=True),
     *LABELS,
 )
+
+
+def is_label(variable: Variable) -> bool:
+    """Whether a variable is a label of networks: a coordinate in every group with networks.
+
+    Beside the declared ones every string along ``network`` alone whose name ends in ``_key``.
+
+    Examples
+    --------
+    >>> is_label(Variable("attractor_key", ("network",), "U96", "what it settles to",
+    ...                   coordinate=True))
+    True
+    """
+    if variable.name in {v.name for v in LABELS}:
+        return True
+    alone = variable.coordinate and variable.dims == ("network",) and variable.text
+    return alone and variable.name.endswith("_key") and variable.group == "population"
 
 
 def text_array(values: Any) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.classification.variables import RECORDING_SIZE
-from solspace.errors import SolspaceError, how_to_make
+from solspace.errors import SolspaceError
+from solspace.labels.registry import label_stages
 from solspace.population.variables import text_array
 from solspace.recordings.simulated import STEP_MS, observe
 from solspace.stages import Group, stage
@@ -86,6 +87,7 @@ def recording_size_table(out: xr.Dataset) -> str:
     reads=["training"],
     fills=RECORDING_SIZE,
     after=["record", "reduce"],
+    uses=lambda: ("label", *label_stages()),
     over="population",
     groups={
         "recording_size": Group(
@@ -125,7 +127,8 @@ def classify_recordings(
         A training group with the label, in memory or lazily read: a few networks of it are held
         in memory at a time.
     label : str
-        Variable (network,) to predict. Numbers are unknown where negative, strings where empty.
+        Variable (network,) to predict: solution, or a label such as automaton_key or graph_key.
+        Numbers are unknown where negative, strings where empty.
     set : str
         Set of features: activity, all (all features, those of a fitted network too), or families
         joined with +. The published ones are never among them.
@@ -172,16 +175,12 @@ def classify_recordings(
     from solspace.classification.heldout import predict_heldout
     from solspace.classification.models import draw_folds, need_sklearn
     from solspace.classification.scores import cohen_kappa, kappa_interval
-    from solspace.classification.stage import label_names, pick_sets
+    from solspace.classification.stage import check_label, pick_sets
     from solspace.features import feature_table
     from solspace.population.describe import task_of
 
     need_sklearn()
-    if label not in training.variables:
-        raise SolspaceError(
-            f"the dataset has no label {label!r}; {how_to_make('reduce')}, or give "
-            f"one of: {', '.join(label_names(training)) or 'none'}"
-        )
+    check_label(training, label)
     conditions = _conditions(units, trials)
     task = task_of(training)
     table = feature_table(task)

@@ -1,6 +1,7 @@
 from .acceptance import allowed as allowed
 from .acceptance import graph_recall as graph_recall
 from .acceptance import with_silent_leads as with_silent_leads
+from .canonical import automaton_key as automaton_key
 from .canonical import behavior as behavior
 from .canonical import describe_solution as describe_solution
 from .canonical import graph_key as graph_key
@@ -10,8 +11,8 @@ from .graph import Graph as Graph
 from .graph import ReductionError as ReductionError
 from .methods import METHODS as METHODS
 from .methods import check_one_output as check_one_output
+from .methods import graph_description as graph_description
 from .methods import reduce_network as reduce_network
-from .names import solution_name as solution_name
 from .responses import ResponseSequences as ResponseSequences
 from .responses import join_responses as join_responses
 from .responses import output_responses as output_responses

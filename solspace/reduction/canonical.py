@@ -1,6 +1,6 @@
 """Names of graphs: one for what a graph allows, one for the graph up to numbering.
 
-`solution_key` reads a graph as an automaton, made deterministic and as small as possible, so that
+`automaton_key` reads a graph as an automaton, made deterministic and as small as possible, so that
 graphs that behave the same coincide. `graph_key` is finer: the graph itself, whatever the numbers
 of its nodes (see `solspace.reduction.numbering`).
 """
@@ -18,6 +18,7 @@ from solspace.reduction.numbering import canonical_form, canonical_order
 __all__ = [
     "GRAPH_VERSION",
     "SOLUTION_VERSION",
+    "automaton_key",
     "behavior",
     "canonical_form",
     "canonical_order",
@@ -224,7 +225,7 @@ def _numbered(values: Sequence[Any]) -> list[int]:
     return [number.setdefault(value, len(number)) for value in values]
 
 
-def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
+def automaton_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     """What a graph allows as a short string, equal where two allow the same response sequences.
 
     The digest of `behavior` with the names of the symbols; the same in every store and on every
@@ -245,7 +246,7 @@ def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     --------
     >>> one = Graph([0], edge_source=[0], edge_target=[0], edge_symbol=[1])
     >>> two = Graph([0, 0], edge_source=[0, 1], edge_target=[1, 0], edge_symbol=[1, 1])
-    >>> solution_key(one, ("autonomous", "set")) == solution_key(two, ("autonomous", "set"))
+    >>> automaton_key(one, ("autonomous", "set")) == automaton_key(two, ("autonomous", "set"))
     True
     """
     highest = int(graph.edge_symbol.max()) if graph.n_edges else 0
@@ -263,6 +264,9 @@ def solution_key(graph: Graph, input_symbols: Sequence[str]) -> str:
     )
     digest = blake2b(f"{SOLUTION_VERSION}:{text}".encode(), digest_size=8).hexdigest()
     return f"{SOLUTION_VERSION}:{digest}"
+
+
+solution_key = automaton_key  # as it was called when no other label told solutions
 
 
 def minimized(graph: Graph) -> Graph:
@@ -315,6 +319,9 @@ def minimized(graph: Graph) -> Graph:
 def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     """What a graph says, in words: what happens by itself, and what each pulse does where.
 
+    *At every node* is said of the graph, not of the network: it was given pulses at the moments
+    that its method gives them.
+
     Parameters
     ----------
     graph : Graph
@@ -331,7 +338,7 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     >>> cycle = Graph([0, 1], edge_source=[0, 1, 0, 1], edge_target=[1, 0, 0, 0],
     ...               edge_symbol=[0, 0, 1, 1])
     >>> describe_solution(cycle, ("autonomous", "set"))
-    'At the start: a limit cycle. set, at any moment: a limit cycle.'
+    'At the start: a limit cycle. set, at every node: a limit cycle.'
     """
     small = minimized(graph)
     automaton = _Automaton(small)
@@ -348,7 +355,7 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
             else:
                 missing.append(places.names[v])
         if len(answers) == 1 and not missing:
-            sentences.append(f"{name}, at any moment: {next(iter(answers))}.")
+            sentences.append(f"{name}, at every node: {next(iter(answers))}.")
         else:
             told = [f"{' or '.join(dict.fromkeys(at))}: {does}" for does, at in answers.items()]
             sentences.append(f"{name}, {'; '.join(told)}.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.reduction.canonical import (
+    automaton_key,
     behavior,
     describe_solution,
     graph_key,
@@ -17,15 +20,25 @@ from solspace.tasks import Task, get_task
 __all__ = [
     "Graph",
     "ReductionError",
+    "automaton_key",
     "behavior",
     "describe_solution",
+    "graph_description",
     "graph_key",
     "minimized",
     "reduce_network",
     "solution_key",
+    "untimed",
 ]
 
 METHODS = ("turner2021", "automaton", "timed")
+# When pulses were given, which is all that a graph can speak of.
+_MOMENTS = {
+    "turner2021": "at a few moments",
+    "automaton": "at some 25 moments of every silence",
+    "timed": "at some 25 moments of every silence",
+}
+_LONGEST = 440  # characters; with a solution's name before them they fit what is stored
 
 
 def check_one_output(task: str | Task) -> None:
@@ -42,6 +55,43 @@ def check_one_output(task: str | Task) -> None:
             "graphs are made of one: its networks can be trained, recorded and extrapolated, but "
             "not reduced or verified; give a task of one output to reduce"
         )
+
+
+def untimed(method: str) -> str:
+    """The method by whose graphs networks are named: those of ``timed`` without time.
+
+    Examples
+    --------
+    >>> untimed("timed"), untimed("turner2021")
+    ('automaton', 'turner2021')
+    """
+    return "automaton" if method == "timed" else method
+
+
+def graph_description(graph: Graph, input_symbols: Sequence[str], method: str) -> str:
+    """What a graph says in words, and from which pulses it was made.
+
+    Parameters
+    ----------
+    graph : Graph
+    input_symbols : sequence of str
+        The task's; the first is ``"autonomous"``.
+    method : {"turner2021", "automaton", "timed"}
+        By which it was made; of ``timed`` graphs those without time.
+
+    Returns
+    -------
+    str
+        At most 440 characters; what does not fit is left out, and three dots say so.
+
+    Examples
+    --------
+    >>> graph_description(Graph([0], [0], [0], [1]), ("autonomous", "set"), "turner2021")
+    'By its graph, of pulses at a few moments. At the start: silence. set, at every node: silence.'
+    """
+    words = describe_solution(graph, input_symbols)
+    text = f"By its graph, of pulses {_MOMENTS[method]}. {words}"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 4].rstrip() + " ..."
 
 
 def reduce_network(

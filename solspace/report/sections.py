@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from solspace.errors import SolspaceError
-from solspace.population.describe import named_of
-from solspace.population.variables import DONE
+from solspace.labels import get_label, label_names
+from solspace.population.describe import label_of, named_of
+from solspace.population.variables import DONE, GRAPH_LABELS
 from solspace.report.pictures import Pictures
 from solspace.report.tables import failures, figure, provenance, solution_table
 from solspace.report.words import (
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pictures) -> str:
-    from solspace.info import solutions_table
+    from solspace.info import label_told, solutions_table, trust_in_graphs
     from solspace.plots import solution_histogram
 
     population = groups["population"]
@@ -56,12 +57,17 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
     if not table:
         out += ["<p>No network has a solution.</p>", provenance(population), "</section>"]
         return "\n".join(out)
-    commonest = table[0].networks
+    commonest, told = table[0].networks, label_told(population)
+    by = label_of(population.attrs)
+    meaning = "Two networks have the same solution where that label of theirs is the same"
+    meaning += f": {get_label(by).summary}." if by in label_names() else "."
+    if by in GRAPH_LABELS:
+        meaning += f" {capital(trust_in_graphs(population))}."
     out += [
-        f"<p>{count_of(found, 'network')} found {count_of(len(table), 'solution')}; the commonest "
-        f"is that of {commonest} ({share_of(commonest, found)}). Two networks have the same "
-        "solution where their reduced-dynamics graphs are the same.</p>",
-        solution_table(table, population, found),
+        f"<p>{count_of(found, 'network')} found {count_of(len(table), 'solution')} by "
+        f"<code>{escape(told)}</code>; the commonest is that of {commonest} "
+        f"({share_of(commonest, found)}). {escape(meaning)}</p>",
+        solution_table(table, population, found, told),
         figure(
             pictures.add(
                 solution_histogram(population),
@@ -69,12 +75,13 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
                 f"Bars of the number of networks per solution: "
                 f"{', '.join(f'{row.solution}: {row.networks}' for row in table[:10])}.",
             ),
-            "Networks per solution, the commonest first, coloured by hidden size "
+            f"Networks per solution by {told}, the commonest first, coloured by hidden size "
             f"({found} of {n} networks have a solution).",
         ),
     ]
     if "checkpoints" in groups:
-        out += learning(groups["checkpoints"], anchor, pictures)
+        of = {"solution_method": population.attrs.get("solution_method", "")}
+        out += learning(groups["checkpoints"].assign_attrs(of), anchor, pictures)
     shown = table[:most]
     out += [
         f"<h3>The commonest {'solution' if len(shown) == 1 else f'{len(shown)} solutions'}</h3>",

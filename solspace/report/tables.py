@@ -64,7 +64,7 @@ def failures(population: xr.Dataset) -> str:
     return "\n".join(w for w in words if w)
 
 
-def solution_table(table: list[SolutionRow], population: xr.Dataset, found: int) -> str:
+def solution_table(table: list[SolutionRow], population: xr.Dataset, found: int, told: str) -> str:
     sizes = np.unique(population["hidden_size"].values).tolist()
     head = "".join(f'<th scope="col" class="number">{s}</th>' for s in sizes)
     body = []
@@ -83,8 +83,8 @@ def solution_table(table: list[SolutionRow], population: xr.Dataset, found: int)
         note = f"<p>And {count_of(len(rest), 'solution')} of {count_of(networks, 'network')}.</p>"
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of solutions"><table>'
-        "<caption>Solutions, the commonest first; the key is equal for the same solution in any "
-        'store.</caption><thead><tr><th scope="col" rowspan="2">Solution</th>'
+        f"<caption>Solutions by {escape(told)}, the commonest first; the key is equal for the same "
+        'solution in any store.</caption><thead><tr><th scope="col" rowspan="2">Solution</th>'
         '<th scope="col" rowspan="2" class="number">Networks</th>'
         '<th scope="col" rowspan="2" class="number">Share</th>'
         f'<th scope="colgroup" colspan="{len(sizes)}">Networks of so many units</th>'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.population.describe import label_of
 from solspace.tasks import Task
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ def learning_words(checkpoints: xr.Dataset) -> str:
     since = np.logical_and.accumulate(same[:, ::-1], axis=1).sum(axis=1)
     levels = np.median(checkpoints["checkpoint_loss_level"].values, axis=0)
     first = int((since >= len(levels) - 1).sum())
+    by = label_of(checkpoints.attrs)
     words = (
-        f"{first} of {count_of(len(solution), 'network')} had their final solution at "
-        f"every look from a loss of {levels[1]:.2g} on"
+        f"{first} of {count_of(len(solution), 'network')} had their final solution"
+        f"{f' (by {by})' if by else ''} at every look from a loss of {levels[1]:.2g} on"
     )
     changes: Counter[tuple[int, int]] = Counter()
     for _, before, after, networks in solution_changes(solution):

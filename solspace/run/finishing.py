@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from solspace.population.variables import DONE, LABELS
+from solspace.kinds import kind_of
+from solspace.population.variables import DONE, is_label
 from solspace.run.creating import of_other_length
 from solspace.run.options import all_options
 from solspace.run.reading import lengths, read_labels
+from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population, creation, provenance
+from solspace.tasks import get_task
 
 __all__ = ["finish", "replaced_variables", "write_whole"]
 
@@ -61,9 +64,9 @@ def finish(population: Population, stage: Stage) -> None:
 
     Of several slices the last to end finds all shards there.
     """
-    labels = [v.name for v in stage.fills if v in LABELS]
+    labels = [v.name for v in stage.fills if is_label(v)]
     with population.briefly():
-        if not (stage.finish or labels) or population.pending(stage.name):
+        if not (stage.finish or labels or stage.notes) or population.pending(stage.name):
             return
         ds = population.open()
         for group in dict.fromkeys(path.split("/")[0] for path in stage.finish):
@@ -79,14 +82,18 @@ def finish(population: Population, stage: Stage) -> None:
             if not np.array_equal(values, there):
                 population.write_all(name, values, group)
         _spread_labels(population, labels)
-        if stage.name == "reduce":
-            _note_method(population, stage)
+        if stage.notes is not None:
+            options = all_options(stage, provenance.last_options(population, stage.name) or {})
+            notes = stage.notes(get_task(population.task), options, population.attrs)
+            for group in dict.fromkeys(["population", *(p.split("/")[0] for p in stage.finish)]):
+                if population.has(group):
+                    creation.set_attrs(population, notes, group)
 
 
 def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     """Labels stand in every group with networks: copied there when they are known."""
     own = population.open()
-    known = {v.name: v for v in LABELS}
+    known = collection.labels(kind_of(population.architecture).name)
     for group in population.groups()[1:]:
         there = population.open(group)
         if "network" not in there.dims:
@@ -100,13 +107,3 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
             values = own[name].values
             if not np.array_equal(values, there[name].values):
                 population.write_all(name, values, group)
-
-
-def _note_method(population: Population, stage: Stage) -> None:
-    """What solution_key says of a network, for whoever reads it."""
-    options = all_options(stage, provenance.last_options(population, stage.name) or {})
-    method = options.get("method")
-    named = "dynamical_objects" if method is None else "automaton_key"
-    if method is not None:
-        named += f" of {'automaton' if method == 'timed' else method} graphs"
-    creation.set_attrs(population, {"solution_method": named})

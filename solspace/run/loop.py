@@ -243,7 +243,7 @@ def _call_pending(population: Population, stage: Stage) -> None:
     """Call a stage pending for all networks, and first the stages that took what it made."""
     kind = kind_of(population.architecture).name
     for later in collection.stages(kind).values():
-        needs = collection.after(later)
+        needs = (*collection.after(later), *collection.used(later))
         if stage.name in needs and (population.status(later.name) != PENDING).any():
             _call_pending(population, later)
     _call_unknown_pending(population, [(v.group, v.name) for v in stage.fills])

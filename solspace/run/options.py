@@ -81,7 +81,7 @@ def check_same_options(population: Population, stage: Stage, given: Mapping[str,
     was, asked = all_options(stage, before), all_options(stage, given)
     if was != asked:
         said = " ".join(_as_typed(k, v) for k, v in before.items()) or "no options"
-        other = [k for k in was if was[k] != asked.get(k)]
+        other = [k for k in was if was[k] != asked.get(k) and was[k] is not None]
         if not before and other:
             said += " (" + " ".join(_as_typed(k, was[k]) for k in other) + ")"
         raise SolspaceError(

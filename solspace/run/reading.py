@@ -6,7 +6,7 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.variables import BASE, LABELS
+from solspace.population.variables import BASE, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population
@@ -69,12 +69,17 @@ def _names(
     """Variables of a group that a stage is given: no result of a later stage."""
     kind = kind_of(population.architecture).name
     status = [f"status_{earlier}" for earlier in collection.after(stage)]
-    base = [v.name for v in BASE if v.name in there.variables]
+    known = collection.stages(kind)
+    used = collection.used(stage, known)
+    status += [f"status_{other}" for other in used]
+    named = dict.fromkeys([*(v.name for v in BASE), *collection.labels(kind)])
+    base = [name for name in named if name in there.variables]
     needed = [n for n in status if n in there.variables] if group == "population" else []
     if wanted_names is not None:
         missing = [n for n in wanted_names if n not in there.variables]
         if missing:
             maker = collection.filled_by(group, missing[0], kind)
+            maker = maker or collection.labelled_by(missing[0], kind)
             if not maker:
                 raise SolspaceError(
                     f"{population.path}: {population} has no {missing[0]!r} in the group {group}, "
@@ -90,7 +95,7 @@ def _names(
         shared = [str(c) for c, v in there.coords.items() if v.dims and "network" not in v.dims]
         return list(dict.fromkeys([*wanted_names, *needed, *base, *shared]))
     declared = collection.declared(group, population.architecture)
-    earlier = {"", *collection.needed_first(stage.name, kind), "train"} - {stage.name}
+    earlier = {"", *collection.needed_first(stage.name, kind), *used, "train"} - {stage.name}
     makers = {n: collection.filled_by(group, n, kind) for n in declared}
     if stage.over == "population":
         earlier |= set(makers.values()) - {stage.name}
@@ -109,14 +114,13 @@ def split_results(
 ) -> dict[str, dict[str, xr.DataArray]]:
     """What a stage computed, by the group each variable belongs to."""
     out: dict[str, dict[str, xr.DataArray]] = {"population": {}}
-    labels = {v.name for v in LABELS}
     for group in dict.fromkeys(v.group for v in stage.fills):
         found = {}
         for name, variable in stage.variables(group, population.architecture).items():
             by_network = variable.dims[:1] == ("network",)
-            if name not in ds.variables or not by_network or f"{group}/{name}" in stage.finish:
+            if name not in ds.variables or not by_network or _only_finished(stage, group, name):
                 continue
-            if variable.coordinate and name not in labels:
+            if variable.coordinate and not is_label(variable):
                 continue
             found[name] = ds[name]
         if found or group == "population":
@@ -128,10 +132,18 @@ def split_results(
     return out
 
 
+def _only_finished(stage: Stage, group: str, name: str) -> bool:
+    """Whether a variable is not known before all networks are; some are only made alike then."""
+    path = f"{group}/{name}"
+    return path in stage.finish and name not in stage.finish[path][1]
+
+
 def read_labels(population: Population) -> xr.Dataset:
     """The coordinates that every group with networks has."""
     own = population.open()
-    names = [v.name for v in BASE if v.name in own.variables]
+    known = collection.labels(kind_of(population.architecture).name)
+    named = dict.fromkeys([*(v.name for v in BASE), *known])
+    names = [name for name in named if name in own.variables]
     ds = own[names].drop_attrs(deep=False)
     return ds.drop_vars([c for c in ds.coords if c not in names]).load()
 

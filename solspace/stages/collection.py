@@ -21,7 +21,7 @@ import solspace
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.trained import DIMS, TRAINED
-from solspace.population.variables import BASE, Variable
+from solspace.population.variables import BASE, LABELS, Variable, is_label
 from solspace.stages.record import Group, Stage, record_of
 
 __all__ = [
@@ -32,10 +32,13 @@ __all__ = [
     "find",
     "group_of",
     "groups",
+    "labelled_by",
+    "labels",
     "load_stage",
     "needed_first",
     "register",
     "stages",
+    "used",
 ]
 
 POPULATION = Group("weights, training outcome, features, solution labels")
@@ -115,7 +118,9 @@ def _ordered(found: dict[str, Stage]) -> dict[str, Stage]:
     """Each after those it needs; of those that may come next the first by name."""
     waiting, out = dict(found), dict[str, Stage]()
     while waiting:
-        ready = [n for n, s in waiting.items() if not set(after(s, found)) & set(waiting)]
+        ready = [
+            n for n, s in waiting.items() if not {*after(s, found), *used(s, found)} & set(waiting)
+        ]
         if not ready:
             raise SolspaceError(f"stages that need each other: {', '.join(waiting)}")
         first = min(ready, key=lambda n: (not waiting[n].by_default, bool(waiting[n].origin), n))
@@ -139,13 +144,25 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
     return tuple(dict.fromkeys(makers)) or ("train",)
 
 
+def used(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...]:
+    """Stages whose results it takes where they are there, of those there are."""
+    if stage.uses is None:
+        return ()
+    among = among if among is not None else stages(stage.kind)
+    return tuple(n for n in dict.fromkeys(stage.uses()) if n in among and n != stage.name)
+
+
 def needed_first(name: str, kind: str = "recurrent") -> list[str]:
-    """All stages that have to have ended before one, in order."""
+    """All stages that have to have ended before one, in order.
+
+    With them those it uses that are run by default.
+    """
     known = stages(kind)
     wanted: set[str] = set()
 
     def add(one: str) -> None:
-        for earlier in after(known[one], known):
+        usual = [n for n in used(known[one], known) if known[n].by_default]
+        for earlier in (*after(known[one], known), *usual):
             if earlier not in wanted and earlier in known:
                 wanted.add(earlier)
                 add(earlier)
@@ -280,7 +297,7 @@ def declared(
     if kind is None:
         kind = "recurrent" if architecture is None else kind_of(architecture).name
     of_kind = stages(kind)
-    out = {v.name: v for v in BASE}
+    out = {v.name: v for v in (*BASE, *labels(kind).values()) if v.of_kind(kind)}
     if group == "population":
         out |= {v.name: v for v in (*DIMS, *TRAINED) if v.of(architecture)}
     for stage in of_kind.values():
@@ -288,9 +305,26 @@ def declared(
         if group == "population":
             out |= {v.name: v for v in (stage.status, stage.message)}
     if kind == "planar":
-        out.pop("graph_key", None)
         out = {n: v for n, v in out.items() if "channel" not in "".join(v.dims)}
     return out
+
+
+def labels(kind: str | None = None) -> dict[str, Variable]:
+    """Labels that every group with networks has, by name: the declared ones and the stages' own.
+
+    Examples
+    --------
+    >>> {"solution_key", "automaton_key"} <= set(labels("recurrent"))
+    True
+    """
+    every = [*LABELS, *(v for s in stages(kind).values() for v in s.fills if is_label(v))]
+    return {v.name: v for v in every if kind is None or v.of_kind(kind)}
+
+
+def labelled_by(name: str, kind: str = "recurrent") -> str:
+    """The stage that fills a label of networks; empty where none does."""
+    found = (n for n, s in stages(kind).items() if any(v.name == name for v in s.fills))
+    return next(found, "")
 
 
 def filled_by(group: str, name: str, kind: str = "recurrent") -> str:

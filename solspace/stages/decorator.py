@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from solspace.errors import SolspaceError
@@ -39,6 +39,7 @@ def stage(
     fills: Sequence[Variable],
     name: str | None = None,
     after: Sequence[str] | None = None,
+    uses: Callable[[], Iterable[str]] | None = None,
     over: str = "network",
     kind: str = "recurrent",
     groups: Mapping[str, Group] | None = None,
@@ -47,6 +48,7 @@ def stage(
     prepare: Mapping[str, Callable[[xr.Dataset], Any]] | None = None,
     finish: Mapping[str, tuple[Callable[[xr.Dataset], Any], tuple[str, ...]]] | None = None,
     faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None,
+    notes: Callable[[Task, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None,
     by_default: bool = False,
     table: Callable[[xr.Dataset], str] | None = None,
     further: Callable[[str | None], tuple[Variable, ...]] | None = None,
@@ -73,11 +75,13 @@ def stage(
         The function's own by default.
     after : sequence of str, optional
         Stages to have ended before; by default those that fill what is read.
+    uses : callable () -> names of stages, optional
+        Stages whose results it takes where they are there; see `Stage`.
     over : {"network", "population"}
         Networks apart from each other, or all of a population together.
     kind : str
         The kind of networks it is for (see `solspace.networks`).
-    groups, returns, layout, prepare, finish, faults, by_default, table, further, check
+    groups, returns, layout, prepare, finish, faults, notes, by_default, table, further, check
         See `Stage`; stages that create groups of their own need them.
     python_only : sequence of str
         Options that the command line does not offer.
@@ -123,6 +127,7 @@ def stage(
             reads=tuple(reads),
             fills=tuple(fills),
             after=tuple(after) if after is not None else ("",),
+            uses=uses,
             over=over,
             kind=kind,
             groups=dict(groups or {}),
@@ -131,6 +136,7 @@ def stage(
             prepare=dict(prepare or {}),
             finish=dict(finish or {}),
             faults=faults,
+            notes=notes,
             by_default=by_default,
             table=table,
             further=further,

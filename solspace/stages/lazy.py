@@ -74,6 +74,9 @@ def map_networks(record: Stage, ds: xr.Dataset, kwargs: Mapping[str, Any]) -> xr
         return annotate(out.assign_coords(kept), record.filled(architecture or None))
     out = ds.drop_vars([n for n in made.data_vars if n in ds.variables])
     out = _finished(record, out.assign_coords(coordinates).assign(made.data_vars))
+    if record.notes is not None:
+        defaults = {n: o.default for n, o in record.options.items()}
+        out.attrs.update(record.notes(task or task_of(ds), {**defaults, **options}, ds.attrs))
     return out.set_coords([n for n in labels if n in out.data_vars])
 
 
@@ -133,12 +136,20 @@ def _template(
     """Empty arrays of what is computed block by block, and the coordinates of the result."""
     sizes = {str(d): int(s) for d, s in ds.sizes.items()}
     coordinates: dict[str, Any] = {}
-    finish = tuple(path.split("/")[1] for path in record.finish)
+    # What is only made alike over all networks is there block by block as well.
+    finish = tuple(
+        name
+        for name, (_, needs) in ((p.split("/")[1], how) for p, how in record.finish.items())
+        if name not in needs
+    )
     variables: list[Variable] = [record.status, record.message]
     for group in dict.fromkeys(v.group for v in record.fills):
         if group in record.groups and not record.groups[group].present(ds.attrs):
             continue
         own = wanted(record, architecture, layout_of, group)
+        there = group in layout_of or group not in record.reads
+        if not there and not {d for v in own for d in v.dims} <= set(sizes):
+            continue  # a population without its checkpoints
         if group in layout_of:
             coords = layout_of[group].coordinates
             sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solspace.population.variables import LABELS, Variable
+from solspace.population.variables import Variable, is_label
 from solspace.stages import collection
 
 __all__ = ["markdown"]
@@ -33,8 +33,8 @@ def markdown() -> str:
                 continue
             for name, variable in collection.declared(group, kind=kind).items():
                 made = collection.filled_by(group, name, kind)
-                if variable in LABELS:
-                    made = "reduce"
+                if is_label(variable):
+                    made = collection.labelled_by(name, kind)
                 seen.setdefault(name, (variable, made))
         for variable, made in seen.values():
             lines.append(_row(variable, made))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,10 @@ class Stage:
     fills : tuple of Variable
     after : tuple of str
         Stages that have to have ended before; those that fill what is read, where not given.
+    uses : callable () -> names of stages, or None
+        Stages whose results it takes where they are there. They need not have ended; done again,
+        they call this one pending. `solspace.run_stage` with ``needed`` runs those of them that
+        are run by default.
     over : {"network", "population"}
         Whether it computes networks apart from each other, or all of a population together.
     kind : str
@@ -92,6 +96,8 @@ class Stage:
     finish : mapping of str to (callable (Dataset) -> array, names)
         Variables, as ``group/name``, computed over all networks once every one is there, from
         these variables; one network alone does not know them.
+    notes : callable (task, options, attrs) -> mapping, or None
+        Attributes of the population that say how its results were made.
     by_default : bool
         Whether ``solspace run`` runs it unasked.
     table : callable (Dataset) -> str, or None
@@ -110,6 +116,7 @@ class Stage:
     reads: tuple[str, ...]
     fills: tuple[Variable, ...]
     after: tuple[str, ...] = ()
+    uses: Callable[[], Iterable[str]] | None = None
     over: str = "network"
     kind: str = "recurrent"
     groups: Mapping[str, Group] = field(default_factory=dict)
@@ -120,6 +127,7 @@ class Stage:
         default_factory=dict
     )
     faults: Callable[[Mapping[str, xr.Dataset]], Any] | None = None
+    notes: Callable[[Task, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
     by_default: bool = False
     table: Callable[[xr.Dataset], str] | None = None
     further: Callable[[str | None], tuple[Variable, ...]] | None = None

@@ -9,7 +9,7 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.variables import BASE, DONE, FAILED, LABELS, PENDING, faults
+from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.store.handle import Population, Store
 
@@ -53,7 +53,7 @@ def _check(population: Population) -> Iterator[str]:
         where = str(population) if group == "population" else f"{population}/{group}"
         declared = collection.declared(group, population.architecture)
         # What a stage fills comes when it is run; the rest was there from the beginning.
-        required = [v.name for v in BASE if v not in LABELS]
+        required = [v.name for v in BASE if not is_label(v)]
         if group != "population" and group in known:
             maker = collection.find(collection.group_of(group, kind), kind)
             required += [
@@ -71,6 +71,7 @@ def _check(population: Population) -> Iterator[str]:
                 f"{where}: {ds.sizes['network']} networks, the population has {population.networks}"
             )
     attrs = population.attrs
+    earlier = "status_label" not in population.open().variables
     for stage in collection.stages(kind).values():
         ended = (population.status(stage.name) != PENDING).any()
         if not ended:
@@ -86,6 +87,8 @@ def _check(population: Population) -> Iterator[str]:
             there = population.open(group).variables
             for name, v in stage.variables(group, population.architecture).items():
                 old = name in ("loss_curve", "loss_recorded", "check")  # not in migrated stores
+                # Nor, where reduce named the solutions itself, what it has named since.
+                old |= earlier and name in ("automaton_key", "graph_description")
                 if name not in there and not (v.optional or old or (group, name) in told):
                     sound = False
                     yield f"{population}: networks have ended {stage}, but {name!r} is missing"
@@ -120,7 +123,8 @@ def _check_names(population: Population, groups: list[str]) -> Iterator[str]:
         yield f"{population}: names are not unique: {', '.join(twice)}"
     for group in groups:
         ds = population.open(group)
-        for coordinate in (v.name for v in BASE):
+        labels = collection.labels(kind_of(population.architecture).name)
+        for coordinate in dict.fromkeys([*(v.name for v in BASE), *labels]):
             if coordinate not in ds.variables or coordinate not in own.variables:
                 continue
             if not np.array_equal(ds[coordinate].values, own[coordinate].values):

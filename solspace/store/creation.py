@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 
 from solspace.errors import SolspaceError
-from solspace.population.variables import BASE, LABELS, Variable
+from solspace.population.variables import BASE, Variable, is_label
 from solspace.store import locks, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
@@ -141,7 +141,7 @@ def _create(
         if variable.name in ds.variables:
             fill_array(array, ds[variable.name])
     coordinates = [
-        v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or v in LABELS)
+        v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or is_label(v))
     ]
     target.attrs.update(
         {
@@ -328,7 +328,7 @@ def set_attrs(population: Population, attrs: Mapping[str, Any], group: str = "po
 
 def _by_shard(variable: Variable) -> Variable:
     """Labels of the population's own group, unlike other coordinates, come shard by shard."""
-    if variable.name in {v.name for v in LABELS}:
+    if is_label(variable):
         return dataclasses.replace(variable, coordinate=False)
     return variable
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.labels.names import solution_name
 from solspace.networks import get_architecture
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import BASE, DONE, LABELS, Variable, text_array
-from solspace.reduction.names import solution_name
 from solspace.stages import collection
 from solspace.store import locks
 from solspace.store.handle import Population, Store
@@ -63,6 +63,8 @@ _LISTS = (
 )
 _RECIPE = {"lesson_": "curriculum_"}
 _OPTIONS = {"least": "minimum_class_size"}
+# Of checkpoints: what labels them is a stage of its own now.
+_LABELLED = {"status_reduce": "status_label", "message_reduce": "message_label"}
 
 
 @dataclass
@@ -149,7 +151,8 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
     groups = {name: group for name, group in old.groups() if group.attrs.get(_CREATED_1)}
     attrs = _attrs(old, n)
     if "solution_key" in own and kind.name == "recurrent":
-        attrs["solution_method"] = f"automaton_key of {_method(attrs)} graphs"
+        attrs |= {"solution_method": "automaton_key", "graph_method": _method(attrs)}
+        own |= _labelled(own)
     elif "solution_key" in own:
         attrs["solution_method"] = "dynamical_objects"
     for stage, name in (("classify", "classification"), ("recording_size", "recording_size")):
@@ -212,7 +215,9 @@ def _arrays(group: zarr.Group) -> dict[str, _Array]:
 
 
 def _checkpoint_name(name: str, array: _Array) -> str:
-    return CHECKPOINT_PREFIX + name if array.dims[:2] == ("network", "checkpoint") else name
+    if array.dims[:2] != ("network", "checkpoint"):
+        return name
+    return CHECKPOINT_PREFIX + _LABELLED.get(name, name)
 
 
 def _renamed(array: _Array) -> _Array:
@@ -269,15 +274,32 @@ def _labels(own: Mapping[str, _Array], task: str, architecture: str) -> dict[str
         "task": _Array("task", (), np.array(task)),
         "architecture": _Array("architecture", (), np.array(architecture)),
     }
+    recurrent = kind_of(architecture).name == "recurrent"
     for name in (v.name for v in LABELS):
-        if name in own:
-            values = own[name].values
+        # The key of solutions was that of what their graphs allow.
+        source = "solution_key" if name == "automaton_key" and recurrent else name
+        if source in own:
+            values = own[source].values
             stored = _text(values) if name != "solution" else np.asarray(values[...])
             out[name] = _Array(name, ("network",), stored)
     if "solution_key" in out:
         names = [solution_name(str(k)) for k in out["solution_key"].values]
         out["solution_name"] = _Array("solution_name", ("network",), text_array(names))
     return out
+
+
+def _labelled(own: Mapping[str, _Array]) -> dict[str, _Array]:
+    """Where reduce named solutions, the stage that does so now has ended for what it ended for."""
+    copies = {
+        "status_label": "status_reduce",
+        "message_label": "message_reduce",
+        "graph_description": "solution_description",
+    }
+    return {
+        new: dataclasses.replace(own[old], name=new, attrs={})
+        for new, old in copies.items()
+        if old in own
+    }
 
 
 def _epochs(arrays: dict[str, _Array]) -> None:

@@ -60,6 +60,9 @@ class Task:
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
         has every stretch that the feature's own arguments name.
+    solution_label : str
+        The label by which networks of this task are told apart, unless another is asked for (see
+        `solspace.label`).
     description : str
         One line, stored with the population.
     """
@@ -81,6 +84,7 @@ class Task:
     feature_epochs: Callable[..., Any] | None = None
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
+    solution_label: str = "automaton_key"
 
     def recipe(self, architecture: str) -> Recipe:
         """The recipe for one architecture, or an error that names those there are.

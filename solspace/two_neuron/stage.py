@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
+from solspace.labels.names import solution_name
+from solspace.labels.stage import solutions
 from solspace.population.describe import architecture_of
 from solspace.population.ranking import rank_solutions
 from solspace.population.trained import DIMS, PARAMETER_DIMS, TRAINED
 from solspace.population.variables import (
     DONE,
     FAILED,
-    LABELS,
     PENDING,
+    SOLUTION,
+    SOLUTION_DESCRIPTION,
     Variable,
     annotate,
     check,
     text_array,
 )
-from solspace.reduction.names import solution_name
-from solspace.reduction.stage import SOLUTION_DESCRIPTION, solutions
 from solspace.stages import Layout, stage
 from solspace.tasks import get_task
 from solspace.two_neuron import flags
@@ -372,7 +373,7 @@ def train_planar(
     kind="planar",
     reads=["population"],
     fills=[
-        *(v for v in LABELS if v.name != "graph_key"),
+        *SOLUTION,
         SOLUTION_DESCRIPTION,
         *INDEX.values(),
         *OBJECTS,
@@ -380,6 +381,7 @@ def train_planar(
     after=["train"],
     layout=layout,
     finish={"population/solution": (solutions, ("solution_key",))},
+    notes=lambda task, options, attrs: {"solution_method": "dynamical_objects"},
     by_default=True,
 )
 def reduce_planar(
@@ -410,11 +412,12 @@ def reduce_planar(
         "fixed_point": flags.MAX_FIXED_POINTS,
         "limit_cycle": flags.MAX_LIMIT_CYCLES,
     }
-    declared = {v.name: v for v in (*OBJECTS, *LABELS, SOLUTION_DESCRIPTION) if v.name not in INDEX}
+    declared = {
+        v.name: v for v in (*OBJECTS, *SOLUTION, SOLUTION_DESCRIPTION) if v.name not in INDEX
+    }
     arrays = {
         name: np.full([sizes[d] for d in v.dims], v.fill, object if v.text else v.dtype)
         for name, v in declared.items()
-        if name != "graph_key"
     }
 
     def compute(i: int) -> None:

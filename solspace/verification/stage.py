@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.population.describe import label_of
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable
 from solspace.reduction.stage import one_output
@@ -27,7 +28,7 @@ _BLOCK = 64  # networks whose weights are read at once
 
 
 class Others(NamedTuple):
-    """A sample of what the networks of a whole population do, and the solution of each.
+    """A sample of what the networks of a whole population do, and what the graph of each allows.
 
     Attributes
     ----------
@@ -40,6 +41,28 @@ class Others(NamedTuple):
     keys: NDArray[np.object_]
 
 
+def graph_solutions(ds: xr.Dataset) -> NDArray[np.object_]:
+    """What the graph of each network allows, empty where it has none: ``automaton_key``.
+
+    In stores of an earlier version that is ``solution_key``.
+
+    Raises
+    ------
+    SolspaceError
+        Where the dataset has neither.
+    """
+    from solspace.errors import SolspaceError
+
+    if "automaton_key" in ds.variables:
+        return ds["automaton_key"].values.astype(object)
+    if "solution_key" in ds.variables and label_of(ds.attrs) == "automaton_key":
+        return ds["solution_key"].values.astype(object)
+    raise SolspaceError(
+        "verify: the dataset has no 'automaton_key'; give what solspace.reduce(ds) returns, a "
+        "population with its graphs, or type `solspace verify STORE`"
+    )
+
+
 def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     """Response sequences of all networks of a population that have a graph, as many from each.
 
@@ -49,7 +72,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     Parameters
     ----------
     ds : Dataset
-        A population with weights and ``solution_key``; its arrays may be lazily read.
+        A population with weights and ``automaton_key``; its arrays may be lazily read.
     """
     from solspace.networks import parameter_names
     from solspace.population import network_weights
@@ -62,7 +85,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     check_one_output(task)
     architecture = architecture_of(ds)
     sequences = verification_sequences(task)
-    keys = ds["solution_key"].values.astype(object)
+    keys = graph_solutions(ds)
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
     responses = []
@@ -103,7 +126,7 @@ def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequence
             "graph_specificity",
             ("network",),
             "float64",
-            "share of sequences of networks with another solution, where this network does "
+            "share of sequences of networks with another automaton_key, where this network does "
             "otherwise, that its graph forbids; NaN where there are none",
             architectures=RECURRENT,
         ),
@@ -128,7 +151,7 @@ def verify(
     Parameters
     ----------
     ds : Dataset
-        A population with weights, graphs and ``solution_key``, as `solspace.reduce` returns it.
+        A population with weights, graphs and ``automaton_key``, as `solspace.reduce` returns it.
     task : str or Task, optional
         By default the dataset's own.
     others : Others, optional
@@ -140,9 +163,9 @@ def verify(
     -------
     Dataset
         With ``graph_recall`` (share of its own sequences that a network's graph allows) and
-        ``graph_specificity`` (share of the sequences of networks with another solution that it
-        forbids; of those only on which its own network does otherwise, and NaN where there are
-        none).
+        ``graph_specificity`` (share of the sequences of networks with another ``automaton_key``
+        that it forbids; of those only on which its own network does otherwise, and NaN where there
+        are none).
 
     Raises
     ------
@@ -174,9 +197,10 @@ def verify(
     task = task_of(ds, task)
     check_one_output(task)
     architecture = architecture_of(ds)
-    if missing := [name for name in ("solution_key", "n_nodes") if name not in ds.variables]:
+    keys = graph_solutions(ds)
+    if "n_nodes" not in ds.variables:
         raise SolspaceError(
-            f"verify: the dataset has no {missing[0]!r}; give what solspace.reduce(ds) returns, a "
+            "verify: the dataset has no 'n_nodes'; give what solspace.reduce(ds) returns, a "
             "population with its graphs, or type `solspace verify STORE`"
         )
     sequences = verification_sequences(task)
@@ -189,8 +213,7 @@ def verify(
         graph = graph_of(ds, i)
         own = read_responses(task, architecture, network_weights(ds, i), sequences)
         recall[i] = graph_recall(graph, own)
-        key = ds["solution_key"].values[i]
-        specificity[i] = graph_specificity(graph, own, others.pool, others.keys != key)
+        specificity[i] = graph_specificity(graph, own, others.pool, others.keys != keys[i])
 
     ended = each_network(ds, "verify", compute, after="reduce", progress=progress)
     out = ds.assign(

@@ -6,7 +6,7 @@ import hashlib
 
 __all__ = ["CATALOGUE", "solution_name"]
 
-# By solution_key. A name is never changed or given to another key: people write it in papers.
+# By key. A name is never changed or given to another key: people write it in papers.
 CATALOGUE = {
     # Interval reproduction. "Go once": by itself, without Set. Before and after are told from that.
     "v2:775c94bb13fa0fda": "go_once_set_always",
@@ -45,7 +45,7 @@ CATALOGUE = {
 
 
 def solution_name(key: str) -> str:
-    """The short name of a solution: one for each key, the same in every store.
+    """The short name of a solution: one for each key, whatever the label, the same in every store.
 
     Parameters
     ----------
