@@ -64,6 +64,7 @@ _SHORTEST_LAG = 200  # over which a return counts: less says little of spirals t
 _STANDS = 1e-3  # change of averages from one third of the states kept to the next
 _SHRINKS = 0.9  # from one third to the next: not worth looking at yet
 _LASTS = 5e-3  # change of mean and covariance, in some thousand steps, of what lasts
+_ROUNDS = 6  # of some thousand steps in which what looks like a cycle is followed on
 _ALIKE = 0.02  # difference of mean and covariance of one cycle
 
 
@@ -84,6 +85,8 @@ class Attractor:
     orbit : array (step, state)
         Further states along a cycle, in order, which tell closed curves apart where a turn has
         few steps, or of the set that is wandered over; else as ``states``.
+    orbit_output : array (step, output)
+        What the network puts out along these.
     """
 
     kind: str
@@ -91,6 +94,12 @@ class Attractor:
     output: NDArray[np.float64]
     period: float
     orbit: NDArray[np.float64] = field(repr=False)
+    orbit_output: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def wanders(self) -> bool:
+        """Whether it is a set of states that is wandered over for good, without returning."""
+        return self.kind == UNSETTLED and len(self.orbit) > 1
 
 
 @dataclass(frozen=True)
@@ -382,7 +391,7 @@ class Attractors:
         found = self._returns(kept)
         if found is None:
             return self._look_for_wandering(kept) if len(path) >= WINDOW else -1
-        for _ in range(10):
+        for _ in range(_ROUNDS):
             turns = round(max(1, round(512 / found[1])) * found[1])
             more = self._run(kept[-1:], min(max(4096, 4 * turns), WINDOW))[0][0]
             again = self._returns(more)
@@ -397,7 +406,8 @@ class Attractors:
         period = found[1]
         turn = max(2, round(period))
         orbit = kept[-max(turn + 2, 1024) :]
-        cycle = Attractor(CYCLE, orbit[-turn:], self._output(orbit[-turn:]), period, orbit)
+        output = self._output(orbit)
+        cycle = Attractor(CYCLE, orbit[-turn:], output[-turn:], period, orbit, output)
         for place, other in enumerate(self.found):
             if other.kind == CYCLE and self._is_on(_Path(orbit[0], orbit[1:]), other):
                 return place
@@ -447,7 +457,7 @@ class Attractors:
 
     def _drifting(self, state: NDArray[np.float64]) -> int:
         for place, attractor in enumerate(self.found):
-            if attractor.kind == UNSETTLED and len(attractor.orbit) == 1:
+            if attractor.kind == UNSETTLED and not attractor.wanders:
                 return place
         return self._add(UNSETTLED, state[None], float("nan"), state[None])
 
@@ -456,7 +466,8 @@ class Attractors:
     def _add(
         self, kind: str, states: NDArray[np.float64], period: float, orbit: NDArray[np.float64]
     ) -> int:
-        self.found.append(Attractor(kind, states, self._output(states), period, orbit))
+        ours, further = self._output(states), self._output(orbit)
+        self.found.append(Attractor(kind, states, ours, period, orbit, further))
         return len(self.found) - 1
 
     def _in_order(self, index: NDArray[np.int64], known: int) -> NDArray[np.int64]:
@@ -644,8 +655,11 @@ def _lasts(states: NDArray[np.float64], turns: int) -> bool:
     """Whether the first turns of a trajectory and its last are those of one curve."""
     if _alike(states[-turns:], states[:turns], _LASTS):
         return True
-    # Where turns are nearly a whole number of steps, averages over some are not yet those over all.
+    # Where a turn is nearly a whole number of steps, a few are not yet the whole curve: weighted
+    # averages over more of them tell, or, where turns are long, the distance from the curve.
     third = len(states) // 3
+    if _change(*np.split(states[-3 * third :], 3)) < _STANDS * _size(states):
+        return True
     near = _TUBE * _size(states)
     first, last = states[:third][_scattered(third, 64)], states[-third:][_scattered(third, 64)]
     return bool(
