@@ -35,7 +35,17 @@ from solspace.errors import SolspaceError
 from solspace.networks import Architecture, Weights, as_float64, hidden_size, run, state_size
 from solspace.networks.registry import recurrent_architecture
 
-__all__ = ["CYCLE", "KINDS", "POINT", "UNSETTLED", "Attractor", "Attractors", "Settling"]
+__all__ = [
+    "CYCLE",
+    "KINDS",
+    "POINT",
+    "STEPS",
+    "UNSETTLED",
+    "Attractor",
+    "Attractors",
+    "Settling",
+    "check_steps",
+]
 
 POINT, CYCLE, UNSETTLED = "point", "cycle", "unsettled"
 KINDS = (POINT, CYCLE, UNSETTLED)
@@ -127,6 +137,19 @@ class Settling:
     end: NDArray[np.float64]
 
 
+def check_steps(steps: int) -> None:
+    """Refuse fewer steps of silence than it takes to see a cycle.
+
+    Examples
+    --------
+    >>> check_steps(20_000)
+    """
+    if not isinstance(steps, (int, np.integer)) or steps < _CYCLES_FROM:
+        raise SolspaceError(
+            f"steps={steps!r}; give {_CYCLES_FROM} or more steps of silence, fewer show no cycle"
+        )
+
+
 class Attractors:
     """The growing catalogue of one network's attractors.
 
@@ -163,10 +186,7 @@ class Attractors:
     ) -> None:
         if isinstance(architecture, str):
             architecture = recurrent_architecture(architecture)
-        if steps < _CYCLES_FROM:
-            raise SolspaceError(
-                f"steps={steps}; attractors need {_CYCLES_FROM} or more steps of silence"
-            )
+        check_steps(steps)
         self.architecture = architecture
         self.weights = as_float64(architecture, weights)  # type: ignore[arg-type]
         self.size = state_size(architecture, hidden_size(self.weights))
