@@ -348,17 +348,20 @@ class Attractors:
         It is given up where it does not converge: what is followed on gets nearer. Far from the
         state it started from it may end; the linear law then tells whether the state leads there.
         """
-        x, before = state, float("inf")
-        for _ in range(12):
-            rest = self._step(x[None])[0] - x
-            size = float(_rms(rest))
-            if not size < before:  # converged to rounding, or going astray
-                break
-            before, best = size, x
-            jacobian = self._jacobian(x)
-            x = x + np.linalg.lstsq(np.eye(len(x)) - jacobian, rest, rcond=1e-13)[0]
-            if not np.abs(x).max() < _AWAY * self._scale:
+        best, rest = state, self._step(state[None])[0] - state
+        for _ in range(20):
+            jacobian = self._jacobian(best)
+            way = np.linalg.lstsq(np.eye(len(best)) - jacobian, rest, rcond=1e-13)[0]
+            if not np.abs(best + way).max() < _AWAY * self._scale:
                 return False
+            # All the way, or the first of its halves that comes nearer.
+            ways = best + way * 0.5 ** np.arange(5)[:, None]
+            rests = self._step(ways) - ways
+            nearer = np.flatnonzero(_rms(rests) < _rms(rest))
+            if not len(nearer):  # converged to rounding, or astray
+                break
+            best, rest = ways[nearer[0]], rests[nearer[0]]
+        before = float(_rms(rest))
         scale = self._scale_at(best)
         if before > 1e-10 * scale:
             return False
@@ -730,10 +733,13 @@ def _period(kept: NDArray[np.float64], by_lag: NDArray[np.float64], line: _Line)
     late = first if share >= 0.5 else second
     quick = by_lag[1] > 0.5 * by_lag.max()
     period = _period_of_lines(kept) if quick else _period_of_lags(by_lag, late)
+    if not 0 <= share <= 1:  # a prolonged line says nothing of where a turn ends
+        return first if period is None else first / max(1, round(first / period))
+    lag = share * first + (1 - share) * second
     if period is None:
-        return share * first + (1 - share) * second
+        return lag
     turns = share * round(first / period) + (1 - share) * round(second / period)
-    return (share * first + (1 - share) * second) / turns
+    return lag / turns if turns else lag
 
 
 def _period_of_lags(by_lag: NDArray[np.float64], late: int) -> float | None:
