@@ -381,3 +381,17 @@ def test_a_network_with_too_many_attractors_is_failed_not_cut(population, monkey
         found = find_attractors(population)
     assert "33 attractors; at most 32" in found.message_attractors.values[0]
     assert (found.attractor_points.values == -1).all() and (found.attractor_key.values == "").all()
+
+
+def test_a_task_without_silences_is_made_and_refused_where_it_is_asked(tmp_path):
+    task = get_task("interval_reproduction")
+    trials = task.recorded_trials()
+    steady = dataclasses.replace(trials, input=np.ones_like(trials.input))
+    solspace.register_task(
+        dataclasses.replace(task, name="steady", silences=None, recorded_trials=lambda: steady)
+    )
+    path = str(tmp_path / "steady.zarr")
+    networks = {"mine": random_weights(6, 0, 0.5)}
+    add_population(path, import_networks("steady", "vanilla", networks))
+    with pytest.raises(SolspaceError, match="'steady' does not say from which moments"):
+        run_stage(path, "attractors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
 
 VERSION = "a1"
 FLAGS = ("point", "cycle", "wandering", "drifting")
+_LONGEST_KEY, _LONGEST_SYMBOLS = 96, 64
 POINT_FLAG, CYCLE_FLAG, WANDERING, DRIFTING = range(4)
 
 
@@ -77,7 +79,7 @@ def output_symbols(task: Task, output: NDArray[np.float64]) -> str:
     if task.output_symbol is None:
         return ""
     symbols = [np.unique(task.output_symbol(channel)) for channel in np.asarray(output).T]
-    return "/".join(",".join(str(int(s)) for s in own) for own in symbols)
+    return _short("/".join(",".join(str(int(s)) for s in own) for own in symbols), _LONGEST_SYMBOLS)
 
 
 def outputs_of(task: str | Task, found: Sequence[Attractor]) -> list[str]:
@@ -174,6 +176,7 @@ def key_of_ends(ends: Sequence[Ends]) -> str:
     """The key: of each name how many points, whether there is motion, and the outputs.
 
     Cycles are not counted, and chaos is no other key than a cycle: both change with little noise.
+    A key of more than 96 characters is a digest.
 
     Examples
     --------
@@ -182,7 +185,15 @@ def key_of_ends(ends: Sequence[Ends]) -> str:
     >>> key_of_ends([Ends("ready", 0, 1, 0, "all", False, ("0,1",))])
     'a1:ready=motion:0,1'
     """
-    return f"{VERSION}:" + ";".join(f"{one.after}={_part(one)}" for one in ends)
+    key = ";".join(f"{one.after}={_part(one)}" for one in ends)
+    return VERSION + _short(f":{key}", _LONGEST_KEY - len(VERSION))
+
+
+def _short(text: str, most: int) -> str:
+    """A text as long as a store keeps it: one too long is a digest, ``#`` and hexadecimals."""
+    if len(text) <= most:
+        return text
+    return f"#{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def _part(ends: Ends) -> str:

@@ -85,7 +85,7 @@ TABLE = (
     _of(
         "attractor_symbols",
         _EACH,
-        "U32",
+        "U64",
         "the symbols that it puts out, those of several outputs parted by /; empty past the "
         "network's attractors, and where the task has no symbols",
     ),
@@ -148,6 +148,10 @@ def silences_dataset(task: Task) -> xr.Dataset:
 
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
     """The silences of the task, and the most attractors of a network."""
+    try:
+        needs_silences(task)
+    except SolspaceError:  # of no concern before the stage is run, which says so
+        return {}
     return {GROUP: Layout(silences_dataset(task), {"attractor": MAX_ATTRACTORS})}
 
 
