@@ -12,7 +12,7 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env demo test test-avx2 test-slow coverage lint docs reference bench clean
+.PHONY: env demo test test-avx2 test-slow coverage lint docs reference paper bench clean
 
 env: $(VENV)/.done
 
@@ -62,10 +62,15 @@ lint: env
 docs: env
 	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_recipes.py
+	$(BIN)/python docs/make_coverage.py
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env
 	$(BIN)/python -m validation.reference
+
+# The paper's figures 2 to 5 from stores/turner2021.zarr, and docs/paper.md; a few minutes.
+paper: env
+	$(BIN)/python -m validation.paper
 
 bench: env
 	$(BIN)/python benchmarks/training.py
@@ -73,6 +78,8 @@ bench: env
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/two_neuron.py
+	$(BIN)/python benchmarks/diversity.py --quick
+	$(BIN)/python benchmarks/stability.py
 
 clean:
 	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files

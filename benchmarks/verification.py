@@ -20,7 +20,7 @@ import xarray as xr
 
 from solspace import networks
 from solspace.population import network_weights
-from solspace.reduction import ReductionError, reduce_network, solution_key
+from solspace.reduction import ReductionError, automaton_key, reduce_network
 from solspace.tasks import get_task
 from solspace.verification import (
     ResponseSequences,
@@ -118,7 +118,7 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
             # Time names no solutions: timed graphs are tested by the keys of `automaton`.
             if method != "timed":
-                keys = [solution_key(graph, symbols) for graph in graphs]
+                keys = [automaton_key(graph, symbols) for graph in graphs]
             verified = verify_graphs(responses, graphs, keys)
             if method == "turner2021":
                 leads = [with_silent_leads(graph) for graph in graphs]

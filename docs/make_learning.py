@@ -15,11 +15,14 @@ from solspace.plots import learning_flow, save
 from solspace.plots.checkpoints import followed_networks, solution_changes
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUP = "interval_reproduction/vanilla/checkpoints"
+GROUP = "interval_reproduction/vanilla"
 
 
 def main(store: str) -> None:
-    checkpoints = xr.open_zarr(store, group=GROUP).load()
+    checkpoints = xr.open_zarr(store, group=f"{GROUP}/checkpoints").load()
+    # A store of an earlier version names the label in the population's own group alone.
+    named = xr.open_zarr(store, group=GROUP).attrs["solution_method"]
+    checkpoints = checkpoints.assign_attrs(solution_method=named)
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
     save(learning_flow(checkpoints), images / "learning", formats=["png"])

@@ -30,8 +30,11 @@ Things to know when reading:
 - Epochs are selected by name: `training.epoch == training.epoch_flag.sel(epoch_name="set_go")`,
   channels by `ds.output.sel(output_channel="go")`, trials by
   `training.set_xindex("t_in").sel(t_in=30)`.
-- `solution` is numbered in each population, most common first; `solution_key` and `solution_name`
-  mean the same in every store. The group's `solution_method` says what they are a label of.
+- Labels tell networks apart and mean the same in every store: `graph_key`, `automaton_key`, ...
+  `solution_key` is that one of them which the population's attribute `solution_method` names, and
+  `solution_name` its short name; `solution` is numbered in each population, most common first.
+  Keys of graphs depend on how graphs were made, which `graph_method` says. (In stores made before
+  the stage `label` there is no `automaton_key`: `solution_key` is what it would be.)
 - `provenance` in a population's attrs is a JSON list of what was run: command, options, versions,
   times. `recipe` is the JSON of the training recipe, on which the solutions found depend.
 

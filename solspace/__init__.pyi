@@ -3,18 +3,24 @@
 # Write `NAME as NAME`; without that a stub keeps the name to itself.
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
+from . import attractors as attractors
+from . import diversity as diversity
 from . import features as features
 from . import labels as labels
 from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
 from . import responses as responses
+from . import stability as stability
 from . import tasks as tasks
 from . import training as training
 from . import two_neuron as two_neuron
 from . import verification as verification
+from .attractors.stage import find_attractors as find_attractors
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
+from .diversity.coverage import solution_coverage as solution_coverage
+from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError
 from .features.stage import extract_features as extract_features
 from .info import describe as describe
@@ -41,6 +47,7 @@ from .run.populations import create_population as create_population
 from .run.populations import pack as pack
 from .simulation.stage import extrapolate as extrapolate
 from .simulation.stage import record as record
+from .stability.stage import label_stability as label_stability
 from .stages.architectures import register_architecture as register_architecture
 from .stages.decorator import stage as stage
 from .store.check import check_store as check_store

@@ -10,6 +10,7 @@ _FUNCTIONS = {
     "recording_size": "classify_recordings",
     "attractors": "find_attractors",
     "responses": "find_responses",
+    "stability": "label_stability",
 }
 
 

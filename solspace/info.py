@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from solspace.diversity.coverage import coverage_table, solution_coverage
+from solspace.diversity.difference import compare_solutions, difference_table
+from solspace.diversity.labels import label_variables
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.labels.names import solution_name
@@ -25,6 +28,8 @@ from solspace.store.metadata import SCHEMA_VERSION
 __all__ = [
     "SolutionRow",
     "describe",
+    "describe_coverage",
+    "describe_differences",
     "label_told",
     "read_for_report",
     "solutions_table",
@@ -238,6 +243,123 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
         yield from textwrap.wrap(
             f"{row.solution}: {text}", 96, initial_indent="", subsequent_indent="   "
         )
+
+
+# --------------------------------------------------------------------------- diversity
+
+
+def describe_coverage(
+    path: str,
+    task: str | None = None,
+    architecture: str | None = None,
+    *,
+    by: Sequence[str] = (),
+    target: float = 0.99,
+) -> str:
+    """Text: how much of the space of solutions each population of a store has seen.
+
+    Parameters
+    ----------
+    path : str
+        The store.
+    task, architecture : str, optional
+        Only these populations.
+    by : sequence of str
+        Labels; by default every one a population has.
+    target : float
+        See `solspace.solution_coverage`.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no population, or none has such a label.
+
+    Examples
+    --------
+    >>> describe_coverage("nowhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    lines = [f"{path}: what share of the solutions has been seen"]
+    found = False
+    for population in Store(path).select(task, architecture):
+        ds = population.open()
+        there = label_variables(ds)
+        results = [
+            solution_coverage(ds, label, target=target) for label in by or there if label in there
+        ]
+        lines += ["", str(population)]
+        lines += [f"  {line}" for line in (coverage_table(results) if results else ())]
+        lines += [f"  no {label}: not computed" for label in by if label not in there]
+        found |= bool(results)
+    if not found:
+        raise SolspaceError(f"{path}: {_no_labels(by, Store(path), task, architecture)}")
+    return "\n".join(lines)
+
+
+def describe_differences(
+    one: str,
+    other: str,
+    task: str | None = None,
+    architecture: str | None = None,
+    *,
+    by: Sequence[str] = (),
+) -> str:
+    """Text: how far populations of two stores are apart, those of one task and architecture.
+
+    Parameters
+    ----------
+    one, other : str
+        The stores.
+    task, architecture : str, optional
+        Only these populations.
+    by : sequence of str
+        Labels; by default every one that both populations have.
+
+    Raises
+    ------
+    SolspaceError
+        Where the stores have no population in common, or none has such a label in both.
+
+    Examples
+    --------
+    >>> describe_differences("nowhere.zarr", "elsewhere.zarr")
+    Traceback (most recent call last):
+        ...
+    solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
+    """
+    first, second = (
+        {str(p): p for p in Store(path).select(task, architecture)} for path in (one, other)
+    )
+    shared = [name for name in first if name in second]
+    if not shared:
+        raise SolspaceError(
+            f"{one} has {', '.join(first)} and {other} has {', '.join(second)}; give stores with "
+            "populations of one task and architecture"
+        )
+    lines = [f"one: {one}", f"other: {other}"]
+    found = False
+    for name in shared:
+        pair = first[name].open(), second[name].open()
+        there = [n for n in label_variables(pair[0]) if n in label_variables(pair[1])]
+        results = {n: compare_solutions(*pair, n) for n in by or there if n in there}
+        lines += ["", name, *(f"  {x}" for x in (difference_table(results) if results else ()))]
+        lines += [f"  no {label} in both: not computed" for label in by if label not in there]
+        found |= bool(results)
+    if not found:
+        raise SolspaceError(f"{one}: {_no_labels(by, Store(one), task, architecture)}")
+    return "\n".join(lines)
+
+
+def _no_labels(by: Sequence[str], store: Store, *which: str | None) -> str:
+    """What there is instead of labels asked for, and what to type."""
+    there = dict.fromkeys(
+        label for population in store.select(*which) for label in label_variables(population.open())
+    )
+    wanted = f"no network has the label {' or '.join(by)}" if by else "no network has a label"
+    known = ", ".join(there) or "none"
+    return f"{wanted} (there are: {known}); type `solspace run {store.path}` first"
 
 
 # --------------------------------------------------------------------------- report

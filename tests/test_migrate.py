@@ -106,14 +106,23 @@ def test_what_the_new_names_are(new):
     assert ds.features.sizes["feature"] == ds.sizes["feature"]
     assert len(set(ds.feature.values.tolist())) == ds.sizes["feature"]
     assert ds.solution_name.dtype.kind == "U" and (ds.solution_name != "").all()
+    # What reduce did then is done by two stages now, and neither is pending.
+    np.testing.assert_array_equal(ds.automaton_key, ds.solution_key)
+    np.testing.assert_array_equal(ds.status_label, ds.status_reduce)
+    np.testing.assert_array_equal(ds.graph_description, ds.solution_description)
+    assert (ds.attrs["solution_method"], ds.attrs["graph_method"]) == (
+        "automaton_key", "turner2021",
+    )  # fmt: skip
     training = xr.open_zarr(new, group=f"{GROUP}/training")
     assert training.output.dims == ("network", "trial", "time", "output_channel")
     waits = training.epoch == training.epoch_flag.sel(epoch_name="wait")
     assert waits.any() and not waits.all()
     np.testing.assert_array_equal(training.solution, ds.solution)
+    np.testing.assert_array_equal(training.automaton_key, ds.automaton_key)
     size = xr.open_zarr(new, group=f"{GROUP}/recording_size")
     assert size.recorded_units.values.tolist() == [2, np.inf]
     checkpoints = xr.open_zarr(new, group=f"{GROUP}/checkpoints")
+    assert {"checkpoint_status_label", "checkpoint_solution_key"} <= {*checkpoints.data_vars}
     assert checkpoints.checkpoint_weight_hh.dims[:2] == ("network", "checkpoint")
     assert "loss_curve" not in ds  # was never stored
 

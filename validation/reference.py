@@ -21,7 +21,7 @@ from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
-from validation import classification, populations, two_neuron
+from validation import classification, labels, machine, populations, two_neuron
 
 __all__ = ["compare", "main", "published_features", "verified"]
 
@@ -105,13 +105,13 @@ def verified(store: str, population: str) -> dict[str, float]:
         "recall": float(ds.graph_recall.median()),
         "lowest": float(ds.graph_recall.min()),
         "specificity": float(ds.graph_specificity.median()),
-        "solutions": int(ds.solution.max()) + 1,
+        "solutions": len(set(ds.automaton_key.values.tolist()) - {""}),
     }
 
 
 def verified_table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| population | method | recall, median | lowest | specificity, median | solutions of 8 |",
+        "| population | method | recall, median | lowest | specificity, median | keys of 8 |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
@@ -147,8 +147,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 TEXT = """\
 # Validation
 
-Written by `make reference`, which imports the authors' published networks, runs every stage on
-them, and compares. The data are theirs and are not part of this project.
+Written by `make reference`, {written}. It imports the authors' published networks, runs every stage
+on them, and compares. The data are theirs and are not part of this project.
 
 ## The published method, on the published networks
 
@@ -189,10 +189,11 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         rows = [compare(population, f"{folder}/reference.zarr") for population in POPULATIONS]
-    text = TEXT.format(table=table(rows), verified=verified_table(rows))
+    text = TEXT.format(table=table(rows), verified=verified_table(rows), written=machine.written())
     sections = [
         text,
         populations.section(),
+        labels.section(),
         classification.section(),
         two_neuron.section(),
     ]

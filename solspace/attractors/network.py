@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from solspace.tasks import Silences, Task, get_task, silences_of
 __all__ = ["Settled", "settle_network", "silent_states"]
 
 
-class Settled(NamedTuple):
+@dataclass(frozen=True)
+class Settled:
     """Where one network ends from each silence of its task.
 
     Attributes

@@ -35,7 +35,17 @@ from solspace.errors import SolspaceError
 from solspace.networks import Architecture, Weights, as_float64, hidden_size, run, state_size
 from solspace.networks.registry import recurrent_architecture
 
-__all__ = ["CYCLE", "KINDS", "POINT", "UNSETTLED", "Attractor", "Attractors", "Settling"]
+__all__ = [
+    "CYCLE",
+    "KINDS",
+    "POINT",
+    "STEPS",
+    "UNSETTLED",
+    "Attractor",
+    "Attractors",
+    "Settling",
+    "check_steps",
+]
 
 POINT, CYCLE, UNSETTLED = "point", "cycle", "unsettled"
 KINDS = (POINT, CYCLE, UNSETTLED)
@@ -64,6 +74,7 @@ _SHORTEST_LAG = 200  # over which a return counts: less says little of spirals t
 _STANDS = 1e-3  # change of averages from one third of the states kept to the next
 _SHRINKS = 0.9  # from one third to the next: not worth looking at yet
 _LASTS = 5e-3  # change of mean and covariance, in some thousand steps, of what lasts
+_ROUNDS = 6  # of some thousand steps in which what looks like a cycle is followed on
 _ALIKE = 0.02  # difference of mean and covariance of one cycle
 
 
@@ -84,6 +95,8 @@ class Attractor:
     orbit : array (step, state)
         Further states along a cycle, in order, which tell closed curves apart where a turn has
         few steps, or of the set that is wandered over; else as ``states``.
+    orbit_output : array (step, output)
+        What the network puts out along these.
     """
 
     kind: str
@@ -91,6 +104,12 @@ class Attractor:
     output: NDArray[np.float64]
     period: float
     orbit: NDArray[np.float64] = field(repr=False)
+    orbit_output: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def wanders(self) -> bool:
+        """Whether it is a set of states that is wandered over for good, without returning."""
+        return self.kind == UNSETTLED and len(self.orbit) > 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,19 @@ class Settling:
     steps: NDArray[np.int64]
     output: list[NDArray[np.float64]]
     end: NDArray[np.float64]
+
+
+def check_steps(steps: int) -> None:
+    """Refuse fewer steps of silence than it takes to see a cycle.
+
+    Examples
+    --------
+    >>> check_steps(20_000)
+    """
+    if not isinstance(steps, (int, np.integer)) or steps < _CYCLES_FROM:
+        raise SolspaceError(
+            f"steps={steps!r}; give {_CYCLES_FROM} or more steps of silence, fewer show no cycle"
+        )
 
 
 class Attractors:
@@ -154,10 +186,7 @@ class Attractors:
     ) -> None:
         if isinstance(architecture, str):
             architecture = recurrent_architecture(architecture)
-        if steps < _CYCLES_FROM:
-            raise SolspaceError(
-                f"steps={steps}; attractors need {_CYCLES_FROM} or more steps of silence"
-            )
+        check_steps(steps)
         self.architecture = architecture
         self.weights = as_float64(architecture, weights)  # type: ignore[arg-type]
         self.size = state_size(architecture, hidden_size(self.weights))
@@ -246,7 +275,7 @@ class Attractors:
                     paths[c].forget()
             active = active[number < 0]
             chunk = min(2 * chunk, _LARGEST) if done >= 2 * _FIRST else _FIRST
-        for c in np.flatnonzero(index < 0):
+        for c in np.flatnonzero(index < 0).tolist():
             index[c] = self._drifting(end[c])
         joined = [np.concatenate(rows)[:s] for rows, s in zip(output, steps, strict=True)]
         return Settling(index, steps, joined, end)
@@ -319,17 +348,20 @@ class Attractors:
         It is given up where it does not converge: what is followed on gets nearer. Far from the
         state it started from it may end; the linear law then tells whether the state leads there.
         """
-        x, before = state, float("inf")
-        for _ in range(12):
-            rest = self._step(x[None])[0] - x
-            size = float(_rms(rest))
-            if not size < before:  # converged to rounding, or going astray
-                break
-            before, best = size, x
-            jacobian = self._jacobian(x)
-            x = x + np.linalg.lstsq(np.eye(len(x)) - jacobian, rest, rcond=1e-13)[0]
-            if not np.abs(x).max() < _AWAY * self._scale:
+        best, rest = state, self._step(state[None])[0] - state
+        for _ in range(20):
+            jacobian = self._jacobian(best)
+            way = np.linalg.lstsq(np.eye(len(best)) - jacobian, rest, rcond=1e-13)[0]
+            if not np.abs(best + way).max() < _AWAY * self._scale:
                 return False
+            # All the way, or the first of its halves that comes nearer.
+            ways = best + way * 0.5 ** np.arange(5)[:, None]
+            rests = self._step(ways) - ways
+            nearer = np.flatnonzero(_rms(rests) < _rms(rest))
+            if not len(nearer):  # converged to rounding, or astray
+                break
+            best, rest = ways[nearer[0]], rests[nearer[0]]
+        before = float(_rms(rest))
         scale = self._scale_at(best)
         if before > 1e-10 * scale:
             return False
@@ -382,7 +414,7 @@ class Attractors:
         found = self._returns(kept)
         if found is None:
             return self._look_for_wandering(kept) if len(path) >= WINDOW else -1
-        for _ in range(10):
+        for _ in range(_ROUNDS):
             turns = round(max(1, round(512 / found[1])) * found[1])
             more = self._run(kept[-1:], min(max(4096, 4 * turns), WINDOW))[0][0]
             again = self._returns(more)
@@ -397,7 +429,8 @@ class Attractors:
         period = found[1]
         turn = max(2, round(period))
         orbit = kept[-max(turn + 2, 1024) :]
-        cycle = Attractor(CYCLE, orbit[-turn:], self._output(orbit[-turn:]), period, orbit)
+        output = self._output(orbit)
+        cycle = Attractor(CYCLE, orbit[-turn:], output[-turn:], period, orbit, output)
         for place, other in enumerate(self.found):
             if other.kind == CYCLE and self._is_on(_Path(orbit[0], orbit[1:]), other):
                 return place
@@ -447,7 +480,7 @@ class Attractors:
 
     def _drifting(self, state: NDArray[np.float64]) -> int:
         for place, attractor in enumerate(self.found):
-            if attractor.kind == UNSETTLED and len(attractor.orbit) == 1:
+            if attractor.kind == UNSETTLED and not attractor.wanders:
                 return place
         return self._add(UNSETTLED, state[None], float("nan"), state[None])
 
@@ -456,7 +489,8 @@ class Attractors:
     def _add(
         self, kind: str, states: NDArray[np.float64], period: float, orbit: NDArray[np.float64]
     ) -> int:
-        self.found.append(Attractor(kind, states, self._output(states), period, orbit))
+        ours, further = self._output(states), self._output(orbit)
+        self.found.append(Attractor(kind, states, ours, period, orbit, further))
         return len(self.found) - 1
 
     def _in_order(self, index: NDArray[np.int64], known: int) -> NDArray[np.int64]:
@@ -644,8 +678,11 @@ def _lasts(states: NDArray[np.float64], turns: int) -> bool:
     """Whether the first turns of a trajectory and its last are those of one curve."""
     if _alike(states[-turns:], states[:turns], _LASTS):
         return True
-    # Where turns are nearly a whole number of steps, averages over some are not yet those over all.
+    # Where a turn is nearly a whole number of steps, a few are not yet the whole curve: weighted
+    # averages over more of them tell, or, where turns are long, the distance from the curve.
     third = len(states) // 3
+    if _change(*np.split(states[-3 * third :], 3)) < _STANDS * _size(states):
+        return True
     near = _TUBE * _size(states)
     first, last = states[:third][_scattered(third, 64)], states[-third:][_scattered(third, 64)]
     return bool(
@@ -696,10 +733,13 @@ def _period(kept: NDArray[np.float64], by_lag: NDArray[np.float64], line: _Line)
     late = first if share >= 0.5 else second
     quick = by_lag[1] > 0.5 * by_lag.max()
     period = _period_of_lines(kept) if quick else _period_of_lags(by_lag, late)
+    if not 0 <= share <= 1:  # a prolonged line says nothing of where a turn ends
+        return first if period is None else first / max(1, round(first / period))
+    lag = share * first + (1 - share) * second
     if period is None:
-        return share * first + (1 - share) * second
+        return lag
     turns = share * round(first / period) + (1 - share) * round(second / period)
-    return (share * first + (1 - share) * second) / turns
+    return lag / turns if turns else lag
 
 
 def _period_of_lags(by_lag: NDArray[np.float64], late: int) -> float | None:

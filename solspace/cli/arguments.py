@@ -63,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
         _draw,
         _migrate,
         _info,
+        _coverage,
+        _compare,
         _check,
         _pack,
         _report,
@@ -267,6 +269,46 @@ def _info(verbs: Verbs) -> None:
     info.add_argument("--failed", action="store_true", help="list failed networks and reasons")
 
 
+def _coverage(verbs: Verbs) -> None:
+    coverage = _verb(
+        verbs,
+        "coverage",
+        commands.describe_coverage,
+        "say how much of the space of solutions has been seen",
+        "For each population and label: classes seen, those seen once and twice, the probability\n"
+        "that a further network is of a class already seen (Good-Turing), how many classes were\n"
+        "not seen (Chao1, a lower bound), and how many networks it would take, those there are\n"
+        "included. Holds for the recipe the networks were trained with; docs/coverage.md.",
+        "solspace coverage my.zarr --by graph_key",
+    )
+    _choice(coverage)
+    _labels(coverage)
+    coverage.add_argument(
+        "--target",
+        type=float,
+        default=0.99,
+        metavar="SHARE",
+        help="how many networks it takes for this coverage, and this share of the classes "
+        "(default: 0.99)",
+    )
+
+
+def _compare(verbs: Verbs) -> None:
+    compare = _verb(
+        verbs,
+        "compare",
+        commands.describe_differences,
+        "say how far the solutions of two stores are apart",
+        "Populations of one task and architecture are compared class by class, by the share of\n"
+        "networks that would have to be of another class (total variation): as counted, without\n"
+        "the bias of small samples, and between two such samples of one distribution, by chance.",
+        "solspace compare mine.zarr theirs.zarr --by graph_key",
+    )
+    compare.add_argument("other", metavar="OTHER", help="the store to compare with")
+    _choice(compare)
+    _labels(compare)
+
+
 def _check(verbs: Verbs) -> None:
     check = _verb(
         verbs,
@@ -374,6 +416,17 @@ def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
         "--architecture",
         required=required,
         help=f"such as vanilla, relu, leaky, gru, lstm or planar{default}",
+    )
+
+
+def _labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        default=(),
+        metavar="LABEL",
+        help="what counts as a class, such as graph_key or solution_key (default: every label "
+        "there is)",
     )
 
 

@@ -15,6 +15,8 @@ from solspace.errors import SolspaceError
 
 __all__ = [
     "check_faults",
+    "describe_coverage",
+    "describe_differences",
     "describe_store",
     "draw_stages",
     "import_files",
@@ -265,6 +267,24 @@ def describe_store(args: argparse.Namespace) -> None:
     from solspace.info import describe
 
     print(describe(args.store, args.task, args.architecture, failed=args.failed))
+
+
+def describe_coverage(args: argparse.Namespace) -> None:
+    from solspace import info
+
+    print(
+        info.describe_coverage(
+            args.store, args.task, args.architecture, by=args.by, target=args.target
+        )
+    )
+
+
+def describe_differences(args: argparse.Namespace) -> None:
+    from solspace import info
+
+    print(
+        info.describe_differences(args.store, args.other, args.task, args.architecture, by=args.by)
+    )
 
 
 def check_faults(args: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["label", "solution_descriptions", "solutions", "stored_keys"]
 
 _LONGEST_KEY = 96
-_FROM = "By its graph"
 _AT = f"{CHECKPOINT_PREFIX}solution_key"
 _SAID = f"{CHECKPOINT_PREFIX}solution_description"
 
@@ -119,24 +119,21 @@ def stored_keys(ds: xr.Dataset, by: Label) -> NDArray[Any] | None:
 
 def check_there(ds: xr.Dataset, by: Label) -> None:
     """Refuse a dataset without the label that solutions are to follow; nothing lazy is computed."""
-    if by.name in ds.variables:
+    if _older(ds):
+        if by.name != "automaton_key":
+            raise SolspaceError(
+                f"label: an earlier solspace labelled these networks, and their only automaton_key "
+                f"is their solution_key, which labelling by {by.name} would replace; call "
+                "solspace.reduce(ds), or type `solspace reduce STORE --redo`, first"
+            )
+    elif by.name in ds.variables:
         waiting = _waiting(ds, by.stage)
         if waiting:
             raise SolspaceError(
                 f"label: {by.stage} is pending for {waiting} of {ds.sizes['network']} networks, so "
                 f"that they have no {by.name!r}; {how_to_make(by.stage)}"
             )
-        return
-    older = _older(ds)
-    if older and by.name == "automaton_key":
-        return
-    if older:
-        raise SolspaceError(
-            f"label: these networks were labelled by an earlier solspace, whose solution_key is "
-            f"their only automaton_key and would be lost by labelling them by {by.name}; call "
-            "solspace.reduce(ds), or type `solspace reduce STORE --redo`, first"
-        )
-    if by.stage:
+    elif by.stage:
         raise SolspaceError(
             f"label: the dataset has no {by.name!r}; {how_to_make(by.stage)} (labels there: "
             f"{', '.join(n for n in label_names() if n in ds.variables) or 'none'})"
@@ -201,7 +198,7 @@ def described(key: str, words: str) -> str:
     from solspace.labels.names import solution_name
 
     name = solution_name(key)
-    text = f"{name}. {words.removeprefix(f'{name}. ')}" if words else f"{name}."
+    text = f"{name}. {words}" if words else f"{name}."
     most = np.dtype(SOLUTION_DESCRIPTION.dtype).itemsize // 4
     return text if len(text) <= most else text[: most - 4].rstrip() + " ..."
 
@@ -289,8 +286,8 @@ def label(
     task = task_of(ds, task)
     architecture = architecture_of(ds)
     record = get_label(by or task.solution_label)
-    stored = stored_keys(ds, record)
-    words = None if stored is None else _words(ds, record)
+    stored, older = stored_keys(ds, record), _older(ds)
+    words = ds[record.words].values if record.words in ds.variables else None
     options = record.options_of(ds.attrs)
     keys, names, descriptions = (np.full(ds.sizes["network"], "", dtype=object) for _ in range(3))
     path = Path(ds)
@@ -310,7 +307,11 @@ def label(
             )
         else:
             keys[i] = solution_key(str(stored[i]))
-            descriptions[i] = described(keys[i], "" if words is None else str(words[i]))
+            said = "" if words is None else str(words[i])
+            if older:  # what graphs say in words was not stored apart then
+                with contextlib.suppress(SolspaceError):
+                    said = record.describe(task, architecture, network_weights(ds, i), **options)
+            descriptions[i] = described(keys[i], said)
         names[i] = solution_name(keys[i])
         path.end(i, keys[i], descriptions[i])
 
@@ -329,14 +330,3 @@ def label(
     out.attrs |= notes(task, {"by": by}, ds.attrs)
     warn_of_failures(out, "label")
     return out
-
-
-def _words(ds: xr.Dataset, by: Label) -> NDArray[Any] | None:
-    """What the label says of every network, as a dataset has it."""
-    if by.words and by.words in ds.variables:
-        return np.asarray(ds[by.words].values)
-    if by.name not in ds.variables and "solution_description" in ds.variables:
-        # Of an earlier version, which said of networks what it knew of their graphs.
-        before = map(str, ds["solution_description"].values)
-        return np.array([w if _FROM in w else f"{_FROM}. {w}" for w in before], dtype=object)
-    return None

@@ -147,6 +147,9 @@ def _template(
         if group in record.groups and not record.groups[group].present(ds.attrs):
             continue
         own = wanted(record, architecture, layout_of, group)
+        there = group in layout_of or group not in record.reads
+        if not there and not {d for v in own for d in v.dims} <= set(sizes):
+            continue  # a population without its checkpoints
         if group in layout_of:
             coords = layout_of[group].coordinates
             sizes |= {str(d): int(s) for d, s in coords.sizes.items()} | dict(

@@ -9,6 +9,7 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.population.describe import label_of
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.store.handle import Population, Store
@@ -71,7 +72,8 @@ def _check(population: Population) -> Iterator[str]:
                 f"{where}: {ds.sizes['network']} networks, the population has {population.networks}"
             )
     attrs = population.attrs
-    earlier = "status_label" not in population.open().variables
+    named = {"automaton_key", "graph_description"}
+    earlier = label_of(attrs) == "automaton_key" and not named & set(population.open().variables)
     for stage in collection.stages(kind).values():
         ended = (population.status(stage.name) != PENDING).any()
         if not ended:
@@ -88,7 +90,7 @@ def _check(population: Population) -> Iterator[str]:
             for name, v in stage.variables(group, population.architecture).items():
                 old = name in ("loss_curve", "loss_recorded", "check")  # not in migrated stores
                 # Nor, where reduce named the solutions itself, what it has named since.
-                old |= earlier and name in ("automaton_key", "graph_description")
+                old |= earlier and name in named
                 if name not in there and not (v.optional or old or (group, name) in told):
                     sound = False
                     yield f"{population}: networks have ended {stage}, but {name!r} is missing"

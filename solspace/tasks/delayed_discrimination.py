@@ -6,6 +6,7 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Romo et
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -148,14 +149,18 @@ def _notches(pulses: tuple[Pulse, ...]) -> tuple[Notch, ...]:
 
 
 def silences() -> Silences:
-    """After each first stimulus (what is remembered), and after each pair at the longest delay."""
+    """After each first stimulus (what is remembered), and after each pair at the longest delay.
+
+    The key tells of the first: counts after pairs change with little noise, and outputs are silent.
+    """
     trials = make_trials(unequal(AMPLITUDES, DELAYS[-1:]))
-    return Silences.joined(
+    both = Silences.joined(
         [
             Silences.following("f1", trials, EPOCHS.index("f1"), ["f1"]),
             Silences.following("f2", trials, EPOCHS.index("f2"), ["f1", "f2"]),
         ]
     )
+    return replace(both, keyed=("f1",), outputs_keyed=False)
 
 
 def probe(explorer: Explorer) -> None:

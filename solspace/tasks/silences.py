@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,12 +35,18 @@ class Silences:
         Step at which the silence begins.
     parameters : mapping of str to array (silence,)
         What makes one differ from another, such as ``t_in``; NaN where a silence has none.
+    keyed : tuple of str
+        Names in ``after`` that `solspace.attractors.attractor_key` tells of; of all where empty.
+    outputs_keyed : bool
+        Whether the key tells what is put out at the end.
     """
 
     after: tuple[str, ...]
     input: NDArray[np.float32]
     start: NDArray[np.int64]
     parameters: Mapping[str, NDArray[np.float64]]
+    keyed: tuple[str, ...] = ()
+    outputs_keyed: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.after)
@@ -55,6 +62,16 @@ class Silences:
             for name, values in self.parameters.items()
             if np.shape(values) != (n,)
         ]
+        faults += [
+            f"keyed names {name!r}, and silences come after {', '.join(dict.fromkeys(self.after))}"
+            for name in self.keyed
+            if name not in self.after
+        ]
+        faults += [
+            f"a silence comes after {name!r}; use letters, digits and _"
+            for name in dict.fromkeys(self.after)
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name)
+        ]
         if not n:
             faults.append("there are none; give at least one")
         if not faults and (self.start.min() < 0 or self.start.max() > self.input.shape[1]):
@@ -67,6 +84,12 @@ class Silences:
 
     def __len__(self) -> int:
         return len(self.after)
+
+    @property
+    def told(self) -> NDArray[np.int8]:
+        """Of each silence, what the key tells: 0 nothing, 1 its end, 2 also the output there."""
+        keyed = np.isin(self.after, self.keyed or self.after)
+        return (keyed * (2 if self.outputs_keyed else 1)).astype(np.int8)
 
     @classmethod
     def following(

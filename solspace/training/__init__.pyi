@@ -7,3 +7,5 @@ from .driver import loss_levels as loss_levels
 from .driver import mean_squared_error as mean_squared_error
 from .driver import train_network as train_network
 from .driver import training_trials as training_trials
+from .further import rate_at_end as rate_at_end
+from .further import train_further as train_further

@@ -22,9 +22,11 @@ __all__ = [
     "INITS",
     "Checkpoint",
     "TrainingResult",
+    "batches",
     "initial_weights",
     "learning_rates",
     "loss_levels",
+    "rolls_back",
     "train_network",
     "training_trials",
 ]
@@ -426,10 +428,17 @@ class _Attempt:
     curve: list[float] = field(default_factory=list)  # loss at each look
 
 
-def _batches(
+def batches(
     trials: int, steps: int, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Trial indices of each check interval, (step, batch); every epoch is a new shuffle."""
+    """Trial indices of each check interval, (step, batch); every epoch is a new shuffle.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=4, learning_rate=0.01, batch_size=2)
+    >>> [rows.shape for rows in batches(3, 4, recipe, np.random.default_rng(0))]
+    [(4, 2)]
+    """
     queue = np.empty(0, np.int64)
     for first in range(0, steps, recipe.check_every):
         rows = min(recipe.check_every, steps - first)
@@ -438,6 +447,22 @@ def _batches(
         queue = np.concatenate([queue, *(rng.permutation(trials) for _ in range(epochs))])
         yield queue[:wanted].reshape(rows, recipe.batch_size)
         queue = queue[wanted:]
+
+
+def rolls_back(recipe: Recipe, loss: float, best: float) -> bool:
+    """Whether a look that finds this loss returns to the best weights.
+
+    Examples
+    --------
+    >>> recipe = Recipe(target_loss=1e-4, max_steps=4, learning_rate=0.01)
+    >>> rolls_back(recipe, 0.03, best=0.005), rolls_back(recipe, 0.03, best=0.02)
+    (True, False)
+    """
+    return (
+        best < recipe.rollback_armed
+        and loss > recipe.rollback_floor
+        and loss > recipe.rollback_ratio * best
+    )
 
 
 def _easy_trials(trials: Trials, recipe: Recipe) -> Trials:
@@ -500,7 +525,7 @@ def _attempt(
         curriculum_steps = make_steps(architecture, start, easy, recipe, device)
         curriculum = _descend(
             curriculum_steps,
-            _batches(len(easy), recipe.curriculum_steps, recipe, rng),
+            batches(len(easy), recipe.curriculum_steps, recipe, rng),
             np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
@@ -521,7 +546,7 @@ def _attempt(
             continue
         descent = _descend(
             steps,
-            _batches(len(trials), len(part), recipe, rng),
+            batches(len(trials), len(part), recipe, rng),
             part,
             recipe,
             _silence(trials),
@@ -591,11 +616,7 @@ def _descend(
             if reached(loss):
                 result.reached = True
                 break
-        elif (
-            best_loss < recipe.rollback_armed
-            and loss > recipe.rollback_floor
-            and loss > recipe.rollback_ratio * best_loss
-        ):
+        elif rolls_back(recipe, loss, best_loss):
             steps.restore(best)
             factor *= recipe.rollback_rate
         plateau_ends = 0 < recipe.plateau_steps <= result.done < recipe.plateau_steps + len(batch)

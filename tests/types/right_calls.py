@@ -20,6 +20,7 @@ def a_population_in_memory(weights: dict[str, dict[str, np.ndarray]]) -> None:
     assert_type(training.mean("trial"), xr.Dataset)
     assert_type(solspace.extract_features(training), xr.Dataset)
     assert_type(solspace.reduce(population), xr.Dataset)
+    assert_type(solspace.label(solspace.reduce(population), by="graph_key"), xr.Dataset)
     assert_type(solspace.graph_of(population, 0).n_nodes, int)
 
 

@@ -1,0 +1,11 @@
+from .coverage import solution_coverage as solution_coverage
+from .difference import compare_solutions as compare_solutions
+from .distance import Distance as Distance
+from .distance import total_variation as total_variation
+from .richness import coverage_curve as coverage_curve
+from .richness import coverage_interval as coverage_interval
+from .richness import estimated_shares as estimated_shares
+from .richness import networks_for_classes as networks_for_classes
+from .richness import networks_for_coverage as networks_for_coverage
+from .richness import rarefaction_curve as rarefaction_curve
+from .richness import unseen_classes as unseen_classes

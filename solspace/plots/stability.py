@@ -1,0 +1,139 @@
+"""How many networks keep each label when they are hardly changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from solspace.errors import SolspaceError, how_to_make
+from solspace.plots.style import COLUMN, FONT, holoviews
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import xarray as xr
+
+__all__ = ["stability_picture"]
+
+# Okabe & Ito's palette in an order that keeps neighbours apart, also in grey.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222", "#9A9A9A")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_WIDTH = 0.7  # of the place that one perturbation has
+
+
+def stability_picture(stability: xr.Dataset) -> hv.Overlay:
+    """Shares of networks that keep a label, with their intervals, for all that was tried.
+
+    Parameters
+    ----------
+    stability : Dataset
+        The stability group of a store, or what `solspace.label_stability` returns.
+
+    Returns
+    -------
+    holoviews.Overlay
+
+    Raises
+    ------
+    SolspaceError
+        Where nothing was tried yet, or more labels than there are colours; select some with
+        ``stability.sel(label=[...])``.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> by = ("label", "perturbation")
+    >>> ds = xr.Dataset({"share": (by, [[1.0, 0.9]]), "share_low": (by, [[0.9, 0.8]]),
+    ...                  "share_high": (by, [[1.0, 0.95]])},
+    ...                 coords={"label": ["graph_key"],
+    ...                         "perturbation": ["noise_1e-4", "noise_1e-3"]})
+    >>> type(stability_picture(ds)).__name__
+    'Overlay'
+    """
+    if "share" not in stability.variables:
+        raise SolspaceError(f"the dataset has no 'share'; {how_to_make('stability')}")
+    share = stability["share"].transpose("label", "perturbation").values
+    if not np.isfinite(share).any():
+        raise SolspaceError(f"no share of networks is known yet; {how_to_make('stability')}")
+    labels = [str(v) for v in stability["label"].values]
+    if len(labels) > len(COLORS):
+        raise SolspaceError(
+            f"{len(labels)} labels, and colours for {len(COLORS)}; give fewer, "
+            "stability.sel(label=[...])"
+        )
+    low, high = (
+        stability[name].transpose("label", "perturbation").values
+        for name in ("share_low", "share_high")
+    )
+    hv = holoviews()
+    tried = np.flatnonzero(np.isfinite(share).any(axis=0))
+    offsets = (np.arange(len(labels)) - (len(labels) - 1) / 2) * _WIDTH / len(labels)
+    layers: list[Any] = []
+    for k, offset in enumerate(offsets):
+        known = [j for j in tried if np.isfinite(share[k, j])]
+        x = {j: i + offset for i, j in enumerate(tried)}
+        bounds = [np.array([[x[j], low[k, j]], [x[j], high[k, j]]]) for j in known]
+        layers.append(
+            hv.Path(bounds, ["tried", "share"]).opts(
+                color=COLORS[k], linewidth=1.2, backend="matplotlib"
+            )
+        )
+        layers.append(
+            hv.Points([(x[j], share[k, j]) for j in known], ["tried", "share"]).opts(
+                color=COLORS[k], marker=MARKERS[k], s=18, backend="matplotlib"
+            )
+        )
+    names = [_worded(str(stability["perturbation"].values[j])) for j in tried]
+    bottom = min(0.9, float(np.nanmin(low)))
+    width = max(COLUMN, 0.75 * len(tried) + 0.7)
+    return hv.Overlay(layers).opts(
+        fig_inches=(width, 2.4),
+        xlim=(-0.5, len(tried) - 0.5),
+        ylim=(bottom - 0.02, 1.02),
+        xticks=list(enumerate(names)),
+        xlabel="",
+        ylabel="share that keep the label",
+        fontsize=FONT,
+        show_legend=False,
+        hooks=[_finish(labels, width)],
+        backend="matplotlib",
+    )
+
+
+def _worded(name: str) -> str:
+    kind, _, amount = name.partition("_")
+    return {
+        "noise": f"weight noise\n{amount}",
+        "training": f"{amount} further\nsteps",
+        "processor": "another\nprocessor",
+    }.get(kind, name)
+
+
+def _finish(labels: list[str], width: float) -> Any:
+    def hook(plot: Any, element: Any) -> None:
+        from matplotlib.lines import Line2D
+
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        rows = -(-len(labels) // 2)
+        axes.set_position((0.5 / width, 0.17, 1 - 0.55 / width, 0.79 - 0.065 * rows))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+        handles = [
+            Line2D([], [], color=c, marker=m, linewidth=1.2, markersize=4, label=n)
+            for c, m, n in zip(COLORS, MARKERS, labels, strict=False)
+        ]
+        axes.legend(
+            handles=handles,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=2,
+            fontsize=FONT["legend"],
+            frameon=False,
+            handlelength=1.4,
+            columnspacing=1.2,
+            labelspacing=0.3,
+            borderaxespad=0.2,
+        )
+
+    return hook

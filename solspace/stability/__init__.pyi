@@ -1,0 +1,13 @@
+from .elsewhere import OtherProcessor as OtherProcessor
+from .elsewhere import other_processor as other_processor
+from .perturbing import perturbation_names as perturbation_names
+from .perturbing import with_noise as with_noise
+from .rule import Choice as Choice
+from .rule import LabelScores as LabelScores
+from .rule import Rule as Rule
+from .rule import choose_label as choose_label
+from .rule import sentence as sentence
+from .shares import class_sizes as class_sizes
+from .shares import in_small_classes as in_small_classes
+from .shares import wilson_interval as wilson_interval
+from .stage import stability_table as stability_table

@@ -1,0 +1,370 @@
+"""How fine, how right and how stable each label is: one section of docs/validation.md, one picture.
+
+    python -m validation.labels [STORE]
+
+Reads a store whose populations have the group ``stability`` (`solspace stability STORE`), prints a
+table and what the rule of `solspace.stability.choose_label` says of each population, and draws it.
+A label, or a number of one, that is not known is left empty and said.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import solspace
+from solspace import SolspaceError
+from solspace.labels import get_label
+from solspace.labels.stage import stored_keys
+from solspace.population.variables import DONE
+from solspace.stability import (
+    Choice,
+    LabelScores,
+    choose_label,
+    class_sizes,
+    in_small_classes,
+    sentence,
+)
+from solspace.stability.labelling import AskedLabel, asked_labels
+from solspace.stability.stage import draw_networks
+from validation.populations import POPULATIONS, STORE
+
+__all__ = ["Row", "main", "measure", "picture", "section"]
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE = ROOT / "docs" / "images" / "labels.png"
+AT = "noise_1e-3"  # the noise of the rule
+WHOLE = 0.9  # of the trained networks have a label whose classes are counted
+SAMPLED = 40  # networks whose graphs are made and tested where the store has others
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label in one population.
+
+    Attributes
+    ----------
+    scores : LabelScores
+    shares : mapping of str to (float, float, float)
+        By perturbation, the share of networks that keep the label and its 95 % interval.
+    tried : int
+        Networks the shares are of.
+    tested : int
+        Networks that recall and specificity are medians of; 0 where they are not known.
+    """
+
+    scores: LabelScores
+    shares: Mapping[str, tuple[float, float, float]]
+    tried: int
+    tested: int
+
+
+def keys_of(ds: xr.Dataset, stability: xr.Dataset, asked: AskedLabel) -> list[str]:
+    """A label of every network: as the population has it, else of the networks it was tried on."""
+    record = get_label(asked.name)
+    if asked.options == record.options_of(ds.attrs):
+        if record.name in ds.variables:
+            return [str(key) for key in ds[record.name].values]
+        try:
+            stored = stored_keys(ds, record)
+        except SolspaceError:  # the stage that fills it has not run
+            stored = None
+        if stored is not None:
+            return [str(key) for key in stored]
+    return [str(key) for key in stability["label_key"].sel(label=asked.spelled).values]
+
+
+def responses_of(ds: xr.Dataset, asked: AskedLabel) -> tuple[float, float, int] | None:
+    """Median recall and specificity of a label on sequences held out, and of how many networks.
+
+    None where a label allows and forbids nothing, or nothing tests it yet.
+    """
+    record = get_label(asked.name)
+    own = asked.options == record.options_of(ds.attrs)
+    if record.stage == "reduce":
+        if not own or "graph_recall" not in ds.variables:
+            ds = _verified(ds, **asked.options)
+        return _medians(ds, "graph")
+    stem = asked.name.removesuffix("_key")
+    if own and f"{stem}_recall" in ds.variables:
+        return _medians(ds, stem)
+    # Other notches of a label than the population's: a function of its package tests them, which
+    # returns STEM_recall and STEM_specificity of each network of a dataset.
+    package = f"solspace.{stem}s"
+    if find_spec(package) is None:
+        return None
+    test = getattr(import_module(package), f"{stem}_scores", None)
+    return None if test is None else _medians(test(_sample(ds), **asked.options), stem)
+
+
+def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
+    recall, specificity = (ds[f"{stem}_{what}"].values for what in ("recall", "specificity"))
+    known = np.isfinite(recall)
+    if not known.any() or not np.isfinite(specificity).any():
+        return None
+    return float(np.median(recall[known])), float(np.nanmedian(specificity)), int(known.sum())
+
+
+def _verified(ds: xr.Dataset, method: str = "turner2021") -> xr.Dataset:
+    """Some networks with graphs of another method than the store's, and how right these are."""
+    return solspace.verify(solspace.reduce(_sample(ds), method=method))  # type: ignore[arg-type]
+
+
+def _sample(ds: xr.Dataset) -> xr.Dataset:
+    """The weights of some networks, and nothing that was made of them."""
+    order = draw_networks(ds)
+    drawn = [i for i, n in enumerate(ds["network"].values) if order[int(n)] < SAMPLED]
+    kept = [n for n in ds.data_vars if str(n).startswith(("weight_", "bias_"))]
+    small = ds[kept].isel(network=drawn)
+    small = small.drop_vars([c for c in small.coords if "key" in str(c) or "solution" in str(c)])
+    small.attrs = {k: v for k, v in ds.attrs.items() if k == "recipe"}
+    return small
+
+
+def measure(store: str | Path, population: str) -> list[Row]:
+    """Every label that was tried on a population, the coarsest first.
+
+    Raises
+    ------
+    SolspaceError
+        Where none was.
+    """
+    ds = xr.open_zarr(store, group=population).load()
+    try:
+        stability = xr.open_zarr(store, group=f"{population}/stability").load()
+    except (FileNotFoundError, KeyError):
+        raise SolspaceError(
+            f"{store}: {population} has no group 'stability'; type `solspace stability {store}` "
+            "first"
+        ) from None
+    if not np.isfinite(stability["share"]).any():
+        raise SolspaceError(
+            f"{store}: the stage stability of {population} has not ended; type `solspace "
+            f"stability {store}` again"
+        )
+    rows = []
+    for asked in asked_labels([str(v) for v in stability["label"].values], ds.attrs):
+        one = stability.sel(label=asked.spelled)
+        shares = {
+            str(name): (float(one.share[j]), float(one.share_low[j]), float(one.share_high[j]))
+            for j, name in enumerate(one["perturbation"].values)
+            if np.isfinite(one.share[j])
+        }
+        keys = [key for key in keys_of(ds, stability, asked) if key]
+        whole = len(keys) >= WHOLE * int((ds["status_train"] == DONE).sum())
+        found = responses_of(ds, asked)
+        scores = LabelScores(
+            label=asked.spelled,
+            networks=len(keys),
+            classes=len(class_sizes(keys)),
+            small=in_small_classes(keys) if whole else None,
+            recall=None if found is None else found[0],
+            specificity=None if found is None else found[1],
+            stability=shares[AT][0] if AT in shares else None,
+        )
+        tried = int(np.isfinite(one.unchanged).any("perturbation").sum())
+        rows.append(Row(scores, shares, tried, 0 if found is None else found[2]))
+    # Classes of a sample are fewer than those of a population.
+    return sorted(rows, key=lambda row: (row.scores.small is None, row.scores.classes))
+
+
+# --------------------------------------------------------------------------- words
+
+
+def table(rows: Mapping[str, Sequence[Row]]) -> str:
+    """Markdown, a line a label."""
+    tried = list(dict.fromkeys(p for own in rows.values() for row in own for p in row.shares))
+    head = ["population", "label", "networks", "classes", "in classes under ten", "recall"]
+    head += ["specificity", *map(_worded, tried), "networks tried"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for population, own in rows.items():
+        for row in own:
+            one = row.scores
+            cells = [population, f"`{one.label}`", str(one.networks), str(one.classes)]
+            cells += ["" if one.small is None else f"{one.small:.0%}"]
+            cells += [_number(one.recall), _number(one.specificity)]
+            for name in tried:
+                if name in row.shares:
+                    share, low, high = row.shares[name]
+                    cells.append(f"{share:.1%} ({low:.0%} to {high:.0%})")
+                else:
+                    cells.append("not tried")
+            lines.append(_line([*cells, str(row.tried)]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _worded(name: str) -> str:
+    kind, _, amount = name.partition("_")
+    return {
+        "noise": f"kept at noise {amount}",
+        "training": f"after {amount} further steps",
+        "processor": "on another processor",
+    }.get(kind, name)
+
+
+def choices(rows: Mapping[str, Sequence[Row]]) -> dict[str, Choice]:
+    """What the rule says of each population."""
+    return {name: choose_label([row.scores for row in own]) for name, own in rows.items()}
+
+
+def when(store: str | Path, population: str) -> str:
+    """When the labels were tried, and on what."""
+    ds = xr.open_zarr(store, group=population)
+    notes = json.loads(str(ds.attrs.get("provenance", "[]")))
+    dates = [n["finished"][:10] for n in notes if n["stage"] == "stability" and "finished" in n]
+    kinds = xr.open_zarr(store, group=f"{population}/stability")["processors"].values
+    told = sorted({str(kind) for kind in kinds if str(kind)})
+    date = dates[-1] if dates else "on an unknown date"
+    return f"{date}, processor {' and '.join(told) or 'unknown'}"
+
+
+TEXT = """\
+## Labels: how fine, how right, how stable
+
+A label is worth the name of a solution where it says what a network does, tells from networks that
+do otherwise, stays when the network hardly changes, and is shared by other networks. For every
+label: its classes among the networks that have it; the share of them in classes under ten; median
+recall and specificity on random sequences (`solspace verify`; empty where a label says nothing
+about responses); and the share of networks that keep it (`solspace stability`, with 95 % Wilson
+intervals over networks): every weight times 1 + noise z, {draws} draws a network; after further
+gradient steps; computed as on another kind of processor. [stability.md](stability.md) says how. A
+label that only the networks tried have comes last, and its small classes are not counted. Tried
+{when}.
+
+{table}
+
+![Classes, recall, specificity and stability of each label](images/labels.png)
+
+**Which label is good enough?** The rule: the coarsest label with a recall of 0.95 and a specificity
+of 0.8 on sequences held out, that 95 % of networks keep at 1e-3 weight noise, and with at most 10 %
+of networks in classes under ten; where there is none, the nearest, with what it misses.
+
+{sentences}
+"""
+
+
+def section(store: str | Path = STORE, image: Path = PICTURE) -> str:
+    """The text, with its picture drawn; empty where nothing was tried in the store."""
+    if not Path(store).exists():
+        return ""
+    rows = {}
+    for population in populations_of(store):
+        try:
+            rows[population] = measure(store, population)
+        except SolspaceError as error:
+            print(error, file=sys.stderr)
+    if not rows:
+        return ""
+    picture(rows, image)
+    draws = xr.open_zarr(store, group=f"{next(iter(rows))}/stability")["draws"].values.max()
+    told = [f"- {sentence(name, choice)}" for name, choice in choices(rows).items()]
+    dates = list(dict.fromkeys(when(store, population) for population in rows))
+    return TEXT.format(
+        table=table(rows), sentences="\n".join(told), draws=draws, when="; ".join(dates)
+    )
+
+
+def populations_of(store: str | Path) -> list[str]:
+    """Populations of recurrent networks, those of the paper first and in its order."""
+    from solspace.kinds import kind_of
+    from solspace.store import Store
+
+    there = [
+        f"{p.task}/{p.architecture}"
+        for p in Store(str(store)).populations()
+        if kind_of(p.architecture).name == "recurrent"
+    ]
+    return sorted(there, key=lambda p: POPULATIONS.index(p) if p in POPULATIONS else len(there))
+
+
+# --------------------------------------------------------------------------- picture
+
+
+def _counted(row: Row) -> str:
+    few = row.scores.small is None
+    return f"{row.scores.classes} classes" + (f" of {row.scores.networks} networks" if few else "")
+
+
+def _not_small(scores: LabelScores) -> float | None:
+    return None if scores.small is None else 1 - scores.small
+
+
+def picture(rows: Mapping[str, Sequence[Row]], path: Path = PICTURE) -> None:
+    """A panel a population: its labels by number of classes, and four shares of each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from solspace.plots.style import BLUE, ORANGE, RC
+
+    curves: dict[str, tuple[str, str, float, Any]] = {
+        "networks that keep it at 1e-3 noise": (BLUE, "o", 0.95, lambda one: one.stability),
+        "recall": (ORANGE, "s", 0.95, lambda one: one.recall),
+        "specificity": ("#009E73", "^", 0.8, lambda one: one.specificity),
+        "networks in classes of ten or more": ("#CC79A7", "D", 0.9, _not_small),
+    }
+    with matplotlib.rc_context(RC | {"font.size": 7}):
+        count = len(rows)
+        figure, axes = plt.subplots(
+            count, 1, figsize=(6.9, 1.62 * count + 0.35), squeeze=False, layout="constrained"
+        )
+        for axis, (population, own) in zip(axes[:, 0], rows.items(), strict=True):
+            for name, (color, marker, wanted, value) in curves.items():
+                known = [(i, value(row.scores)) for i, row in enumerate(own)
+                         if value(row.scores) is not None]  # fmt: skip
+                axis.axhline(wanted, color=color, linewidth=0.5, linestyle=(0, (4, 3)), zorder=0)
+                axis.plot(
+                    *zip(*known, strict=True) if known else ([], []), color=color, marker=marker,
+                    markersize=3.5, linewidth=1.0, label=name,
+                )  # fmt: skip
+            for i, row in enumerate(own):
+                if AT in row.shares:
+                    axis.plot([i, i], row.shares[AT][1:], color=BLUE, linewidth=0.8, alpha=0.6)
+            axis.set_xticks(
+                range(len(own)),
+                [row.scores.label.replace(":", "\n") + "\n" + _counted(row) for row in own],
+            )
+            axis.set(xlim=(-0.4, len(own) - 0.6), ylim=(-0.03, 1.03), ylabel="share")
+            axis.set_title(population.replace("_", " ").replace("/", ", "), fontsize=8, loc="left")
+            axis.tick_params(axis="x", length=0)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(
+            *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4,
+            frameon=False, columnspacing=1.2,
+        )  # fmt: skip
+        path.parent.mkdir(exist_ok=True, parents=True)
+        figure.savefig(path, dpi=200, bbox_inches="tight", pad_inches=0.03)
+        plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    store = Path(given[0]) if given else STORE
+    if not store.exists():
+        print(f"needs a store at {store}", file=sys.stderr)
+        return 2
+    text = section(store, PICTURE if store == STORE else store.parent / "labels.png")
+    print(text or f"nothing was tried in {store}")
+    return 0 if text else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
