@@ -97,9 +97,9 @@ def smallest_machine(
 
     States are joined where they put out the same and pulses lead to the same answers and to states
     that are joined: bisimulation, by sets of answers where these depend on the phase of a cycle.
-    Where sequences end after some pulses, a state stands for an earlier one where that answers the
-    pulses that are left in the same way. Kinds of what a network settles to and numbers of phases
-    tell no states apart.
+    Where sequences end after some pulses, only states are joined at which as many pulses may
+    still come, so that the machine says nothing of longer ones. Kinds of what a network settles to
+    and numbers of phases tell no states apart.
 
     Parameters
     ----------
@@ -123,18 +123,11 @@ def smallest_machine(
     """
     out_of = [list(own) for own in ways]
     color = _colors(states, out_of, depth)
-    first = (0, depth)
-    number = {first: 0}
-    kept: list[tuple[int, int | None]] = [first]
+    kept: list[tuple[int, int | None]] = [(0, depth)]
+    number = {(color(0, depth), depth): 0}
+    kinds = [{states[0].kind}]
     edges: dict[tuple[int, Pulses, tuple[Word, ...], int], int] = {}
-    waiting = [first]
-    members: dict[int, set[str]] = {}
-    while waiting:
-        # Those with most pulses left first: later ones may be taken for them, not the other way.
-        if depth is not None:
-            waiting.sort(key=lambda one: -(one[1] or 0))
-        source = waiting.pop(0)
-        node, left = source
+    for source, (node, left) in enumerate(kept):
         out = [
             (pulses, words, color(target, after), target, after, phases)
             for pulses, words, target, phases in out_of[node]
@@ -142,22 +135,16 @@ def smallest_machine(
             for after in [None if left is None else left - len(pulses)]
         ]
         for pulses, words, named, target, after, phases in sorted(out, key=lambda one: one[:3]):
-            for to in kept:
-                enough = after is None or (to[1] is not None and to[1] >= after)
-                if to != first and enough and color(to[0], after) == named:
-                    break
-            else:
-                to = (target, after)
-                number[to] = len(kept)
-                kept.append(to)
-                waiting.append(to)
-            members.setdefault(number[to], set()).add(states[target].kind)
-            edge = (number[source], pulses, words, number[to])
+            to = number.setdefault((named, after), len(kept))
+            if to == len(kept):
+                kept.append((target, after))
+                kinds.append(set())
+            kinds[to].add(states[target].kind)
+            edge = (source, pulses, words, to)
             edges[edge] = edges.get(edge, 0) + phases
-    # One state may be met in several ways; what is joined is told by all its kinds.
     told = [
-        State(" or ".join(sorted(members.get(i, {states[node].kind}))), *_own(states[node]))
-        for i, (node, _) in enumerate(kept)
+        State(" or ".join(sorted(kind)), *_own(states[node]))
+        for (node, _), kind in zip(kept, kinds, strict=True)
     ]
     return Machine(
         tuple(told),

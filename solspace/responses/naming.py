@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+import numpy as np
+
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, Word
 from solspace.tasks.protocol import Notch
@@ -138,21 +140,20 @@ def describe_machine(machine: Machine, task: Task, notch: Notch) -> str:
     >>> edges = Edge(0, 1, (), ((1,),)), Edge(1, 1, ((SETTLED, 1),), ((1,),))
     >>> describe_machine(Machine((start, rest), edges), get_task("interval_reproduction"),
     ...                  NOTCHES[-1])
-    'Pulses, each after long silence. From the start: one output, then A. In A, silent: set: one \
-output, then A.'
+    'Pulses, each after long silence. From the start, left alone: one output, then A. In A, silent, \
+set: one output, then A.'
     """
-    signed = any(v < 0 for e in machine.edges for word in e.words for v in word) or any(
-        v < 0 for state in machine.states for v in state.output
-    )
+    assert task.output_symbol is not None
+    signed = int(task.output_symbol(np.array([-1.0]))[0]) < 0
     asks = notch.asks[:1].upper() + notch.asks[1:]
     sentences = [f"{asks}."]
     for i, state in enumerate(machine.states):
         answers = _answers(machine, i, task.input_symbols, signed)
         if i:
-            told = "; ".join(answers) if answers else "nothing was asked"
-            sentences.append(f"In {letter(i)}, {_goes_on(state, signed)}: {told}.")
+            told = "; ".join(answers) if answers else "no more was asked"
+            sentences.append(f"In {letter(i)}, {_goes_on(state, signed)}, {told}.")
         else:
-            sentences.append(f"From the start: {'; '.join(answers)}.")
+            sentences.append(f"From the start, {'; '.join(answers)}.")
     text = " ".join(sentences)
     if len(text) <= LONGEST_DESCRIPTION:
         return text
@@ -170,9 +171,11 @@ def _answers(machine: Machine, state: int, symbols: Sequence[str], signed: bool)
     for pulses, edges in by_pulses.items():
         ends = dict.fromkeys(_ends(edge, signed) for edge in edges)
         told.setdefault(" or ".join(ends), []).append(_given(pulses, symbols))
-    return [
-        f"{', '.join(pulses)}: {does}" if pulses != [""] else does for does, pulses in told.items()
-    ]
+    return [f"{_either(pulses)}: {does}" for does, pulses in told.items()]
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _given(pulses: Pulses, symbols: Sequence[str]) -> str:
@@ -181,10 +184,12 @@ def _given(pulses: Pulses, symbols: Sequence[str]) -> str:
     Examples
     --------
     >>> _given(((SETTLED, 1), (20, 1)), ("autonomous", "set"))
-    'set and 20 steps later set'
+    'set and set 20 steps later'
     """
+    if not pulses:
+        return "left alone"
     told = [
-        symbols[symbol] if wait == SETTLED else f"{wait} steps later {symbols[symbol]}"
+        symbols[symbol] + ("" if wait == SETTLED else f" {wait} steps later")
         for wait, symbol in pulses
     ]
     return " and ".join(told)

@@ -271,7 +271,7 @@ def find_responses(
     >>> mine = {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()}
     >>> ds = find_responses(import_networks("interval_reproduction", "vanilla", {"mine": mine}))
     >>> ds.response_key.item()
-    'r1:interval_reproduction1:settled2:/>1;0|set/>1'
+    'r1:interval_reproduction1:settled:/>1;0|set/>1'
     """
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of

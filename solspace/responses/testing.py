@@ -32,6 +32,7 @@ __all__ = [
 
 LONG_SILENCE = (300, 600)
 SEQUENCES = 100
+MOST_PULSES = 4
 
 Heard = tuple[tuple[Word, ...], tuple[tuple[int, int], ...]]  # words, (wait, symbol)
 
@@ -69,8 +70,7 @@ def response_sequences(
     Returns
     -------
     PulseSequences
-        Of one to as many pulses as the notch allows, at most as many as the task's longest random
-        sequence. The wait before each is uniform from 300 to 600 steps; where the notch has pulses
+        Of one to as many pulses as the notch allows, at most four. The wait before each is uniform from 300 to 600 steps; where the notch has pulses
         that come earlier, every other one does, uniform in the range of one of their waits, and
         silence is longer than twice the longest of these.
 
@@ -85,7 +85,7 @@ def response_sequences(
     asked = protocol.notch(notch)
     pulses = protocol.pulses
     pulses = pulses if asked.pulses is None else tuple(pulses[i] for i in asked.pulses)
-    most = protocol.most if asked.depth is None else min(asked.depth, protocol.most)
+    most = min(MOST_PULSES if asked.depth is None else asked.depth, protocol.most)
     rng = np.random.default_rng(seed)
     silence = long_silence(asked)
     start = len(protocol.before)

@@ -89,7 +89,7 @@ def protocol() -> StimulusProtocol:
         patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
         most=2,
         notches=_notches(tuple(pulses)),
-        usual="answers2",
+        usual="answers_ends",
     )
 
 
@@ -114,32 +114,28 @@ def _notches(pulses: tuple[Pulse, ...]) -> tuple[Notch, ...]:
     silent = "the stimuli after long silence"
     return (
         Notch(
-            "answers2",
+            "answers_ends",
             f"the answer to 2 then 4 and to 10 then 8, {silent}",
-            depth=2,
             pulses=given(ends),
             answers=True,
         ),
         Notch(
-            "answers4",
+            "answers_middle",
             f"the answer to 2 then 4, 10 then 8 and 6 then 4 or 8, {silent}",
-            depth=2,
             pulses=given(middle),
             answers=True,
         ),
         Notch(
-            "answers8",
+            "answers",
             f"the answer to stimuli 2 apart, {silent}",
-            depth=2,
             pulses=given(near),
             answers=True,
         ),
-        Notch("settled2", f"2 then 4 and 10 then 8, {silent}", depth=2, pulses=given(ends)),
-        Notch("settled8", f"stimuli 2 apart, {silent}", depth=2, pulses=given(near)),
+        Notch("settled_ends", f"2 then 4 and 10 then 8, {silent}", pulses=given(ends)),
+        Notch("settled", f"stimuli 2 apart, {silent}", pulses=given(near)),
         Notch(
-            "trained8",
+            "trained",
             f"stimuli 2 apart, {silent} or at the trained times",
-            depth=2,
             pulses=given(near),
             waits={0: (F1_ON - 1,), **dict.fromkeys(range(1, 6), (DELAYS[-1] // 2,))},
             within={0: ((2, 6),), **dict.fromkeys(range(1, 6), ((0, DELAYS[-1]),))},

@@ -99,19 +99,17 @@ def protocol() -> StimulusProtocol:
             # A first interval in the middle of the trained ones, and the shortest and the longest
             # second one.
             Notch(
-                "trained2",
-                "up to two pulses, each after long silence or in the trained range: pulse 1 at 20 "
+                "trained",
+                "pulses, each after long silence or in the trained range: pulse 1 at 20 "
                 "steps, pulse 2 at 10 or 30 steps from pulse 1",
-                depth=2,
                 waits={0: (10,), 1: (7, 27)},
                 within={0: ((8, 12),), 1: ((7, 11), (23, 27))},
                 burst=2,
             ),
             Notch(
-                "waits2",
-                "up to two pulses, each after long silence or 300 steps or in the trained range: "
+                "waits",
+                "pulses, each after long silence or 300 steps or in the trained range: "
                 "pulse 1 at 20 steps, pulse 2 at 10 or 30 steps from pulse 1",
-                depth=2,
                 waits={0: (10, 300), 1: (7, 27, 300)},
                 within={0: ((8, 12), (250, 350)), 1: ((7, 11), (23, 27), (250, 350))},
                 burst=2,

@@ -110,19 +110,16 @@ def protocol() -> StimulusProtocol:
         notches=(
             *NOTCHES,
             Notch(
-                "trained2",
-                "up to two pulses, each after long silence or 20 steps after the one before (after "
-                "the start)",
-                depth=2,
+                "trained",
+                "pulses, each after long silence or 20 steps after the one before (after the start)",
                 waits={0: (20,)},
                 within={0: ((10, T_IN[-1] - T_IN[0] - 1),)},
                 burst=2,
             ),
             Notch(
-                "waits2",
-                "up to two pulses, each after long silence or 20 or 300 steps after the one before "
-                "(after the start)",
-                depth=2,
+                "waits",
+                "pulses, each after long silence or 20 or 300 steps after the one before (after the "
+                "start)",
                 waits={0: (20, 300)},
                 within={0: ((10, T_IN[-1] - T_IN[0] - 1), (250, 350))},
                 burst=2,

@@ -128,15 +128,9 @@ class Notch:
 
 
 NOTCHES = (
-    Notch(
-        "answers2",
-        "the first output after each of up to two pulses, each after long silence",
-        depth=2,
-        answers=True,
-    ),
+    Notch("answers", "the first output after each pulse, each after long silence", answers=True),
     Notch("settled1", "one pulse, after long silence", depth=1),
     Notch("settled2", "up to two pulses, each after long silence", depth=2),
-    Notch("settled3", "up to three pulses, each after long silence", depth=3),
     Notch("settled", "pulses, each after long silence"),
 )
 
@@ -173,7 +167,7 @@ class StimulusProtocol:
     shortest: int = 3
     most: int = 6
     notches: tuple[Notch, ...] = NOTCHES
-    usual: str = "settled2"
+    usual: str = "settled"
     version: int = 1
 
     def notch(self, name: str) -> Notch:
