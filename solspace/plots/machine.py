@@ -21,6 +21,7 @@ from solspace.plots.shapes import (
     texts,
 )
 from solspace.plots.style import BLUE, INK, ORANGE, holoviews
+from solspace.responses.words import MORE
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -167,10 +168,10 @@ def _labelled(machine: Machine, symbols: tuple[str, ...]) -> tuple[Any, Any, lis
     )
 
 
-def _answer(edge: Edge) -> str:
-    from solspace.responses.naming import word_text
+def _output(value: int) -> str:
+    return "+" if value == MORE else str(value).replace("-", "\N{MINUS SIGN}")
 
-    told = ", ".join(
-        word_text(word).replace("-", "\N{MINUS SIGN}") or "\N{EN DASH}" for word in edge.words
-    )
+
+def _answer(edge: Edge) -> str:
+    told = ", ".join(" ".join(map(_output, word)) or "\N{EN DASH}" for word in edge.words)
     return told if edge.phases >= 8 else f"{told} ({edge.phases}/8)"

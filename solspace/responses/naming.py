@@ -140,20 +140,18 @@ def describe_machine(machine: Machine, task: Task, notch: Notch) -> str:
     >>> edges = Edge(0, 1, (), ((1,),)), Edge(1, 1, ((SETTLED, 1),), ((1,),))
     >>> describe_machine(Machine((start, rest), edges), get_task("interval_reproduction"),
     ...                  NOTCHES[-1])
-    'Pulses, each after long silence. From the start, left alone: one output, then A. In A, silent, \
-set: one output, then A.'
+    'Pulses, each after long silence. From the start, left alone: one output, then A. In A, \
+silent, set: one output, then A.'
     """
     assert task.output_symbol is not None
     signed = int(task.output_symbol(np.array([-1.0]))[0]) < 0
     asks = notch.asks[:1].upper() + notch.asks[1:]
     sentences = [f"{asks}."]
     for i, state in enumerate(machine.states):
-        answers = _answers(machine, i, task.input_symbols, signed)
-        if i:
-            told = "; ".join(answers) if answers else "no more was asked"
-            sentences.append(f"In {letter(i)}, {_goes_on(state, signed)}, {told}.")
-        else:
-            sentences.append(f"From the start, {'; '.join(answers)}.")
+        told = "; ".join(_outcomes(machine, i, task.input_symbols, signed, notch.answers))
+        # Of what goes on nothing is told where answers alone count.
+        here = f"In {letter(i)}" + ("" if notch.answers else f", {_goes_on(state, signed)}")
+        sentences.append(f"{here if i else 'From the start'}, {told or 'no more was asked'}.")
     text = " ".join(sentences)
     if len(text) <= LONGEST_DESCRIPTION:
         return text
@@ -162,14 +160,16 @@ set: one output, then A.'
     return text[: LONGEST_DESCRIPTION - len(end) - 3].rpartition(" ")[0] + " ..." + end
 
 
-def _answers(machine: Machine, state: int, symbols: Sequence[str], signed: bool) -> list[str]:
+def _outcomes(
+    machine: Machine, state: int, symbols: Sequence[str], signed: bool, answers: bool
+) -> list[str]:
     """What pulses lead to in a state, pulses that lead to the same together."""
     by_pulses: dict[Pulses, list[Edge]] = {}
     for edge in machine.leaving(state):
         by_pulses.setdefault(edge.pulses, []).append(edge)
     told: dict[str, list[str]] = {}
     for pulses, edges in by_pulses.items():
-        ends = dict.fromkeys(_ends(edge, signed) for edge in edges)
+        ends = dict.fromkeys(_ends(edge, signed, answers) for edge in edges)
         told.setdefault(" or ".join(ends), []).append(_given(pulses, symbols))
     return [f"{_either(pulses)}: {does}" for does, pulses in told.items()]
 
@@ -195,11 +195,13 @@ def _given(pulses: Pulses, symbols: Sequence[str]) -> str:
     return " and ".join(told)
 
 
-def _ends(edge: Edge, signed: bool) -> str:
+def _ends(edge: Edge, signed: bool, answers: bool) -> str:
+    if answers and not any(edge.words):  # which may be one that was not waited for
+        return letter(edge.target)
     words = [_said(word, signed) for word in edge.words]
     # What is put out before each pulse counts as well.
     said = " | ".join(words) if any(edge.words[:-1]) else words[-1]
-    return f"{said}, then {letter(edge.target)}"
+    return f"{said}{' first' if answers else ''}, then {letter(edge.target)}"
 
 
 def _said(word: Word, signed: bool) -> str:

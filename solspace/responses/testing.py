@@ -70,9 +70,9 @@ def response_sequences(
     Returns
     -------
     PulseSequences
-        Of one to as many pulses as the notch allows, at most four. The wait before each is uniform from 300 to 600 steps; where the notch has pulses
-        that come earlier, every other one does, uniform in the range of one of their waits, and
-        silence is longer than twice the longest of these.
+        Of one to as many pulses as the notch allows, at most four. The wait before each is uniform
+        from 300 to 600 steps; where the notch has pulses that come earlier, every other one does,
+        uniform in the range of one of their waits, and silence is longer than twice the longest.
 
     Examples
     --------

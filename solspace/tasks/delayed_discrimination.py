@@ -111,7 +111,7 @@ def _notches(pulses: tuple[Pulse, ...]) -> tuple[Notch, ...]:
     ends = [(2, 4), (10, 8)]
     middle = [*ends, (6, 4), (6, 8)]
     near = [(f1, f2) for f1 in range(2, 11, 2) for f2 in (f1 - 2, f1 + 2)]
-    silent = "the stimuli after long silence"
+    silent = "each after long silence"
     return (
         Notch(
             "answers_ends",

@@ -111,15 +111,15 @@ def protocol() -> StimulusProtocol:
             *NOTCHES,
             Notch(
                 "trained",
-                "pulses, each after long silence or 20 steps after the one before (after the start)",
+                "pulses, each after long silence or 20 steps after the one before or the start",
                 waits={0: (20,)},
                 within={0: ((10, T_IN[-1] - T_IN[0] - 1),)},
                 burst=2,
             ),
             Notch(
                 "waits",
-                "pulses, each after long silence or 20 or 300 steps after the one before (after the "
-                "start)",
+                "pulses, each after long silence or 20 or 300 steps after the one before or the "
+                "start",
                 waits={0: (20, 300)},
                 within={0: ((10, T_IN[-1] - T_IN[0] - 1), (250, 350))},
                 burst=2,
