@@ -146,7 +146,9 @@ _OVER_ALL = {"share": _share, "share_low": _low, "share_high": _high}
 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what shares are at odds with themselves, a sentence each."""
-    ds = parts["stability"]
+    ds = parts.get("stability")
+    if ds is None:  # not run, or not for every network yet
+        return
     for i, name in done(parts["population"], "stability"):
         values = ds["unchanged"].values[i]
         if (values[np.isfinite(values)] > 1).any() or (values[np.isfinite(values)] < 0).any():
