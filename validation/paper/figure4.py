@@ -15,7 +15,7 @@ from validation.paper.figure3 import draw_network
 from validation.paper.panels import network_panels, typical
 from validation.paper.published import CLASSES, KAPPA, NETWORKS
 from validation.paper.source import Networks, open_networks
-from validation.paper.verdicts import FAR, Verdict, alike, by_class, distance, rank_distance
+from validation.paper.verdicts import Verdict, alike, apart, by_class, by_rank
 
 __all__ = ["SECTIONS", "class_counts", "draw", "judge", "make"]
 
@@ -262,28 +262,30 @@ def _histogram(population: str, graphs: list[str], ours: list[int], total: int) 
     their_four = sum(c.size for c in classes[:4])
     text = (
         f"The four commonest graphs are those of {_joined(ours[:4])} networks, "
-        f"{sum(ours[:4]) / total:.0%} (paper: {_joined([c.size for c in classes[:4]])}, "
-        f"{their_four / NETWORKS:.0%}). "
+        f"{sum(ours[:4]) / total:.1%} (paper: {_joined([c.size for c in classes[:4]])}, "
+        f"{their_four / NETWORKS:.1%}). "
     )
     none = total - sum(ours)
     if all(c.graphs for c in classes):
         keys = [g for g, n in zip(graphs, ours, strict=True) for _ in range(n)] + [""] * none
-        theirs, same = by_class(population, keys)
-        far = distance(theirs, same)
-        text += compared(theirs, same, total)
+        words, near = compared(*by_class(population, keys), total)
+        text += words
     else:
-        far = rank_distance(population, dict(zip(graphs, ours, strict=True)) | {"": none})
-        text += f"Distance from the paper's classes, by rank: {far:.2f}."
-    return Verdict("E", text, far <= FAR)
+        counts = dict(zip(graphs, ours, strict=True)) | {"": none}
+        words, near = apart(*by_rank(population, counts))
+        text += f"Distance from the paper's classes, by rank: {words}."
+    return Verdict("E", text, near)
 
 
-def compared(theirs: list[int], ours: list[int], total: int) -> str:
-    """The paper's classes and the same graphs among ours, in words."""
-    return (
+def compared(theirs: list[int], ours: list[int], total: int) -> tuple[str, bool]:
+    """The paper's classes and the same graphs among ours, in words, and whether they agree."""
+    words, near = apart(theirs, ours)
+    text = (
         f"Of the graphs of the paper's classes there are {_joined(ours[:-1])} of {total} here, and "
         f"{ours[-1]} of none of these (paper: {_joined(theirs[:-1])}, and {theirs[-1]}): a "
-        f"distance, graph by graph, of {distance(theirs, ours):.2f}."
+        f"distance, graph by graph, of {words}."
     )
+    return text, near
 
 
 def _joined(counts: list[int]) -> str:

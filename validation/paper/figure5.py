@@ -15,7 +15,7 @@ from validation.paper.panels import network_panels, typical
 from validation.paper.published import CLASSES, NETWORKS
 from validation.paper.rules import epochs_apart, paths_of
 from validation.paper.source import Networks, open_networks
-from validation.paper.verdicts import APART, FAR, TOGETHER, Verdict, by_class, distance
+from validation.paper.verdicts import APART, TOGETHER, Verdict, by_class
 
 __all__ = ["draw", "judge", "make"]
 
@@ -96,13 +96,14 @@ def judge(tree: xr.DataTree) -> list[Verdict]:
     networks = counts["networks"]
     total = counts["total"].values.astype(int)
     graphs = [str(g) for g in counts["graph"].values]
-    far, said = [], []
+    near, said = [], []
     for j, name in enumerate(ARCHITECTURES):
         keys = np.repeat(graphs, networks.sel(architecture=name).values).tolist()
         keys += [""] * (int(total[j]) - len(keys))
         theirs, ours = by_class(f"interval_reproduction/{name}", keys)
-        far.append(distance(theirs, ours))
-        said.append(f"{drawing.NAMES[name]}: {compared(theirs, ours, int(total[j]))}")
+        words, agrees = compared(theirs, ours, int(total[j]))
+        near.append(agrees)
+        said.append(f"{drawing.NAMES[name]}: {words}")
     six = networks.isel(graph=slice(COMMONEST)).sum("graph")
     shares = ", ".join(
         f"{int(six.sel(architecture=n))} of {total[j]} {drawing.NAMES[n]}"
@@ -112,7 +113,7 @@ def judge(tree: xr.DataTree) -> list[Verdict]:
         Verdict(
             "A",
             f"The six commonest graphs are those of {shares} networks. " + " ".join(said),
-            max(far) <= FAR,
+            all(near),
         )
     ]
     gru_first = str(networks.sel(architecture="gru").idxmax("graph").item())

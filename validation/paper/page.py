@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from solspace.errors import SolspaceError
+from validation.machine import written
 from validation.paper import figure2, figure3, figure4, figure5
 from validation.paper.verdicts import RULES, Verdict
 
@@ -89,16 +88,7 @@ def source_line(store: str | os.PathLike[str]) -> str:
     """What a section was made from, when and on what."""
     path = Path(store).resolve()
     name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    return f"Made from `{name}` on {datetime.date.today().isoformat()}, on {processor()}."
-
-
-def processor() -> str:
-    """The name of this machine's processor."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    return f"Made from `{name}`, {written()}."
 
 
 # --------------------------------------------------------------------------- sections

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solspace.diversity import total_variation
 from validation.paper.published import CLASSES, NETWORKS
 
-__all__ = ["RULES", "Verdict", "alike", "by_class", "distance", "rank_distance"]
+__all__ = ["RULES", "Verdict", "alike", "apart", "by_class", "by_rank"]
 
-# Two samples of 400 from one distribution are further apart than this in one of twenty.
-FAR = 0.10
 TOGETHER, APART, ROUND = 0.1, 0.25, 0.5
 
 RULES = f"""\
 - *Counts* of two samples agree where they differ by no more than 1.96 times the standard deviation
   of the difference of two binomial counts with their common share.
-- *Histograms* agree where their total variation distance is at most {FAR:.2f}: two samples of 400
-  from one distribution are further apart in one of twenty.
+- *Histograms* agree where the 95 % interval of their total variation distance reaches down to what
+  chance gives two samples of one distribution in one of twenty (`solspace.diversity`).
 - *Epochs* run together where the mean distance of the states of the second from the nearest of the
   first is under {TOGETHER} of the root mean square distance of all from their mean, apart where it
   is over {APART}.
@@ -80,31 +79,38 @@ def by_class(population: str, keys: Iterable[str]) -> tuple[list[int], list[int]
     return [*theirs, NETWORKS - sum(theirs)], [*ours, count.total() - sum(ours)]
 
 
-def distance(theirs: list[int], ours: list[int]) -> float:
-    """Total variation distance of two histograms over the same classes.
+def apart(theirs: list[int], ours: list[int]) -> tuple[str, bool]:
+    """Total variation distance of two histograms over the same classes, and whether they agree.
 
     Examples
     --------
-    >>> distance([1, 1], [2, 0])
-    0.5
+    >>> apart([200, 150, 50], [204, 143, 53])
+    ('0.02 (95 %: 0.00 to 0.04; by chance 0.08 in one of twenty)', True)
     """
-    one, other = np.array(theirs, float), np.array(ours, float)
-    return float(0.5 * np.abs(one / one.sum() - other / other.sum()).sum())
+    d = total_variation(theirs, ours)
+    return (
+        f"{d.counted:.2f} (95 %: {d.low:.2f} to {d.high:.2f}; by chance {d.floor_high:.2f} in one "
+        "of twenty)",
+        d.low <= d.floor_high,
+    )
 
 
-def rank_distance(population: str, ours: Mapping[str, int], smallest: int = 10) -> float:
-    """`distance` of classes of ten or more by rank, which says nothing about their graphs.
+def by_rank(
+    population: str, ours: Mapping[str, int], smallest: int = 10
+) -> tuple[list[int], list[int]]:
+    """Sizes of classes of ten or more by rank, theirs and ours, and last of all others.
+
+    They say nothing about which graphs these are.
 
     Examples
     --------
-    >>> rank_distance("interval_reproduction/vanilla", {"a": 274, "b": 61, "c": 20, "d": 45})
-    0.065
+    >>> by_rank("interval_reproduction/vanilla", {"a": 274, "b": 61, "c": 5, "d": 60})
+    ([274, 61, 20, 19, 26], [274, 61, 60, 0, 5])
     """
     theirs = sorted((c.size for c in CLASSES[population]), reverse=True)
     large = sorted((n for n in ours.values() if n >= smallest), reverse=True)
     length = max(len(theirs), len(large))
-    total = sum(ours.values())
-    return distance(
+    return (
         [*theirs, *[0] * (length - len(theirs)), NETWORKS - sum(theirs)],
-        [*large, *[0] * (length - len(large)), total - sum(large)],
+        [*large, *[0] * (length - len(large)), sum(ours.values()) - sum(large)],
     )
