@@ -1,7 +1,7 @@
 """Which solutions GRUs find at which learning rate: labels of three populations, picture, numbers.
 
 python docs/make_learning_rate.py label STORE STORE ...   # labels every checkpoint; minutes
-python docs/make_learning_rate.py                         # the picture and the tables
+python docs/make_learning_rate.py                         # the picture, the tables of the page
 
 The stores are trained as docs/learning_rate.md says. The labels are kept in
 stores/learning_rate.zarr, dims (learning_rate, network, checkpoint).
@@ -19,20 +19,23 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from solspace.attractors.network import silent_states
-from solspace.attractors.settling import Attractors
-from solspace.networks import parameter_names
+from solspace.networks import parameter_names, run
 from solspace.population import network_weights
 from solspace.population.describe import recipe_of
 from solspace.reduction import graph_key, reduce_network
 from solspace.tasks import get_task
+from solspace.tasks.interval_reproduction import PULSE, READY_ON
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "learning_rate.zarr"
 PICTURE = ROOT / "docs" / "images" / "learning_rate"
+PAGE = ROOT / "docs" / "learning_rate.md"
+BEGIN, END = "<!-- tables, by docs/make_learning_rate.py -->", "<!-- end of tables -->"
 TASK = get_task("interval_reproduction")
 GROUP = "interval_reproduction/gru"
 GO = 0.15  # over which the readout is an output
+STEPS, LATE = 4_000, 1_000
+MOVES = 1e-4  # smallest speed (rms over units, a step) of what does not rest
 # The published classes of GRUs (their 400 networks have 129, 107, 57, 36 and 19), as graphs.
 PUBLISHED = {
     "v1:0|>1,set>2;0|set>1;1|>1": "1",
@@ -47,16 +50,18 @@ PUBLISHED_CYCLES = 37
 
 
 def cycles_after_ready(weights: dict[str, NDArray[Any]]) -> tuple[bool, bool]:
-    """Whether a network cycles when nothing follows Ready, and puts out Go on and on."""
-    silences = TASK.silences()
-    only = [silences.after.index("ready")]
-    attractors = Attractors("gru", weights)
-    start = silent_states("gru", attractors.weights, silences)[only]
-    (index,) = attractors.settle(start).index.tolist()
-    end = attractors.found[index]
-    puts_out = end.output[:, 0] > GO
-    # A constant output is no Go that comes back.
-    return end.kind == "cycle", bool(end.kind == "cycle" and puts_out.any() and not puts_out.all())
+    """Whether a network never rests when nothing follows Ready, and puts out Go again and again.
+
+    Looked at are the last 1,000 of 4,000 steps of silence: every step moves, or the readout
+    crosses its threshold upwards twice or more.
+    """
+    given = TASK.recorded_trials().input[:1, : READY_ON + PULSE]
+    silence = np.zeros((1, STEPS, given.shape[2]), given.dtype)
+    states, output = run("gru", weights, np.concatenate([given, silence], axis=1))
+    late, readout = states[0, -LATE:], output[0, -LATE:, 0]
+    speed = np.sqrt(np.mean(np.diff(late, axis=0) ** 2, axis=1))
+    ups = int(np.sum((readout[1:] > GO) & (readout[:-1] <= GO)))
+    return bool(speed.min() > MOVES), ups >= 2
 
 
 def labels_of(path: str) -> xr.Dataset:
@@ -82,8 +87,8 @@ def labels_of(path: str) -> xr.Dataset:
     dims = ("network", "checkpoint")
     out = xr.Dataset(
         {
-            "cycles": (dims, cycles, {"meaning": "a limit cycle in the silence after Ready"}),
-            "goes_on": (dims, goes, {"meaning": "a limit cycle there that puts out Go each time"}),
+            "cycles": (dims, cycles, {"meaning": "never rests in the silence after Ready"}),
+            "goes_on": (dims, goes, {"meaning": "puts out Go again and again there"}),
             "graph_key": (dims, keys.astype("U160"), {"meaning": "the published graph"}),
             "loss_level": (dims, checkpoints["checkpoint_loss_level"].values),
             "loss": (dims, checkpoints["checkpoint_loss"].values),
@@ -130,8 +135,7 @@ def tables(ds: xr.Dataset) -> str:
     last = ds.isel(checkpoint=-1)
     rates = ds["learning_rate"].values.tolist()
     lines += [
-        "| rate | trained | median steps | cycles after Ready, by simulation | of them Go on and on "
-        "| by graph |",
+        "| rate | trained | median steps | Go goes on, simulated | of that graph | never rests |",
         "|---|---|---|---|---|---|",
     ]
     for rate in rates:
@@ -141,9 +145,9 @@ def tables(ds: xr.Dataset) -> str:
         cells = [f"{rate:g}", f"{n} of {len(kept)}"]
         cells.append(f"{np.median(one['gradient_steps'].values[kept]):,.0f}")
         for found in (
-            one["cycles"].values,
             one["goes_on"].values,
             one["graph_key"].values == CYCLE,
+            one["cycles"].values,
         ):
             count = int(found[kept].sum())
             low, high = wilson(count, n)
@@ -156,18 +160,18 @@ def tables(ds: xr.Dataset) -> str:
     ]
     lines += [
         "",
-        "| rates | cycle at the first only | at the second only | p |",
+        "| rates | Go goes on at the first only | at the second only | p |",
         "|---|---|---|---|",
     ]
     end = pairs.isel(checkpoint=-1)
     for a, b in pairwise(rates):
         first, second, p = paired(
-            end["cycles"].sel(learning_rate=a).values, end["cycles"].sel(learning_rate=b).values
+            end["goes_on"].sel(learning_rate=a).values, end["goes_on"].sel(learning_rate=b).values
         )
         lines.append(f"| {a:g}, {b:g} | {first} | {second} | {p:.2g} |")
     a, b = rates[0], rates[-1]
     first, second, p = paired(
-        end["cycles"].sel(learning_rate=a).values, end["cycles"].sel(learning_rate=b).values
+        end["goes_on"].sel(learning_rate=a).values, end["goes_on"].sel(learning_rate=b).values
     )
     lines.append(f"| {a:g}, {b:g} | {first} | {second} | {p:.2g} |")
     lines += ["", "| class of the paper | " + " | ".join(f"{rate:g}" for rate in rates) + " |"]
@@ -186,7 +190,7 @@ def tables(ds: xr.Dataset) -> str:
         "",
         "Networks with the label that they end with, from this loss on:",
         "",
-        "| loss under | " + " | ".join(f"{r:g}: cycle or not | {r:g}: graph" for r in rates) + " |",
+        "| loss under | " + " | ".join(f"{r:g}: Go or not | {r:g}: graph" for r in rates) + " |",
         "|---|" + "---|---|" * len(rates),
     ]
     levels = np.nanmedian(ds["loss_level"].values, axis=(0, 1))
@@ -196,7 +200,7 @@ def tables(ds: xr.Dataset) -> str:
             one = ds.sel(learning_rate=rate)
             one = one.isel(network=np.flatnonzero(one["trained"].values))
             row += [
-                str(int(settled(one[name].values)[:, k].sum())) for name in ("cycles", "graph_key")
+                str(int(settled(one[name].values)[:, k].sum())) for name in ("goes_on", "graph_key")
             ]
         lines.append(f"| {levels[k]:.2g} | {' | '.join(row)} |")
     return "\n".join(lines)
@@ -225,13 +229,15 @@ def picture(ds: xr.Dataset) -> None:
         )
         last = ds.isel(checkpoint=-1)
         for j, (what, marker, name) in enumerate(
-            (("cycles", "o", "simulated"), ("key", "s", "by graph"))
+            (("simulated", "o", "simulated"), ("key", "s", "by graph"))
         ):
             for i, rate in enumerate(rates):
                 one = last.sel(learning_rate=rate)
                 kept = one["trained"].values
                 found = (
-                    one["cycles"].values if what == "cycles" else one["graph_key"].values == CYCLE
+                    one["goes_on"].values
+                    if what == "simulated"
+                    else one["graph_key"].values == CYCLE
                 )
                 count, n = int(found[kept].sum()), int(kept.sum())
                 low, high = wilson(count, n)
@@ -253,21 +259,28 @@ def picture(ds: xr.Dataset) -> None:
         )
         left.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
         left.set_xlim(-0.5, len(rates) - 0.5)
-        left.set_ylim(0, max(50, left.get_ylim()[1]))
+        left.set_ylim(0, 62)
         left.set_xlabel("learning rate")
-        left.set_ylabel("limit cycles after Ready\n(% of networks)")
-        left.legend(frameon=False, loc="upper right", bbox_to_anchor=(1.0, 1.0))
+        left.set_ylabel("Go again and again after Ready\n(% of networks)")
+        left.legend(
+            frameon=False,
+            loc="upper left",
+            ncols=2,
+            columnspacing=0.8,
+            handletextpad=0.2,
+            handlelength=1,
+        )
         levels = np.nanmedian(ds["loss_level"].values, axis=(0, 1))
         for i, rate in enumerate(rates):
             one = ds.sel(learning_rate=rate)
             one = one.isel(network=np.flatnonzero(one["trained"].values))
-            share = 100 * one["cycles"].values.mean(axis=0)
+            share = 100 * one["goes_on"].values.mean(axis=0)
             middle.plot(
                 levels[1:], share[1:], "o-", markersize=3, color=colors[i], label=f"{rate:g}"
             )
             kept = 100 * settled(one["graph_key"].values).mean(axis=0)
             right.plot(levels[1:], kept[1:], "o-", markersize=3, color=colors[i])
-            kept = 100 * settled(one["cycles"].values).mean(axis=0)
+            kept = 100 * settled(one["goes_on"].values).mean(axis=0)
             right.plot(
                 levels[1:], kept[1:], "o--", markersize=3, color=colors[i], markerfacecolor="white"
             )
@@ -275,7 +288,7 @@ def picture(ds: xr.Dataset) -> None:
             axes.set_xscale("log")
             axes.invert_xaxis()
             axes.set_xlabel("loss fallen under")
-        middle.set_ylabel("limit cycles after Ready\n(% of networks)")
+        middle.set_ylabel("Go again and again after Ready\n(% of networks)")
         middle.set_ylim(bottom=0)
         middle.legend(frameon=False, title="learning rate")
         right.set_ylabel("have their final label\n(% of networks)")
@@ -287,7 +300,7 @@ def picture(ds: xr.Dataset) -> None:
             markersize=3,
             color="#333333",
             markerfacecolor="white",
-            label="cycle or not",
+            label="Go goes on or not",
         )
         right.plot([], [], "o-", markersize=3, color="#333333", label="graph")
         right.legend(frameon=False, loc="lower right")
@@ -308,7 +321,10 @@ def main(words: list[str]) -> None:
         ds.to_zarr(STORE, mode="w")
     ds = xr.open_zarr(STORE).load()
     picture(ds)
-    print(tables(ds))
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{tables(ds)}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 # Write `NAME as NAME`; without that a stub keeps the name to itself.
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
+from . import attractors as attractors
 from . import diversity as diversity
 from . import features as features
 from . import labels as labels
@@ -14,6 +15,7 @@ from . import tasks as tasks
 from . import training as training
 from . import two_neuron as two_neuron
 from . import verification as verification
+from .attractors.stage import find_attractors as find_attractors
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
 from .diversity.coverage import solution_coverage as solution_coverage

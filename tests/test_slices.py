@@ -102,7 +102,12 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
             for k in range(1, of + 1)
         ]
     )
-    end([start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2") for k in (1, 2)])
+    end(
+        [
+            start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2", "--quiet")
+            for k in (1, 2)
+        ]
+    )
     assert_same(split, whole)
     assert check_store(split) == []
     entries = noted_in(split)

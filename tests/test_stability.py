@@ -434,8 +434,9 @@ def test_a_picture_of_nothing_is_refused(tried):
         stability_picture(many)
 
 
-def test_labels_are_compared_from_the_store(tmp_path, population, capsys):
+def test_labels_are_compared_from_the_store(tmp_path, population, capsys, monkeypatch):
     """What docs/validation.md says of labels, of a store with a few networks."""
+    monkeypatch.setattr(labels, "SAMPLED", 2)
     path = str(tmp_path / "few.zarr")
     solspace.add_population(path, population)
     assert labels.main([str(tmp_path / "none.zarr")]) == 2
@@ -452,9 +453,8 @@ def test_labels_are_compared_from_the_store(tmp_path, population, capsys):
     graph = rows["graph_key"]
     assert graph.scores.classes == len(set(ds.graph_key.values)) and graph.tested == 3
     assert graph.scores.recall == pytest.approx(float(ds.graph_recall.median()))
-    # Graphs of another method than the store's are made and tested anew.
-    other = solspace.verify(solspace.reduce(population, method="automaton"))
-    assert rows[own[2]].scores.recall == pytest.approx(float(other.graph_recall.median()))
+    # Graphs of another method than the store's are made and tested anew, of a sample.
+    assert rows[own[2]].tested == 2 and rows[own[2]].scores.recall > 0.9
     assert labels.main([path]) == 0
     shown = capsys.readouterr().out
     assert shown.count(f"| {GROUP} |") == 3 and f"- {GROUP}: no label meets the rule" in shown
@@ -469,7 +469,7 @@ scores = st.builds(
     label=st.text("abc", min_size=1, max_size=4),
     networks=st.just(400),
     classes=st.integers(1, 400),
-    small=st.floats(0, 1),
+    small=st.one_of(st.none(), st.floats(0, 1)),
     recall=st.one_of(st.none(), st.floats(0, 1)),
     specificity=st.one_of(st.none(), st.floats(0, 1)),
     stability=st.floats(0, 1),

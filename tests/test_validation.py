@@ -107,10 +107,10 @@ def test_what_networks_do_beyond_their_graphs():
     assert not challenges.goes_again(few).any()
     # A network that is a clock: its one output is over the threshold every so often, for ever.
     turn = 2 * np.pi / 60
+    c, s = np.cos(turn), np.sin(turn)
     weights = {
         "weight_ih": np.zeros((1, 2, 2)),
-        "weight_hh": 1.2
-        * np.array([[[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]]),
+        "weight_hh": 1.2 * np.array([[[c, -s], [s, c]]]),
         "bias_ih": np.full((1, 2), 1e-3),
         "bias_hh": np.zeros((1, 2)),
         "weight_out": np.array([[1.0, 0.0]]),

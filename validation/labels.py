@@ -13,6 +13,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import solspace
 from solspace import SolspaceError
 from solspace.labels import get_label
 from solspace.labels.stage import stored_keys
+from solspace.population.variables import DONE
 from solspace.stability import (
     Choice,
     LabelScores,
@@ -32,6 +35,7 @@ from solspace.stability import (
     sentence,
 )
 from solspace.stability.labelling import AskedLabel, asked_labels
+from solspace.stability.stage import draw_networks
 from validation.populations import POPULATIONS, STORE
 
 __all__ = ["Row", "main", "measure", "picture", "section"]
@@ -39,6 +43,7 @@ __all__ = ["Row", "main", "measure", "picture", "section"]
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "images" / "labels.png"
 AT = "noise_1e-3"  # the noise of the rule
+WHOLE = 0.9  # of the trained networks have a label whose classes are counted
 SAMPLED = 40  # networks whose graphs are made and tested where the store has others
 
 
@@ -67,6 +72,8 @@ def keys_of(ds: xr.Dataset, stability: xr.Dataset, asked: AskedLabel) -> list[st
     """A label of every network: as the population has it, else of the networks it was tried on."""
     record = get_label(asked.name)
     if asked.options == record.options_of(ds.attrs):
+        if record.name in ds.variables:
+            return [str(key) for key in ds[record.name].values]
         try:
             stored = stored_keys(ds, record)
         except SolspaceError:  # the stage that fills it has not run
@@ -90,7 +97,13 @@ def responses_of(ds: xr.Dataset, asked: AskedLabel) -> tuple[float, float, int] 
     stem = asked.name.removesuffix("_key")
     if own and f"{stem}_recall" in ds.variables:
         return _medians(ds, stem)
-    return None
+    # Other notches of a label than the population's: a function of its package tests them, which
+    # returns STEM_recall and STEM_specificity of each network of a dataset.
+    package = f"solspace.{stem}s"
+    if find_spec(package) is None:
+        return None
+    test = getattr(import_module(package), f"{stem}_scores", None)
+    return None if test is None else _medians(test(_sample(ds), **asked.options), stem)
 
 
 def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
@@ -103,13 +116,18 @@ def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
 
 def _verified(ds: xr.Dataset, method: str = "turner2021") -> xr.Dataset:
     """Some networks with graphs of another method than the store's, and how right these are."""
-    order = solspace.stability.stage.draw_networks(ds)
+    return solspace.verify(solspace.reduce(_sample(ds), method=method))  # type: ignore[arg-type]
+
+
+def _sample(ds: xr.Dataset) -> xr.Dataset:
+    """The weights of some networks, and nothing that was made of them."""
+    order = draw_networks(ds)
     drawn = [i for i, n in enumerate(ds["network"].values) if order[int(n)] < SAMPLED]
     kept = [n for n in ds.data_vars if str(n).startswith(("weight_", "bias_"))]
     small = ds[kept].isel(network=drawn)
     small = small.drop_vars([c for c in small.coords if "key" in str(c) or "solution" in str(c)])
     small.attrs = {k: v for k, v in ds.attrs.items() if k == "recipe"}
-    return solspace.verify(solspace.reduce(small, method=method))  # type: ignore[arg-type]
+    return small
 
 
 def measure(store: str | Path, population: str) -> list[Row]:
@@ -142,19 +160,21 @@ def measure(store: str | Path, population: str) -> list[Row]:
             if np.isfinite(one.share[j])
         }
         keys = [key for key in keys_of(ds, stability, asked) if key]
+        whole = len(keys) >= WHOLE * int((ds["status_train"] == DONE).sum())
         found = responses_of(ds, asked)
         scores = LabelScores(
             label=asked.spelled,
             networks=len(keys),
             classes=len(class_sizes(keys)),
-            small=in_small_classes(keys),
+            small=in_small_classes(keys) if whole else None,
             recall=None if found is None else found[0],
             specificity=None if found is None else found[1],
             stability=shares[AT][0] if AT in shares else None,
         )
         tried = int(np.isfinite(one.unchanged).any("perturbation").sum())
         rows.append(Row(scores, shares, tried, 0 if found is None else found[2]))
-    return sorted(rows, key=lambda row: (row.scores.classes, row.scores.label))
+    # Classes of a sample are fewer than those of a population.
+    return sorted(rows, key=lambda row: (row.scores.small is None, row.scores.classes))
 
 
 # --------------------------------------------------------------------------- words
@@ -170,7 +190,8 @@ def table(rows: Mapping[str, Sequence[Row]]) -> str:
         for row in own:
             one = row.scores
             cells = [population, f"`{one.label}`", str(one.networks), str(one.classes)]
-            cells += [f"{one.small:.0%}", _number(one.recall), _number(one.specificity)]
+            cells += ["" if one.small is None else f"{one.small:.0%}"]
+            cells += [_number(one.recall), _number(one.specificity)]
             for name in tried:
                 if name in row.shares:
                     share, low, high = row.shares[name]
@@ -224,7 +245,7 @@ recall and specificity on random sequences (`solspace verify`; empty where a lab
 about responses); and the share of networks that keep it (`solspace stability`, with 95 % Wilson
 intervals over networks): every weight times 1 + noise z, {draws} draws a network; after further
 gradient steps; computed as on another kind of processor. [stability.md](stability.md) says how. A
-row whose number of networks is smaller than the others' is of the networks tried alone. Tried
+label that only the networks tried have comes last, and its small classes are not counted. Tried
 {when}.
 
 {table}
@@ -276,6 +297,15 @@ def populations_of(store: str | Path) -> list[str]:
 # --------------------------------------------------------------------------- picture
 
 
+def _counted(row: Row) -> str:
+    few = row.scores.small is None
+    return f"{row.scores.classes} classes" + (f" of {row.scores.networks} networks" if few else "")
+
+
+def _not_small(scores: LabelScores) -> float | None:
+    return None if scores.small is None else 1 - scores.small
+
+
 def picture(rows: Mapping[str, Sequence[Row]], path: Path = PICTURE) -> None:
     """A panel a population: its labels by number of classes, and four shares of each."""
     import matplotlib
@@ -289,7 +319,7 @@ def picture(rows: Mapping[str, Sequence[Row]], path: Path = PICTURE) -> None:
         "networks that keep it at 1e-3 noise": (BLUE, "o", 0.95, lambda one: one.stability),
         "recall": (ORANGE, "s", 0.95, lambda one: one.recall),
         "specificity": ("#009E73", "^", 0.8, lambda one: one.specificity),
-        "networks in classes of ten or more": ("#CC79A7", "D", 0.9, lambda one: 1 - one.small),
+        "networks in classes of ten or more": ("#CC79A7", "D", 0.9, _not_small),
     }
     with matplotlib.rc_context(RC | {"font.size": 7}):
         count = len(rows)
@@ -310,9 +340,8 @@ def picture(rows: Mapping[str, Sequence[Row]], path: Path = PICTURE) -> None:
                     axis.plot([i, i], row.shares[AT][1:], color=BLUE, linewidth=0.8, alpha=0.6)
             axis.set_xticks(
                 range(len(own)),
-                [f"{row.scores.label.replace(':', chr(10))}\n{row.scores.classes} classes"
-                 for row in own],
-            )  # fmt: skip
+                [row.scores.label.replace(":", "\n") + "\n" + _counted(row) for row in own],
+            )
             axis.set(xlim=(-0.4, len(own) - 0.6), ylim=(-0.03, 1.03), ylabel="share")
             axis.set_title(population.replace("_", " ").replace("/", ", "), fontsize=8, loc="left")
             axis.tick_params(axis="x", length=0)

@@ -88,6 +88,12 @@ def solution_coverage(
     import xarray as xr
 
     counts, unlabelled = count_labels(population, label)
+    if sum(counts.values()) < 2 and unlabelled:
+        raise SolspaceError(
+            f"{unlabelled} of {unlabelled + sum(counts.values())} networks have no {label!r}; at "
+            "least 2 with one are needed. Labels are made by `solspace run STORE`, or "
+            "solspace.reduce(ds)"
+        )
     seen = richness.checked_counts(list(counts.values()))
     n = int(seen.sum())
     if resamples < 2:

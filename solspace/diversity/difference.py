@@ -11,12 +11,12 @@ import xarray as xr
 from solspace.diversity.distance import total_variation
 from solspace.diversity.labels import Labelled, aligned, count_labels
 from solspace.errors import SolspaceError
-from solspace.population.variables import text_array
+from solspace.population.describe import graph_method, label_of
+from solspace.population.variables import GRAPH_LABELS, text_array
 
 __all__ = ["compare_solutions", "difference_table"]
 
 OTHER = "other"
-METHOD = "solution_method"
 FOLLOWING = ("solution_key", "solution_name", "solution_description")
 
 MEANINGS = {
@@ -130,12 +130,21 @@ def compare_solutions(
 
 def _check_methods(label: str, attrs: Sequence[Mapping[str, Any]]) -> None:
     """Keys by different methods are never equal: that would be a distance of 1, and no finding."""
-    methods = {str(a[METHOD]) for a in attrs if METHOD in a}
-    if label in FOLLOWING and len(methods) > 1:
+    methods = {told for a in attrs if (told := _told_method(label, a))}
+    if len(methods) > 1:
         raise SolspaceError(
             f"{label!r} is by different methods ({'; '.join(sorted(methods))}), which do not "
-            "compare; compare by a label that both have, such as 'graph_key'"
+            "compare; compare by a label that both have by one method, or label both anew"
         )
+
+
+def _told_method(label: str, attrs: Mapping[str, Any]) -> str:
+    """What a population says its keys are; empty where it does not say."""
+    by = label_of(attrs) if label in FOLLOWING else label
+    says_graphs = "graph_method" in attrs or " of " in str(attrs.get("solution_method", ""))
+    if by in GRAPH_LABELS:
+        return f"{by} of {graph_method(attrs)} graphs" if says_graphs else ""
+    return by
 
 
 def _groups(classes: Mapping[str, Collection[str]]) -> dict[str, str]:

@@ -75,10 +75,11 @@ def checked_counts(counts: ArrayLike) -> Counts:
             f"given {np.array2string(given, threshold=6)}"
         )
     seen = given[given > 0].astype(np.int64)
-    if seen.sum() < 2:
+    n = int(seen.sum())
+    if n < 2:
         raise SolspaceError(
-            f"{seen.sum()} network{'s' * (seen.sum() != 1)} with a label; at least 2 are needed to "
-            "say what share of the classes has been seen"
+            f"{n} network{'s' * (n != 1)} with a label; at least 2 are needed to say what share of "
+            "the classes has been seen"
         )
     return seen
 

@@ -9,7 +9,7 @@ import pkgutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from solspace.errors import SolspaceError
 from solspace.stages.carry import carry
@@ -27,6 +27,8 @@ __all__ = [
     "register_label",
     "unregister_label",
 ]
+
+L = TypeVar("L", bound="Label | Callable[..., Any]")
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def label_network(
     return get_label(label).key_of(get_task(task), architecture, weights, **options)
 
 
-def register_label(label: Label | Callable[..., Any]) -> Any:
+def register_label(label: L) -> L:
     """Make a label of one's own known by its name, for this process and its workers.
 
     Parameters

@@ -1,4 +1,5 @@
 # Types for checkers; at run time what the modules of this folder have in `__all__` is found.
+from .attractors import attractor_picture as attractor_picture
 from .checkpoints import learning_flow as learning_flow
 from .classification import confusion_matrix as confusion_matrix
 from .classification import importance_bars as importance_bars

@@ -92,7 +92,7 @@ def stability_picture(stability: xr.Dataset) -> hv.Overlay:
         ylim=(bottom - 0.02, 1.02),
         xticks=list(enumerate(names)),
         xlabel="",
-        ylabel="share of networks that keep the label",
+        ylabel="share that keep the label",
         fontsize=FONT,
         show_legend=False,
         hooks=[_finish(labels, width)],

@@ -21,8 +21,9 @@ class LabelScores:
         That have it.
     classes : int
         Its distinct values.
-    small : float
-        Share of networks in classes of less than ten.
+    small : float or None
+        Share of networks in classes of less than ten. Of a sample of a population, in which a class
+        is smaller, it is not known.
     recall, specificity : float or None
         On held-out sequences: share of what networks do that the label allows, share of what
         others do otherwise that it forbids. Of a label that allows and forbids nothing, None.
@@ -33,7 +34,7 @@ class LabelScores:
     label: str
     networks: int
     classes: int
-    small: float
+    small: float | None
     recall: float | None = None
     specificity: float | None = None
     stability: float | None = None
@@ -58,7 +59,7 @@ class Rule:
 
     def unknown(self, scores: LabelScores) -> list[str]:
         """What would have to be known of a label to judge it."""
-        wanted = ("recall", "specificity", "stability")
+        wanted = ("recall", "specificity", "stability", "small")
         return [name for name in wanted if getattr(scores, name) is None]
 
     def misses(self, scores: LabelScores) -> dict[str, float]:
@@ -71,12 +72,11 @@ class Rule:
         {'recall': 0.05}
         """
         if unknown := self.unknown(scores):
-            raise SolspaceError(
-                f"{scores.label}: {unknown[0]} is not known; give it, or leave the label out"
-            )
-        short = {name: getattr(self, name) - getattr(scores, name)
-                 for name in ("recall", "specificity", "stability")}  # fmt: skip
-        short["small"] = scores.small - self.small
+            what = _NAMED[unknown[0]]
+            raise SolspaceError(f"{scores.label}: {what} is not known; give it, or leave it out")
+        at_least = ("recall", "specificity", "stability")
+        short = {name: getattr(self, name) - getattr(scores, name) for name in at_least}
+        short["small"] = (scores.small or 0.0) - self.small
         return {name: miss for name, miss in short.items() if miss > 0}
 
 
@@ -146,6 +146,12 @@ def choose_label(table: Sequence[LabelScores], rule: Rule | None = None) -> Choi
     return Choice(scores, misses, unjudged)
 
 
+_NAMED = {
+    "recall": "recall",
+    "specificity": "specificity",
+    "stability": "stability at 1e-3 weight noise",
+    "small": "classes of the whole population",
+}
 _TOLD = {
     "recall": "recall {value:.2f}, wanted {wanted:.2f}",
     "specificity": "specificity {value:.2f}, wanted {wanted:.2f}",
@@ -165,7 +171,10 @@ def sentence(population: str, choice: Choice, rule: Rule | None = None) -> str:
     misses it by recall 0.50, wanted 0.95.
     """
     rule = rule or Rule()
-    told = [f"`{label}` ({', '.join(what)})" for label, what in choice.unjudged.items()]
+    told = [
+        f"`{label}` ({', '.join(_NAMED[one] for one in what)})"
+        for label, what in choice.unjudged.items()
+    ]
     rest = f" Not judged, as these are not known: {'; '.join(told)}." if told else ""
     scores = choice.scores
     if scores is None:

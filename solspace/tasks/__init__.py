@@ -14,6 +14,7 @@ from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, ep
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Pulse, PulseSequences, StimulusProtocol
 from solspace.tasks.recipe import Recipe, change_recipe
+from solspace.tasks.silences import Silences, silences_of
 from solspace.tasks.task import Task, check_task, rounded_sign
 from solspace.tasks.trials import Trials, find_trial
 
@@ -25,6 +26,7 @@ __all__ = [
     "Pulse",
     "PulseSequences",
     "Recipe",
+    "Silences",
     "StimulusProtocol",
     "Task",
     "Trials",
@@ -37,6 +39,7 @@ __all__ = [
     "only_architecture",
     "register_task",
     "rounded_sign",
+    "silences_of",
     "task_names",
 ]
 

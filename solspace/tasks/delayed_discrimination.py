@@ -6,6 +6,7 @@ Numbers of Turner, Dabholkar & Barak (NeurIPS 2021); the task is that of Romo et
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ from solspace.tasks.epochs import DelayEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
+from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
 from solspace.tasks.trials import Trials, find_trial
 
@@ -86,6 +88,21 @@ def protocol() -> StimulusProtocol:
         patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
         most=2,
     )
+
+
+def silences() -> Silences:
+    """After each first stimulus (what is remembered), and after each pair at the longest delay.
+
+    The key tells of the first: counts after pairs change with little noise, and outputs are silent.
+    """
+    trials = make_trials(unequal(AMPLITUDES, DELAYS[-1:]))
+    both = Silences.joined(
+        [
+            Silences.following("f1", trials, EPOCHS.index("f1"), ["f1"]),
+            Silences.following("f2", trials, EPOCHS.index("f2"), ["f1", "f2"]),
+        ]
+    )
+    return replace(both, keyed=("f1",), outputs_keyed=False)
 
 
 def probe(explorer: Explorer) -> None:
@@ -163,6 +180,7 @@ TASK = Task(
     feature_epochs=feature_epochs,
     probe=probe,
     protocol=protocol(),
+    silences=silences,
     recipes={
         "vanilla": Recipe(
             # The published networks end between 1e-5 and 8e-5; accepted were 2e-4.

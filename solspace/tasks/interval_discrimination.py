@@ -16,6 +16,7 @@ from solspace.tasks.epochs import IntervalEpochs, epoch_stretch, epochs_from_sta
 from solspace.tasks.probing import Explorer
 from solspace.tasks.protocol import Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
+from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
 from solspace.tasks.trials import Trials, find_trial
 
@@ -96,6 +97,19 @@ def protocol() -> StimulusProtocol:
     )
 
 
+def silences() -> Silences:
+    """From the start, after pulse 1 for each t1, and after pulse 2 for pairs 5 steps apart."""
+    first = make_trials([(t1, t1 + 1) for t1 in INTERVALS])
+    both = make_trials(unequal_pairs(INTERVALS[::5]))
+    return Silences.joined(
+        [
+            Silences.following("start", first, -1),
+            Silences.following("pulse1", first, EPOCHS.index("pulse1"), ["t1"]),
+            Silences.following("pulse2", both, EPOCHS.index("pulse2"), ["t1", "t2"]),
+        ]
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Give the first pulse early, and at rest; after each the second pulse early, late, at rest."""
     waiting = explorer.free_run(explorer.silence(10).states[-1])
@@ -161,6 +175,7 @@ TASK = Task(
     feature_epochs=feature_epochs,
     probe=probe,
     protocol=protocol(),
+    silences=silences,
     # Training needs a curriculum, easy pairs first.
     # The orthogonal start is ours; from torch's default no network left the plateau.
     recipes={

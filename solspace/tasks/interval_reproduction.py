@@ -15,6 +15,7 @@ from solspace.tasks.epochs import IntervalEpochs, epoch_stretch
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
+from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
 from solspace.tasks.trials import Trials, find_trial
 
@@ -109,6 +110,17 @@ def protocol() -> StimulusProtocol:
     )
 
 
+def silences() -> Silences:
+    """After Ready, and after Set for each interval trained on."""
+    trials = make_trials(T_IN)
+    return Silences.joined(
+        [
+            Silences.following("ready", trials, EPOCHS.index("ready")),
+            Silences.following("set", trials, EPOCHS.index("set"), ["t_in"]),
+        ]
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Let the network wait after Ready; give Set early on, and just before it answers unasked."""
     trial = explorer.record(make_trials([T_IN[-1]]).input[0])
@@ -136,6 +148,7 @@ TASK = Task(
     output_symbol=output_symbol,
     probe=probe,
     protocol=protocol(),
+    silences=silences,
     feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(

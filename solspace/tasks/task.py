@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.tasks.protocol import StimulusProtocol
 from solspace.tasks.recipe import Recipe
+from solspace.tasks.silences import Silences, silences_of
 from solspace.tasks.trials import Trials
 
 __all__ = [
@@ -52,6 +53,9 @@ class Task:
         Turns readout values into -1, 0 or 1.
     protocol : StimulusProtocol or None
         The pulses that graphs are made from and tested with; None where the task has none.
+    silences : callable () -> Silences, or None
+        The moments from which networks are left alone to see what they settle to; where None,
+        those after each pulse of the recorded trials (see `solspace.tasks.silences_of`).
     feature_epochs : callable or None
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
@@ -76,6 +80,7 @@ class Task:
     probe: Callable[[Any], None] | None = None
     output_symbol: Callable[[NDArray[Any]], NDArray[np.int8]] | None = None
     protocol: StimulusProtocol | None = None
+    silences: Callable[[], Silences] | None = None
     feature_epochs: Callable[..., Any] | None = None
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +133,11 @@ def check_task(task: Task) -> Task:
     }
     for name, make in sets.items():
         found += [f"{name}: {fault}" for fault in _trial_faults(task, make())]
+    if task.silences is not None:
+        try:
+            silences_of(task)
+        except SolspaceError as error:
+            found.append(str(error))
     if found:
         raise SolspaceError(f"task {task.name!r} cannot be used: {'; '.join(found)}")
     return task
