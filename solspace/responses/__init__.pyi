@@ -6,6 +6,7 @@ from .machine import State as State
 from .machine import smallest_machine as smallest_machine
 from .naming import describe_machine as describe_machine
 from .naming import response_key as response_key
+from .scores import response_scores as response_scores
 from .stage import machine_of as machine_of
 from .testing import heard as heard
 from .testing import machine_graph as machine_graph
