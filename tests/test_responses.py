@@ -107,16 +107,17 @@ def found_in_networks(draw):
     """States and answers as an exploration leaves them, with answers that depend on the phase."""
     n = draw(st.integers(1, 5))
     own = [State("start")] + [State("point", draw(st.sampled_from([(), (1,)]))) for _ in range(n)]
-    ways = [[((), (draw(st.sampled_from([(), (1,)])),), draw(st.integers(1, n)), 8)]]
-    for _ in range(n):
-        ways.append(
-            [
-                (((SETTLED, symbol),), (draw(st.sampled_from([(), (1,)])),),
-                 draw(st.integers(1, n)), 4)
-                for symbol in (1, 2)
-                for _ in range(draw(st.integers(1, 2)))
-            ]
-        )  # fmt: skip
+    words, target = st.sampled_from([(), (1,)]), st.integers(1, n)
+
+    def answers():
+        return [
+            (((SETTLED, symbol),), (draw(words),), draw(target), 4)
+            for symbol in (1, 2)
+            for _ in range(draw(st.integers(1, 2)))
+        ]
+
+    start = [((), (draw(words),), draw(target), 8)]
+    ways = [start, *(answers() for _ in range(n))]
     return own, ways
 
 
@@ -276,7 +277,7 @@ def test_two_keys_are_never_worded_alike():
 
 def test_a_network_with_too_many_states_says_so(monkeypatch):
     monkeypatch.setattr("solspace.responses.exploring.MOST_STATES", 1)
-    with pytest.raises(SolspaceError, match="more than 1 states.*coarser notch"):
+    with pytest.raises(SolspaceError, match=r"more than 1 states.*coarser notch"):
         key_of(latch())
 
 

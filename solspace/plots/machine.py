@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["machine_drawing"]
 
-_DOT = 0.07
+_DOT, _INNER = 0.07, 0.145
 
 
 def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
@@ -104,7 +104,9 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     silence = [at[i] for i, s in states if not s.output]
     up = [at[i] for i, s in states if sum(s.output[:1]) > 0]
     down = [at[i] for i, s in states if sum(s.output[:1]) < 0]
+    dark = {i for i, s in states if sum(s.output[:1]) > 0}
     round_ = [i for i, s in states if "cycle" in s.kind]
+    wander = [i for i, s in states if s.kind == "unsettled"]
     parts = [
         lines([e.curve for e in flow], INK, "solid"),
         lines([e.curve for e in pulse], PULSE, (0, (3.2, 1.8))),
@@ -116,11 +118,10 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
         polygons([circle(p, RADIUS) for p in silence], "white", edge=INK),
         polygons([circle(p, RADIUS) for p in up], BLUE, edge=INK),
         polygons([square(p, RADIUS) for p in down], ORANGE, edge=INK),
-        lines([circle(at[i], RADIUS + 0.05) for i in round_], INK, "solid"),
-        lines(
-            [circle(at[i], RADIUS + 0.05) for i, s in states if s.kind == "unsettled"],
-            INK,
-            (0, (1.5, 1.2)),
+        *(
+            lines([circle(at[i], _INNER) for i in own if bright == (i in dark)], color, style)
+            for own, style in ((round_, "solid"), (wander, (0, (1.5, 1.2))))
+            for color, bright in ((INK, False), ("white", True))
         ),
         texts([(*at[i], letter(i)) for i, s in states if sum(s.output[:1]) > 0], "white"),
         texts([(*at[i], letter(i)) for i, s in states if sum(s.output[:1]) <= 0], INK),
@@ -128,7 +129,7 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
         texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[on_paper]),
     ]
     corners = np.concatenate(
-        [at - RADIUS - 0.05, at + RADIUS + 0.05, at[:1] - [0.55, 0], *(e.curve for e in drawn)]
+        [at - RADIUS, at + RADIUS, at[:1] - [0.55, 0], *(e.curve for e in drawn)]
         + [
             e.label_at[None] + side * np.array(half_size(e.label))
             for e in drawn

@@ -190,8 +190,8 @@ class _Exploration:
                 self.ways.append([])
                 if len(self.states) > MOST_STATES:
                     raise SolspaceError(
-                        f"pulses lead this network to more than {MOST_STATES} states that it settles "
-                        "to; give a coarser notch"
+                        f"pulses lead this network to more than {MOST_STATES} states that it "
+                        "settles to; give a coarser notch"
                     )
             to = self.number[index, one.place]
             self.ways[one.source].append((one.pulses, (*one.words, word), to, one.phases))

@@ -101,12 +101,12 @@ def response_scores(
     recall: NDArray[np.float64] = np.full(n, np.nan)
     specificity = recall.copy()
     rng = np.random.default_rng(seed)
-    for i, machine in enumerate(machines):
-        if machine is None:
+    for i, made in enumerate(machines):
+        if made is None:
             continue
-        recall[i] = machine_recall(machine, own[i])
+        recall[i] = machine_recall(made, own[i])
         shown = [j for j in rng.permutation(n).tolist() if keys[j] not in ("", keys[i])][:OTHERS]
-        specificity[i] = machine_specificity(machine, own[i], [own[j] for j in shown])
+        specificity[i] = machine_specificity(made, own[i], [own[j] for j in shown])
     return xr.Dataset(
         {
             "response_recall": ("network", recall),
