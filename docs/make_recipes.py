@@ -37,9 +37,10 @@ the best loss instead of four gave 16 of 24 and 40 of 48 inits of 20 units (19 o
 which is no difference that such numbers can show.""",
     "interval_reproduction/gru": """\
 Starts as the published gated networks did, from torch's default divided by sqrt(N); a constant
-rate for 40 % of the steps and then a linear fall; clipping at 0.1. The rate decides which solutions
-are found ([learning_rate.md](learning_rate.md)); these began at 0.01, where limit cycles are rare: of
-6 GRUs of 30 units 6 reach 5e-5 with a rate of 0.003, 0.006 and 0.01, in 2,800, 1,800 and 1,000 steps
+rate for 40 % of the steps and then a linear fall; clipping at 0.1. The rate decides which
+solutions are found ([learning_rate.md](learning_rate.md)); these began at 0.01, where limit cycles
+are rare: of 6 GRUs of 30 units 6 reach 5e-5 with a rate of 0.003, 0.006 and 0.01, in 2,800, 1,800
+and 1,000 steps
 (medians), so that most are done long before the rate begins to fall.""",
     "interval_reproduction/lstm": """\
 The recipe of the GRUs above. Of 6 LSTMs of 30 units 5, 6 and 6 reach 5e-5 with a first rate of
@@ -71,7 +72,8 @@ at every 50 steps over the whole training set; a network is done at the first lo
 under the target; one that misses it starts again from a fresh init, a few times.
 
 The training set of interval reproduction is 128 trials, drawn for each network from the 31
-intervals. *Trained* means under the target on these. Over all 31 intervals, each once, $MISSED.
+intervals. *Trained* means under the target on these. Over all 31 intervals, each once,
+$MISSED.
 In the two discrimination tasks the training set is all trials.
 
 ![Share of inits that have reached the target, by gradient steps](images/recipes.png)
@@ -194,8 +196,8 @@ def missed(populations: dict[str, xr.Dataset]) -> str:
         title = networks.get_architecture(architecture).title
         parts.append(f"{count} of {len(losses)} {title}")
     return (
-        f"{', '.join(parts[:-1])}\nand {parts[-1]} networks miss it; the worst loss is {worst:.1e}, "
-        f"and the middle of Go is at most\n{off:.1f} steps from where it is asked for"
+        f"{', '.join(parts[:-1])} and {parts[-1]} networks miss it;\nthe worst loss is {worst:.1e}, and "
+        f"the middle of Go is at most {off:.1f} steps from\nwhere it is asked for"
     )
 
 
