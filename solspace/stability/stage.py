@@ -146,6 +146,8 @@ _OVER_ALL = {"share": _share, "share_low": _low, "share_high": _high}
 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what shares are at odds with themselves, a sentence each."""
+    if "stability" not in parts:  # not asked for
+        return
     ds = parts["stability"]
     for i, name in done(parts["population"], "stability"):
         values = ds["unchanged"].values[i]

@@ -231,10 +231,10 @@ def _cycles(row: xr.DataTree) -> list[Verdict]:
     return [
         Verdict(
             "C, left",
-            f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['orbits']:.0f} limit "
+            f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['attractors']:.0f} limit "
             f"cycles, of a median period of {attrs['period']:.1f} steps, which are there after "
-            "thousands of silent steps.",
-            attrs["orbits"] > 1,
+            "however long the silence.",
+            attrs["attractors"] > 1,
         ),
         _answers("C", row),
         _graph("C", row, ""),
@@ -248,8 +248,8 @@ def _points(row: xr.DataTree) -> list[Verdict]:
             "D, left",
             "At the end of the longest trained delay a state would take "
             f"{attrs['memory_steps']:.0f} steps to come to where that of the next f1 is: slow, "
-            f"over a delay of {LONGEST_DELAY} steps. After thousands of silent steps "
-            f"{attrs['orbits']:.0f} of the {len(AMPLITUDES)} f1 are told apart.",
+            f"over a delay of {LONGEST_DELAY} steps. In the end it rests at "
+            f"{attrs['attractors']:.0f} points for the {len(AMPLITUDES)} trained f1.",
             attrs["memory_steps"] > LONGEST_DELAY,
         ),
         _answers("D", row),

@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "comes_round",
-    "cycle_period",
-    "distinct_orbits",
     "extent",
     "gap",
     "memory_steps",
@@ -20,11 +17,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-
-# Steps at the end of a long silence that are looked at.
-LATE = 1000
-# A network that moves by less is at rest.
-REST = 0.05
 
 
 def extent(path: NDArray[Any]) -> float:
@@ -101,60 +93,6 @@ def roundness(path: NDArray[Any]) -> float:
     return float(np.sqrt(second / first)) if first > 0 else 0.0
 
 
-def comes_round(run: NDArray[Any]) -> bool:
-    """Whether a long silent run ends in a limit cycle.
-
-    It does where its last 1,000 steps move by more than `REST`, by no less than nine tenths of
-    what the 1,000 before them do (a spiral dies away), and come back to within a tenth of that of
-    where they end, or of as little as they move in a step (a drift does not come back).
-
-    Parameters
-    ----------
-    run : array (time, unit)
-        Of at least 2,000 steps.
-
-    Examples
-    --------
-    >>> phase = 2 * np.pi * np.arange(2000) / 25
-    >>> circle = np.stack([np.cos(phase), np.sin(phase)], axis=1)
-    >>> comes_round(circle), comes_round(circle * 0.99 ** np.arange(2000)[:, None])
-    (True, False)
-    """
-    late, before = run[-LATE:], run[-2 * LATE : -LATE]
-    size = extent(late)
-    if not (size > REST and size >= 0.9 * extent(before)):
-        return False
-    distance = np.linalg.norm(late - late[-1], axis=-1)
-    away = np.flatnonzero(distance > size / 2)
-    return bool(
-        len(away) and distance[: away[-1]].min(initial=np.inf) <= max(size / 10, distance[-2])
-    )
-
-
-def cycle_period(run: NDArray[Any]) -> float:
-    """Period of the limit cycle that a long silent run ends in; NaN where it ends in none.
-
-    That of the largest peak of the spectrum of the first principal component.
-
-    Parameters
-    ----------
-    run : array (time, unit)
-        Of at least 2,000 steps.
-
-    Examples
-    --------
-    >>> phase = 2 * np.pi * np.arange(2000) / 25
-    >>> round(cycle_period(np.stack([np.cos(phase), np.sin(phase)], axis=1)), 6)
-    25.0
-    """
-    if not comes_round(run):
-        return np.nan
-    late = run[-LATE:]
-    _, axes, _ = principal_axes(late)
-    power = np.abs(np.fft.rfft((late - late.mean(axis=0)) @ axes[:, 0])) ** 2
-    return float(LATE / power.argmax()) if power.argmax() else np.nan
-
-
 def principal_axes(points: NDArray[Any]) -> tuple[Array, Array, Array]:
     """Mean, first two principal axes and the share of the variance along each.
 
@@ -183,34 +121,6 @@ def principal_axes(points: NDArray[Any]) -> tuple[Array, Array, Array]:
     two = two * np.sign(two[np.abs(two).argmax(axis=0), np.arange(two.shape[1])])
     total = variances.sum()
     return mean, two, variances[:2] / total if total > 0 else np.zeros(2)
-
-
-def distinct_orbits(runs: NDArray[Any]) -> int:
-    """How many different attractors long silent runs end in.
-
-    Two runs end in one where some state of the last 1,000 steps of the one is nearer than a tenth
-    of its extent (at least a tenth of `REST`) to the last state of the other.
-
-    Parameters
-    ----------
-    runs : array (run, time, unit)
-
-    Examples
-    --------
-    >>> phase = 2 * np.pi * np.arange(1000) / 25
-    >>> circle = np.stack([np.cos(phase), np.sin(phase)], axis=1)
-    >>> distinct_orbits(np.stack([circle, circle[::-1], 3 * circle]))
-    2
-    """
-    kept: list[NDArray[Any]] = []
-    for run in runs:
-        late = run[-LATE:]
-        if not any(
-            np.linalg.norm(other - late[-1], axis=-1).min() < max(extent(other), REST) / 10
-            for other in kept
-        ):
-            kept.append(late)
-    return len(kept)
 
 
 def memory_steps(states: NDArray[Any], before: NDArray[Any]) -> float:

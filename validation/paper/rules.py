@@ -1,7 +1,7 @@
 """Which networks of a store figure 3 shows, by rules and not by hand.
 
-A rule is a property of the reduced-dynamics graph, what the network does in long silence, and a
-measure by which one of those that are left is taken. No network is named here.
+A rule is a property of the reduced-dynamics graph, what the network settles to in long silence, and
+a measure by which one of those that are left is taken. No network is named here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import numpy as np
 from solspace.reduction.graph import Graph
 from solspace.tasks import delayed_discrimination, interval_discrimination, interval_reproduction
 from validation.paper import geometry
-from validation.paper.source import Networks
+from validation.paper.source import CYCLE, WANDERING, Ends, Networks
 
 __all__ = ["ROWS", "Choice", "Row", "choose", "leads_to", "paths_of"]
-
-SILENCE = 4000
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Choice:
     measured: dict[str, float] = field(default_factory=dict)
 
 
-Measure = Callable[[Networks, int], "dict[str, float] | None"]
+Measure = Callable[[Networks, int, "Ends | None"], "dict[str, float]"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,10 @@ class Row:
     letter, population, shows : str
     graph : callable (Graph, symbols) -> bool
         What its graph must have, ``graph_words`` in words.
-    measure : callable (Networks, int) -> dict or None
-        Measures of one network, None where it does not do in silence what ``silence_words`` say.
+    settles : callable (Ends) -> bool, or None
+        What it must settle to, ``settles_words`` in words.
+    measure : callable (Networks, int, Ends or None) -> dict
+        Measures of one network; what it settles to is given where that is asked for.
     by : tuple of str
         The measures that decide, the first first; the network with the largest is taken, or the
         smallest where ``largest`` is False.
@@ -68,8 +68,9 @@ class Row:
     shows: str
     graph: Callable[[Graph, Sequence[str]], bool]
     graph_words: str
+    settles: Callable[[Ends], bool] | None
+    settles_words: str
     measure: Measure
-    silence_words: str
     by: tuple[str, ...]
     by_words: str
     largest: bool = True
@@ -96,10 +97,12 @@ def choose(networks: Networks, row: Row) -> Choice:
     graphs = [networks.graph_of(i) for i in range(len(networks))]
     having = [i for i, g in enumerate(graphs) if g is not None and row.graph(g, symbols)]
     words = [f"{len(having)} of {len(networks)} networks have a graph in which {row.graph_words}"]
-    measured = {i: row.measure(networks, i) for i in having}
-    left = {i: m for i, m in measured.items() if m is not None}
-    if row.silence_words and having:
-        words.append(f"{len(left)} of these {row.silence_words}")
+    ends: dict[int, Ends] = {}
+    if row.settles is not None and having:
+        ends = networks.ends(having)
+        having = [i for i in having if row.settles(ends[i])]
+        words.append(f"{len(having)} of these {row.settles_words}")
+    left = {i: row.measure(networks, i, ends.get(i)) for i in having}
     if not left:
         return Choice(None, tuple(words))
     sign = -1 if row.largest else 1
@@ -214,53 +217,48 @@ def epochs_apart(paths: Paths) -> float:
 # --------------------------------------------------------------------------- measures
 
 
-def silent_cycle(networks: Networks, i: int) -> float:
-    """Period of the cycle that silence ends in, after Ready or from the start; NaN for none."""
-    inputs = np.zeros((1, SILENCE, 2))
-    if networks.task.name == "interval_reproduction":
-        t = interval_reproduction
-        inputs[0, t.READY_ON : t.READY_ON + t.PULSE, 0] = 1
-    return geometry.cycle_period(networks.states(i, inputs)[0])
-
-
-def _circling(networks: Networks, i: int) -> dict[str, float] | None:
-    period = silent_cycle(networks, i)
-    if np.isnan(period):
-        return None
+def _circling(networks: Networks, i: int, ends: Ends | None) -> dict[str, float]:
+    assert ends is not None
     paths = reproduction_paths(networks, i)
-    # One turn of the interval as it was trained, without the transient of Ready.
-    turn = paths.first[SET_SETTLED : paths.trained]
+    # The interval as it was trained, without the transient of Ready.
     return {
-        "period": period,
-        "roundness": geometry.roundness(turn),
+        "period": float(ends.following("ready").period[0]),
+        "roundness": geometry.roundness(paths.first[SET_SETTLED : paths.trained]),
         "gap": epochs_apart(paths),
     }
 
 
-def _retracing(networks: Networks, i: int) -> dict[str, float]:
+def _retracing(networks: Networks, i: int, ends: Ends | None) -> dict[str, float]:
     return {"gap": epochs_apart(paths_of(networks, i))}
 
 
-def _oscillating(networks: Networks, i: int) -> dict[str, float] | None:
-    period = silent_cycle(networks, i)
-    if np.isnan(period):
-        return None
+def _oscillating(networks: Networks, i: int, ends: Ends | None) -> dict[str, float]:
+    assert ends is not None
+    period = float(ends.following("start").period[0])
     return {"period": period, "gap": epochs_apart(interval_paths(networks, i))}
 
 
-def _delays(networks: Networks, i: int, cycling: bool) -> dict[str, float] | None:
-    """Measures of the silence after each first stimulus; None unless all cycle, or none does."""
+def _remembering(networks: Networks, i: int, ends: Ends | None) -> dict[str, float]:
+    """Of the silence after each trained first stimulus."""
     t = delayed_discrimination
-    runs = networks.states(i, first_stimuli(t.AMPLITUDES, SILENCE))
-    if any(geometry.comes_round(run) != cycling for run in runs):
-        return None
     end = t.F1_ON + t.PULSE + t.QUIET_GAP + t.DELAYS[-1]
+    runs = networks.states(i, first_stimuli(t.AMPLITUDES, end + DELAY))
+    assert ends is not None
+    after = ends.following("f1")
     return {
-        "period": float(np.median([geometry.cycle_period(run) for run in runs])),
-        "orbits": float(geometry.distinct_orbits(runs)),
-        "extent": min(geometry.extent(run[-geometry.LATE :]) for run in runs),
+        "period": float(np.median(after.period)),
+        "attractors": float(len(np.unique(after.attractor))),
+        "extent": min(geometry.extent(run[-DELAY // 2 :]) for run in runs),
         "memory_steps": geometry.memory_steps(runs[:, end], runs[:, end - 1]),
     }
+
+
+def _all_cycle(after: str) -> Callable[[Ends], bool]:
+    return lambda ends: bool((ends.following(after).kind == CYCLE).all())
+
+
+def _none_moves(ends: Ends) -> bool:
+    return not np.isin(ends.following("f1").kind, (CYCLE, WANDERING)).any()
 
 
 # --------------------------------------------------------------------------- graphs
@@ -288,7 +286,7 @@ def _set_loops_and_go_follows(graph: Graph, symbols: Sequence[str]) -> bool:
     )
 
 
-def _remembering(graph: Graph, symbols: Sequence[str]) -> list[bool | None]:
+def _delay_loops(graph: Graph, symbols: Sequence[str]) -> list[bool | None]:
     """Of what each first stimulus leads to: whether silence leads back to it."""
     led = [leads_to(graph, 0, symbols.index(f1)) for f1 in ("4", "8")]
     return [None if node is None else leads_to(graph, node, 0) == node for node in led]
@@ -313,8 +311,9 @@ ROWS = (
         _silent_loop_and_set_again,
         "the silent root flows back to itself, Set leads from it to Go, and Set is still answered "
         "after that",
+        _all_cycle("ready"),
+        "end on a limit cycle when left alone after Ready",
         _circling,
-        f"cycle for good ({SILENCE:,} silent steps after Ready)",
         ("roundness",),
         "the roundest path from Ready to Set (spread along its second component over that along "
         "its first)",
@@ -325,8 +324,9 @@ ROWS = (
         "Set leads back onto the trajectory from Ready, at an earlier point",
         _set_loops_and_go_follows,
         "Set leads from the root back to it and Go may follow without Set",
-        _retracing,
+        None,
         "",
+        _retracing,
         ("gap",),
         "the smallest distance of Set–Go from the trajectory after Ready",
         largest=False,
@@ -335,21 +335,23 @@ ROWS = (
         "C",
         "delayed_discrimination/vanilla",
         "limit cycles in the delay",
-        lambda graph, symbols: _remembering(graph, symbols) == [True, True],
+        lambda graph, symbols: _delay_loops(graph, symbols) == [True, True],
         "what each first stimulus leads to flows back to itself",
-        lambda networks, i: _delays(networks, i, cycling=True),
-        f"cycle for good after each of the nine first stimuli ({SILENCE:,} silent steps)",
-        ("orbits", "extent"),
-        "the most cycles for these nine (of equally many the largest ones)",
+        _all_cycle("f1"),
+        "end on a limit cycle when left alone after any of the trained f1",
+        _remembering,
+        ("attractors", "extent"),
+        "the most cycles for these f1 (of equally many the largest ones)",
     ),
     Row(
         "D",
         "delayed_discrimination/vanilla",
         "slow points in the delay",
-        lambda graph, symbols: _remembering(graph, symbols) == [False, False],
+        lambda graph, symbols: _delay_loops(graph, symbols) == [False, False],
         "nothing that a first stimulus leads to flows back to itself",
-        lambda networks, i: _delays(networks, i, cycling=False),
-        f"cycle after none of the nine first stimuli ({SILENCE:,} silent steps)",
+        _none_moves,
+        "end neither on a limit cycle nor wandering when left alone after any of the trained f1",
+        _remembering,
         ("memory_steps",),
         "the slowest states at the end of the longest trained delay (steps to the place of the "
         "next stimulus)",
@@ -360,8 +362,9 @@ ROWS = (
         "one trajectory for both epochs",
         _pulse_loops,
         "the first pulse leads from the root back to it",
-        _retracing,
+        None,
         "",
+        _retracing,
         ("gap",),
         "the smallest distance of the second interval from the trajectory of the first",
         largest=False,
@@ -372,8 +375,9 @@ ROWS = (
         "an oscillation, and separate trajectories for the two epochs",
         _silent_loop_and_pulse_leaves,
         "the root flows back to itself and the first pulse leads elsewhere",
+        _all_cycle("start"),
+        "end on a limit cycle when left alone from the start",
         _oscillating,
-        f"cycle for good ({SILENCE:,} silent steps from the start)",
         ("gap",),
         "the largest distance of the second interval from the trajectory of the first",
     ),

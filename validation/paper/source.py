@@ -17,9 +17,39 @@ from solspace.errors import SolspaceError, how_to_make
 from solspace.population.ranking import rank_solutions
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import graph_of
+from solspace.store import Store
 from solspace.tasks import Task, Trials, get_task
 
-__all__ = ["Networks", "open_networks"]
+__all__ = ["Ends", "Networks", "open_networks"]
+
+POINT, CYCLE, WANDERING, DRIFTING = range(4)  # attractor_kind
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What one network settles to in the silences of its task (`solspace.find_attractors`).
+
+    Attributes
+    ----------
+    after : array of str (silence,)
+        What the silence comes after.
+    attractor : array of int (silence,)
+        Which attractor it ends in.
+    kind : array of int (silence,)
+        Of that attractor: a point, a cycle, a set wandered over, or nowhere yet.
+    period : array (silence,)
+        Of that attractor, in steps; NaN where it has none.
+    """
+
+    after: NDArray[np.str_]
+    attractor: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    period: NDArray[np.float64]
+
+    def following(self, after: str) -> Ends:
+        """Those of the silences that come after something."""
+        at = self.after == after
+        return Ends(self.after[at], self.attractor[at], self.kind[at], self.period[at])
 
 
 @dataclass(frozen=True)
@@ -34,11 +64,14 @@ class Networks:
         The population group.
     graph : Dataset
         The graph group.
+    attractors : Dataset or None
+        The attractors group, where the store has one.
     """
 
     name: str
     ds: xr.Dataset
     graph: xr.Dataset
+    attractors: xr.Dataset | None = None
 
     @property
     def task(self) -> Task:
@@ -78,6 +111,18 @@ class Networks:
         """A network's graph; None where it has none."""
         return graph_of(self.graph, i) if self.graph["n_nodes"].values[i] > 0 else None
 
+    def ends(self, members: list[int]) -> dict[int, Ends]:
+        """What networks settle to: as stored, or found now where it is not."""
+        found, missing = {}, members
+        if self.attractors is not None:
+            known = np.all(self.attractors["attractor_index"].values >= 0, axis=1)
+            found = {i: _ends(self.attractors, i) for i in members if known[i]}
+            missing = [i for i in members if i not in found]
+        if missing:
+            table = _checked(solspace.find_attractors(self.ds.isel(network=missing)), "attractors")
+            found |= {i: _ends(table, k) for k, i in enumerate(missing)}
+        return found
+
     def one(self, i: int) -> xr.Dataset:
         """A population of one."""
         return self.ds.isel(network=[i])
@@ -96,6 +141,16 @@ class Networks:
         weights = solspace.network_weights(self.ds, i)
         states, _ = networks.run(self.architecture, weights, inputs)
         return states[..., : networks.hidden_size(weights)]
+
+
+def _ends(table: xr.Dataset, i: int) -> Ends:
+    attractor = table["attractor_index"].values[i].astype(int)
+    return Ends(
+        after=table["silence_after"].values.astype(str),
+        attractor=attractor,
+        kind=table["attractor_kind"].values[i][attractor].astype(int),
+        period=table["attractor_period"].values[i][attractor],
+    )
 
 
 def _checked(out: xr.Dataset, stage: str) -> xr.Dataset:
@@ -124,4 +179,7 @@ def open_networks(store: str | os.PathLike[str], name: str) -> Networks:
     there = ds.drop_vars([*before, *({"features"} & {*ds.data_vars})]).load()
     if "features" in ds:
         there["features"] = ds["features"]
-    return Networks(name, there, graph.load())
+    attractors = None
+    if Store(store).populations(task, architecture)[0].has("attractors"):
+        attractors = solspace.open_population(store, task, architecture, "attractors").load()
+    return Networks(name, there, graph.load(), attractors)
