@@ -196,8 +196,8 @@ def missed(populations: dict[str, xr.Dataset]) -> str:
         title = networks.get_architecture(architecture).title
         parts.append(f"{count} of {len(losses)} {title}")
     return (
-        f"{', '.join(parts[:-1])} and {parts[-1]} networks miss it;\nthe worst loss is {worst:.1e}, "
-        f"and the middle of Go is at most {off:.1f} steps from\nwhere it is asked for"
+        f"{', '.join(parts[:-1])} and {parts[-1]} networks miss it;\nthe worst loss is {worst:.1e},"
+        f" and the middle of Go is at most {off:.1f} steps from\nwhere it is asked for"
     )
 
 
