@@ -21,7 +21,7 @@ from solspace.plots import attractor_picture, save
 from solspace.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = {"attractors_points": 28, "attractors_cycles": 96}
+PICTURES = {"attractors_points": 12, "attractors_cycles": 96}
 STEPS, APART = 4000, 1e-8  # of the divergence of neighbouring trajectories
 
 

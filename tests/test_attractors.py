@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,11 @@ from solspace.attractors import Attractors, attractor_key, settle_network
 from solspace.attractors.settling import Attractor
 from solspace.labels import label_network
 from solspace.networks import parameter_shapes, run
+from solspace.plots import attractor_picture, save
 from solspace.store.check import check_store
 from solspace.tasks import Silences, get_task, silences_of
 
+ROOT = Path(__file__).resolve().parents[1]
 GROUP = "interval_reproduction/vanilla"
 
 
@@ -266,8 +270,7 @@ def test_silences_that_do_not_fit_are_refused():
 @pytest.fixture(scope="module")
 def shipped():
     """Delayed discrimination as shipped: one that never cycles, for some f1, for all."""
-    path = "stores/turner2021.zarr"
-    ds = xr.open_zarr(path, group="delayed_discrimination/vanilla")
+    ds = xr.open_zarr(ROOT / "stores" / "turner2021.zarr", group="delayed_discrimination/vanilla")
     return ds.isel(network=[6, 9, 15]).load()
 
 
@@ -395,3 +398,26 @@ def test_a_task_without_silences_is_made_and_refused_where_it_is_asked(tmp_path)
     add_population(path, import_networks("steady", "vanilla", networks))
     with pytest.raises(SolspaceError, match="'steady' does not say from which moments"):
         run_stage(path, "attractors")
+
+
+def test_the_page_runs(monkeypatch, capsys):
+    """docs/attractors.md from top to bottom."""
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    text = (ROOT / "docs" / "attractors.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        exec(compile(block, "docs/attractors.md", "exec"), names)
+    printed = capsys.readouterr().out
+    # The picture of three points, and that of three cycles and a point.
+    assert "a1:f1=3points" in printed and "a1:f1=1point+motion" in printed
+    assert "cycle 14." in printed and "Left alone after f1" in printed
+
+
+def test_the_picture_of_a_network(shipped, tmp_path):
+    for i in range(3):
+        save(attractor_picture(shipped, i, steps=60), tmp_path / f"{i}", formats=["svg"])
+        assert (tmp_path / f"{i}.svg").stat().st_size > 5_000
+    with pytest.raises(SolspaceError, match="no silences after 'set'; there are some after f1, f2"):
+        attractor_picture(shipped, 0, after="set")
+    with pytest.raises(SolspaceError, match="1 steps; give 2 or more"):
+        attractor_picture(shipped, 0, steps=1)

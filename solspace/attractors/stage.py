@@ -191,6 +191,11 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
             yield f"network {name}: attractor_key is not that of its attractors, {key}"
 
 
+def notes(task: Task, options: Mapping[str, Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """For how many steps networks were followed at most, in the population's attributes."""
+    return {"attractor_steps": int(options["steps"])}
+
+
 def _counts(kinds: NDArray[np.integer]) -> dict[str, int]:
     numbers = (kinds == 0).sum(), (kinds == 1).sum(), (kinds >= 2).sum()
     return {name: int(n) for name, n in zip(COUNTED, numbers, strict=True)}
@@ -228,6 +233,7 @@ def _counts(kinds: NDArray[np.integer]) -> dict[str, int]:
     layout=layout,
     faults=faults_of,
     check=needs_silences,
+    notes=notes,
     by_default=True,
 )
 def find_attractors(
@@ -342,5 +348,6 @@ def find_attractors(
         .assign_coords(coordinates.coords)
         .assign_coords(attractor_key=("network", text_array(keys)))
     )
+    out.attrs |= notes(task, {"steps": steps}, ds.attrs)
     warn_of_failures(out, "attractors")
     return out

@@ -27,4 +27,5 @@ LABEL = Label(
     compute=_of,
     stage="attractors",
     words="attractor_description",
+    options=lambda attrs: {"steps": int(attrs.get("attractor_steps", 20_000))},
 )

@@ -35,6 +35,21 @@ CATALOGUE = {
     "v2:c18b9204d3e56f4f": "compare_back_to_8",
     "v2:d4635a8dc66407da": "compare_minus_back_to_8",
     "v2:9f2574a2b89387f1": "compare_plus_back_to_8",
+    # What is settled to in silence: delayed discrimination, where each f1 ends.
+    "a1:f1=1point": "memory_fades_to_a_point",
+    "a1:f1=2points": "memory_in_2_points",
+    "a1:f1=3points": "memory_in_3_points",
+    "a1:f1=4points": "memory_in_4_points",
+    "a1:f1=motion": "memory_in_motion",
+    "a1:f1=1point+motion": "memory_in_a_point_and_motion",
+    "a1:f1=2points+motion": "memory_in_2_points_and_motion",
+    # Interval reproduction, after Ready and after Set.
+    "a1:ready=1point:0;set=1point:0": "comes_to_rest",
+    "a1:ready=motion:0;set=motion:0": "moves_on_in_silence",
+    "a1:ready=motion:0,1;set=motion:0,1": "go_again_and_again",
+    # Interval discrimination, from the start and after the pulses.
+    "a1:start=1point:0;pulse1=1point:0;pulse2=1point:0": "rests_between_pulses",
+    "a1:start=motion:0;pulse1=motion:0;pulse2=motion:0": "moves_on_between_pulses",
     # Two neurons.
     "point_near_target: 2 stable, 1 saddle": "point_near_target",
     "cycle_through_target: 1 unstable, 1 stable cycle": "cycle_through_target",
