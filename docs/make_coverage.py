@@ -79,11 +79,14 @@ def _two(number: float) -> str:
 
 def picture(results: Results) -> None:
     drawn = {
-        name.replace("_", " ").replace("/", ", "): by_label[DRAWN]
-        for name, by_label in results.items()
-        if DRAWN in by_label
+        _told(name): by_label[DRAWN] for name, by_label in results.items() if DRAWN in by_label
     }
     save(rarefaction(drawn), PICTURE, formats=["png"])
+
+
+def _told(name: str) -> str:
+    task, architecture = name.replace("_", " ").split("/")
+    return f"{task}, {architecture.upper() if architecture in ('gru', 'lstm') else architecture}"
 
 
 def main() -> int:

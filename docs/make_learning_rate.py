@@ -4,7 +4,7 @@ python docs/make_learning_rate.py label STORE STORE ...   # labels every checkpo
 python docs/make_learning_rate.py                         # the picture, the tables of the page
 
 The stores are trained as docs/learning_rate.md says. The labels are kept in
-stores/learning_rate.zarr, dims (learning_rate, network, checkpoint).
+docs/data/learning_rate.zarr, dims (learning_rate, network, checkpoint).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from solspace.tasks import get_task
 from solspace.tasks.interval_reproduction import PULSE, READY_ON
 
 ROOT = Path(__file__).resolve().parents[1]
-STORE = ROOT / "stores" / "learning_rate.zarr"
+STORE = ROOT / "docs" / "data" / "learning_rate.zarr"
 PICTURE = ROOT / "docs" / "images" / "learning_rate"
 PAGE = ROOT / "docs" / "learning_rate.md"
 BEGIN, END = "<!-- tables, by docs/make_learning_rate.py -->", "<!-- end of tables -->"

@@ -10,6 +10,7 @@ from . import labels as labels
 from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
+from . import responses as responses
 from . import stability as stability
 from . import tasks as tasks
 from . import training as training
@@ -39,6 +40,7 @@ from .recordings.stage import classify_recordings as classify_recordings
 from .reduction.stage import graph_of as graph_of
 from .reduction.stage import reduce as reduce
 from .report.page import write_report as write_report
+from .responses.stage import find_responses as find_responses
 from .run.loop import run_stage as run_stage
 from .run.populations import add_population as add_population
 from .run.populations import create_population as create_population

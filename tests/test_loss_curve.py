@@ -12,7 +12,7 @@ from solspace import network_weights, new_population, record, run_stage, train
 from solspace.run.populations import create_population
 from solspace.tasks import get_task
 from solspace.training import mean_squared_error, train_network, training_trials
-from solspace.training.driver import _BATCHES, _batches, _descend, _silence, learning_rates
+from solspace.training.driver import _BATCHES, _descend, _silence, batches, learning_rates
 from solspace.training.steps import make_steps
 
 TASK = get_task("interval_reproduction")
@@ -65,10 +65,8 @@ def test_the_first_looks_are_the_losses_of_the_kernel():
     steps = make_steps("vanilla", result.initial_weights, trials, recipe, None)
     losses = [steps.loss()]
     rates = learning_rates(recipe, 20)
-    batches = _batches(
-        len(trials), recipe.max_steps, recipe, np.random.default_rng([3, 0, _BATCHES])
-    )
-    for k, batch in enumerate(batches):
+    drawn = batches(len(trials), recipe.max_steps, recipe, np.random.default_rng([3, 0, _BATCHES]))
+    for k, batch in enumerate(drawn):
         steps.advance(batch, rates[k * recipe.check_every :][: len(batch)])
         losses.append(steps.loss())
     assert list(result.loss_curve) == losses
@@ -85,7 +83,7 @@ def test_a_descent_with_a_curve_takes_the_same_steps():
     kept = make_steps("vanilla", start, trials, recipe, None)
     descent = _descend(
         kept,
-        _batches(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)),
+        batches(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)),
         rates,
         recipe,
         _silence(trials),
@@ -94,7 +92,7 @@ def test_a_descent_with_a_curve_takes_the_same_steps():
     )
     plain = make_steps("vanilla", start, trials, recipe, None)
     best, least, done = plain.snapshot(), plain.loss(), 0
-    for batch in _batches(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)):
+    for batch in batches(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)):
         plain.advance(batch, rates[done : done + len(batch)])
         done += len(batch)
         if plain.loss() < least:

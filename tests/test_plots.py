@@ -226,7 +226,7 @@ def test_histogram_counts_every_network_once(solution, most, seed):
     sizes = np.random.default_rng(seed).choice([20, 30, 50], len(solution))
     ds = xr.Dataset({"solution": ("network", solution)}, {"hidden_size": ("network", sizes)})
     if max(solution) < 0:
-        with pytest.raises(SolspaceError, match="solspace reduce"):
+        with pytest.raises(SolspaceError, match="solspace label"):
             solution_histogram(ds)
         return
     picture = solution_histogram(ds, most=most)

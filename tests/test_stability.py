@@ -381,6 +381,7 @@ def test_a_sample_is_the_same_networks_in_a_store_as_in_memory(tmp_path, populat
     )  # fmt: skip
     known = np.isfinite(some.unchanged).any(("label", "perturbation"))
     assert int(known.sum()) == 2 and (some.status_stability == 1).all()
+    assert (some.label_key != "").all()  # so that classes can be counted
     places = draw_networks(population)
     assert {int(n) for n in some.network[known.values]} == {n for n, at in places.items() if at < 2}
     path = str(tmp_path / "some.zarr")

@@ -26,7 +26,7 @@ from solspace.training import (
     train_network,
     training_trials,
 )
-from solspace.training.driver import _batches
+from solspace.training.driver import batches
 from solspace.training.stage import train
 from solspace.training.steps import make_steps
 
@@ -378,7 +378,7 @@ def test_stop_raises_before_anything_is_returned() -> None:
 
 def test_batches_hold_every_trial_equally_often() -> None:
     recipe = Recipe(target_loss=1, max_steps=130, learning_rate=1, batch_size=24, check_every=40)
-    parts = list(_batches(100, 130, recipe, np.random.default_rng(0)))
+    parts = list(batches(100, 130, recipe, np.random.default_rng(0)))
     assert [part.shape for part in parts] == [(40, 24), (40, 24), (40, 24), (10, 24)]
     stream = np.concatenate([part.ravel() for part in parts])
     for epoch in range(len(stream) // 100):

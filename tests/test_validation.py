@@ -82,6 +82,7 @@ def test_the_bound_is_one_for_every_way_to_match_classes():
     assert populations.at_least((theirs, 0), theirs) == pytest.approx(0)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated")
 def test_what_was_not_computed_is_said(tmp_path, monkeypatch):
     reference_path("populations")
     name = "interval_discrimination/vanilla"

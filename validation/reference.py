@@ -147,8 +147,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 TEXT = """\
 # Validation
 
-Written by `make reference`, {written}. It imports the authors' published networks, runs every stage
-on them, and compares. The data are theirs and are not part of this project.
+Written by `make reference`, {written}.
+
+The command imports the authors' published networks, runs every stage on them, and compares. The
+data are theirs and are not part of this project.
 
 ## The published method, on the published networks
 

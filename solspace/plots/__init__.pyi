@@ -8,6 +8,7 @@ from .classification import recording_size_curves as recording_size_curves
 from .coverage import rarefaction as rarefaction
 from .extrapolation import extrapolation_picture as extrapolation_picture
 from .graph import graph_drawing as graph_drawing
+from .machine import machine_drawing as machine_drawing
 from .saving import save as save
 from .saving import to_svg as to_svg
 from .solutions import solution_histogram as solution_histogram

@@ -12,11 +12,22 @@ from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.layout import (
     COLUMN,
     RADIUS,
-    Array,
     autonomous_path,
     edge_curves,
     half_size,
     node_positions,
+)
+from solspace.plots.shapes import (
+    INCHES,
+    PULSE,
+    circle,
+    fill_figure,
+    head,
+    lines,
+    on_paper,
+    polygons,
+    square,
+    texts,
 )
 from solspace.plots.style import BLUE, INK, ORANGE, holoviews, pick
 
@@ -26,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_graph", "graph_drawing", "too_large"]
 
-PULSE = "#B03A00"
-# One unit of the layout on paper. The same in every drawing, so nodes and letters match in size.
-INCHES = 0.85
 # Larger graphs are no drawing any more.
 MOST_NODES, MOST_EDGES = 32, 128
 _NEEDS = (
@@ -103,21 +111,21 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     start = at[0] + np.array([[-RADIUS - 0.36, 0.0], [-RADIUS - 0.2, 0.0], [-RADIUS - 0.07, 0.0]])
     signed = bool((output < 0).any())
     parts = [
-        _lines([e.curve for e in flow], INK, "solid"),
-        _lines([e.curve for e in pulse], PULSE, (0, (3.2, 1.8))),
-        _polygons([e.head for e in flow], INK),
-        _polygons([e.head for e in pulse], PULSE),
-        _lines([start[:2]], INK, "solid"),
-        _polygons([_head(start[2])], INK),
-        _texts([(start[0, 0] - 0.03, start[0, 1], "start")], INK, halign="right"),
-        _polygons([_circle(at[0], RADIUS + 0.045)], "white", edge=INK, width=0.9),
-        _polygons([_circle(p, RADIUS) for p in at[output == 0]], "white", edge=INK),
-        _polygons([_circle(p, RADIUS) for p in at[output > 0]], BLUE, edge=INK),
-        _polygons([_square(p, RADIUS) for p in at[output < 0]], ORANGE, edge=INK),
-        _texts([(*p, "+1" if signed else "1") for p in at[output > 0]], "white", weight="bold"),
-        _texts([(*p, "−1") for p in at[output < 0]], INK, weight="bold"),
-        _texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[_on_paper]),
-        _texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[_on_paper]),
+        lines([e.curve for e in flow], INK, "solid"),
+        lines([e.curve for e in pulse], PULSE, (0, (3.2, 1.8))),
+        polygons([e.head for e in flow], INK),
+        polygons([e.head for e in pulse], PULSE),
+        lines([start[:2]], INK, "solid"),
+        polygons([head(start[2])], INK),
+        texts([(start[0, 0] - 0.03, start[0, 1], "start")], INK, halign="right"),
+        polygons([circle(at[0], RADIUS + 0.045)], "white", edge=INK, width=0.9),
+        polygons([circle(p, RADIUS) for p in at[output == 0]], "white", edge=INK),
+        polygons([circle(p, RADIUS) for p in at[output > 0]], BLUE, edge=INK),
+        polygons([square(p, RADIUS) for p in at[output < 0]], ORANGE, edge=INK),
+        texts([(*p, "+1" if signed else "1") for p in at[output > 0]], "white", weight="bold"),
+        texts([(*p, "−1") for p in at[output < 0]], INK, weight="bold"),
+        texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[on_paper]),
+        texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[on_paper]),
     ]
     corners = np.concatenate(
         [at - RADIUS, at + RADIUS, start - np.array([0.36, 0]), *(e.curve for e in drawn)]
@@ -138,7 +146,7 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
         show_legend=False,
         fig_inches=tuple(float(x) * INCHES for x in high - low),
         aspect="equal",
-        hooks=[_fill_figure],
+        hooks=[fill_figure],
         backend="matplotlib",
     )
 
@@ -189,77 +197,6 @@ def _windows(graph: xr.Dataset, network: int | str, edges: int) -> list[str]:
         else ""
         for first, last in zip(*bounds, strict=True)
     ]
-
-
-def _lines(curves: list[Array], color: str, style: Any) -> Any:
-    hv = holoviews()
-    if not curves:
-        return None
-    return hv.Path(curves).opts(color=color, linewidth=1.1, linestyle=style, backend="matplotlib")
-
-
-def _polygons(shapes: list[Array], fill: str, *, edge: str = "", width: float = 1.1) -> Any:
-    hv = holoviews()
-    if not shapes:
-        return None
-    return hv.Polygons(shapes).opts(
-        facecolor=fill,
-        edgecolor=edge or fill,
-        linewidth=width if edge else 0.2,
-        backend="matplotlib",
-    )
-
-
-def _texts(rows: list[tuple[Any, ...]], color: str, **options: Any) -> Any:
-    hv = holoviews()
-    if not rows:
-        return None
-    weight = options.pop("weight", None)
-    hooks = options.pop("hooks", []) + ([_bold] if weight else [])
-    options = {"horizontalalignment": options.pop("halign", "center")} | options
-    return hv.Labels(rows, ["x", "y"], "text").opts(
-        color=color,
-        size=8,
-        verticalalignment="center",
-        hooks=hooks,
-        backend="matplotlib",
-        **options,
-    )
-
-
-def _circle(middle: Array, radius: float) -> Array:
-    turn = np.linspace(0, 2 * np.pi, 61)
-    return middle + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
-
-
-def _square(middle: Array, radius: float) -> Array:
-    half = radius * 0.92
-    return middle + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
-
-
-def _head(tip: Array) -> Array:
-    return tip + np.array([[0, 0], [-0.13, 0.055], [-0.13, -0.055]])
-
-
-def _drawn_texts(plot: Any) -> list[Any]:
-    artist = plot.handles.get("artist")
-    return list(artist) if isinstance(artist, (list, tuple)) else [artist]
-
-
-def _bold(plot: Any, element: Any) -> None:
-    for text in _drawn_texts(plot):
-        text.set_fontweight("bold")
-
-
-def _on_paper(plot: Any, element: Any) -> None:
-    """White under a label, so that the edge it stands on does not run through it."""
-    for text in _drawn_texts(plot):
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
-
-
-def _fill_figure(plot: Any, element: Any) -> None:
-    """The drawing takes the whole figure, so that its unit is as long in every drawing."""
-    plot.handles["axis"].set_position((0, 0, 1, 1))
 
 
 def describe_graph(graph: xr.Dataset, network: int | str) -> str:

@@ -152,12 +152,23 @@ _NAMED = {
     "stability": "stability at 1e-3 weight noise",
     "small": "classes of the whole population",
 }
-_TOLD = {
-    "recall": "recall {value:.2f}, wanted {wanted:.2f}",
-    "specificity": "specificity {value:.2f}, wanted {wanted:.2f}",
-    "stability": "{value:.0%} of networks keep it at 1e-3 weight noise, wanted {wanted:.0%}",
-    "small": "{value:.0%} of networks in classes under ten, at most {wanted:.0%} wanted",
-}
+
+
+def _said(name: str, value: float, wanted: float) -> str:
+    """What a label misses, in words."""
+    if name == "stability":
+        return (
+            f"{_percent(value)} of networks keep it at 1e-3 weight noise, wanted {_percent(wanted)}"
+        )
+    if name == "small":
+        return (
+            f"{_percent(value)} of networks in classes under ten, at most {_percent(wanted)} wanted"
+        )
+    return f"{name} {value:.2f}, wanted {wanted:.2f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def sentence(population: str, choice: Choice, rule: Rule | None = None) -> str:
@@ -180,15 +191,15 @@ def sentence(population: str, choice: Choice, rule: Rule | None = None) -> str:
     if scores is None:
         return f"{population}: no label can be judged.{rest}"
     if choice.meets:
+        assert scores.small is not None and scores.stability is not None
         return (
             f"{population}: `{scores.label}` is the coarsest label that meets the rule "
-            f"({scores.classes} classes, {scores.small:.0%} of networks in classes under ten, "
-            f"recall {scores.recall:.2f}, specificity {scores.specificity:.2f}, "
-            f"{scores.stability:.0%} keep it at 1e-3 weight noise).{rest}"
+            f"({scores.classes} classes, {_percent(scores.small)} of networks in classes under "
+            f"ten, recall {scores.recall:.2f}, specificity {scores.specificity:.2f}, "
+            f"{_percent(scores.stability)} keep it at 1e-3 weight noise).{rest}"
         )
     missed = "; ".join(
-        _TOLD[name].format(value=getattr(scores, name), wanted=getattr(rule, name))
-        for name in choice.misses
+        _said(name, getattr(scores, name), getattr(rule, name)) for name in choice.misses
     )
     return (
         f"{population}: no label meets the rule; the nearest is `{scores.label}` "

@@ -146,6 +146,8 @@ _OVER_ALL = {"share": _share, "share_low": _low, "share_high": _high}
 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what shares are at odds with themselves, a sentence each."""
+    if "stability" not in parts:  # not asked for
+        return
     ds = parts["stability"]
     for i, name in done(parts["population"], "stability"):
         values = ds["unchanged"].values[i]
@@ -235,8 +237,7 @@ FILLS = (
         "label_key",
         ("network", "label"),
         f"U{_KEY_LENGTH}",
-        "the network's value of the label (one too long is a digest); empty where it has none or "
-        "the network was not drawn",
+        "the network's value of the label (one too long is a digest); empty where it has none",
     ),
     _variable(
         "unchanged",
@@ -337,7 +338,7 @@ def label_stability(
         does, in a process that is told it runs on one: without AVX-512, or where this machine
         has none, without AVX2.
     networks : int, optional
-        Only so many, drawn at random, by default all.
+        Perturb only so many, drawn at random, by default all. All are labelled.
     seed : int
         Of the noise.
     order : mapping of int to int, optional
@@ -418,23 +419,25 @@ def label_stability(
     ) as trial:
 
         def compute(i: int) -> None:
-            if networks is not None and places[numbers[i]] >= networks:
-                return
-            training_seed = int(ds["seed"].values[i]) if "seed" in ds.variables else -1
-            if recipe is not None:
-                rates[i] = _rate(ds, i, recipe) if further_rate is None else further_rate
-            outcome = trial.network(
-                network_weights(ds, i),
-                numbers[i],
-                # One trained elsewhere has no trials of its own.
-                training_seed=training_seed if training_seed >= 0 else numbers[i],
-                rate=float(rates[i]),
-            )
-            kept[i], loss[i], kinds[i] = outcome.unchanged, outcome.loss, outcome.processors
-            keys[i] = [stored_key(one.key) for one in outcome.labels]
+            weights = network_weights(ds, i)
+            own = trial.label(weights)
+            keys[i] = [stored_key(one.key) for one in own]
+            if networks is None or places[numbers[i]] < networks:
+                if recipe is not None:
+                    rates[i] = _rate(ds, i, recipe) if further_rate is None else further_rate
+                seeded = int(ds["seed"].values[i]) if "seed" in ds.variables else -1
+                outcome = trial.network(
+                    weights,
+                    own,
+                    numbers[i],
+                    # One trained elsewhere has no trials of its own.
+                    training_seed=seeded if seeded >= 0 else numbers[i],
+                    rate=float(rates[i]),
+                )
+                kept[i], loss[i], kinds[i] = outcome.unchanged, outcome.loss, outcome.processors
             lacking = [
                 f"{label}: {one.reason or 'no label'}"
-                for label, one in zip(names, outcome.labels, strict=True)
+                for label, one in zip(names, own, strict=True)
                 if not one.key
             ]
             if lacking:

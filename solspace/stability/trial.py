@@ -34,8 +34,6 @@ class Outcome:
 
     Attributes
     ----------
-    labels : list of Labelled
-        As it is.
     unchanged : array (label, perturbation)
         Share of draws in which it keeps the label; NaN where there is none to keep, or the
         perturbation cannot be tried.
@@ -45,7 +43,6 @@ class Outcome:
         This one, and the other.
     """
 
-    labels: list[Labelled]
     unchanged: NDArray[np.float32]
     loss: NDArray[np.float64]
     processors: str
@@ -121,8 +118,18 @@ class Trial:
         if self._other is not None:
             self._other.__exit__(kind, error, trace)
 
+    def label(self, weights: Weights) -> list[Labelled]:
+        """The labels of one network as it is."""
+        return label_one(self._task, self._architecture, weights, self._labels)
+
     def network(
-        self, weights: Weights, number: int, *, training_seed: int = 0, rate: float = 0.0
+        self,
+        weights: Weights,
+        own: Sequence[Labelled],
+        number: int,
+        *,
+        training_seed: int = 0,
+        rate: float = 0.0,
     ) -> Outcome:
         """Try one network.
 
@@ -130,6 +137,8 @@ class Trial:
         ----------
         weights : mapping
             Without padding.
+        own : sequence of Labelled
+            Its labels as it is.
         number : int
             Of the network, from which its noise is drawn.
         training_seed : int
@@ -137,7 +146,6 @@ class Trial:
         rate : float
             Learning rate of further training.
         """
-        own = label_one(self._task, self._architecture, weights, self._labels)
         known = np.array([bool(one.key) for one in own])
         columns, losses = [], []
 
@@ -177,7 +185,7 @@ class Trial:
             losses.append(loss)
         unchanged = np.stack(columns, axis=1).astype(np.float32)
         unchanged[~known] = np.nan
-        return Outcome(own, unchanged, np.array(losses), self._processors)
+        return Outcome(unchanged, np.array(losses), self._processors)
 
     def _noisy(self, weights: Weights, noise: float, number: int, draw: int) -> Weights:
         # One stream for all sizes of noise: a larger one goes further in the same direction.

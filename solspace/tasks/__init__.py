@@ -12,7 +12,7 @@ import pkgutil
 from solspace.errors import SolspaceError
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
-from solspace.tasks.protocol import Pulse, PulseSequences, StimulusProtocol
+from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
 from solspace.tasks.recipe import Recipe, change_recipe
 from solspace.tasks.silences import Silences, silences_of
 from solspace.tasks.task import Task, check_task, rounded_sign
@@ -23,6 +23,7 @@ __all__ = [
     "DelayEpochs",
     "Explorer",
     "IntervalEpochs",
+    "Notch",
     "Pulse",
     "PulseSequences",
     "Recipe",

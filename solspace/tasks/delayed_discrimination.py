@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from solspace.tasks.epochs import DelayEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
-from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.protocol import Notch, Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
@@ -76,7 +76,8 @@ def protocol() -> StimulusProtocol:
     pulses = []
     every = (2, 4, 6, 8, 10)
     for i, f1 in enumerate(every, start=1):
-        pulses.append(Pulse(i, 0, PULSE, 2 * PULSE, amplitude=f1, place=0, next_place=i))
+        first = Pulse(i, 0, PULSE, 2 * PULSE, amplitude=f1, place=0, next_place=i, asks=False)
+        pulses.append(first)
         pulses += [
             Pulse(j, 1, PULSE, 2 * PULSE, amplitude=f2, place=i, next_place=-1)
             for j, f2 in enumerate(every, start=1)
@@ -87,6 +88,59 @@ def protocol() -> StimulusProtocol:
         pulses=tuple(pulses),
         patience=5 * (QUIET_GAP + DELAYS[-1] + 1),
         most=2,
+        notches=_notches(tuple(pulses)),
+        usual="answers_ends",
+    )
+
+
+def _notches(pulses: tuple[Pulse, ...]) -> tuple[Notch, ...]:
+    """By which pairs of stimuli are given.
+
+    Those two that a memory drawn to the middle gets wrong first, those of a middle one as well, or
+    all neighbours.
+    """
+
+    def given(pairs: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+        wanted = set(pairs)
+        first = {pulse.next_place: int(pulse.amplitude) for pulse in pulses if pulse.place == 0}
+        asked = {(pulse.place, int(pulse.amplitude)): i for i, pulse in enumerate(pulses)}
+        of_f1 = [asked[0, f1] for f1 in sorted({f1 for f1, _ in wanted})]
+        of_f2 = [i for (at, f2), i in asked.items() if at and (first[at], f2) in wanted]
+        return tuple(sorted(of_f1 + of_f2))
+
+    ends = [(2, 4), (10, 8)]
+    middle = [*ends, (6, 4), (6, 8)]
+    near = [(f1, f2) for f1 in range(2, 11, 2) for f2 in (f1 - 2, f1 + 2)]
+    silent = "each after long silence"
+    return (
+        Notch(
+            "answers_ends",
+            f"the answer to 2 then 4 and to 10 then 8, {silent}",
+            pulses=given(ends),
+            answers=True,
+        ),
+        Notch(
+            "answers_middle",
+            f"the answer to 2 then 4, 10 then 8 and 6 then 4 or 8, {silent}",
+            pulses=given(middle),
+            answers=True,
+        ),
+        Notch(
+            "answers",
+            f"the answer to stimuli 2 apart, {silent}",
+            pulses=given(near),
+            answers=True,
+        ),
+        Notch("settled_ends", f"2 then 4 and 10 then 8, {silent}", pulses=given(ends)),
+        Notch("settled", f"stimuli 2 apart, {silent}", pulses=given(near)),
+        Notch(
+            "trained",
+            f"stimuli 2 apart, {silent} or at the trained times",
+            pulses=given(near),
+            waits={0: (F1_ON - 1,), **dict.fromkeys(range(1, 6), (DELAYS[-1] // 2,))},
+            within={0: ((2, 6),), **dict.fromkeys(range(1, 6), ((0, DELAYS[-1]),))},
+            burst=2,
+        ),
     )
 
 

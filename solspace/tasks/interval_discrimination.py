@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solspace.tasks.epochs import IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Explorer
-from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.protocol import NOTCHES, Notch, Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task, rounded_sign
@@ -89,11 +89,32 @@ def protocol() -> StimulusProtocol:
     return StimulusProtocol(
         before=np.zeros((10, 2), np.float32),
         pulses=(
-            Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1),
+            Pulse(symbol=1, channel=0, width=PULSE, settled=3, place=0, next_place=1, asks=False),
             Pulse(symbol=2, channel=1, width=PULSE, settled=10, place=1, next_place=0),
         ),
         patience=5 * INTERVALS[-1],
         shortest=RESPONSE,
+        notches=(
+            *NOTCHES,
+            # A first interval in the middle of the trained ones, and the shortest and the longest
+            # second one.
+            Notch(
+                "trained",
+                "pulses, each after long silence or in the trained range: pulse 1 at 20 "
+                "steps, pulse 2 at 10 or 30 steps from pulse 1",
+                waits={0: (10,), 1: (7, 27)},
+                within={0: ((8, 12),), 1: ((7, 11), (23, 27))},
+                burst=2,
+            ),
+            Notch(
+                "waits",
+                "pulses, each after long silence or 300 steps or in the trained range: "
+                "pulse 1 at 20 steps, pulse 2 at 10 or 30 steps from pulse 1",
+                waits={0: (10, 300), 1: (7, 27, 300)},
+                within={0: ((8, 12), (250, 350)), 1: ((7, 11), (23, 27), (250, 350))},
+                burst=2,
+            ),
+        ),
     )
 
 

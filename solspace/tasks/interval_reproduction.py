@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from solspace.tasks.epochs import IntervalEpochs, epoch_stretch
 from solspace.tasks.probing import Chain, Explorer
-from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.protocol import NOTCHES, Notch, Pulse, StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -107,6 +107,24 @@ def protocol() -> StimulusProtocol:
         before=make_trials([T_IN[-1]]).input[0, : READY_ON + PULSE + 16],
         pulses=(Pulse(symbol=1, channel=1, width=PULSE, settled=2 * PULSE),),
         patience=5 * T_IN[-1],
+        notches=(
+            *NOTCHES,
+            Notch(
+                "trained",
+                "pulses, each after long silence or 20 steps after the one before or the start",
+                waits={0: (20,)},
+                within={0: ((10, T_IN[-1] - T_IN[0] - 1),)},
+                burst=2,
+            ),
+            Notch(
+                "waits",
+                "pulses, each after long silence or 20 or 300 steps after the one before or the "
+                "start",
+                waits={0: (20, 300)},
+                within={0: ((10, T_IN[-1] - T_IN[0] - 1), (250, 350))},
+                burst=2,
+            ),
+        ),
     )
 
 

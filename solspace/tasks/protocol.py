@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.errors import SolspaceError
+
 __all__ = [
     "LONGEST_WAIT",
+    "NOTCHES",
     "SEQUENCE_STEPS",
+    "Notch",
     "Pulse",
     "PulseSequences",
     "StimulusProtocol",
@@ -67,6 +72,8 @@ class Pulse:
         Steps from its onset after which the output counts again.
     place, next_place : int
         Where in the protocol it can come, and where that leads; 0 is the root's.
+    asks : bool
+        Whether the task wants an output after it.
     """
 
     symbol: int
@@ -76,6 +83,56 @@ class Pulse:
     amplitude: float = 1.0
     place: int = 0
     next_place: int = 0
+    asks: bool = True
+
+
+@dataclass(frozen=True)
+class Notch:
+    """How finely a network's responses are asked about; see `solspace.responses`.
+
+    Attributes
+    ----------
+    name : str
+        Of letters, digits and _; part of every key.
+    asks : str
+        What is asked, in words.
+    depth : int or None
+        Pulses of a sequence at most; None where any number may follow.
+    waits : mapping of int to tuple of int
+        By place, the steps after the transient of the pulse before, or after the root, at which a
+        pulse is given as well as after the network has settled.
+    within : mapping of int to tuple of (int, int)
+        By place, for each of these waits the shortest and the longest for which it stands: the
+        range in which machines are tested.
+    burst : int
+        Pulses that follow each other so at most before the network is left alone again.
+    pulses : tuple of int or None
+        Which of the protocol's pulses are given, by position; all where None.
+    answers : bool
+        Whether nothing counts but the first output after each pulse that asks for an answer.
+
+    Examples
+    --------
+    >>> Notch("settled2", "up to two pulses, each after long silence", depth=2).burst
+    1
+    """
+
+    name: str
+    asks: str
+    depth: int | None = None
+    waits: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    within: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    burst: int = 1
+    pulses: tuple[int, ...] | None = None
+    answers: bool = False
+
+
+NOTCHES = (
+    Notch("answers", "the first output after each pulse, each after long silence", answers=True),
+    Notch("settled1", "one pulse, after long silence", depth=1),
+    Notch("settled2", "up to two pulses, each after long silence", depth=2),
+    Notch("settled", "pulses, each after long silence"),
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +153,12 @@ class StimulusProtocol:
         An output held for fewer steps may be a flicker of the threshold.
     most : int
         Pulses of the longest random sequence.
+    notches : tuple of Notch
+        How finely responses can be asked about, from coarse to fine.
+    usual : str
+        The name of the notch that is taken where none is asked for.
+    version : int
+        Part of every `response_key`: one more where pulses or a notch of a name change.
     """
 
     before: NDArray[np.float32]
@@ -103,6 +166,19 @@ class StimulusProtocol:
     patience: int
     shortest: int = 3
     most: int = 6
+    notches: tuple[Notch, ...] = NOTCHES
+    usual: str = "settled"
+    version: int = 1
+
+    def notch(self, name: str) -> Notch:
+        """The notch of that name, or an error that lists those there are."""
+        for one in self.notches:
+            if one.name == name:
+                return one
+        raise SolspaceError(
+            f"unknown notch {name!r}; notches, coarse to fine: "
+            f"{', '.join(one.name for one in self.notches)}"
+        )
 
     def random_sequences(
         self,

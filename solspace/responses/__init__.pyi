@@ -1,0 +1,16 @@
+from .exploring import explore_responses as explore_responses
+from .machine import SETTLED as SETTLED
+from .machine import Edge as Edge
+from .machine import Machine as Machine
+from .machine import State as State
+from .machine import smallest_machine as smallest_machine
+from .naming import describe_machine as describe_machine
+from .naming import response_key as response_key
+from .scores import response_scores as response_scores
+from .stage import machine_of as machine_of
+from .testing import heard as heard
+from .testing import machine_graph as machine_graph
+from .testing import machine_recall as machine_recall
+from .testing import machine_specificity as machine_specificity
+from .testing import predicted as predicted
+from .testing import response_sequences as response_sequences
