@@ -102,11 +102,7 @@ def _words(variable: xr.DataArray) -> str:
 
 def _channel(name: str) -> str:
     """An input as it is written in a picture."""
-    return (
-        re.sub(r"(?<=[a-z]{2})(?=[0-9])", " ", symbol(name))
-        if "$" not in symbol(name)
-        else symbol(name)
-    )
+    return symbol(name) if "$" in symbol(name) else re.sub(r"(?<=[a-z]{2})(?=\d)", " ", name)
 
 
 def _signed() -> Any:
@@ -136,9 +132,10 @@ def trial_picture(trial: xr.Dataset, path: Path) -> Path:
         line = trial["input"].sel(input_channel=channel)
         axes[0, 0].plot(trial["time"], line, drawstyle="steps-mid", color=color, linewidth=1.2)
         middle = float(trial["time"].values[line.values > 0].mean())
+        word = _channel(channel)
         axes[0, 0].text(
-            middle, float(line.max()) * 1.06, _channel(channel), color=color, ha="center",
-            va="bottom", fontsize=LABEL,
+            middle, float(line.max()) * 1.06, word, color=color, ha="center", va="bottom",
+            fontsize=LABEL if "$" in word else FONT["ticks"],
         )  # fmt: skip
     axes[0, 0].set_ylim(0, float(trial["input"].max()) * 1.45)
     target = trial["target"].isel(output_channel=0)

@@ -232,8 +232,8 @@ def _cycles(row: xr.DataTree) -> list[Verdict]:
         Verdict(
             "C, left",
             f"After the {len(AMPLITUDES)} trained f1 it runs round {attrs['attractors']:.0f} limit "
-            f"cycles, of a median period of {attrs['period']:.1f} steps, which are there after "
-            "however long the silence.",
+            f"cycles, of a median period of {attrs['period']:.1f} steps, and stays on "
+            "them.",
             attrs["attractors"] > 1,
         ),
         _answers("C", row),

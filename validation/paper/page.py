@@ -156,8 +156,8 @@ def _four(tree: xr.DataTree, made: dict[str, str]) -> list[str]:
     lines = [
         "A to D: the four commonest graphs, each by the network that answers far beyond training "
         "most like the others of its graph (of the first 24). E: networks of each graph; hatched "
-        "the paper's networks of the same graph, where that is known. F: the graph predicted from "
-        "the paper's features, networks held out, graphs of ten networks or more.",
+        "the paper's networks of the same graph (? where that is not known). F: the graph "
+        "predicted from the paper's features, networks held out, graphs of ten networks or more.",
         "",
     ]
     verdicts = figure4.judge(tree)
