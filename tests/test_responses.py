@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from hashlib import blake2b
 from pathlib import Path
 
@@ -365,3 +366,18 @@ def test_shapes_of_other_architectures():
     shapes = parameter_shapes("gru", 6, 2, 1)
     weights = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
     assert key_of(weights, architecture="gru").startswith("r1:interval_reproduction1:settled:/")
+
+
+def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
+    """docs/responses.md from top to bottom, on the shipped store."""
+    page = (STORE.parents[1] / "docs" / "responses.md").read_text()
+    (tmp_path / "stores").mkdir()
+    (tmp_path / "stores" / STORE.name).symlink_to(STORE)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+        exec(compile(block, "docs/responses.md", "exec"), names)
+    shown = re.findall(r"^    (Pulses, .*)$", page, flags=re.M)
+    assert len(shown) == 2
+    assert capsys.readouterr().out.splitlines()[:2] == shown
+    assert (tmp_path / "machine.png").stat().st_size > 1000
