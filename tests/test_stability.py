@@ -445,7 +445,8 @@ def test_labels_are_compared_from_the_store(tmp_path, population, capsys, monkey
     assert "type `solspace stability" in capsys.readouterr().err
     for stage in ("reduce", "verify"):
         solspace.run_stage(path, stage)
-    own = ["graph_key", "automaton_key", "automaton_key:method=automaton"]
+    own = ["graph_key", "automaton_key", "automaton_key:method=automaton", "attractor_key"]
+    own.append("response_key:notch=settled1")
     options = {"labels": own, "noise": [1e-3], "draws": 1, "further_steps": 0, "processor": False}
     solspace.run_stage(path, "stability", options=options)
     rows = {row.scores.label: row for row in labels.measure(path, GROUP)}
@@ -456,9 +457,12 @@ def test_labels_are_compared_from_the_store(tmp_path, population, capsys, monkey
     assert graph.scores.recall == pytest.approx(float(ds.graph_recall.median()))
     # Graphs of another method than the store's are made and tested anew, of a sample.
     assert rows[own[2]].tested == 2 and rows[own[2]].scores.recall > 0.9
+    answers = rows["response_key:notch=settled1"]
+    assert answers.tested == 2 and answers.scores.recall > 0.9
+    assert rows["attractor_key"].scores.recall is None  # it says nothing about pulses
     assert labels.main([path]) == 0
     shown = capsys.readouterr().out
-    assert shown.count(f"| {GROUP} |") == 3 and f"- {GROUP}: no label meets the rule" in shown
+    assert shown.count(f"| {GROUP} |") == 5 and f"- {GROUP}: no label meets the rule" in shown
     assert (tmp_path / "labels.png").stat().st_size > 5_000
 
 

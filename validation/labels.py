@@ -13,8 +13,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from solspace import SolspaceError
 from solspace.labels import get_label
 from solspace.labels.stage import stored_keys
 from solspace.population.variables import DONE
+from solspace.responses import response_scores
 from solspace.stability import (
     Choice,
     LabelScores,
@@ -86,7 +85,7 @@ def keys_of(ds: xr.Dataset, stability: xr.Dataset, asked: AskedLabel) -> list[st
 def responses_of(ds: xr.Dataset, asked: AskedLabel) -> tuple[float, float, int] | None:
     """Median recall and specificity of a label on sequences held out, and of how many networks.
 
-    None where a label allows and forbids nothing, or nothing tests it yet.
+    None where a label allows and forbids nothing.
     """
     record = get_label(asked.name)
     own = asked.options == record.options_of(ds.attrs)
@@ -94,16 +93,9 @@ def responses_of(ds: xr.Dataset, asked: AskedLabel) -> tuple[float, float, int] 
         if not own or "graph_recall" not in ds.variables:
             ds = _verified(ds, **asked.options)
         return _medians(ds, "graph")
-    stem = asked.name.removesuffix("_key")
-    if own and f"{stem}_recall" in ds.variables:
-        return _medians(ds, stem)
-    # Other notches of a label than the population's: a function of its package tests them, which
-    # returns STEM_recall and STEM_specificity of each network of a dataset.
-    package = f"solspace.{stem}s"
-    if find_spec(package) is None:
-        return None
-    test = getattr(import_module(package), f"{stem}_scores", None)
-    return None if test is None else _medians(test(_sample(ds), **asked.options), stem)
+    if record.stage == "responses":
+        return _medians(response_scores(_sample(ds), **asked.options), "response")
+    return None
 
 
 def _medians(ds: xr.Dataset, stem: str) -> tuple[float, float, int] | None:
@@ -241,12 +233,13 @@ TEXT = """\
 A label is worth the name of a solution where it says what a network does, tells from networks that
 do otherwise, stays when the network hardly changes, and is shared by other networks. For every
 label: its classes among the networks that have it; the share of them in classes under ten; median
-recall and specificity on random sequences (`solspace verify`; empty where a label says nothing
-about responses); and the share of networks that keep it (`solspace stability`, with 95 % Wilson
-intervals over networks): every weight times 1 + noise z, {draws} draws a network; after further
-gradient steps; computed as on another kind of processor. [stability.md](stability.md) says how. A
-label that only the networks tried have comes last, and its small classes are not counted. Tried
-{when}.
+recall and specificity on random sequences held out, of its own kind of protocol (graphs by
+`solspace verify`, machines of responses by `solspace.responses.response_scores`; those that the
+store does not hold on {sampled} networks; empty where a label says nothing about responses); and the
+share of networks that keep it (`solspace stability`, with 95 % Wilson intervals over networks):
+every weight times 1 + noise z, {draws} draws a network; after further gradient steps; computed as on
+another kind of processor. [stability.md](stability.md) says how. A label that only the networks
+tried have comes last, and its small classes are not counted. Tried {when}.
 
 {table}
 
@@ -277,7 +270,11 @@ def section(store: str | Path = STORE, image: Path = PICTURE) -> str:
     told = [f"- {sentence(name, choice)}" for name, choice in choices(rows).items()]
     dates = list(dict.fromkeys(when(store, population) for population in rows))
     return TEXT.format(
-        table=table(rows), sentences="\n".join(told), draws=draws, when="; ".join(dates)
+        table=table(rows),
+        sentences="\n".join(told),
+        draws=draws,
+        sampled=SAMPLED,
+        when="; ".join(dates),
     )
 
 
