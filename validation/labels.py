@@ -235,10 +235,10 @@ do otherwise, stays when the network hardly changes, and is shared by other netw
 label: its classes among the networks that have it; the share of them in classes under ten; median
 recall and specificity on random sequences held out, of its own kind of protocol (graphs by
 `solspace verify`, machines of responses by `solspace.responses.response_scores`; those that the
-store does not hold on {sampled} networks; empty where a label says nothing about responses); and the
-share of networks that keep it (`solspace stability`, with 95 % Wilson intervals over networks):
-every weight times 1 + noise z, {draws} draws a network; after further gradient steps; computed as on
-another kind of processor. [stability.md](stability.md) says how. A label that only the networks
+store does not hold on {sampled} networks; empty where a label says nothing about responses); and
+the share of networks that keep it (`solspace stability`, with 95 % Wilson intervals over networks):
+every weight times 1 + noise z, {draws} draws a network; after further gradient steps; computed as
+on another kind of processor. [stability.md](stability.md) says how. A label that only the networks
 tried have comes last, and its small classes are not counted. Tried {when}.
 
 {table}
