@@ -138,7 +138,8 @@ def test_several_stores_become_one_with_checkpoints_and_provenance(store, learni
             (learning_store, "interval_reproduction/gru", ()),
         )
     )
-    assert size_on_disk(copy) < kept
+    # The copy's one consolidated copy of all metadata is of more groups.
+    assert size_on_disk(copy) < 1.03 * kept
 
 
 def test_only_what_is_asked_for(store, learning_store, tmp_path, capsys):

@@ -23,6 +23,7 @@ from solspace.stages.template import wanted
 from solspace.store import Population, Store, creation, locks, provenance, whole_or_nothing
 from solspace.store.layout import default_shard_size, network_bytes
 from solspace.store.pack import pack_into
+from solspace.tasks import Task
 
 __all__ = ["add_population", "create_population", "import_files", "pack"]
 
@@ -90,12 +91,24 @@ def _first_variables(kind: str, architecture: str) -> list[Any]:
     return out
 
 
+def _goes_through(task: Task, stage: Any) -> bool:
+    """Whether a task says what a stage needs; one that does not lays nothing."""
+    try:
+        if stage.check is not None:
+            stage.check(task)
+    except SolspaceError:
+        return False
+    return True
+
+
 def _largest(kind: str, architecture: str, ds: xr.Dataset, first: list[Any]) -> int:
     """Bytes of one network in the largest array that it will have, such as its activity."""
     here = {str(d): int(n) for d, n in ds.sizes.items()}
     found = [network_bytes(first, here)]
     for stage in collection.stages(kind).values():
         if not stage.by_default or stage.layout is None or set(stage.reads) != {"population"}:
+            continue
+        if not _goes_through(task_of(ds), stage):
             continue
         for group, its_layout in stage.layout(task_of(ds), ds, {}).items():
             sizes = {str(d): int(n) for d, n in its_layout.coordinates.sizes.items()}
