@@ -28,8 +28,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
-from scipy.stats import chi2, norm
 
 from solspace.errors import SolspaceError
 
@@ -191,13 +189,16 @@ def coverage_interval(counts: ArrayLike, *, confidence: float = 0.95) -> Estimat
     >>> [round(x, 4) for x in coverage_interval([200, 200])]
     [1.0, 0.9908, 1.0]
     """
+    from scipy.special import gammaincinv
+
     seen = checked_counts(counts)
     n, _, f1, f2 = _rare(seen)
     z, tail = quantile(confidence), (1 + confidence) / 2
     missing = f1 / n * _decay(n, f1, f2)
     least = missing - z * np.sqrt(f1 * (1 - f1 / n) + 2 * f2) / n
     spread = (f1 + 2 * f2 + 1) / (f1 + 1)
-    most = chi2.ppf(tail, 2 * f1 / spread + 2) / 2 * spread / n
+    # A quantile of chi squared with 2 f1 / spread + 2 degrees of freedom, halved.
+    most = gammaincinv(f1 / spread + 1, tail) * spread / n
     return Estimate(1 - missing, max(0.0, 1 - float(most)), min(1.0, 1 - float(least)))
 
 
@@ -381,6 +382,8 @@ def estimated_shares(counts: ArrayLike) -> Curve:
 
 def _ratio(left: NDArray[np.int64], whole: int, m: NDArray[np.int64]) -> Curve:
     """C(left, m) / C(whole, m): chance that m of the whole are all among those left."""
+    from scipy.special import gammaln
+
     enough = left >= m
     safe = np.where(enough, left, m)
     log = gammaln(safe + 1) - gammaln(safe - m + 1) - gammaln(whole + 1) + gammaln(whole - m + 1)
@@ -404,8 +407,10 @@ def quantile(confidence: float) -> float:
     >>> round(quantile(0.95), 2)
     1.96
     """
+    from scipy.special import ndtri
+
     _check_share("confidence", confidence)
-    return float(norm.ppf((1 + confidence) / 2))
+    return float(ndtri((1 + confidence) / 2))
 
 
 def _check_share(name: str, value: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
 import threading
@@ -98,15 +99,19 @@ class Label:
 
 _lock = threading.RLock()
 _looked_at: set[str] = set()
+_listed: list[int] = []
 _found: dict[str, Label] = {}
 _own: dict[str, Label] = {}
 
 
 def _labels() -> dict[str, Label]:
     """Those of the files of this folder, also of files that are new, and one's own."""
+    global _listed
     package = importlib.import_module("solspace.labels")
     with _lock:
-        for module in pkgutil.iter_modules(package.__path__):
+        # A folder's time changes when a file is put in, and asking for it is cheap.
+        times = [os.stat(folder).st_mtime_ns for folder in package.__path__]
+        for module in pkgutil.iter_modules(package.__path__) if times != _listed else ():
             # The stage asks for labels while it is being imported.
             if module.name in _looked_at or module.name == "stage":
                 continue
@@ -120,6 +125,7 @@ def _labels() -> dict[str, Label]:
                     )
                 _found[label.name] = label
             _looked_at.add(module.name)
+        _listed = times
         return {**_found, **_own}
 
 

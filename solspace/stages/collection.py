@@ -46,6 +46,8 @@ POPULATION = Group("weights, training outcome, features, solution labels")
 _OWN_MODULE = "solspace_own_"  # before the names of modules that stages are loaded from
 _OWN: dict[tuple[str, str], Stage] = {}
 _seen: tuple[tuple[str, ...], dict[tuple[str, str], Stage]] = ((), {})
+# The last order of each kind, with what it was made from: a run asks for it hundreds of times.
+_last: dict[str | None, tuple[list[Any], dict[str, Stage]]] = {}
 
 
 def stages(kind: str | None = "recurrent") -> dict[str, Stage]:
@@ -65,7 +67,11 @@ def stages(kind: str | None = "recurrent") -> dict[str, Stage]:
     for (own, name), stage in {**_package(), **_OWN}.items():
         if kind is None or own == kind or own == "any":
             found.setdefault(name, stage)
-    return _ordered(found)
+    made_from = [[(stage, stage.uses and stage.uses()) for stage in found.values()], [*found]]
+    last = _last.get(kind)
+    if last is None or last[0] != made_from:
+        last = _last[kind] = made_from, _ordered(found)
+    return dict(last[1])
 
 
 def find(name: str, kind: str = "recurrent") -> Stage:
