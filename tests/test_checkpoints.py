@@ -54,6 +54,7 @@ def group_of(path: str, group: str = "") -> xr.Dataset:
     return xr.open_zarr(path, group=f"{GROUP}/{group}".rstrip("/")).load()
 
 
+@pytest.mark.slow
 def test_checkpoints_change_nothing_of_the_network(store):
     """With and without, the same to the last bit; and so is what happens to be shared."""
     plain = train(described(checkpoints=0))

@@ -347,6 +347,7 @@ def classification(path):
     return xr.open_zarr(path, group=f"{GROUP}/classification").load()
 
 
+@pytest.mark.slow
 def test_only_features_and_label_are_read(reduced, tmp_path):
     whole, bare = (str(tmp_path / f"{name}.zarr") for name in ("whole", "bare"))
     for path in (whole, bare):
@@ -432,6 +433,7 @@ def test_it_is_not_shared_out(reduced, tmp_path, capsys):
     assert "status_classify" not in xr.open_zarr(path, group=GROUP)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_trees")
 def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
     path = str(tmp_path / "killed.zarr")

@@ -79,6 +79,7 @@ def store(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_from_files_to_features(tmp_path):
     files = save_networks(tmp_path / "nets")
     path = tmp_path / "mine.zarr"
@@ -245,6 +246,7 @@ def test_a_missing_stage(tmp_path, store):
     assert not (tmp_path / "x.html").exists()
 
 
+@pytest.mark.slow
 def test_workers_and_schedulers_that_cannot_be(store):
     assert_fails(solspace("record", store, "--workers", 0), "0 workers")
     assert_fails(

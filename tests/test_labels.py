@@ -284,6 +284,7 @@ def test_an_older_store_is_read_as_it_is_and_brought_up_to_this(older, capsys):
     assert any("is not its graph_key" in fault for fault in check_store(older))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own")
 def test_a_store_is_labelled_by_ones_own_in_workers_and_refuses_what_has_not_run(tmp_path):
     rng = np.random.default_rng(1)

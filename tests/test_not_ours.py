@@ -161,6 +161,7 @@ def killed(store, tmp_path) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Failed to open Zarr store with consolidated metadata")
 def test_a_group_put_aside_is_named_and_brought_back(killed):
     population = Store(killed).populations()[0]

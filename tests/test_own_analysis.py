@@ -156,6 +156,7 @@ def test_stages_of_the_package_are_lazy_on_lazy_data():
             assert answer[name].dims == here[name].dims, name
 
 
+@pytest.mark.slow
 def test_lazy_results_come_from_any_scheduler():
     distributed = pytest.importorskip("distributed")
     population = small()
@@ -243,6 +244,7 @@ def test_it_is_pending_again_when_an_earlier_stage_is(recorded, tmp_path):
     assert (ds.status_largest.values == PENDING).all()
 
 
+@pytest.mark.slow
 def test_it_is_pending_again_also_where_a_process_does_not_know_it(recorded, tmp_path):
     path = copy(recorded, tmp_path)
 
@@ -264,6 +266,7 @@ def test_it_is_pending_again_also_where_a_process_does_not_know_it(recorded, tmp
     assert (ds.status_largest.values == DONE).all()
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(recorded, tmp_path):
     path, whole = copy(recorded, tmp_path / "a"), copy(recorded, tmp_path / "b")
     run_stage(whole, largest)
@@ -361,6 +364,7 @@ def broken(ds):
     raise KeyError("nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "message"),
     [

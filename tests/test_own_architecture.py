@@ -92,6 +92,7 @@ def test_an_architecture_from_a_notebook_goes_through_every_stage(page):
     )
 
 
+@pytest.mark.slow
 def test_an_architecture_of_ones_own_reaches_the_workers(page):
     group = f"{TASK}/leaky_tanh"
     before = xr.open_zarr(page["store"], group=group).load()
@@ -171,6 +172,7 @@ def adapting(tmp_path_factory):
     return store
 
 
+@pytest.mark.slow
 def test_one_file_in_the_package_is_an_architecture(adapting):
     store = adapting
     ds = xr.open_zarr(store, group=f"{TASK}/adapting").load()

@@ -75,6 +75,7 @@ def made_up():
     return activity, trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "architecture"),
     [
@@ -129,6 +130,7 @@ def test_a_feature_is_one_file_that_is_found_by_itself(own, population, tmp_path
         sys.modules.pop("solspace.features.asymmetry", None)
 
 
+@pytest.mark.slow
 def test_a_function_of_this_file_reaches_the_workers(own, store, tmp_path):
     path = str(tmp_path / "workers.zarr")
     shutil.copytree(store, path)

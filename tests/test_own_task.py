@@ -39,6 +39,7 @@ def test_a_task_from_a_notebook_goes_through_every_stage(page):
     assert check_store(page["store"]) == []
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_reaches_the_workers(page):
     import zarr
 

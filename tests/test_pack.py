@@ -75,6 +75,7 @@ def learning_store(tmp_path_factory) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
     copy = str(tmp_path / "copy.zarr")
     pack([store], copy)

@@ -176,6 +176,7 @@ def assert_a_picture(path: Path) -> None:
         assert rim.min() > 0.98, path.name
 
 
+@pytest.mark.slow
 def test_figure_three_shows_what_its_rules_ask_for(three, store):
     for row in rules.ROWS:
         node = three[row.letter]

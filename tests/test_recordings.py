@@ -139,6 +139,7 @@ def test_more_is_seen_with_more_and_blocks_change_nothing(training, monkeypatch)
         classify_recordings(training, **(FEW | {"units": (3, 0)}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_trees")
 def test_a_store_keeps_the_surface(population, tmp_path, capsys):
     import zarr

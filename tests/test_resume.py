@@ -104,6 +104,7 @@ def test_kill_9_at_random_moments(tmp_path, stage):
     assert interrupted >= 2, "no kill came in the middle: the moments test nothing"
 
 
+@pytest.mark.slow
 def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
     """Threads, two worker processes, other shards: the same arrays to the last bit."""
     from distributed import LocalCluster

@@ -149,6 +149,7 @@ with store.lock(verb, shared=True), population.claim(sys.argv[2], shards, verb):
 """
 
 
+@pytest.mark.slow
 def test_what_another_process_writes_is_refused_and_nothing_else(store):
     holder = start("-c", HOLD, store, "record", "1/3")
     try:
@@ -226,6 +227,7 @@ def test_redo_and_slice_exclude_each_other(store, capsys):
     assert (Store(store).populations()[0].status("record") == 1).all()
 
 
+@pytest.mark.slow
 def test_more_slices_than_shards(store, capsys):
     computed = [run_stage(store, "record", part=f"{k}/10")[0].computed for k in range(1, 11)]
     assert sorted(computed) == [0] * 4 + [1] * 6
@@ -241,6 +243,7 @@ def test_slices_are_consecutive_and_share_the_work_evenly(shards, of):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.slow
 def test_a_slice_killed_and_typed_again_ends_the_same(tmp_path):
     slow = dataclasses.replace(RECIPE, target_loss=1e-9, max_steps=2000)
     whole, killed = str(tmp_path / "whole.zarr"), str(tmp_path / "killed.zarr")

@@ -284,6 +284,7 @@ def test_what_changes_is_seen_and_what_does_not_is_not(population, own_label):
     assert ds.message_stability.values[0] == "never: this network has none"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="needs a processor of the x86-64 family")
 def test_another_processor_knows_ones_own_labels_and_keeps_bits_of_weights(population, own_label):
     ds = label_stability(
@@ -352,6 +353,7 @@ def test_options_that_cannot_be_are_refused(population, wrong, said):
 # --------------------------------------------------------------------------- over a store
 
 
+@pytest.mark.slow
 def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, population, tried):
     names = ("unchanged", "share", "share_low", "share_high", "label_key", "further_rate")
     for shard_size, parts in ((2, ["1/2", "2/2"]), (3, [None])):
@@ -435,6 +437,7 @@ def test_a_picture_of_nothing_is_refused(tried):
         stability_picture(many)
 
 
+@pytest.mark.slow
 def test_labels_are_compared_from_the_store(tmp_path, population, capsys, monkeypatch):
     """What docs/validation.md says of labels, of a store with a few networks."""
     monkeypatch.setattr(labels, "SAMPLED", 2)

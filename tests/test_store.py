@@ -172,6 +172,7 @@ def test_a_variable_of_another_shape_writes_no_status(tmp_path, population):
     assert not target.status("train").any()
 
 
+@pytest.mark.slow
 def test_writing_the_same_shards_from_several_processes_is_safe(tmp_path, population):
     """One writer a shard: eight networks in shards of two, written by two processes."""
     path = str(tmp_path / "shared.zarr")

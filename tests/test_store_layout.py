@@ -64,6 +64,7 @@ def store(tmp_path_factory) -> str:
 # --------------------------------------------------------------------------- chunks, checksums
 
 
+@pytest.mark.slow
 def test_every_group_of_a_fresh_store_has_one_chunking(store, tmp_path):
     trained = str(tmp_path / "trained.zarr")
     ds = new_population(
@@ -193,6 +194,7 @@ def shards_of_what_reduce_fills(path: str) -> set[int]:
     return {(a.shards or a.chunks)[0] for a in own}
 
 
+@pytest.mark.slow
 def test_a_packed_store_reduced_again_is_the_same(store, packed, tmp_path):
     outcome = run_stage(packed, "reduce", redo=True)[0]
     done = int((arrays(store)[f"{GROUP}/status_reduce"][...] == 1).sum())
@@ -227,7 +229,12 @@ main(["reduce", sys.argv[1], "--redo", "--quiet"])
 
 
 @pytest.mark.parametrize(
-    ("name", "sliced"), [("status_reduce", False), ("graph_key", True), ("edge_source", False)]
+    ("name", "sliced"),
+    [
+        pytest.param("status_reduce", False, marks=pytest.mark.slow),
+        ("graph_key", True),
+        pytest.param("edge_source", False, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_while_an_array_is_laid_anew(store, packed, tmp_path, name, sliced, monkeypatch):
     folder = os.path.dirname(packed)

@@ -247,6 +247,7 @@ def test_a_population_goes_through_its_stages(store):
     assert "features" not in text
 
 
+@pytest.mark.slow
 def test_shards_and_workers_change_nothing(store, tmp_path):
     whole = xr.open_zarr(store, group=GROUP).load()
     ds = new_population("two_neuron", "planar", networks=48, seed=3)

@@ -224,6 +224,7 @@ def test_the_other_pictures_are_drawn(path, tmp_path):
         assert Path(file).stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path, monkeypatch):
     notebook = json.loads((ROOT / "notebooks" / "two_neuron.ipynb").read_text())
     monkeypatch.chdir(ROOT / "notebooks")

@@ -427,6 +427,7 @@ def reference(population: str):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["automaton", "timed"])
 @pytest.mark.parametrize("task", task_names()[:3])
 def test_graphs_allow_what_their_networks_do(task, method):

@@ -54,6 +54,7 @@ def test_shares_are_shares_and_what_cannot_be_tested_says_so(labeled):
     assert np.isnan(alone.graph_specificity.values).all()
 
 
+@pytest.mark.slow
 def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, population, labeled):
     whole = verify(labeled)
     for shard_size, where in ((1, {}), (2, {"workers": 2}), (5, {})):
@@ -66,6 +67,7 @@ def test_a_store_gives_what_the_dataset_gives_however_it_is_split(tmp_path, popu
             np.testing.assert_array_equal(stored[name].values, whole[name].values)
 
 
+@pytest.mark.slow
 def test_windows_are_stored_and_read_also_where_the_store_had_none(
     tmp_path, population, monkeypatch
 ):
@@ -101,6 +103,7 @@ def test_windows_are_stored_and_read_also_where_the_store_had_none(
     xr.testing.assert_equal(before, after)
 
 
+@pytest.mark.slow
 def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):
     path = str(tmp_path / "old.zarr")
     add_population(path, population)

@@ -96,7 +96,8 @@ def opened(request, fresh):
 
 
 # Populations that are laid as others are wait for `make test-slow`.
-ALIKE = ("interval_reproduction/lstm", "interval_discrimination", "delayed_discrimination")
+ALIKE = ("interval_reproduction/gru", "interval_reproduction/lstm", "interval_discrimination",
+         "delayed_discrimination")  # fmt: skip
 every_group = pytest.mark.parametrize(
     "opened",
     [
