@@ -196,6 +196,7 @@ def test_one_file_in_the_package_is_an_architecture(adapting):
     np.testing.assert_allclose(a[:, 1:], a[:, :-1] + 0.1 * (h[:, 1:] - a[:, :-1]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_store_of_an_architecture_that_is_not_known_says_so(adapting):
     with pytest.raises(SolspaceError, match=r"unknown architecture 'adapting'.*register_arch"):
         run_stage(adapting, "record")

@@ -44,15 +44,15 @@ def arrays(path: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> str:
-    """Twenty networks, so that the copy has more than one shard, of two sizes, every stage done."""
+    """Eight networks, so that the copy has more than one shard, of two sizes, every stage done."""
     rng = np.random.default_rng(1)
     networks = {}
-    for i in range(20):
+    for i in range(8):
         shapes = parameter_shapes("vanilla", 12 + i % 2, inputs=2, outputs=1)
         networks[f"net{i}"] = {name: rng.normal(0, 0.4, shape) for name, shape in shapes.items()}
     path = str(tmp_path_factory.mktemp("pack") / "source.zarr")
     ds = import_networks("interval_reproduction", "vanilla", networks)
-    add_population(path, ds, shard_size=10)
+    add_population(path, ds, shard_size=4)
     for stage in STAGES:
         run_stage(path, stage)
     return path
@@ -97,7 +97,7 @@ def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
         run_stage(copy, "features", redo=True)
     for stage in STAGES:  # by no other order than any store
         outcome = run_stage(copy, stage)[0]
-        assert outcome.computed == (20 if stage in ("record", "extrapolate") else 0), stage
+        assert outcome.computed == (8 if stage in ("record", "extrapolate") else 0), stage
     after = arrays(copy)
     # A message that nothing needed stays away.
     assert before.keys() - after.keys() <= empty and after.keys() <= before.keys()
