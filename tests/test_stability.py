@@ -514,3 +514,12 @@ def test_a_rule_says_what_it_has_to_know():
         Rule().misses(LabelScores("mine", 10, 2, 0.1))
     with pytest.raises(SolspaceError, match="no labels"):
         choose_label([])
+
+
+@pytest.mark.parametrize("task", ["interval_reproduction", "delayed_discrimination"])
+def test_every_label_is_asked_at_every_notch(task):
+    spelled = labels.every_label(task)
+    asked = solspace.stability.labelling.asked_labels(spelled)
+    notches = {one.options["notch"] for one in asked if one.name == "response_key"}
+    assert notches == {notch.name for notch in solspace.get_task(task).protocol.notches}
+    assert {one.name for one in asked} == set(solspace.labels.label_names())
