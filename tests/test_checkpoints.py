@@ -45,7 +45,7 @@ def described(checkpoints: int = CHECKPOINTS, networks: int = 4, **changes) -> x
 def store(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("learning") / "small.zarr")
     create_population(path, described(), shard_size=2)
-    for stage in ("train", "reduce", "label"):
+    for stage in ("train", "reduce", "responses", "label"):
         run_stage(path, stage)
     return path
 
@@ -177,7 +177,7 @@ def test_a_checkpoint_without_a_graph_fails_nothing():
     ds["checkpoint_weight_hh"][0, 1] *= 0
     ds["checkpoint_weight_ih"][0, 1] *= 0
     ds["checkpoint_gradient_steps"][0] = [0, 10, 20, 30]
-    out = label(reduce(ds))
+    out = label(reduce(ds), by="automaton_key")
     assert out.status_label.item() == 1
     assert out.checkpoint_status_label.values[0].tolist()[1] == 2
     assert out.checkpoint_message_label.values[0, 1] != ""

@@ -337,7 +337,7 @@ def relabel(path):
 def reduced(store, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("reduced") / "small.zarr")
     shutil.copytree(store, path)
-    for stage in ("extrapolate", "reduce", "label"):
+    for stage in ("extrapolate", "reduce", "responses", "label"):
         run_stage(path, stage)
     relabel(path)
     return path

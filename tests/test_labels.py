@@ -162,15 +162,20 @@ def test_one_key_is_described_in_one_way_and_so_it_stays(pairs):
 
 
 def test_a_task_says_by_which_label_its_networks_are_told(reduced):
+    assert get_task(TASK).solution_label == "response_key"
     own = dataclasses.replace(get_task(TASK), solution_label="graph_key")
-    ds = label(reduced, task=own)
+    fresh = reduced.copy()
+    del fresh.attrs["solution_method"]
+    ds = label(fresh, task=own)
     assert ds.attrs["solution_method"] == "graph_key"
     assert (
         ds.solution_key.values.tolist()
         == label(reduced, by="graph_key").solution_key.values.tolist()
     )
+    # Solutions that follow a label already go on to.
+    assert label(ds).attrs["solution_method"] == "graph_key"
     with pytest.raises(SolspaceError, match="unknown label 'colour'"):
-        label(reduced, task=dataclasses.replace(own, solution_label="colour"))
+        label(fresh, task=dataclasses.replace(own, solution_label="colour"))
 
 
 def test_lazily_it_is_what_it_is_in_memory(shipped):
@@ -186,8 +191,10 @@ def test_lazily_it_is_what_it_is_in_memory(shipped):
 def test_what_is_not_there_names_the_stage_to_run(reduced):
     bare = reduced.drop_vars(["automaton_key", "graph_key"])
     bare.attrs.clear()
-    with pytest.raises(SolspaceError, match=r"no 'automaton_key'; call solspace\.reduce"):
+    with pytest.raises(SolspaceError, match=r"no 'response_key'; call solspace\.find_responses"):
         label(bare)
+    with pytest.raises(SolspaceError, match=r"no 'automaton_key'; call solspace\.reduce"):
+        label(bare, by="automaton_key")
     waiting = reduced.assign(status_reduce=reduced.status_reduce * 0)
     with pytest.raises(SolspaceError, match="reduce is pending for 12 of 12"):
         label(waiting)

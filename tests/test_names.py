@@ -11,7 +11,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solspace import import_networks, label, record, reduce
+from solspace import find_responses, import_networks, label, record, reduce
 from solspace.labels import solution_name
 from solspace.labels.names import CATALOGUE
 from solspace.networks import parameter_shapes
@@ -85,7 +85,9 @@ def test_common_solutions_of_the_shipped_stores_are_in_the_catalogue(store, grou
 
 
 def test_names_are_labels_of_every_group():
-    labeled = label(reduce(population("interval_reproduction", networks=3, units=20)))
+    labeled = label(
+        find_responses(reduce(population("interval_reproduction", networks=3, units=20)))
+    )
     assert (labeled.status_label == 1).any()
     keys = labeled.solution_key.values
     assert labeled.solution_name.values.tolist() == [solution_name(key) for key in keys]

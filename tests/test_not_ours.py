@@ -34,7 +34,7 @@ def store(tmp_path_factory) -> str:
     }
     path = str(tmp_path_factory.mktemp("mine") / "small.zarr")
     add_population(path, import_networks("interval_reproduction", "vanilla", networks))
-    for stage in ("record", "extrapolate", "reduce", "label"):
+    for stage in ("record", "extrapolate", "reduce", "responses", "label"):
         run_stage(path, stage)
     return path
 

@@ -96,7 +96,7 @@ def test_an_architecture_from_a_notebook_goes_through_every_stage(page):
 def test_an_architecture_of_ones_own_reaches_the_workers(page):
     group = f"{TASK}/leaky_tanh"
     before = xr.open_zarr(page["store"], group=group).load()
-    for stage in ("reduce", "label"):
+    for stage in ("reduce", "responses", "label"):
         run_stage(page["store"], stage, redo=True, workers=2)
     after = xr.open_zarr(page["store"], group=group).load()
     assert after.automaton_key.values.tolist() == before.automaton_key.values.tolist()
@@ -151,7 +151,8 @@ recipe = Recipe(**json.loads(sys.argv[3]))
 ds = solspace.new_population("{TASK}", "adapting", networks=3, hidden_size=[5, 7], recipe=recipe,
                              checkpoints=2)
 solspace.create_population(sys.argv[2], ds, shard_size=2)
-for stage in ("train", "record", "extrapolate", "reduce", "label", "verify", "features"):
+for stage in ("train", "record", "extrapolate", "reduce", "responses", "label", "verify",
+              "features"):
     outcome, = solspace.run_stage(sys.argv[2], stage)
     assert outcome.done + outcome.failed == 3, stage
 assert solspace.check_store(sys.argv[2]) == []

@@ -70,7 +70,7 @@ def learning_store(tmp_path_factory) -> str:
         checkpoints=3,
     )
     create_population(path, ds, shard_size=3)
-    for stage in ("train", "reduce", "label"):
+    for stage in ("train", "reduce", "responses", "label"):
         run_stage(path, stage)
     return path
 

@@ -146,7 +146,7 @@ def test_a_store_keeps_the_surface(population, tmp_path, capsys):
 
     path = str(tmp_path / "seen.zarr")
     add_population(path, population.drop_vars("solution"))
-    for stage in ("record", "reduce", "label"):
+    for stage in ("record", "reduce", "responses", "label"):
         run_stage(path, stage)
     whole = zarr.open_group(path, path=GROUP, mode="r+")
     for group in (whole, whole["training"], whole["graph"]):

@@ -27,7 +27,8 @@ GRAPH = [*declared("graph")]
 
 
 def groups_of(population: xr.Dataset) -> dict[str, xr.Dataset]:
-    return split(population, label(reduce(population)))
+    """As the stages leave them, with solutions by what graphs allow."""
+    return split(population, label(reduce(population), by="automaton_key"))
 
 
 def split(population: xr.Dataset, labeled: xr.Dataset) -> dict[str, xr.Dataset]:

@@ -110,7 +110,7 @@ def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
     from distributed import LocalCluster
 
     stores = {way: lay(str(tmp_path / f"{way}.zarr"), networks=6) for way in ("threads", "workers")}
-    stages = ("train", "record", "extrapolate", "reduce", "label", "features")
+    stages = ("train", "record", "extrapolate", "reduce", "responses", "label", "features")
     for stage in stages:
         run_stage(stores["threads"], stage)
     run_stage(stores["workers"], stages[0], workers=2)

@@ -89,7 +89,7 @@ def nothing_beside(path: str) -> bool:
 def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     whole, split = str(tmp_path / "whole.zarr"), str(tmp_path / "split.zarr")
     create_population(whole, described(), shard_size=2)
-    for stage in ("train", "record", "reduce", "label"):
+    for stage in ("train", "record", "reduce", "responses", "label"):
         run_stage(whole, stage)
     # From nothing: each makes the store, or finds another making it.
     end([start("-c", TRAIN_SLICE, split, f"{k}/3") for k in (1, 2, 3)])

@@ -463,6 +463,8 @@ def test_labels_are_compared_from_the_store(tmp_path, population, capsys, monkey
     answers = rows["response_key:notch=settled1"]
     assert answers.tested == 2 and answers.scores.recall > 0.9
     assert rows["attractor_key"].scores.recall is None  # it says nothing about pulses
+    # What is asked of one pulse alone is no label of all that a network does.
+    assert not answers.whole and graph.whole
     assert labels.main([path]) == 0
     shown = capsys.readouterr().out
     assert shown.count(f"| {GROUP} |") == 5 and f"- {GROUP}: no label meets the rule" in shown
@@ -523,3 +525,19 @@ def test_every_label_is_asked_at_every_notch(task):
     notches = {one.options["notch"] for one in asked if one.name == "response_key"}
     assert notches == {notch.name for notch in solspace.get_task(task).protocol.notches}
     assert {one.name for one in asked} == set(solspace.labels.label_names())
+    ds = xr.Dataset(coords={"task": task})
+    whole = {one.spelled for one in asked if labels.is_whole(ds, one)}
+    assert "graph_key:method=turner2021" in whole
+    assert ("response_key:notch=settled" in whole) == (task == "interval_reproduction")
+    assert "response_key:notch=answers" not in whole
+
+
+def test_labels_that_say_a_part_are_named_and_not_chosen():
+    def row(label, classes, whole):
+        return labels.Row(LabelScores(label, 400, classes, 0.02, 1, 1, 1), {}, 100, 400, whole)
+
+    own = [row("answers", 2, False), row("settled", 5, True), row("trained", 9, True),
+           row("waits", 7, False)]  # fmt: skip
+    choice = labels.choices({"here": own})["here"]
+    assert choice.scores.label == "settled"
+    assert labels.coarser(own, choice) == ["answers"]

@@ -56,7 +56,7 @@ def store(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("layout") / "source.zarr")
     ds = import_networks("interval_reproduction", "vanilla", random_networks(7, 20))
     add_population(path, ds, shard_size=4)
-    for stage in ("record", "extrapolate", "reduce", "label", "verify"):
+    for stage in ("record", "extrapolate", "reduce", "responses", "label", "verify"):
         run_stage(path, stage)
     return path
 

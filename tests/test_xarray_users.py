@@ -80,7 +80,16 @@ def fresh(tmp_path_factory):
         },
     }  # fmt: skip
     solspace.create_population(path, ds, shard_size=4)
-    stages = ("train", "record", "extrapolate", "reduce", "label", "verify", "features")
+    stages = (
+        "train",
+        "record",
+        "extrapolate",
+        "reduce",
+        "attractors",
+        "label",
+        "verify",
+        "features",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for stage in (*stages, *options):
@@ -399,7 +408,7 @@ def test_every_line_of_the_page_runs(fresh, tmp_path, monkeypatch):
     small.attrs.clear()  # the recipe and the provenance of all 400
     labels = ["solution", "solution_key", "solution_name", "graph_key"]
     solspace.add_population(path, small.drop_vars(labels), shard_size=2)
-    for stage in ("record", "extrapolate", "reduce", "label"):
+    for stage in ("record", "extrapolate", "reduce", "responses", "label"):
         solspace.run_stage(path, stage)
     (tmp_path / "stores" / "turner2021.zarr").symlink_to(STORES / "turner2021.zarr")
     monkeypatch.chdir(tmp_path)

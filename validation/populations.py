@@ -260,9 +260,9 @@ histograms are apart by at least:
 TRIALS = """\
 What was varied, with its effect, is on pages of its own:
 
-- **The learning rate** ([learning_rate.md](learning_rate.md)) is what the gated networks were off by. At
-  0.01, at which the first shipped GRUs and LSTMs were trained, limit cycles are next to absent; the
-  published rate is 0.001, at which these were trained.
+- **The learning rate** ([learning_rate.md](learning_rate.md)) is what the gated networks were off
+  by. At 0.01, at which the first shipped GRUs and LSTMs were trained, limit cycles are next to
+  absent; the published rate is 0.001, at which these were trained.
 - **The start** ([starts.md](starts.md)) of the discrimination tasks, which is ours: the gain of the
   recurrent matrix moves interval discrimination away from the authors' histogram, torch's default
   moves delayed discrimination a little towards it.

@@ -84,9 +84,14 @@ def _one_each(keys: NDArray[Any], words: NDArray[Any], chosen: Mapping[str, str]
     return text_array([chosen.get(key, said) for key, said in pairs]).reshape(keys.shape)
 
 
+def asked(task: Task, attrs: Mapping[str, Any], by: str | None) -> Label:
+    """The label asked for; else the one that solutions follow already, else the task's own."""
+    return get_label(by or label_of(attrs) or task.solution_label)
+
+
 def notes(task: Task, options: Mapping[str, Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Which label the solutions follow."""
-    by = get_label(options.get("by") or task.solution_label).name
+    by = asked(task, attrs, options.get("by")).name
     # Before there were several labels this attribute said how graphs were made as well.
     graphs = {"graph_method": graph_method(attrs)} if by in GRAPH_LABELS else {}
     return {"solution_method": by, **graphs}
@@ -158,7 +163,7 @@ def _older(ds: xr.Dataset) -> bool:
 
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
     """Nothing of its own; refuses a label that is not there before anything is changed."""
-    check_there(ds, get_label(options.get("by") or task.solution_label))
+    check_there(ds, asked(task, ds.attrs, options.get("by")))
     return {}
 
 
@@ -243,12 +248,13 @@ def label(
     Parameters
     ----------
     ds : Dataset
-        A population with the label, such as `solspace.reduce` returns it.
+        A population with the label, such as `solspace.find_responses` returns it.
     task : str or Task, optional
         By default the dataset's own.
     by : str, optional
-        The label: automaton_key, graph_key or another of `solspace.labels.label_names`. By default
-        that of the task (its ``solution_label``).
+        The label: response_key, graph_key or another of `solspace.labels.label_names`. By default
+        the one that the solutions of the population follow already (its ``solution_method``), and
+        where they follow none yet that of the task (its ``solution_label``).
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
@@ -275,8 +281,8 @@ def label(
     >>> shapes = parameter_shapes("vanilla", 20, inputs=2, outputs=1)
     >>> mine = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
     >>> ds = reduce(import_networks("interval_reproduction", "vanilla", {"mine": mine}))
-    >>> label(ds).solution.item(), label(ds, by="graph_key").solution_key.item()
-    (0, 'v1:0|set>0')
+    >>> label(ds, by="graph_key").solution_key.item()
+    'v1:0|set>0'
     """
     from solspace.labels.names import solution_name
     from solspace.population import network_weights
@@ -285,7 +291,7 @@ def label(
 
     task = task_of(ds, task)
     architecture = architecture_of(ds)
-    record = get_label(by or task.solution_label)
+    record = asked(task, ds.attrs, by)
     stored, older = stored_keys(ds, record), _older(ds)
     words = ds[record.words].values if record.words in ds.variables else None
     options = record.options_of(ds.attrs)

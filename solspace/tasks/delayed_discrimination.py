@@ -235,6 +235,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    solution_label="attractor_key",
     recipes={
         "vanilla": Recipe(
             # The published networks end between 1e-5 and 8e-5; accepted were 2e-4.

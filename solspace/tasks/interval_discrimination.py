@@ -197,6 +197,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    solution_label="response_key",
     # Training needs a curriculum, easy pairs first.
     # The orthogonal start is ours; from torch's default no network left the plateau.
     recipes={

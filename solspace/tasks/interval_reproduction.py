@@ -167,6 +167,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    solution_label="response_key",
     feature_epochs=feature_epochs,
     recipes={
         "vanilla": Recipe(

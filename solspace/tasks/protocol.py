@@ -113,8 +113,9 @@ class Notch:
 
     Examples
     --------
-    >>> Notch("settled2", "up to two pulses, each after long silence", depth=2).burst
-    1
+    >>> one = Notch("settled2", "up to two pulses, each after long silence", depth=2)
+    >>> one.burst, one.is_whole
+    (1, False)
     """
 
     name: str
@@ -125,6 +126,11 @@ class Notch:
     burst: int = 1
     pulses: tuple[int, ...] | None = None
     answers: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether any number of any pulses is given and all that is put out counts."""
+        return self.depth is None and self.pulses is None and not self.answers
 
 
 NOTCHES = (
