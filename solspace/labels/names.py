@@ -40,9 +40,11 @@ CATALOGUE = {
     "a1:f1=2points": "memory_in_2_points",
     "a1:f1=3points": "memory_in_3_points",
     "a1:f1=4points": "memory_in_4_points",
+    "a1:f1=5points": "memory_in_5_points",
     "a1:f1=motion": "memory_in_motion",
     "a1:f1=1point+motion": "memory_in_a_point_and_motion",
     "a1:f1=2points+motion": "memory_in_2_points_and_motion",
+    "a1:f1=3points+motion": "memory_in_3_points_and_motion",
     # Interval reproduction, after Ready and after Set.
     "a1:ready=1point:0;set=1point:0": "comes_to_rest",
     "a1:ready=motion:0;set=motion:0": "moves_on_in_silence",
@@ -50,6 +52,22 @@ CATALOGUE = {
     # Interval discrimination, from the start and after the pulses.
     "a1:start=1point:0;pulse1=1point:0;pulse2=1point:0": "rests_between_pulses",
     "a1:start=motion:0;pulse1=motion:0;pulse2=motion:0": "moves_on_between_pulses",
+    # What is answered to pulses that come when all has settled: interval reproduction, by whether Go
+    # comes unasked, and whether a late Set is answered.
+    "r1:interval_reproduction1:settled:/1>1;0|set/1>1": "go_unasked_late_set_go",
+    "r1:interval_reproduction1:settled:/1>1;0|set/>1": "go_unasked_late_set_ignored",
+    "r1:interval_reproduction1:settled:/1>1;0|set/11>1": "go_unasked_late_set_go_twice",
+    "r1:interval_reproduction1:settled:/>1;0|set/1>1": "waits_late_set_go",
+    "r1:interval_reproduction1:settled:/>1;0|set/>1": "waits_late_set_ignored",
+    "r1:interval_reproduction1:settled:/>1;(1)|set/>1": "go_repeats_set_changes_nothing",
+    "r1:interval_reproduction1:settled:/>1;1|set/>1": "go_stays_on_set_changes_nothing",
+    # Interval discrimination: the answer to a late second pulse.
+    "r1:interval_discrimination1:settled:/>1;0|pulse1/>2;0|pulse2/-1>1": "late_answer_minus",
+    "r1:interval_discrimination1:settled:/>1;0|pulse1/>2;0|pulse2/1>1": "late_answer_plus",
+    "r1:interval_discrimination1:settled:/>1;0|pulse1/>2;0|pulse2/>1": "late_no_answer",
+    "r1:interval_discrimination1:settled:/>1;0|pulse1/>2;0|pulse2/-1>1,pulse2/1>1": (
+        "late_answer_by_phase"
+    ),
     # Two neurons.
     "point_near_target: 2 stable, 1 saddle": "point_near_target",
     "cycle_through_target: 1 unstable, 1 stable cycle": "cycle_through_target",
