@@ -52,7 +52,7 @@ CATALOGUE = {
     # Interval discrimination, from the start and after the pulses.
     "a1:start=1point:0;pulse1=1point:0;pulse2=1point:0": "rests_between_pulses",
     "a1:start=motion:0;pulse1=motion:0;pulse2=motion:0": "moves_on_between_pulses",
-    # What is answered to pulses that come when all has settled: interval reproduction, by whether Go
+    # What is answered to pulses that come when all has settled. Interval reproduction: whether Go
     # comes unasked, and whether a late Set is answered.
     "r1:interval_reproduction1:settled:/1>1;0|set/1>1": "go_unasked_late_set_go",
     "r1:interval_reproduction1:settled:/1>1;0|set/>1": "go_unasked_late_set_ignored",
