@@ -28,6 +28,7 @@ from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
 WHERE = ["--task", "interval_reproduction", "--architecture", "vanilla"]
+BY_GRAPH = {"by": "automaton_key"}  # needs reduce alone
 RECIPE = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
 
 # One task of an array: makes the store or finds it made, and trains its slice.
@@ -89,11 +90,13 @@ def nothing_beside(path: str) -> bool:
 def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     whole, split = str(tmp_path / "whole.zarr"), str(tmp_path / "split.zarr")
     create_population(whole, described(), shard_size=2)
-    for stage in ("train", "record", "reduce", "responses", "label"):
+    for stage in ("train", "record", "reduce"):
         run_stage(whole, stage)
+    run_stage(whole, "label", options=BY_GRAPH)
     # From nothing: each makes the store, or finds another making it.
     end([start("-c", TRAIN_SLICE, split, f"{k}/3") for k in (1, 2, 3)])
     assert len([e for e in noted_in(split) if "finished" in e]) == 3
+    by = ("--by", BY_GRAPH["by"])
     # Two stages and several slices, all at once on one store.
     end(
         [
@@ -104,7 +107,7 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     )
     end(
         [
-            start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2", "--quiet")
+            start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2", "--quiet", *by)
             for k in (1, 2)
         ]
     )
@@ -203,10 +206,10 @@ def test_a_slice_needs_earlier_stages_of_its_own_networks_only(tmp_path):
 def test_solutions_are_numbered_when_all_slices_have_ended(store):
     group = zarr.open_group(store, path=GROUP, mode="r")
     run_stage(store, "reduce")
-    run_stage(store, "label", part="2/2")
+    run_stage(store, "label", options=BY_GRAPH, part="2/2")
     assert (group["solution_key"][3:] != "").any()
     assert (group["solution"][:] == -1).all()
-    run_stage(store, "label", part="1/2")
+    run_stage(store, "label", options=BY_GRAPH, part="1/2")
     assert ((group["solution"][:] >= 0) == (group["solution_key"][:] != "")).all()
 
 

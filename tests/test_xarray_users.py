@@ -32,6 +32,9 @@ ALL_GROUPS = {
     "training",
     "extrapolation",
     "graph",
+    "attractors",
+    "response",
+    "stability",
     "checkpoints",
     "classification",
     "recording_size",
@@ -75,6 +78,9 @@ def fresh(tmp_path_factory):
     few = {"label": "hidden_size", "minimum_class_size": 2, "repeats": 1, "folds": 2}
     options = {
         "classify": {**few, "models": ["logistic"], "permutations": 1},
+        "stability": {
+            "labels": ["graph_key"], "noise": [1e-3], "further_steps": 0, "processor": False,
+        },
         "recording_size": {
             **few, "units": (2, np.inf), "trials": (10, np.inf), "set": "speed",
         },
@@ -86,6 +92,7 @@ def fresh(tmp_path_factory):
         "extrapolate",
         "reduce",
         "attractors",
+        "responses",
         "label",
         "verify",
         "features",
