@@ -90,8 +90,8 @@ the other), and what they do:
 
 {pairs}
 
-Classes of `response_key` differ in what follows pulses that no trained trial has: a second Set, a
-pulse long after the response. Nothing in the recorded trials is the answer to these, so a
+They differ in what follows pulses that no trained trial has: a second Set, a pulse long after the
+response, a stimulus at the wrong time. Nothing in the recorded trials is the answer to these, so a
 description of the recorded trials can tell such classes apart only as far as they tend to move
 differently. A network fitted to the recording can be given these pulses.
 

@@ -18,6 +18,7 @@ import xarray as xr
 
 from solspace.diversity.difference import OTHER, compare_solutions
 from solspace.diversity.labels import count_labels
+from solspace.population.describe import recipe_of
 from validation import authors, challenges
 from validation.authors import AuthorsClass
 
@@ -257,16 +258,29 @@ histograms are apart by at least:
 """
 
 # What the distances are made of was tried apart, on populations trained for it.
-TRIALS = """\
+VARIED = """\
 What was varied, with its effect, is on pages of its own:
 
-- **The learning rate** ([learning_rate.md](learning_rate.md)) is what the gated networks were off
-  by. At 0.01, at which the first shipped GRUs and LSTMs were trained, limit cycles are next to
-  absent; the published rate is 0.001, at which these were trained.
+- **The learning rate** ([learning_rate.md](learning_rate.md)) is what gated networks were off by.
+  At 0.01 limit cycles are next to absent; the published rate is 0.001.
+  {rates}
 - **The start** ([starts.md](starts.md)) of the discrimination tasks, which is ours: the gain of the
   recurrent matrix moves interval discrimination away from the authors' histogram, torch's default
   moves delayed discrimination a little towards it.
 """
+
+
+def varied_text(rows: list[dict[str, Any]]) -> str:
+    """What the distances hang on, and at which rates the shipped gated networks were trained."""
+    told = []
+    for row in rows:
+        name = NAMED.get(row["population"].rpartition("/")[2])
+        if name and "recipe" in row["ds"].attrs:
+            recipe = recipe_of(row["ds"])
+            told.append(f"{name}s at {recipe.hold_rate or recipe.learning_rate:g}")
+    return VARIED.format(rates=f"Shipped are {' and '.join(told)}." if told else "").replace(
+        " \n", "\n"
+    )
 
 
 def section() -> str:
@@ -289,7 +303,7 @@ def section() -> str:
             matched_text(rows),
             discrimination_text(rows),
             cycles_text(rows),
-            TRIALS,
+            varied_text(rows),
         ]
     )
 
