@@ -34,7 +34,6 @@ PAGE = ROOT / "docs" / "starts.md"
 BEGIN, END = "<!-- tables, by docs/make_starts.py -->", "<!-- end of tables -->"
 TASKS = ("delayed_discrimination", "interval_discrimination")
 OWN = "orthogonal"  # the start of both recipes
-SMALL = 10
 
 
 def start_of(ds: xr.Dataset) -> str:
