@@ -57,6 +57,7 @@ from .tasks import Recipe as Recipe
 from .tasks import Task as Task
 from .tasks import Trials as Trials
 from .tasks import get_task as get_task
+from .tasks import load_tasks as load_tasks
 from .tasks import register_task as register_task
 from .training.stage import train as train
 from .verification.stage import verify as verify

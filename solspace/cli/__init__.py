@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from solspace.cli import commands
 from solspace.cli.arguments import make_parser
 from solspace.errors import SolspaceError
 
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = make_parser().parse_args(argv)
     try:
+        if getattr(args, "store", None) is not None:
+            commands.know_tasks(args)
         args.command(args)
         sys.stdout.flush()
     except SolspaceError as error:

@@ -98,6 +98,13 @@ def _verb(
         sub.add_argument("store", metavar="DST", help="the new store")
     else:
         sub.add_argument("store", metavar="STORE", help="the store, a folder")
+    sub.add_argument(
+        "--task-file",
+        metavar="FILE.py",
+        action="append",
+        help="a Python file with a task of your own, which is run; a store made from it is worked "
+        "on later without this, as long as the file is where it was and as it was",
+    )
     return sub
 
 

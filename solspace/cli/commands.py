@@ -20,6 +20,7 @@ __all__ = [
     "describe_store",
     "draw_stages",
     "import_files",
+    "know_tasks",
     "make_report",
     "migrate_store",
     "pack_stores",
@@ -29,6 +30,25 @@ __all__ = [
 ]
 
 MOST_LOSSES = 100  # said one by one after an import
+
+
+def know_tasks(args: argparse.Namespace) -> None:
+    """Tasks of the user's own: of the files that were given, and of the stores that were named."""
+    import warnings
+
+    from solspace.run import own_tasks
+    from solspace.tasks import load_tasks
+
+    for file in args.task_file or []:
+        load_tasks(file)
+    for path in [args.store, *getattr(args, "stores", []), getattr(args, "other", None)]:
+        if path is None:
+            continue
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            own_tasks.know_tasks(path)
+        for one in told:
+            print(f"solspace: WARNING: {one.message}", file=sys.stderr)
 
 
 def train(args: argparse.Namespace) -> None:

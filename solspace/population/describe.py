@@ -10,6 +10,8 @@ import numpy as np
 
 from solspace.errors import SolspaceError
 from solspace.tasks import Recipe, Task, get_task
+from solspace.tasks.files import find_tasks, read_source
+from solspace.tasks.registry import is_known
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,6 +54,8 @@ def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
     found = named_of(ds, "task")
     if found is None:
         raise SolspaceError("the dataset has no coordinate 'task'; give task=NAME")
+    if not is_known(found) and (source := read_source(ds.attrs)) is not None:
+        find_tasks(found, source, "the dataset")
     return get_task(found)
 
 

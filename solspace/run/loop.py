@@ -26,6 +26,7 @@ from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import finish, replaced_variables, write_whole
 from solspace.run.options import check_options_fit, check_same_options, notable
+from solspace.run.own_tasks import know_tasks, note_sources
 from solspace.run.reading import read_inputs, split_results
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
@@ -122,6 +123,7 @@ def run_stage(
             "without --slice"
         )
     store = Store(path)
+    know_tasks(path)
     verb = name if only is None else f"{name} --slice {only}"
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     with ExitStack() as held:
@@ -165,6 +167,7 @@ def run_stage(
                     _check_startable(population, record, where, given)
                 if only is not None:
                     held.enter_context(population.claim(name, own, verb))
+        note_sources(populations)
         if redo:
             for population, record in zip(populations, records, strict=True):
                 if record.over == "network":

@@ -17,6 +17,7 @@ from solspace.kinds import kind_of
 from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, recipe_of, task_of
 from solspace.population.variables import check
+from solspace.run.own_tasks import note_sources, with_source
 from solspace.run.reading import split_results
 from solspace.stages import collection
 from solspace.stages.template import wanted
@@ -65,6 +66,7 @@ def create_population(
         found = store.populations(task, architecture)
         if found:
             _check_same(found[0], ds, path)
+            note_sources(found[:1])
             return found[0]
         train = collection.find("train", kind.name)
         layout_of = train.layout(task_of(ds), ds, {}) if train.layout else {}
@@ -76,6 +78,7 @@ def create_population(
         size = shard_size or default_shard_size(
             ds.sizes["network"], each, get_architecture(architecture).batch
         )
+        ds = with_source(ds, task)
         population = creation.create_population(store, ds, variables, {}, shard_size=size)
         store.consolidate()
         return population

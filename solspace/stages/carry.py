@@ -44,6 +44,10 @@ def carried(task: Task | None = None) -> bytes:
     import cloudpickle
 
     from solspace.networks import own_architectures
+    from solspace.tasks.files import own_modules
+
+    for module in own_modules():  # nothing that another process could import by its name
+        cloudpickle.register_pickle_by_value(module)
 
     own: list[tuple[str, bytes]] = []
     parts: list[tuple[str, str, Any]] = []
