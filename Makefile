@@ -62,6 +62,7 @@ lint: env
 docs: env
 	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_recipes.py
+	$(BIN)/python docs/make_needs.py
 	$(BIN)/python docs/make_coverage.py
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.

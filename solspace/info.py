@@ -24,6 +24,9 @@ from solspace.population.variables import DONE, FAILED, GRAPH_LABELS, PENDING
 from solspace.stages import collection
 from solspace.store import Store
 from solspace.store.metadata import SCHEMA_VERSION
+from solspace.tasks import get_task
+from solspace.tasks.needs import lacking
+from solspace.tasks.registry import is_known
 
 __all__ = [
     "SolutionRow",
@@ -386,6 +389,12 @@ def read_for_report(
         raise SolspaceError(
             f"{path}: no networks to report on; make some with `solspace train {path} ...`"
         )
+    for population in populations:
+        if is_known(population.task) and (why := lacking(get_task(population.task), "reduce")):
+            raise SolspaceError(
+                f"{path}: a report is about graphs, which networks of {population.task} have none "
+                f"of: {why}"
+            )
     out = {}
     for population in populations:
         optional = ("checkpoints", "classification", "recording_size")

@@ -10,8 +10,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from solspace import SolspaceError, check_store, get_task, run_stage
-from solspace.tasks import Trials, check_task, epochs_from_starts
+from solspace import (
+    Recipe,
+    SolspaceError,
+    check_store,
+    create_population,
+    get_task,
+    new_population,
+    register_task,
+    run_stage,
+)
+from solspace.cli import main
+from solspace.stages.collection import stages
+from solspace.tasks import Trials, check_task, epochs_from_starts, missing, registry
+from solspace.tasks.needs import NEEDS, needs_table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "own_task.md"
 
@@ -55,6 +67,105 @@ def test_a_task_of_ones_own_reaches_the_workers(page):
 def test_features_say_what_a_task_lacks(page):
     with pytest.raises(SolspaceError, match="two_delays"):
         run_stage(page["store"], "features")
+
+
+def test_the_table_of_what_a_task_must_give_is_made_from_the_code():
+    text = PAGE.read_text()
+    assert f"{needs_table()}\n\n<!-- end -->" in text
+    shown = {need.stage for need in NEEDS}
+    checked = {name for name, stage in stages("recurrent").items() if stage.check is not None}
+    assert checked <= shown <= set(stages("recurrent"))
+
+
+def test_what_is_missing_is_said_before_anything_is_trained(page):
+    with pytest.warns(UserWarning) as said:
+        register_task(page["TWO_DELAYS"])
+    (told,) = (str(one.message) for one in said)
+    assert "verify, responses: it does not say which pulses" in told
+    assert "features: it has no feature_epochs" in told and "reduce" not in told
+
+
+def _no_compare(explorer):
+    waiting = explorer.free_run(explorer.silence(5).states[-1])
+    explorer.begin(waiting)
+    explorer.join()
+
+
+def _misspelt(explorer):
+    explorer.begin(explorer.free_run(explorer.silence(5).states[-1]))
+    explorer.compare(answer="lnog")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stage", "message"),
+    [
+        ({"probe": _no_compare}, "reduce", "never calls explorer.compare"),
+        ({"probe": _misspelt}, "reduce", "fails on a random network .ValueError"),
+        ({"probe": None}, "reduce", "give it a `protocol`, or a `probe`"),
+        ({"recipes": {}}, "train", "give `recipes`"),
+    ],
+)
+def test_a_stage_that_cannot_take_a_task_is_named(page, changes, stage, message):
+    lacks = missing(dataclasses.replace(page["TWO_DELAYS"], **changes))
+    assert re.search(message, lacks[stage])
+
+
+def test_recorded_trials_that_differ_are_refused_and_noise_in_training_is_not():
+    rng = np.random.default_rng(0)
+    one = get_task("interval_reproduction")
+
+    def noisy(draw, trials):
+        noise = draw.normal(0, 0.1, trials.input.shape).astype(np.float32)
+        return dataclasses.replace(trials, input=trials.input + noise)
+
+    task = dataclasses.replace(
+        one, name="noisy", training_trials=lambda draw: noisy(draw, one.training_trials(draw))
+    )
+    assert check_task(task) is task
+    trials = one.recorded_trials()
+    task = dataclasses.replace(task, recorded_trials=lambda: noisy(rng, trials))
+    with pytest.raises(SolspaceError, match=r"calls differ in input at trial 0, step 0, ch.*\("):
+        check_task(task)
+
+
+def test_continuous_outputs_go_where_they_can_and_are_refused_elsewhere(tmp_path, capsys):
+    """All by one command; what is refused is said, and no stage fails in silence."""
+    one = get_task("interval_reproduction")
+    recipe = Recipe(target_loss=9.0, max_steps=5, learning_rate=0.01, attempts=1, check_every=5)
+    with pytest.warns(UserWarning, match="reduce, verify, responses: its outputs are continuous"):
+        task = register_task(
+            dataclasses.replace(
+                one,
+                name="ramp",
+                output_symbol=None,
+                solution_label="automaton_key",
+                recipes={"vanilla": recipe},
+                extrapolation_trials=one.recorded_trials,
+            )
+        )
+    try:
+        store = str(tmp_path / "ramp.zarr")
+        create_population(store, new_population(task, "vanilla", networks=2, hidden_size=4))
+        capsys.readouterr()
+        assert main(["run", store]) == 0
+        told = capsys.readouterr().out
+        for stage in ("reduce", "responses"):
+            assert f"{stage} ramp/vanilla: left out: {stage} cannot take task 'ramp': its" in told
+        assert "verify ramp/vanilla: left out: it needs reduce" in told
+        ds = xr.open_zarr(store, group="ramp/vanilla").load()
+        for stage in ("train", "record", "extrapolate", "attractors", "label", "features"):
+            assert ds[f"status_{stage}"].values.tolist() == [1, 1], stage
+        assert ds.attrs["solution_method"] == "attractor_key"
+        assert (ds.solution_key == ds.attractor_key).all()
+        for stage in ("reduce", "verify", "responses"):
+            with pytest.raises(SolspaceError, match="its outputs are continuous, and here they"):
+                run_stage(store, stage)
+            assert ds[f"status_{stage}"].values.tolist() == [0, 0]
+        assert main(["report", store, str(tmp_path / "page.html")]) == 2
+        assert "its outputs are continuous" in capsys.readouterr().err
+        assert check_store(store) == []
+    finally:
+        registry.restore({k: v for k, v in registry.registered().items() if k != "ramp"})
 
 
 def test_epochs_that_overlap_are_refused():

@@ -36,14 +36,14 @@ from solspace.verification import (
 
 SYMBOLS = ("autonomous", "set", "reset")
 SET = 101
-FLICKER, HELD = 10, 20
+FLICKER, HELD = 1000, 2000
 
 
 def responses(*of: list[int]):
     return join_responses([np.array(response, np.int16) for response in of])
 
 
-letter = st.sampled_from([0, 1, -1, 10, 11, 9, 20, 21, 19, 101, 102])
+letter = st.sampled_from([0, 1, -1, 1000, 1001, 999, 2000, 2001, 1999, 101, 102])
 some_responses = st.lists(st.lists(letter, max_size=7), min_size=1, max_size=8)
 
 
@@ -78,7 +78,7 @@ def taken(graph: Graph, response: list[int], *, stay: bool = False) -> bool:
     here = {0}
     for item in response:
         here = spread(here)
-        if item >= 100:
+        if item in (101, 102):
             led = {t for s, t, k in edges if s in here and k == item - 100}
             if stay:
                 led |= {v for v in here if not any(s == v and k == item - 100 for s, _, k in edges)}
@@ -108,7 +108,7 @@ def timed_responses(of, data):
         lasting, row, begun = data.draw(st.integers(0, 40)), [], [0]
         for item in response:
             row.append(lasting)
-            if item >= 100:
+            if item in (101, 102):
                 begun[-1] = lasting
                 lasting = data.draw(st.integers(0, 40))
                 begun.append(0)
@@ -193,7 +193,7 @@ def test_words_know_how_long_their_stretches_last():
         given_pulses = sequences.onset[i] >= 0
         since = np.concatenate([[sequences.start], sequences.seen_from[i][given_pulses]])
         until = [*sequences.onset[i][given_pulses], sequences.input.shape[1]]
-        is_pulse = read.one(i) >= 100
+        is_pulse = (read.one(i) >= 100) & (read.one(i) < 900)
         waits = until - since
         assert read.waits_of(i)[is_pulse].tolist() == waits[:-1].tolist()
         assert read.waits_of(i)[~is_pulse].tolist()[-1:] in ([waits[-1]], [waits[-2]])
@@ -209,7 +209,7 @@ def test_words_know_when_outputs_begin():
     symbols = np.zeros((1, 30), np.int8)
     symbols[0, 8:11], symbols[0, 20:29] = 1, 1
     read = output_responses(symbols, driven)
-    assert read.one(0).tolist() == [0, 1, 10, SET, 0, 1, 10]
+    assert read.one(0).tolist() == [0, 1, FLICKER, SET, 0, 1, FLICKER]
     # From the root, the state before step 5, three steps of silence; from step 17 on again three.
     assert read.since_of(0).tolist() == [0, 3, 6, 7, 0, 3, 12]
     assert read.waits_of(0).tolist() == [7] * 4 + [13] * 3
@@ -243,7 +243,7 @@ def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, respons
     for item in response:
         kind, value = (
             ("pulse", item - 100)
-            if item >= 100
+            if item in (101, 102)
             else ("held", item - HELD)
             if item >= HELD - 1
             else ("seen", item)
@@ -310,7 +310,7 @@ def test_words_hold_runs_flickers_and_pulses_between():
         patience=29,
     )
     read = output_responses(symbols, sequences)
-    assert read.one(0).tolist() == [0, 1, 0, 11, 0, SET, 1, 20]
+    assert read.one(0).tolist() == [0, 1, 0, FLICKER + 1, 0, SET, 1, HELD]
     assert read.certain(0) == (0, 1, 0, SET, 1, 0)
     with pytest.raises(SolspaceError, match="outputs of shape"):
         output_responses(symbols[:, 1:], sequences)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from solspace.errors import SolspaceError
@@ -39,16 +39,15 @@ def know_tasks(args: argparse.Namespace) -> None:
     from solspace.run import own_tasks
     from solspace.tasks import load_tasks
 
-    for file in args.task_file or []:
-        load_tasks(file)
-    for path in [args.store, *getattr(args, "stores", []), getattr(args, "other", None)]:
-        if path is None:
-            continue
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            own_tasks.know_tasks(path)
-        for one in told:
-            print(f"solspace: WARNING: {one.message}", file=sys.stderr)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for file in args.task_file or []:
+            load_tasks(file)
+        for path in [args.store, *getattr(args, "stores", []), getattr(args, "other", None)]:
+            if path is not None:
+                own_tasks.know_tasks(path)
+    for one in told:
+        print(f"solspace: WARNING: {one.message}", file=sys.stderr)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -170,13 +169,47 @@ def run(args: argparse.Namespace) -> None:
         raise SolspaceError("--option, --redo and --slice are of one stage; give --stage too")
     there = Store(args.store).populations(args.task, args.architecture)
     kinds = {kind_of(p.architecture).name for p in there} or {"recurrent"}
+    left_out: dict[Any, dict[str, str]] = {population: {} for population in there}
     for stage in dict.fromkeys(
         n
         for k in sorted(kinds, reverse=True)
         for n, s in collection.stages(k).items()
         if s.by_default
     ):
-        _run_stages(args, [stage])
+        own = [p for p in there if stage in collection.stages(kind_of(p.architecture).name)]
+        for population in own:
+            if reason := _reason(population, stage, left_out[population]):
+                left_out[population][stage] = reason
+        refused = [p for p in own if stage in left_out[p]]
+        if not refused:
+            _run_stages(args, [stage])
+            continue
+        for population in refused:
+            why = left_out[population][stage]
+            _say(f"{stage.replace('_', '-')} {population}: left out: {why}", quiet=args.quiet)
+        for population in own:
+            if population not in refused:
+                one = argparse.Namespace(**vars(args))
+                one.task, one.architecture = population.task, population.architecture
+                _run_stages(one, [stage])
+
+
+def _reason(population: Any, stage: str, left_out: Mapping[str, str]) -> str:
+    """Why a stage cannot be run over a population, of whose stages some are left out already."""
+    from solspace.kinds import kind_of
+    from solspace.stages import collection
+    from solspace.tasks import get_task
+
+    kind = kind_of(population.architecture).name
+    if needed := [n for n in collection.needed_first(stage, kind) if n in left_out]:
+        return f"it needs {needed[0].replace('_', '-')}"
+    record = collection.find(stage, kind)
+    try:
+        if record.check is not None:
+            record.check(get_task(population.task))
+    except SolspaceError as error:
+        return str(error)
+    return ""
 
 
 def _typed(pairs: Sequence[str], records: Sequence[Any]) -> dict[str, Any]:

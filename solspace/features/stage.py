@@ -78,6 +78,13 @@ _ALONG = {
 }
 
 
+def can_be_featured(task: Task) -> None:
+    """Features compare stretches of activity that the task picks."""
+    from solspace.tasks.needs import check_needs
+
+    check_needs(task, "features")
+
+
 @stage(
     name="features",
     reads=["training"],
@@ -95,6 +102,7 @@ _ALONG = {
         ),
     ],
     after=["record"],
+    check=can_be_featured,
     layout=layout,
     faults=faults_of,
     by_default=True,

@@ -15,14 +15,15 @@ __all__ = ["LABEL"]
 
 
 def _of(
-    task: Task, architecture: str, weights: Weights, *, method: str = "turner2021"
+    task: Task, architecture: str, weights: Weights, *, method: str | None = None
 ) -> tuple[str, str]:
     from solspace.reduction import automaton_key, graph_description, reduce_network
-    from solspace.reduction.methods import untimed
+    from solspace.reduction.methods import method_for, untimed
 
+    method = method_for(task, method)
     graph = reduce_network(task, architecture, weights, method=untimed(method))
     symbols = task.input_symbols
-    return automaton_key(graph, symbols), graph_description(graph, symbols, method)
+    return automaton_key(graph, symbols), graph_description(graph, symbols, method, task.outputs)
 
 
 LABEL = Label(

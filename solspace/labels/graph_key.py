@@ -15,15 +15,18 @@ __all__ = ["LABEL"]
 
 
 def _of(
-    task: Task, architecture: str, weights: Weights, *, method: str = "turner2021"
+    task: Task, architecture: str, weights: Weights, *, method: str | None = None
 ) -> tuple[str, str]:
     from solspace.reduction import graph_description, graph_key, reduce_network
-    from solspace.reduction.methods import untimed
+    from solspace.reduction.methods import method_for, untimed
     from solspace.reduction.stage import stored_key
 
+    method = method_for(task, method)
     graph = reduce_network(task, architecture, weights, method=untimed(method))
     symbols = task.input_symbols
-    return stored_key(graph_key(graph, symbols)), graph_description(graph, symbols, method)
+    return stored_key(graph_key(graph, symbols)), graph_description(
+        graph, symbols, method, task.outputs
+    )
 
 
 LABEL = Label(

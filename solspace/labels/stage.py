@@ -26,6 +26,7 @@ from solspace.population.variables import (
 )
 from solspace.stages import Group, Layout, stage
 from solspace.stages.running import is_lazy
+from solspace.tasks.needs import lacking
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,7 +87,10 @@ def _one_each(keys: NDArray[Any], words: NDArray[Any], chosen: Mapping[str, str]
 
 def asked(task: Task, attrs: Mapping[str, Any], by: str | None) -> Label:
     """The label asked for; else the one that solutions follow already, else the task's own."""
-    return get_label(by or label_of(attrs) or task.solution_label)
+    own = task.solution_label
+    if own == "automaton_key" and lacking(task, "reduce"):
+        own = "attractor_key"  # no graphs can be made
+    return get_label(by or label_of(attrs) or own)
 
 
 def notes(task: Task, options: Mapping[str, Any], attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from solspace.plots.shapes import (
     texts,
 )
 from solspace.plots.style import BLUE, INK, ORANGE, holoviews, pick
+from solspace.population.describe import task_of
+from solspace.tasks.symbols import symbol_text
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -53,6 +56,7 @@ _NEEDS = (
 def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     """Draw one network's reduced-dynamics graph.
 
+    Of several outputs nodes carry a sign for each, and all that put something out are blue circles.
     Silent nodes are open circles; output nodes are filled and carry their output, +1 a circle
     and -1 a square. The root has a second ring and the mark "start". Autonomous edges are solid,
     pulse edges dashed and labelled with the pulse. Where edges have windows of time, their first
@@ -109,7 +113,11 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     flow = [e for e in drawn if e.autonomous]
     pulse = [e for e in drawn if not e.autonomous]
     start = at[0] + np.array([[-RADIUS - 0.36, 0.0], [-RADIUS - 0.2, 0.0], [-RADIUS - 0.07, 0.0]])
+    channels = _channels(graph, output)
     signed = bool((output < 0).any())
+    # Signs of several outputs tell nodes apart, and no color could.
+    up, down = (output > 0, output < 0) if channels == 1 else (output != 0, output == np.inf)
+    told = [_told(v, channels, signed) for v in output.tolist()]
     parts = [
         lines([e.curve for e in flow], INK, "solid"),
         lines([e.curve for e in pulse], PULSE, (0, (3.2, 1.8))),
@@ -120,10 +128,10 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
         texts([(start[0, 0] - 0.03, start[0, 1], "start")], INK, halign="right"),
         polygons([circle(at[0], RADIUS + 0.045)], "white", edge=INK, width=0.9),
         polygons([circle(p, RADIUS) for p in at[output == 0]], "white", edge=INK),
-        polygons([circle(p, RADIUS) for p in at[output > 0]], BLUE, edge=INK),
-        polygons([square(p, RADIUS) for p in at[output < 0]], ORANGE, edge=INK),
-        texts([(*p, "+1" if signed else "1") for p in at[output > 0]], "white", weight="bold"),
-        texts([(*p, "−1") for p in at[output < 0]], INK, weight="bold"),
+        polygons([circle(p, RADIUS) for p in at[up]], BLUE, edge=INK),
+        polygons([square(p, RADIUS) for p in at[down]], ORANGE, edge=INK),
+        texts([(*at[v], told[v]) for v in np.flatnonzero(up)], "white", weight="bold"),
+        texts([(*at[v], told[v]) for v in np.flatnonzero(down)], INK, weight="bold"),
         texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[on_paper]),
         texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[on_paper]),
     ]
@@ -220,8 +228,10 @@ A set pulse leads from node 0 to node 0.'
     """
     output, source, target, symbol, names = _arrays(graph, network)
     path = autonomous_path(source, target, symbol == 0)
+    channels = _channels(graph, output)
     told = ", then ".join(
-        f"puts out {_number(v)}" if v else "is silent" for v, _ in groupby(output[path].tolist())
+        f"puts out {_number(v, channels)}" if v else "is silent"
+        for v, _ in groupby(output[path].tolist())
     )
     following = {int(s): int(t) for s, t, i in zip(source, target, symbol, strict=True) if i == 0}
     last = following.get(path[-1])
@@ -249,8 +259,22 @@ A set pulse leads from node 0 to node 0.'
     return " ".join(sentences)
 
 
-def _number(value: int) -> str:
-    return str(value).replace("-", "\N{MINUS SIGN}")
+def _number(value: int, channels: int) -> str:
+    return symbol_text(value, channels).replace("-", "\N{MINUS SIGN}")
+
+
+def _told(value: int, channels: int, signed: bool) -> str:
+    return ("+" if signed and channels == 1 and value > 0 else "") + _number(value, channels)
+
+
+def _channels(graph: xr.Dataset, output: NDArray[Any]) -> int:
+    """How many outputs there are; as few as there can be where the dataset names no known task."""
+    with contextlib.suppress(SolspaceError):
+        return len(task_of(graph).outputs)
+    few = 1
+    while (3**few - 1) // 2 < np.abs(output).max(initial=0):
+        few += 1
+    return few
 
 
 def _listed(words: list[str]) -> str:

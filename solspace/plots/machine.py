@@ -22,6 +22,7 @@ from solspace.plots.shapes import (
 )
 from solspace.plots.style import BLUE, INK, ORANGE, holoviews
 from solspace.responses.words import MORE
+from solspace.tasks.symbols import symbol_text
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -43,7 +44,8 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     and the line from it what silence leads to. Edges carry pulses and, after a slash, what is put
     out before the network has settled again; a dash is nothing, + that there is more. Where pulses
     come in the trained range, commas part what is put out before and after each. Where the answer
-    depends on the phase of a cycle, the share of phases is given.
+    depends on the phase of a cycle, the share of phases is given. Of several outputs a sign for
+    each is written under the letter, of what goes on there, and all these circles are blue.
 
     Parameters
     ----------
@@ -83,8 +85,9 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
             f"{len(machine.edges)} edges; up to 32 and 128 are drawn, such as those of a coarser "
             "notch: solspace.find_responses(ds, notch=...), or `solspace responses STORE --notch`"
         )
-    symbols = task_of(ds, None).input_symbols
-    source, target, labels = _labelled(machine, symbols)
+    task = task_of(ds, None)
+    channels = len(task.outputs)
+    source, target, labels = _labelled(machine, task.input_symbols, channels)
     silent = np.array([label.startswith("/") for label in labels], bool)
     n = len(machine.states)
     widest = max((half_size(label)[0] for label in labels), default=0.0)
@@ -102,9 +105,11 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     pulse = [e for e in drawn if not e.autonomous]
     states = list(enumerate(machine.states))[1:]
     silence = [at[i] for i, s in states if not s.output]
-    up = [at[i] for i, s in states if sum(s.output[:1]) > 0]
-    down = [at[i] for i, s in states if sum(s.output[:1]) < 0]
-    dark = {i for i, s in states if sum(s.output[:1]) > 0}
+    # Of several outputs signs are written under the letters, and no color could tell them.
+    dark = {i for i, s in states if (s.output and channels > 1) or sum(s.output[:1]) > 0}
+    up = [at[i] for i, s in states if i in dark]
+    down = [at[i] for i, s in states if s.output and i not in dark]
+    shift = np.array([0.0, 0.06 if channels > 1 else 0.0])
     round_ = [i for i, s in states if "cycle" in s.kind]
     wander = [i for i, s in states if s.kind == "unsettled"]
     parts = [
@@ -123,8 +128,15 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
             for own, style in ((round_, "solid"), (wander, (0, (1.5, 1.2))))
             for color, bright in ((INK, False), ("white", True))
         ),
-        texts([(*at[i], letter(i)) for i, s in states if sum(s.output[:1]) > 0], "white"),
-        texts([(*at[i], letter(i)) for i, s in states if sum(s.output[:1]) <= 0], INK),
+        texts([(*(at[i] + shift), letter(i)) for i, s in states if i in dark], "white"),
+        texts([(*(at[i] + shift), letter(i)) for i, s in states if i not in dark], INK),
+        texts(
+            [(*(at[i] - shift), _output(s.output[0], channels)) for i, s in states if i in dark]
+            if channels > 1
+            else [],
+            "white",
+            weight="bold",
+        ),
         texts([(*e.label_at, e.label) for e in pulse if e.label], PULSE, hooks=[on_paper]),
         texts([(*e.label_at, e.label) for e in flow if e.label], INK, hooks=[on_paper]),
     ]
@@ -152,13 +164,15 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     )
 
 
-def _labelled(machine: Machine, symbols: tuple[str, ...]) -> tuple[Any, Any, list[str]]:
+def _labelled(
+    machine: Machine, symbols: tuple[str, ...], channels: int
+) -> tuple[Any, Any, list[str]]:
     """Source, target and label of what is drawn; pulses that lead to the same share a label."""
     from solspace.responses.naming import pulse_text
 
     given: dict[tuple[int, int, str], list[str]] = {}
     for edge in machine.edges:
-        given.setdefault((edge.source, edge.target, _answer(edge)), []).append(
+        given.setdefault((edge.source, edge.target, _answer(edge, channels)), []).append(
             pulse_text(edge.pulses, symbols)
         )
     rows = list(given)
@@ -169,10 +183,13 @@ def _labelled(machine: Machine, symbols: tuple[str, ...]) -> tuple[Any, Any, lis
     )
 
 
-def _output(value: int) -> str:
-    return "+" if value == MORE else str(value).replace("-", "\N{MINUS SIGN}")
+def _output(value: int, channels: int) -> str:
+    if value == MORE:
+        return "+" if channels == 1 else "..."
+    return symbol_text(value, channels).replace("-", "\N{MINUS SIGN}")
 
 
-def _answer(edge: Edge) -> str:
-    told = ", ".join(" ".join(map(_output, word)) or "\N{EN DASH}" for word in edge.words)
+def _answer(edge: Edge, channels: int) -> str:
+    words = [" ".join(_output(v, channels) for v in word) for word in edge.words]
+    told = ", ".join(word or "\N{EN DASH}" for word in words)
     return told if edge.phases >= 8 else f"{told} ({edge.phases}/8)"

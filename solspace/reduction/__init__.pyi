@@ -10,7 +10,6 @@ from .canonical import solution_key as solution_key
 from .graph import Graph as Graph
 from .graph import ReductionError as ReductionError
 from .methods import METHODS as METHODS
-from .methods import check_one_output as check_one_output
 from .methods import graph_description as graph_description
 from .methods import reduce_network as reduce_network
 from .responses import ResponseSequences as ResponseSequences

@@ -33,7 +33,13 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
-from solspace.reduction.responses import FLICKER, LONG, PULSE, ResponseSequences
+from solspace.reduction.responses import (
+    FLICKER,
+    LONG,
+    PAST_PULSES,
+    PULSE,
+    ResponseSequences,
+)
 
 __all__ = [
     "MISSING",
@@ -44,6 +50,7 @@ __all__ = [
 
 MISSING = ("forbid", "stay")
 _NEVER = 32767
+_HELD = (FLICKER + LONG) // 2
 
 
 @njit(cache=True, nogil=True)
@@ -80,7 +87,7 @@ def _takes(items, waits, since, ends, output, flow, leave_by, edges, begins, las
             begun = since[k] if known else wait
             _spread(here, flow, output, at if known else -1, begun)
             there[:] = False
-            if item >= PULSE:
+            if PULSE <= item < PAST_PULSES:
                 for v in range(n):
                     if here[v] and not (known and leave_by[v] < wait):
                         led = False
@@ -94,11 +101,11 @@ def _takes(items, waits, since, ends, output, flow, leave_by, edges, begins, las
                 here[:] = there
                 at = 0
             else:
-                held = item > LONG - 2
-                flicker = item > 1 and not held
+                held = item >= _HELD
+                flicker = not held and item >= PAST_PULSES
                 seen = item - LONG if held else item - FLICKER if flicker else item
                 # Until the next output, or the end of the stretch.
-                more = k + 1 < ends[w] and items[k + 1] < PULSE
+                more = k + 1 < ends[w] and not PULSE <= items[k + 1] < PAST_PULSES
                 until = since[k + 1] if known and more else wait
                 for v in range(n):
                     there[v] = here[v] and output[v] == seen
@@ -221,7 +228,7 @@ def with_silent_leads(graph: Graph) -> Graph:
     Returns
     -------
     Graph
-        Every edge to a node with output -1 or 1 leads to its silent node as well, which has the
+        Every edge to a node that puts something out leads to its silent node as well, which has the
         same edges for pulses and leads on to the output.
 
     Examples

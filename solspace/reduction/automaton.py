@@ -29,10 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace import networks
-from solspace.errors import SolspaceError
 from solspace.reduction.canonical import minimized
 from solspace.reduction.graph import Graph
+from solspace.tasks.needs import check_needs
 from solspace.tasks.protocol import Pulse, StimulusProtocol
+from solspace.tasks.symbols import read_symbols
 from solspace.tasks.task import Task
 
 __all__ = ["Story", "explore", "read_story"]
@@ -143,9 +144,8 @@ class _Exploration:
     def run(
         self, inputs: NDArray[Any], start: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-        assert self.task.output_symbol is not None
         states, output = networks.run(self.architecture, self.weights, inputs, start)
-        return states, self.task.output_symbol(output[..., 0])
+        return states, read_symbols(self.task, output)
 
     def possible(self, place: int) -> list[Pulse]:
         return [pulse for pulse in self.protocol.pulses if pulse.place == place]
@@ -161,7 +161,9 @@ class _Exploration:
         root = _Stretch(states[0, at:], 0, 0, read_story(symbols[0, at:], 0, protocol.shortest), -1)
         queue: list[tuple[Key, _Stretch]] = [(("root",), root)]
         count = 0
-        while queue and count < MOST_STRETCHES:
+        # Of several outputs there are more ways in which a pulse can end.
+        most = MOST_STRETCHES * 2 ** (len(self.task.outputs) - 1)
+        while queue and count < most:
             group, stretch = queue.pop(0)
             self.explored.setdefault(group, []).append(stretch)
             count += 1
@@ -339,11 +341,7 @@ class _Exploration:
 
 def check_asked(task: Task, architecture: str, weights: networks.Weights) -> None:
     """An error where a network cannot be given the pulses of its task."""
-    if task.protocol is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `protocol` and an `output_symbol`"
-        )
+    check_needs(task, "reduce", "automaton")
     networks.as_float64(architecture, weights)
 
 

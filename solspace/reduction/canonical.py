@@ -14,6 +14,7 @@ from typing import Any
 from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
 from solspace.reduction.numbering import canonical_form, canonical_order
+from solspace.tasks.symbols import named_symbol
 
 __all__ = [
     "GRAPH_VERSION",
@@ -98,7 +99,8 @@ class _Automaton:
             else:
                 self.follows[source] |= 1 << target
         self.of = {
-            out: sum(1 << v for v in range(n) if self.output[v] == out) for out in (-1, 0, 1)
+            out: sum(1 << v for v in range(n) if self.output[v] == out)
+            for out in {-1, 0, 1, *self.output}
         }
         # What each node leads to unseen, itself not included unless it comes back to itself.
         unseen = [self.follows[v] & self.of[self.output[v]] for v in range(n)]
@@ -316,7 +318,9 @@ def minimized(graph: Graph) -> Graph:
 # --------------------------------------------------------------------------- in words
 
 
-def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
+def describe_solution(
+    graph: Graph, input_symbols: Sequence[str], outputs: Sequence[str] = ()
+) -> str:
     """What a graph says, in words: what happens by itself, and what each pulse does where.
 
     *At every node* is said of the graph, not of the network: it was given pulses at the moments
@@ -327,6 +331,8 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     graph : Graph
     input_symbols : sequence of str
         The task's; the first is ``"autonomous"``.
+    outputs : sequence of str
+        The task's; needed where there are several, which are then told by name.
 
     Returns
     -------
@@ -342,7 +348,7 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
     """
     small = minimized(graph)
     automaton = _Automaton(small)
-    places = _Places(automaton, input_symbols)
+    places = _Places(automaton, input_symbols, outputs)
     sentences = [f"At the start: {places.outcome(1, (), 0)}."]
     for symbol in sorted(automaton.led):
         name = str(input_symbols[symbol])
@@ -365,9 +371,12 @@ def describe_solution(graph: Graph, input_symbols: Sequence[str]) -> str:
 class _Places:
     """Nodes by what they put out, silent ones by what has led there first."""
 
-    def __init__(self, automaton: _Automaton, input_symbols: Sequence[str]) -> None:
+    def __init__(
+        self, automaton: _Automaton, input_symbols: Sequence[str], outputs: Sequence[str]
+    ) -> None:
         self.automaton = automaton
-        self.signed = -1 in automaton.output
+        self.outputs = outputs
+        self.signed = len(outputs) > 1 or -1 in automaton.output
         self.history: dict[int, tuple[str, ...]] = {0: ()}
         output = automaton.output
         for v in _in_order(self.history):
@@ -383,12 +392,14 @@ class _Places:
     def _seen(self, events: tuple[str, ...], before: int, now: int) -> tuple[str, ...]:
         if not now or now == before:
             return events
-        return (*events, f"output {now:+d}" if self.signed else "output")
+        told = f"output {named_symbol(now, self.outputs)}"
+        return (*events, told if self.signed else "output")
 
     def _name(self, v: int) -> str:
         out, events = self.automaton.output[v], self.history.get(v, ())
         if out:
-            return f"during output {out:+d}" if self.signed else "during output"
+            told = f"during output {named_symbol(out, self.outputs)}"
+            return told if self.signed else "during output"
         if v == 0:
             return "at the start"
         return f"after {' and '.join(events[-2:])}" if events else "later"
@@ -411,7 +422,7 @@ class _Places:
                 return
             path = (*path, v)
             if automaton.lasting >> v & 1:
-                told = _told([output[u] for u in path], self.signed)
+                told = _told([output[u] for u in path], self.signed, self.outputs)
                 answers = any(row[v] for row in automaton.led.values())
                 known = self.history.get(v, ())
                 stays = v == source and told == "silence"
@@ -431,13 +442,15 @@ class _Places:
         return " or ".join(found)
 
 
-def _told(outputs: list[int], signed: bool) -> str:
+def _told(outputs: list[int], signed: bool, names: Sequence[str]) -> str:
     runs = [o for i, o in enumerate(outputs) if i == 0 or outputs[i - 1] != o]
     if runs[-1]:
-        return f"output {runs[-1]:+d} that lasts" if signed else "output that lasts"
+        return (
+            f"output {named_symbol(runs[-1], names)} that lasts" if signed else "output that lasts"
+        )
     pulses = [o for o in runs if o]
     if not pulses:
         return "silence"
     if not signed:
         return "one output" if len(pulses) == 1 else f"{len(pulses)} outputs"
-    return "output " + ", ".join(f"{o:+d}" for o in pulses)
+    return "output " + ", ".join(named_symbol(o, names) for o in pulses)

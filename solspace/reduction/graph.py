@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
 from solspace.reduction.numbering import canonical_form, canonical_order
+from solspace.tasks.symbols import HIGHEST_SYMBOL
 
 if TYPE_CHECKING:
     import networkx
@@ -40,7 +41,8 @@ class Graph:
     Parameters
     ----------
     node_output : array (node,)
-        -1, 0 or 1. Node 0 is the root.
+        -1, 0 or 1; of several outputs together the number that
+        `solspace.tasks.symbols.read_symbols` gives. Node 0 is the root.
     edge_source, edge_target : array (edge,)
         Nodes.
     edge_symbol : array (edge,)
@@ -53,7 +55,7 @@ class Graph:
     ------
     SolspaceError
         Where there is no root, an edge meets a node that is not there, a symbol is negative,
-        an output is not -1, 0 or 1, or a window ends before it begins.
+        an output is no such number, or a window ends before it begins.
 
     Examples
     --------
@@ -97,9 +99,12 @@ class Graph:
         nodes = len(output)
         if not nodes:
             raise SolspaceError("graph: no nodes; give at least the root")
-        if not np.isin(output, (-1, 0, 1)).all():
-            wrong = output[~np.isin(output, (-1, 0, 1))][0]
-            raise SolspaceError(f"graph: a node has output {wrong}; allowed: -1, 0, 1")
+        if np.abs(output.astype(np.int64)).max() > HIGHEST_SYMBOL:
+            wrong = output[np.abs(output.astype(np.int64)) > HIGHEST_SYMBOL][0]
+            raise SolspaceError(
+                f"graph: a node has output {wrong}; allowed: -1, 0, 1, and of several outputs "
+                f"together up to {HIGHEST_SYMBOL}"
+            )
         if not len(source) == len(target) == len(symbol):
             raise SolspaceError(
                 f"graph: {len(source)} sources, {len(target)} targets and {len(symbol)} symbols "

@@ -16,6 +16,7 @@ from solspace.reduction.canonical import (
 )
 from solspace.reduction.graph import Graph, ReductionError
 from solspace.tasks import Task, get_task
+from solspace.tasks.needs import check_needs, reduces_by
 
 __all__ = [
     "Graph",
@@ -25,6 +26,7 @@ __all__ = [
     "describe_solution",
     "graph_description",
     "graph_key",
+    "method_for",
     "minimized",
     "reduce_network",
     "solution_key",
@@ -41,20 +43,24 @@ _MOMENTS = {
 _LONGEST = 440  # characters; with a solution's name before them they fit what is stored
 
 
-def check_one_output(task: str | Task) -> None:
-    """An error for a task of several outputs: a graph's nodes say what one of them is.
+def method_for(task: str | Task, method: str | None = None) -> str:
+    """The method that was asked for, or that of the task where none was.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no such method, or the task does not give what it needs.
 
     Examples
     --------
-    >>> check_one_output("interval_reproduction")
+    >>> method_for("interval_reproduction"), method_for("interval_reproduction", "timed")
+    ('turner2021', 'timed')
     """
     task = get_task(task)
-    if len(task.outputs) != 1:
-        raise SolspaceError(
-            f"task {task.name!r} has {len(task.outputs)} outputs ({', '.join(task.outputs)}), and "
-            "graphs are made of one: its networks can be trained, recorded and extrapolated, but "
-            "not reduced or verified; give a task of one output to reduce"
-        )
+    if method is not None and method not in METHODS:
+        raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
+    check_needs(task, "reduce", method)
+    return method or reduces_by(task)
 
 
 def untimed(method: str) -> str:
@@ -68,7 +74,9 @@ def untimed(method: str) -> str:
     return "automaton" if method == "timed" else method
 
 
-def graph_description(graph: Graph, input_symbols: Sequence[str], method: str) -> str:
+def graph_description(
+    graph: Graph, input_symbols: Sequence[str], method: str, outputs: Sequence[str] = ()
+) -> str:
     """What a graph says in words, and from which pulses it was made.
 
     Parameters
@@ -78,6 +86,8 @@ def graph_description(graph: Graph, input_symbols: Sequence[str], method: str) -
         The task's; the first is ``"autonomous"``.
     method : {"turner2021", "automaton", "timed"}
         By which it was made; of ``timed`` graphs those without time.
+    outputs : sequence of str
+        The task's; needed where there are several.
 
     Returns
     -------
@@ -89,7 +99,7 @@ def graph_description(graph: Graph, input_symbols: Sequence[str], method: str) -
     >>> graph_description(Graph([0], [0], [0], [1]), ("autonomous", "set"), "turner2021")
     'By its graph, of pulses at a few moments. At the start: silence. set, at every node: silence.'
     """
-    words = describe_solution(graph, input_symbols)
+    words = describe_solution(graph, input_symbols, outputs)
     text = f"By its graph, of pulses {_MOMENTS[method]}. {words}"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 4].rstrip() + " ..."
 
@@ -99,7 +109,7 @@ def reduce_network(
     architecture: str,
     weights: networks.Weights,
     *,
-    method: str = "turner2021",
+    method: str | None = None,
 ) -> Graph:
     """Compress one network's dynamics into a small directed graph.
 
@@ -115,7 +125,8 @@ def reduce_network(
         The construction of Turner, Dabholkar & Barak (NeurIPS 2021), from a few pulses and
         distances in state space; a graph read off what the network puts out after pulses at
         many moments (see `solspace.reduction.automaton`); or one whose edges have windows of
-        time (see `solspace.reduction.timed`).
+        time (see `solspace.reduction.timed`). By default ``turner2021`` for a task of one output
+        with a probe, else ``automaton``.
 
     Returns
     -------
@@ -127,7 +138,7 @@ def reduce_network(
     ReductionError
         Where this network cannot be explored as the task's probe asks.
     SolspaceError
-        Where the task has no probe or several outputs, or the method or the architecture is
+        Where the task does not give what the method needs, or the method or the architecture is
         unknown.
 
     Examples
@@ -144,9 +155,7 @@ def reduce_network(
     from solspace.reduction.probing import NetworkExplorer
 
     task = get_task(task)
-    check_one_output(task)
-    if method not in METHODS:
-        raise SolspaceError(f"unknown method {method!r}; methods: {', '.join(METHODS)}")
+    method = method_for(task, method)
     if method == "automaton":
         from solspace.reduction.automaton import explore
 
@@ -155,11 +164,7 @@ def reduce_network(
         from solspace.reduction.timed import explore_timed
 
         return explore_timed(task, architecture, weights)
-    if task.probe is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say how its networks are probed; "
-            "give it a `probe` and an `output_symbol`"
-        )
+    assert task.probe is not None and task.output_symbol is not None
     explorer = NetworkExplorer(task, architecture, weights)
     task.probe(explorer)
     fine = explorer.fine

@@ -41,7 +41,9 @@ class _Labeling:
         if len(numbered) == len(self.output):
             return numbered
         number = {node: i for i, node in enumerate(numbered)}
-        color = [number.get(v, len(numbered) + 1 + out) for v, out in enumerate(self.output)]
+        # Outputs come after all numbers.
+        past = len(numbered) + max(1, -min(self.output))
+        color = [number.get(v, past + out) for v, out in enumerate(self.output)]
         color = self._refined(color)
         cells = _cells(range(len(color)), color)
         fixed = sorted((v for cell in cells for v in cell if len(cell) == 1), key=color.__getitem__)

@@ -26,6 +26,47 @@ __all__ = ["NetworkExplorer"]
 SETTLING_STEPS = 10_000
 SETTLING_CHUNK = 250
 SETTLED_STEP = 1e-12
+# A probe is tried on so many networks of so many units.
+TRIED_NETWORKS = 4
+TRIED_UNITS = 8
+
+
+def try_probe(task: Task) -> str:
+    """What is wrong with the probe of a task, found on small random networks; empty for nothing.
+
+    A network that cannot be explored as the probe asks says nothing of the probe: then the next is
+    tried. Errors that are not of a network are the probe's.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from solspace.tasks import get_task
+    >>> try_probe(replace(get_task("interval_reproduction"), probe=lambda explorer: None))
+    'its `probe` never calls explorer.begin and explorer.compare, without which no graph is made'
+    """
+    assert task.probe is not None
+    sizes = {"inputs": len(task.inputs), "outputs": len(task.outputs)}
+    shapes = networks.parameter_shapes("vanilla", TRIED_UNITS, **sizes)
+    for seed in range(TRIED_NETWORKS):
+        rng = np.random.default_rng(seed)
+        spread = 1.2 / np.sqrt(TRIED_UNITS)
+        explorer = NetworkExplorer(
+            task, "vanilla", {name: rng.normal(0, spread, shape) for name, shape in shapes.items()}
+        )
+        try:
+            task.probe(explorer)
+        except ReductionError:
+            continue
+        except Exception as error:
+            return f"its `probe` fails on a random network ({type(error).__name__}: {error})"
+        forgotten = [] if explorer.fine is not None else ["explorer.begin"]
+        forgotten += [] if explorer.answer is not None else ["explorer.compare"]
+        if forgotten:
+            return (
+                f"its `probe` never calls {' and '.join(forgotten)}, without which no graph is made"
+            )
+        return ""
+    return ""
 
 
 class NetworkExplorer:

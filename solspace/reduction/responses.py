@@ -18,6 +18,7 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.tasks import Task, get_task
 from solspace.tasks.protocol import PulseSequences
+from solspace.tasks.symbols import read_symbols
 
 __all__ = [
     "FLICKER",
@@ -27,14 +28,17 @@ __all__ = [
     "join_all",
     "join_responses",
     "output_responses",
+    "read_item",
     "read_responses",
 ]
 
-# How items are coded: outputs -1, 0, 1; a flicker 10 more, an output held for long 20 more; pulses
-# 100 and the symbol.
-FLICKER = 10
-LONG = 20
+# How items are coded: outputs as solspace.tasks.symbols numbers them; a flicker 1000 more, an
+# output held for long 2000 more; pulses 100 and the symbol.
 PULSE = 100
+FLICKER = 1000
+LONG = 2000
+# Items from here on are no pulses: outputs are at least -40.
+PAST_PULSES = FLICKER - 100
 
 
 class ResponseSequences(NamedTuple):
@@ -43,8 +47,9 @@ class ResponseSequences(NamedTuple):
     Attributes
     ----------
     items : array, int16
-        An output is -1, 0 or 1, one that may be a flicker 10 more, one held for long 20 more;
-        a pulse is 100 and its symbol.
+        An output is a number (-1, 0 or 1 where there is one output, see
+        `solspace.tasks.symbols`), one that may be a flicker 1000 more, one held for long 2000
+        more; a pulse is 100 and its symbol.
     ends : array, int64, (response,)
         Where each response sequence ends in ``items``.
     waits : array, int16, optional
@@ -97,13 +102,27 @@ class ResponseSequences(NamedTuple):
         """One response sequence without its flickers, equal outputs in a row once."""
         out: list[int] = []
         for item in self.one(index).tolist():
-            if item > LONG - 2 and item < PULSE:
-                item -= LONG
-            if item in (-1, 0, 1) or item >= PULSE:
-                if out and out[-1] == item and item < PULSE:
-                    continue
-                out.append(item)
+            output, kind = read_item(item)
+            if kind == "flicker" or (kind != "pulse" and out and out[-1] == output):
+                continue
+            out.append(item if kind == "pulse" else output)
         return tuple(out)
+
+
+def read_item(item: int) -> tuple[int, str]:
+    """What an item is: an output or a symbol, and which of "seen", "flicker", "held", "pulse".
+
+    Examples
+    --------
+    >>> [read_item(item) for item in (-1, 101, 1000, 1999)]
+    [(-1, 'seen'), (1, 'pulse'), (0, 'flicker'), (-1, 'held')]
+    """
+    if item < PULSE:
+        return item, "seen"
+    if item < PAST_PULSES:
+        return item - PULSE, "pulse"
+    held = item >= (FLICKER + LONG) // 2
+    return item - (LONG if held else FLICKER), "held" if held else "flicker"
 
 
 def join_responses(
@@ -191,7 +210,7 @@ def output_responses(symbols: NDArray[np.int8], sequences: PulseSequences) -> Re
     Parameters
     ----------
     symbols : array (sequence, time), int8
-        Output at each step: -1, 0 or 1.
+        Output at each step, see `solspace.tasks.symbols.read_symbols`.
     sequences : PulseSequences
         What the network was driven with.
 
@@ -201,7 +220,7 @@ def output_responses(symbols: NDArray[np.int8], sequences: PulseSequences) -> Re
     >>> silent = PulseSequences(np.zeros((1, 9, 2), np.float32), 0, none, none, none,
     ...                         shortest=3, patience=200)
     >>> output_responses(np.array([[0, 0, 0, 1, 0, 0, 0, 1, 1]], np.int8), silent).one(0).tolist()
-    [0, 11, 0, 11]
+    [0, 1001, 0, 1001]
     """
     symbols = np.asarray(symbols, np.int8)
     if symbols.shape != sequences.input.shape[:2]:
@@ -248,6 +267,5 @@ def read_responses(
     (0, 101)
     """
     task = get_task(task)
-    assert task.output_symbol is not None
     _, output = networks.run(architecture, weights, sequences.input)
-    return output_responses(task.output_symbol(output[..., 0]), sequences)
+    return output_responses(read_symbols(task, output), sequences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,25 @@ if TYPE_CHECKING:
 __all__ = ["graph_of", "reduce", "stored_key"]
 
 
-def one_output(task: Task) -> None:
-    """Graphs are made of one output."""
-    from solspace.reduction.methods import check_one_output
+def can_be_reduced(task: Task) -> None:
+    """Networks are explored by the task's probe or with the pulses of its protocol."""
+    from solspace.tasks.needs import check_needs
 
-    check_one_output(task)
+    check_needs(task, "reduce")
+
+
+def resolved(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the method that the task's graphs are made by where none is given."""
+    from solspace.reduction.methods import method_for
+
+    return {**options, "method": method_for(task, options.get("method"))}
 
 
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
     """Most nodes and edges of a graph, and the windows that only some methods make."""
     import xarray as xr
 
-    timed = options.get("method") == "timed"
+    timed = resolved(task, options)["method"] == "timed"
     sizes = {
         "node": TIMED_NODES if timed else MAX_NODES,
         "edge": TIMED_EDGES if timed else MAX_EDGES,
@@ -78,7 +85,8 @@ GRAPH = (
         "node_output",
         ("network", "node"),
         "int8",
-        "output of the node (-1, 0, 1); node 0 is the root; 0 past n_nodes",
+        "output of the node (-1, 0, 1; of several outputs the sum of each times 3 to the power of "
+        "its position); node 0 is the root; 0 past n_nodes",
         group="graph",
         fill=0,
     ),
@@ -115,7 +123,7 @@ def notes(task: Task, options: Mapping[str, Any], attrs: Mapping[str, Any]) -> d
     """By which method the graphs were made that the keys are of."""
     from solspace.reduction.methods import untimed
 
-    return {"graph_method": untimed(str(options["method"]))}
+    return {"graph_method": untimed(resolved(task, options)["method"])}
 
 
 @stage(
@@ -126,14 +134,15 @@ def notes(task: Task, options: Mapping[str, Any], attrs: Mapping[str, Any]) -> d
     layout=layout,
     faults=faults_of,
     notes=notes,
-    check=one_output,
+    resolve=resolved,
+    check=can_be_reduced,
     by_default=True,
 )
 def reduce(
     ds: xr.Dataset,
     *,
     task: str | Task | None = None,
-    method: Literal["turner2021", "automaton", "timed"] = "turner2021",
+    method: Literal["turner2021", "automaton", "timed"] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Compress each network's dynamics into a small directed graph and name the graphs.
@@ -148,7 +157,8 @@ def reduce(
         How graphs are made: the construction of Turner, Dabholkar & Barak (NeurIPS 2021), one
         from what the network answers to pulses at many moments, or one that also knows time (see
         `solspace.reduction.reduce_network`). Keys know no time: with ``timed`` they are those
-        of the graph of ``automaton``.
+        of the graph of ``automaton``. By default ``turner2021`` for a task of one output with a
+        probe, else ``automaton``.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
@@ -178,14 +188,14 @@ def reduce(
     from solspace.population.each import each_network, warn_of_failures
     from solspace.reduction.canonical import automaton_key, graph_key
     from solspace.reduction.methods import (
-        check_one_output,
         graph_description,
+        method_for,
         reduce_network,
         untimed,
     )
 
     task = task_of(ds, task)
-    check_one_output(task)
+    method = cast("Any", method_for(task, method))
     architecture = architecture_of(ds)
     n = ds.sizes["network"]
     its_layout = layout(task, ds, {"method": method})["graph"]
@@ -213,7 +223,7 @@ def reduce(
                 f"{most_nodes} and {most_edges} are stored"
             )
         keys[i] = automaton_key(named, symbols)
-        descriptions[i] = graph_description(named, symbols, method)
+        descriptions[i] = graph_description(named, symbols, method, task.outputs)
         graph_keys[i] = stored_key(graph_key(named, symbols))
         arrays["n_nodes"][i], arrays["n_edges"][i] = nodes, edges
         arrays["node_output"][i, :nodes] = graph.node_output

@@ -38,6 +38,7 @@ from solspace.reduction.automaton import check_asked, explore
 from solspace.reduction.graph import Graph
 from solspace.reduction.responses import ResponseSequences, read_responses
 from solspace.tasks.protocol import LONGEST_WAIT, SEQUENCE_STEPS, StimulusProtocol
+from solspace.tasks.symbols import read_symbols
 from solspace.tasks.task import Task
 
 __all__ = ["explore_timed"]
@@ -112,8 +113,8 @@ def _runs(
 
 
 def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
-    protocol, output_symbol = task.protocol, task.output_symbol
-    assert protocol is not None and output_symbol is not None
+    protocol = task.protocol
+    assert protocol is not None
     weights = networks.as_float64(architecture, weights)
     pulses = {(pulse.place, pulse.symbol): pulse for pulse in protocol.pulses}
     states, led_by = _walk(protocol, architecture, weights)
@@ -128,7 +129,7 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
         block = slice(first, min(first + _BLOCK, n))
         silence = np.zeros((block.stop - first, SEQUENCE_STEPS, inputs))
         run, output = networks.run(architecture, weights, silence, states[block])
-        at[block], symbols[block] = run[:, moments - 1], output_symbol(output[..., 0])
+        at[block], symbols[block] = run[:, moments - 1], read_symbols(task, output)
 
     number: dict[tuple[int, ...], int] = {}
     runs, starts = [], []

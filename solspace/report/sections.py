@@ -118,6 +118,7 @@ def _solution(
     nodes, edges = (int(groups["graph"][v].values[i]) for v in ("n_nodes", "n_edges"))
     stem = f"{anchor}-solution{solution}"
     seen = extrapolation_words(groups["extrapolation"], i, task)
+    several = len(task.outputs) > 1
     about, share = trajectory_words(groups["training"], i, task)
     size = f"Reduced dynamics of {who} ({units} units): {count_of(nodes, 'node')}, "
     size += f"{count_of(edges, 'edge')}"
@@ -135,13 +136,18 @@ def _solution(
         ]
     figures = [
         *drawn,
-        figure(
-            pictures.add(
-                extrapolation_picture(groups["extrapolation"], i, task),
-                f"{stem}-extrapolation",
-                f"Output over time, a row for each trial. {seen}",
-            ),
-            f"Output of {who} in and outside the trained range. {seen}",
+        *(
+            figure(
+                pictures.add(
+                    extrapolation_picture(groups["extrapolation"], i, task, channel=c),
+                    f"{stem}-extrapolation" + (f"-{output}" if several else ""),
+                    f"Output{f' {output}' if several else ''} over time, a row for each trial. "
+                    f"{seen}",
+                ),
+                f"Output{f' {output}' if several else ''} of {who} in and outside the trained "
+                f"range. {seen}",
+            )
+            for c, output in enumerate(task.outputs)
         ),
         figure(
             pictures.add(

@@ -72,6 +72,34 @@ def answered_rows(
     return right
 
 
+def held_rows(
+    output: NDArray[Any], target: NDArray[Any], inputs: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Of several outputs, which rows are as asked just before each pulse and at the end.
+
+    Parameters
+    ----------
+    output, target : array (trial, time, output)
+        Symbols.
+    inputs : array (trial, time, input)
+
+    Examples
+    --------
+    >>> pulse = np.zeros((1, 6, 1))
+    >>> pulse[0, [0, 4]] = 1
+    >>> target = np.ones((1, 6, 2))
+    >>> late, lost = target.copy(), target.copy()
+    >>> late[0, :2], lost[0, 3:] = 0, 0
+    >>> held_rows(late, target, pulse), held_rows(lost, target, pulse)
+    (array([ True]), array([False]))
+    """
+    begins = np.diff((inputs != 0).any(axis=-1).astype(np.int8), axis=1) == 1
+    looked = np.concatenate([begins, np.ones((len(inputs), 1), bool)], axis=1)
+    same = (output == target).all(axis=-1)
+    right: NDArray[np.bool_] = (same | ~looked).all(axis=1)
+    return right
+
+
 def learning_words(checkpoints: xr.Dataset) -> str:
     from solspace.plots.checkpoints import followed_networks, solution_changes
 
@@ -101,14 +129,15 @@ def extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:
 
     values = {n: ds[n].values for n in task.parameters if n in ds.variables}
     trained = trained_values(task)
-    wanted = ds["target"].isel(output_channel=0).values
-    rows, held, trials = choose_trials(values, wanted, trained)
-    output = ds["output"].isel(network=i, trial=trials, output_channel=0).values
-    target = wanted[trials]
+    wanted = ds["target"].values
+    rows, held, trials = choose_trials(values, wanted[..., 0], trained)
+    output = ds["output"].isel(network=i, trial=trials).values
+    target = np.sign(wanted[trials])
     inputs = ds["input"].isel(trial=trials).values
     symbols = task.output_symbol(output) if task.output_symbol else np.rint(np.clip(output, -1, 1))
-    asked = (target != 0).any(axis=1)
-    right = answered_rows(symbols, np.sign(target), inputs)[asked]
+    asked = (target != 0).any(axis=(1, 2))
+    answered = answered_rows if len(task.outputs) == 1 else held_rows
+    right = answered(symbols, target, inputs)[asked]
     at = values[rows][trials][asked]
     inside = (at >= trained[rows].min()) & (at <= trained[rows].max())
     fixed = f" at {listed(held)}" if held else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from solspace.responses.words import (
     until_settled,
 )
 from solspace.tasks.protocol import Notch, Pulse
+from solspace.tasks.symbols import read_symbols
 from solspace.tasks.task import Task
 
 __all__ = ["MOST_STATES", "PHASES", "explore_responses"]
@@ -56,7 +58,7 @@ class _Asked:
 class _Exploration:
     def __init__(self, task: Task, architecture: str, weights: networks.Weights, notch: Notch):
         assert task.protocol is not None and task.output_symbol is not None
-        self.protocol, self.read = task.protocol, task.output_symbol
+        self.protocol, self.read = task.protocol, partial(read_symbols, task)
         self.notch = notch
         self.attractors = Attractors(architecture, weights, steps=STEPS)
         given = self.protocol.pulses
@@ -117,7 +119,7 @@ class _Exploration:
             states, output = networks.run(
                 self.attractors.architecture, self.attractors.weights, inputs, start
             )
-        return states, self.read(output[..., 0])
+        return states, self.read(output)
 
     def after(self, given: Sequence[tuple[Any, Pulse, NDArray[np.float64]]]) -> NDArray[np.float64]:
         """The states at the end of the transients of pulses, each given in one state."""
@@ -174,7 +176,7 @@ class _Exploration:
             if index not in self.known:
                 self.known[index] = self.what_is(index, settling.end[i])
             own, moments = self.known[index]
-            symbols = self.read(settling.output[i][..., 0])
+            symbols = self.read(settling.output[i])
             if self.notch.answers:
                 runs = output_runs(symbols, self.protocol.shortest)
                 word = first_answer([*runs, *own.output], one.asks)
@@ -200,20 +202,22 @@ class _Exploration:
         """What an attractor puts out, and the states in which pulses are given."""
         attractor = self.attractors.found[index]
         if attractor.kind == POINT:
-            out = int(self.read(attractor.output[:1, 0])[0])
+            out = int(self.read(attractor.output[:1])[0])
             return State(POINT, (out,) if out else ()), attractor.states
-        states, output = attractor.states, attractor.output[:, 0]
+        states, output = attractor.states, attractor.output
         if attractor.kind != CYCLE:
             silence = np.zeros((1, UNSETTLED_STEPS, self.protocol.before.shape[1]))
             states, output = networks.run(
                 self.attractors.architecture, self.attractors.weights, silence, end[None]
             )
-            states, output = states[0], output[0, :, 0]
+            states, output = states[0], output[0]
         own = State(attractor.kind, *going_on(self.read(output), self.protocol.shortest))
         if own.repeated and (attractor.kind != CYCLE or len(own.output) > MOST_OUTPUTS):
             # In no order that could be told.
             own = State(own.kind, tuple(sorted(set(own.output))), True)
-        moments = int(np.argmax(output)) + np.arange(PHASES) * len(states) // PHASES
+        # From where the output that moves most is highest.
+        telling = output[:, int(np.argmax(np.ptp(output, axis=0)))]
+        moments = int(np.argmax(telling)) + np.arange(PHASES) * len(states) // PHASES
         return own, states[moments % len(states)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, Word
 from solspace.tasks.protocol import Notch
+from solspace.tasks.symbols import named_symbol, symbol_text
 from solspace.tasks.task import Task
 
 __all__ = [
@@ -28,14 +29,18 @@ LONGEST_KEY = 96
 LONGEST_DESCRIPTION = 512
 
 
-def word_text(word: Word) -> str:
-    """A word, outputs one after the other.
+def word_text(word: Word, channels: int = 1) -> str:
+    """A word, outputs one after the other; of several channels with a sign for each.
 
     Examples
     --------
-    >>> word_text((1, -1)), word_text(()), word_text((1, 1, 1, 9))
+    >>> word_text((1, -1)), word_text(()), word_text((1, 1, 1, 99))
     ('1-1', '', '111+')
+    >>> word_text((2, 3), channels=2), word_text((1, 1, 1, 99), channels=2)
+    ('-+.0+', '+0.+0.+0.more')
     """
+    if channels > 1:
+        return ".".join("more" if v == MORE else symbol_text(v, channels) for v in word)
     return "".join("+" if v == MORE else str(v) for v in word)
 
 
@@ -68,13 +73,13 @@ def read_pulses(text: str, symbols: Sequence[str]) -> Pulses:
     return tuple(found)
 
 
-def own_text(state: State) -> str:
+def own_text(state: State, channels: int = 1) -> str:
     """What goes on in a state: ``0``, an output that is held, or in brackets what is repeated."""
-    text = word_text(state.output) or "0"
+    text = word_text(state.output, channels) or "0"
     return f"({text})" if state.repeated and state.output else text
 
 
-def machine_text(machine: Machine, symbols: Sequence[str]) -> str:
+def machine_text(machine: Machine, symbols: Sequence[str], channels: int = 1) -> str:
     """A machine as a string, equal exactly where two machines are.
 
     One item a state, the start first: what goes on there, then its edges, each with its pulses,
@@ -91,10 +96,10 @@ def machine_text(machine: Machine, symbols: Sequence[str]) -> str:
     for i, state in enumerate(machine.states):
         edges = ",".join(
             f"{pulse_text(edge.pulses, symbols)}/"
-            f"{':'.join(word_text(word) for word in edge.words)}>{edge.target}"
+            f"{':'.join(word_text(word, channels) for word in edge.words)}>{edge.target}"
             for edge in machine.leaving(i)
         )
-        items.append(f"{own_text(state)}|{edges}" if i else edges)
+        items.append(f"{own_text(state, channels)}|{edges}" if i else edges)
     return ";".join(items)
 
 
@@ -115,7 +120,7 @@ def response_key(machine: Machine, task: Task, notch: Notch) -> str:
     'r1:interval_reproduction1:settled:/1>1;0|set/1>1'
     """
     assert task.protocol is not None
-    text = machine_text(machine, task.input_symbols)
+    text = machine_text(machine, task.input_symbols, len(task.outputs))
     where = f"{VERSION}:{task.name}{task.protocol.version}:{notch.name}:"
     if len(where) + len(text) <= LONGEST_KEY:
         return where + text
@@ -144,24 +149,27 @@ def describe_machine(machine: Machine, task: Task, notch: Notch) -> str:
 silent, set: one output, then A.'
     """
     assert task.output_symbol is not None
-    signed = int(task.output_symbol(np.array([-1.0]))[0]) < 0
+    several = len(task.outputs) > 1
+    signed = several or int(task.output_symbol(np.array([-1.0]))[0]) < 0
+    names = task.outputs if signed else ()
     asks = notch.asks[:1].upper() + notch.asks[1:]
     sentences = [f"{asks}."]
     for i, state in enumerate(machine.states):
-        told = "; ".join(_outcomes(machine, i, task.input_symbols, signed, notch.answers))
+        told = "; ".join(_outcomes(machine, i, task.input_symbols, names, notch.answers))
         # Of what goes on nothing is told where answers alone count.
-        here = f"In {letter(i)}" + ("" if notch.answers else f", {_goes_on(state, signed)}")
+        here = f"In {letter(i)}" + ("" if notch.answers else f", {_goes_on(state, names)}")
         sentences.append(f"{here if i else 'From the start'}, {told or 'no more was asked'}.")
     text = " ".join(sentences)
     if len(text) <= LONGEST_DESCRIPTION:
         return text
-    digest = blake2b(machine_text(machine, task.input_symbols).encode(), digest_size=8).hexdigest()
+    whole = machine_text(machine, task.input_symbols, len(task.outputs))
+    digest = blake2b(whole.encode(), digest_size=8).hexdigest()
     end = f" And more (#{digest})."
     return text[: LONGEST_DESCRIPTION - len(end) - 3].rpartition(" ")[0] + " ..." + end
 
 
 def _outcomes(
-    machine: Machine, state: int, symbols: Sequence[str], signed: bool, answers: bool
+    machine: Machine, state: int, symbols: Sequence[str], signed: Sequence[str], answers: bool
 ) -> list[str]:
     """What pulses lead to in a state, pulses that lead to the same together."""
     by_pulses: dict[Pulses, list[Edge]] = {}
@@ -195,7 +203,7 @@ def _given(pulses: Pulses, symbols: Sequence[str]) -> str:
     return " and ".join(told)
 
 
-def _ends(edge: Edge, signed: bool, answers: bool) -> str:
+def _ends(edge: Edge, signed: Sequence[str], answers: bool) -> str:
     if answers and not any(edge.words):  # which may be one that was not waited for
         return letter(edge.target)
     words = [_said(word, signed) for word in edge.words]
@@ -204,12 +212,12 @@ def _ends(edge: Edge, signed: bool, answers: bool) -> str:
     return f"{said}{' first' if answers else ''}, then {letter(edge.target)}"
 
 
-def _said(word: Word, signed: bool) -> str:
-    """A word in words.
+def _said(word: Word, signed: Sequence[str]) -> str:
+    """A word in words; outputs by name where they have signs.
 
     Examples
     --------
-    >>> _said((), False), _said((1,), False), _said((1, -1), True), _said((1, 1, 1, 9), False)
+    >>> _said((), ()), _said((1,), ()), _said((1, -1), ("go",)), _said((1, 1, 1, 99), ())
     ('silence', 'one output', '+1 -1', '3 outputs and more')
     """
     if not word:
@@ -217,16 +225,20 @@ def _said(word: Word, signed: bool) -> str:
     more = " and more" if word[-1] == MORE else ""
     outputs = [v for v in word if v != MORE]
     if signed:
-        return " ".join(f"{v:+d}" for v in outputs) + more
+        return _signs(outputs, signed) + more
     if len(outputs) == 1:
         return "one output" + more
     return f"{len(outputs)} outputs{more}"
 
 
-def _goes_on(state: State, signed: bool) -> str:
+def _signs(outputs: Sequence[int], names: Sequence[str]) -> str:
+    return (", " if len(names) > 1 else " ").join(named_symbol(v, names) for v in outputs)
+
+
+def _goes_on(state: State, signed: Sequence[str]) -> str:
     if not state.output:
         return "silent"
-    outputs = " ".join(f"{v:+d}" for v in state.output) if signed else "output"
+    outputs = _signs(state.output, signed) if signed else "output"
     return f"{outputs} {'again and again' if state.repeated else 'that lasts'}"
 
 

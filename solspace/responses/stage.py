@@ -14,7 +14,7 @@ from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable, text_array
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
-from solspace.responses.words import MOST_OUTPUTS
+from solspace.responses.words import MORE, MOST_OUTPUTS
 from solspace.stages import Group, Layout, stage
 
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ _OUTPUTS = MOST_OUTPUTS + 1
 
 
 def can_be_asked(task: Task) -> None:
-    """Networks are asked as the task's protocol says; machines are of one output."""
-    from solspace.reduction.methods import check_one_output
-    from solspace.responses.testing import protocol_of
+    """Networks are asked as the task's protocol says."""
+    from solspace.tasks.needs import check_needs
 
-    check_one_output(task)
-    protocol_of(task)
+    check_needs(task, "responses")
 
 
 def notch_of(task: Task, name: str | None) -> Notch:
@@ -188,7 +186,7 @@ RESPONSE = (
         "edge_output",
         "int8",
         "outputs in order in each stretch: before the first pulse (from the start only) and after "
-        "each; 9 is that there are more; 0 past the last",
+        "each; 9 (of several outputs 99) is that there are more; 0 past the last",
         "response_stretch",
         "response_output",
         fill=0,
@@ -259,7 +257,7 @@ def find_responses(
     Raises
     ------
     SolspaceError
-        For a task that does not say which pulses its networks can be given or has several
+        For a task that does not say which pulses its networks can be given or has continuous
         outputs, and for an unknown notch.
 
     Examples
@@ -284,6 +282,7 @@ def find_responses(
     assert task.protocol is not None
     architecture = architecture_of(ds)
     asked = notch_of(task, notch)
+    more = _stored_more(task)
     laid = layout(task, ds, {"notch": asked.name})["response"]
     inputs = {one: k for k, one in enumerate(askable(task.protocol, asked))}
     n = ds.sizes["network"]
@@ -302,7 +301,12 @@ def find_responses(
                 f"a machine of {len(machine.states)} states and {len(machine.edges)} edges; at "
                 f"most {STORED_STATES} and {STORED_EDGES} are stored"
             )
-        _fill({name: array[i] for name, array in arrays.items() if array.ndim > 1}, machine, inputs)
+        _fill(
+            {name: array[i] for name, array in arrays.items() if array.ndim > 1},
+            machine,
+            inputs,
+            more,
+        )
         arrays["n_response_states"][i] = len(machine.states)
         arrays["n_response_edges"][i] = len(machine.edges)
         keys[i] = response_key(machine, task, asked)
@@ -328,7 +332,9 @@ def find_responses(
     return out
 
 
-def _fill(rows: dict[str, NDArray[Any]], machine: Machine, inputs: Mapping[Pulses, int]) -> None:
+def _fill(
+    rows: dict[str, NDArray[Any]], machine: Machine, inputs: Mapping[Pulses, int], more: int
+) -> None:
     """The machine of one network into the rows of the arrays."""
     for k, state in enumerate(machine.states):
         rows["state_kind"][k] = state.kind
@@ -339,7 +345,13 @@ def _fill(rows: dict[str, NDArray[Any]], machine: Machine, inputs: Mapping[Pulse
         rows["edge_pulses"][k], rows["edge_phases"][k] = inputs[edge.pulses], edge.phases
         first = 0 if edge.source == 0 else 1
         for stretch, word in enumerate(edge.words, start=first):
-            rows["edge_output"][k, stretch, : len(word)] = word
+            told = [more if v == MORE else v for v in word]
+            rows["edge_output"][k, stretch, : len(word)] = told
+
+
+def _stored_more(task: Task) -> int:
+    """What is stored for `MORE`; 9 may be what several outputs put out."""
+    return 9 if len(task.outputs) == 1 else MORE
 
 
 _NEEDS = tuple(v.name for v in RESPONSE)
@@ -385,7 +397,8 @@ def machine_of(ds: xr.Dataset, network: int | str) -> Machine:
     states, edges = int(row["n_response_states"]), int(row["n_response_edges"])
     if states < 1:
         raise SolspaceError(f"network {network} has no machine; {how_to_make('responses')}")
-    symbols = task_of(ds, None).input_symbols
+    task = task_of(ds, None)
+    symbols, more = task.input_symbols, _stored_more(task)
     inputs = [
         () if text == "silence" else read_pulses(text, symbols)
         for text in map(str, row["response_input"].values)
@@ -404,7 +417,8 @@ def machine_of(ds: xr.Dataset, network: int | str) -> Machine:
             raise SolspaceError(f"an edge from state {source} to {target} with input {given}")
         first = 0 if source == 0 else 1
         told = words[first : len(inputs[given]) + 1]
-        found.append(Edge(source, target, inputs[given], tuple(map(_without, told)), phases))
+        said = (tuple(MORE if v == more else v for v in word) for word in map(_without, told))
+        found.append(Edge(source, target, inputs[given], tuple(said), phases))
     return Machine(
         tuple(
             State(str(kind), _without(out), bool(again))

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.reduction.graph import Graph
-from solspace.reduction.responses import FLICKER, LONG, PULSE, ResponseSequences
+from solspace.reduction.responses import ResponseSequences, read_item
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, Word, first_answer
 from solspace.tasks import Task, get_task
+from solspace.tasks.needs import check_needs
 from solspace.tasks.protocol import Notch, PulseSequences, StimulusProtocol
 
 __all__ = [
@@ -39,11 +40,8 @@ Heard = tuple[tuple[Word, ...], tuple[tuple[int, int], ...]]  # words, (wait, sy
 
 def protocol_of(task: Task) -> StimulusProtocol:
     """The protocol of a task, or an error where its networks cannot be asked."""
-    if task.protocol is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `protocol` and an `output_symbol`"
-        )
+    check_needs(task, "responses")
+    assert task.protocol is not None
     return task.protocol
 
 
@@ -158,14 +156,14 @@ def heard(task: str | Task, notch: str, responses: ResponseSequences) -> list[He
         for item, wait in zip(
             responses.one(i).tolist(), responses.waits_of(i).tolist(), strict=True
         ):
-            if item >= PULSE:
-                pulse = follow[place, item - PULSE]
+            output, kind = read_item(item)
+            if kind == "pulse":
+                pulse = follow[place, output]
                 place, last = pulse.next_place, None
                 pulses.append((wait if wait < silence else SETTLED, pulse.symbol))
                 asks.append(pulse.asks)
                 words.append([])
-            elif not FLICKER - 1 <= item <= FLICKER + 1:
-                output = item - LONG if item >= LONG - 1 else item
+            elif kind != "flicker":
                 if output and output != last:
                     words[-1].append(output)
                 last = output

@@ -21,7 +21,7 @@ __all__ = [
 Word = tuple[int, ...]
 
 MOST_OUTPUTS = 3  # that a word tells
-MORE = 9  # ends the word of more
+MORE = 99  # ends the word of more; no output is so high
 
 
 def output_runs(symbols: NDArray[np.int8], shortest: int) -> list[int]:
@@ -30,7 +30,7 @@ def output_runs(symbols: NDArray[np.int8], shortest: int) -> list[int]:
     Parameters
     ----------
     symbols : array (time,), int8
-        -1, 0 or 1 at each step.
+        What is put out at each step, see `solspace.tasks.symbols.read_symbols`.
     shortest : int
         Steps.
 
@@ -54,7 +54,7 @@ def shortened(outputs: Sequence[int]) -> Word:
     Examples
     --------
     >>> shortened([0, 1, 0]), shortened([1, 0, -1, 0, 1, 0, -1])
-    ((1,), (1, -1, 1, 9))
+    ((1,), (1, -1, 1, 99))
     """
     word = [int(v) for v in outputs if v]
     return tuple(word) if len(word) <= MOST_OUTPUTS else (*word[:MOST_OUTPUTS], MORE)

@@ -14,6 +14,7 @@ from solspace.population.variables import PENDING
 from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population, provenance
+from solspace.tasks import get_task
 
 __all__ = ["all_options", "check_options_fit", "check_same_options", "notable"]
 
@@ -47,10 +48,12 @@ def notable(stage: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def all_options(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Given and default options that say what is computed."""
+def all_options(stage: Stage, given: Mapping[str, Any], task: str | None = None) -> dict[str, Any]:
+    """Given and default options that say what is computed, for a task where that matters."""
     out = {n: _plain(o.default) for n, o in stage.options.items()}
     out |= {n: _plain(v) for n, v in given.items()}
+    if stage.resolve is not None and task is not None:
+        out = stage.resolve(get_task(task), out)
     return {n: v for n, v in out.items() if n not in HOW}
 
 
@@ -78,7 +81,7 @@ def check_same_options(population: Population, stage: Stage, given: Mapping[str,
         return
     if not (status == PENDING).any() and not given:
         return  # nothing to do, and nothing asked for
-    was, asked = all_options(stage, before), all_options(stage, given)
+    was, asked = (all_options(stage, some, population.task) for some in (before, given))
     if was != asked:
         said = " ".join(_as_typed(k, v) for k, v in before.items()) or "no options"
         other = [k for k in was if was[k] != asked.get(k) and was[k] is not None]

@@ -52,6 +52,7 @@ def stage(
     by_default: bool = False,
     table: Callable[[xr.Dataset], str] | None = None,
     further: Callable[[str | None], tuple[Variable, ...]] | None = None,
+    resolve: Callable[..., dict[str, Any]] | None = None,
     check: Callable[[Task], Any] | None = None,
     python_only: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -81,8 +82,10 @@ def stage(
         Networks apart from each other, or all of a population together.
     kind : str
         The kind of networks it is for (see `solspace.networks`).
-    groups, returns, layout, prepare, finish, faults, notes, by_default, table, further, check
+    groups, returns, layout, prepare, finish, faults, notes, by_default, table, further
         See `Stage`; stages that create groups of their own need them.
+    resolve, check
+        See `Stage`; what follows from a task, and for which tasks the stage is not.
     python_only : sequence of str
         Options that the command line does not offer.
 
@@ -140,6 +143,7 @@ def stage(
             by_default=by_default,
             table=table,
             further=further,
+            resolve=resolve,
             check=check,
             origin=_origin(function),
             options=options_of(function, tuple(prepare or {}), tuple(python_only)),

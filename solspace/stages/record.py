@@ -104,6 +104,8 @@ class Stage:
         The result as text, for the command line.
     further : callable (str or None) -> tuple of Variable, or None
         What it fills for networks of one architecture beyond ``fills``; of all where None.
+    resolve : callable (Task, options) -> options, or None
+        Options with those that follow from the task where they are not given.
     check : callable (Task), or None
         Raises for a task that the stage is not for, before anything is begun.
     origin : str
@@ -131,6 +133,7 @@ class Stage:
     by_default: bool = False
     table: Callable[[xr.Dataset], str] | None = None
     further: Callable[[str | None], tuple[Variable, ...]] | None = None
+    resolve: Callable[[Task, Mapping[str, Any]], dict[str, Any]] | None = None
     check: Callable[[Task], Any] | None = None
     origin: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)

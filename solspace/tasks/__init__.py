@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.files import load_tasks
+from solspace.tasks.needs import missing
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
 from solspace.tasks.recipe import Recipe, change_recipe
@@ -36,6 +37,7 @@ __all__ = [
     "find_trial",
     "get_task",
     "load_tasks",
+    "missing",
     "only_architecture",
     "register_task",
     "rounded_sign",

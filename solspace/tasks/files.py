@@ -17,6 +17,7 @@ import stat
 import sys
 import tempfile
 import types
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -237,7 +238,9 @@ def find_tasks(task: str, source: Mapping[str, str], where: str) -> None:
             told = f"and {path} has changed since (sha256 {_digest(text)[:12]})"
             continue
         try:
-            _load(path, path, text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said when the file was given
+                _load(path, path, text)
         except SolspaceError as error:
             told = f"which cannot be read here: {error}"
             continue

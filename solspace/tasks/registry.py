@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Any
 
 from solspace.errors import SolspaceError
+from solspace.tasks.needs import said_missing
 from solspace.tasks.task import Task, check_task
 
 __all__ = [
@@ -215,6 +216,14 @@ def only_architecture(task: str | Task) -> str | None:
 def register_task(task: Task, *, check: bool = True) -> Task:
     """Make a task of one's own known by its name, for this process and its workers.
 
+    What it lacks for some stage is said before anything is trained, in one warning; see
+    `solspace.tasks.missing`.
+
+    Warns
+    -----
+    UserWarning
+        Names the stages that cannot take the task, and what to give.
+
     Raises
     ------
     SolspaceError
@@ -227,7 +236,10 @@ def register_task(task: Task, *, check: bool = True) -> Task:
     >>> register_task(mine).name
     'my_intervals'
     """
-    checked: Any = check_task(task) if check else task
-    _registered[task.name] = checked
+    if check:
+        check_task(task)
+        if said := said_missing(task):
+            warnings.warn(said, stacklevel=2)
+    _registered[task.name] = task
     _sources.pop(task.name, None)
     return task

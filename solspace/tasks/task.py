@@ -49,8 +49,9 @@ class Task:
         By architecture.
     probe : callable or None
         The published way to explore a network's dynamics; None where the task has none.
-    output_symbol : callable (array) -> array of int8
-        Turns readout values into -1, 0 or 1.
+    output_symbol : callable (array) -> array of int8, or None
+        Turns readout values into -1, 0 or 1, each by itself; given those of one output at a time.
+        None where outputs are continuous.
     protocol : StimulusProtocol or None
         The pulses that graphs are made from and tested with; None where the task has none.
     silences : callable () -> Silences, or None
@@ -62,7 +63,8 @@ class Task:
         has every stretch that the feature's own arguments name.
     solution_label : str
         The label by which networks of this task are told apart, unless another is asked for (see
-        `solspace.label`).
+        `solspace.label`). Where it is ``automaton_key``, as by default, and the task does not give
+        what graphs need, attractor_key takes its place.
     description : str
         One line, stored with the population.
     """
@@ -109,7 +111,9 @@ class Task:
 def check_task(task: Task) -> Task:
     """The task as it is, or one error that lists all that is wrong with it.
 
-    Its trials are made and looked at: shapes, epochs, and the channels they have.
+    Its trials are made and looked at: shapes, epochs, and the channels they have. Those that
+    activity is recorded on are made twice, as they have to be the same each time; training trials
+    may be noisy.
 
     Raises
     ------
@@ -132,7 +136,14 @@ def check_task(task: Task) -> Task:
         "extrapolation_trials": task.extrapolation_trials,
     }
     for name, make in sets.items():
-        found += [f"{name}: {fault}" for fault in _trial_faults(task, make())]
+        trials = make()
+        found += [f"{name}: {fault}" for fault in _trial_faults(task, trials)]
+        if name != "training_trials" and (where := _differ(trials, make())):
+            found.append(
+                f"{name}: two calls differ in {where}; activity is recorded, and compared, on one "
+                "set of trials, so draw noise from a fixed seed, such as np.random.default_rng(0)"
+            )
+    found += [*_symbol_faults(task), *_protocol_faults(task)]
     if task.silences is not None:
         try:
             silences_of(task)
@@ -141,6 +152,76 @@ def check_task(task: Task) -> Task:
     if found:
         raise SolspaceError(f"task {task.name!r} cannot be used: {'; '.join(found)}")
     return task
+
+
+def _differ(one: Trials, other: Trials) -> str:
+    """Where two sets of trials first differ; empty where nowhere."""
+    arrays = {name: (getattr(one, name), getattr(other, name)) for name in _ARRAYS}
+    arrays |= {
+        f"parameter {name!r}": (one.parameters[name], other.parameters[name])
+        for name in one.parameters
+        if name in other.parameters
+    }
+    for name, (a, b) in arrays.items():
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape:
+            return f"{name}, of shape {a.shape} and then {b.shape}"
+        nan = a.dtype.kind == b.dtype.kind == "f"
+        apart = np.argwhere((a != b) & ~(np.isnan(a) & np.isnan(b)) if nan else a != b)
+        if len(apart):
+            at = tuple(apart[0].tolist())
+            where = ", ".join(f"{d} {i}" for d, i in zip(("trial", "step", "channel"), at))  # noqa: B905
+            return f"{name} at {where} ({a[at]:g} and then {b[at]:g})"
+    return ""
+
+
+def _symbol_faults(task: Task) -> list[str]:
+    """What is wrong with the symbols of outputs, tried on values between -2 and 2."""
+    if task.output_symbol is None:
+        return []
+    values = np.linspace(-2, 2, 81).reshape(9, 9)
+    symbols = np.asarray(task.output_symbol(values.copy()))
+    if symbols.shape != values.shape:
+        return [
+            f"output_symbol makes an array of shape {symbols.shape} of one of shape "
+            f"{values.shape}; let it give a symbol for each value"
+        ]
+    wrong = ~np.isin(symbols, (-1, 0, 1))
+    if wrong.any():
+        return [
+            f"output_symbol gives {symbols[wrong][0]} for {values[wrong][0]:.4g}; let it give -1, "
+            "0 or 1, or leave it out where outputs are continuous"
+        ]
+    return []
+
+
+def _protocol_faults(task: Task) -> list[str]:
+    """In what the pulses of a task do not fit its inputs and symbols."""
+    if task.protocol is None:
+        return []
+    found = []
+    before = np.shape(task.protocol.before)
+    if len(before) != 2 or before[1] != len(task.inputs) or not before[0]:
+        found.append(
+            f"protocol: before has shape {before}, expected (steps, {len(task.inputs)}) with at "
+            "least one step"
+        )
+    for i, pulse in enumerate(task.protocol.pulses):
+        if not 0 <= pulse.channel < len(task.inputs):
+            found.append(f"protocol: pulse {i} is on input {pulse.channel} of {len(task.inputs)}")
+        if not 0 < pulse.symbol < len(task.input_symbols):
+            found.append(
+                f"protocol: pulse {i} is of symbol {pulse.symbol}; symbols of pulses are 1 to "
+                f"{len(task.input_symbols) - 1}, of input_symbols {task.input_symbols}"
+            )
+        if not 1 <= pulse.width <= pulse.settled:
+            found.append(
+                f"protocol: pulse {i} lasts {pulse.width} steps and is over after {pulse.settled}"
+            )
+    return found
+
+
+_ARRAYS = ("input", "target", "epoch")
 
 
 def _trial_faults(task: Task, trials: Trials) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.reduction.responses import ResponseSequences, join_all
 from solspace.tasks import Task, get_task
+from solspace.tasks.needs import check_needs
 from solspace.tasks.protocol import PulseSequences
 
 __all__ = [
@@ -41,11 +42,8 @@ def verification_sequences(
     50
     """
     task = get_task(task)
-    if task.protocol is None or task.output_symbol is None:
-        raise SolspaceError(
-            f"task {task.name!r} does not say which pulses its networks can be given; "
-            "give it a `protocol` and an `output_symbol`"
-        )
+    check_needs(task, "verify")
+    assert task.protocol is not None
     return task.protocol.random_sequences(np.random.default_rng(seed), n)
 
 

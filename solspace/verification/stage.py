@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from solspace.population.describe import label_of
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable
-from solspace.reduction.stage import one_output
 from solspace.stages import stage
 
 if TYPE_CHECKING:
@@ -23,6 +22,14 @@ if TYPE_CHECKING:
     from solspace.verification.sequences import Pool
 
 __all__ = ["Others", "draw_others", "verify"]
+
+
+def can_be_tested(task: Task) -> None:
+    """Graphs are tested with the pulses of the task's protocol."""
+    from solspace.tasks.needs import check_needs
+
+    check_needs(task, "verify")
+
 
 _BLOCK = 64  # networks whose weights are read at once
 
@@ -77,12 +84,11 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     from solspace.networks import parameter_names
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
-    from solspace.reduction import check_one_output
     from solspace.reduction.responses import join_all, read_responses
     from solspace.verification.sequences import Pool, pool_sequences, verification_sequences
 
     task = task_of(ds, task)
-    check_one_output(task)
+    can_be_tested(task)
     architecture = architecture_of(ds)
     sequences = verification_sequences(task)
     keys = graph_solutions(ds)
@@ -133,7 +139,7 @@ def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequence
     ],
     after=["reduce"],
     prepare={"others": draw_others},
-    check=one_output,
+    check=can_be_tested,
     by_default=True,
 )
 def verify(
@@ -170,7 +176,8 @@ def verify(
     Raises
     ------
     SolspaceError
-        For a task of several outputs.
+        For a task that does not say which pulses its networks can be given, or has continuous
+        outputs.
 
     Examples
     --------
@@ -187,7 +194,6 @@ def verify(
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
-    from solspace.reduction import check_one_output
     from solspace.reduction.acceptance import graph_recall
     from solspace.reduction.responses import read_responses
     from solspace.reduction.stage import graph_of
@@ -195,7 +201,7 @@ def verify(
     from solspace.verification.sequences import verification_sequences
 
     task = task_of(ds, task)
-    check_one_output(task)
+    can_be_tested(task)
     architecture = architecture_of(ds)
     keys = graph_solutions(ds)
     if "n_nodes" not in ds.variables:
