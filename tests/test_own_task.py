@@ -153,8 +153,11 @@ def test_continuous_outputs_go_where_they_can_and_are_refused_elsewhere(tmp_path
             assert f"{stage} ramp/vanilla: left out: {stage} cannot take task 'ramp': its" in told
         assert "verify ramp/vanilla: left out: it needs reduce" in told
         ds = xr.open_zarr(store, group="ramp/vanilla").load()
-        for stage in ("train", "record", "extrapolate", "attractors", "label", "features"):
+        for stage in ("train", "record", "extrapolate", "attractors", "label"):
             assert ds[f"status_{stage}"].values.tolist() == [1, 1], stage
+        # Some feature may not be defined of a network that is hardly trained; then it says so.
+        for status, message in zip(ds.status_features, ds.message_features, strict=True):
+            assert status == 1 or (status == 2 and str(message.item()))
         assert ds.attrs["solution_method"] == "attractor_key"
         assert (ds.solution_key == ds.attractor_key).all()
         for stage in ("reduce", "verify", "responses"):

@@ -196,20 +196,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _reason(population: Any, stage: str, left_out: Mapping[str, str]) -> str:
     """Why a stage cannot be run over a population, of whose stages some are left out already."""
-    from solspace.kinds import kind_of
-    from solspace.stages import collection
-    from solspace.tasks import get_task
+    from solspace.run.own_tasks import refusal, waited_for
 
-    kind = kind_of(population.architecture).name
-    if needed := [n for n in collection.needed_first(stage, kind) if n in left_out]:
+    if needed := [n for n in waited_for(population, stage) if n in left_out]:
         return f"it needs {needed[0].replace('_', '-')}"
-    record = collection.find(stage, kind)
-    try:
-        if record.check is not None:
-            record.check(get_task(population.task))
-    except SolspaceError as error:
-        return str(error)
-    return ""
+    return refusal(population, stage)
 
 
 def _typed(pairs: Sequence[str], records: Sequence[Any]) -> dict[str, Any]:

@@ -154,11 +154,11 @@ def reduce(
     task : str or Task, optional
         By default the dataset's own.
     method : {"turner2021", "automaton", "timed"}, optional
-        How graphs are made: the construction of Turner, Dabholkar & Barak (NeurIPS 2021), one
-        from what the network answers to pulses at many moments, or one that also knows time (see
+        How graphs are made, by default by turner2021 where the task has a probe, else by
+        automaton: the construction of Turner, Dabholkar & Barak (NeurIPS 2021), one from what the
+        network answers to pulses at many moments, or one that also knows time (see
         `solspace.reduction.reduce_network`). Keys know no time: with ``timed`` they are those
-        of the graph of ``automaton``. By default ``turner2021`` for a task of one output with a
-        probe, else ``automaton``.
+        of the graph of ``automaton``. The graphs of ``turner2021`` are of one output.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 

@@ -26,7 +26,7 @@ from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import finish, replaced_variables, write_whole
 from solspace.run.options import check_options_fit, check_same_options, notable
-from solspace.run.own_tasks import know_tasks, note_sources
+from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
 from solspace.run.reading import read_inputs, split_results
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
@@ -209,7 +209,8 @@ def _earlier(populations: Sequence[Population], stage: str) -> list[str]:
     for population in populations:
         kind = kind_of(population.architecture).name
         for earlier in collection.needed_first(stage, kind):
-            if earlier not in out and population.pending(earlier):
+            waits = earlier not in out and population.pending(earlier)
+            if waits and not refusal(population, earlier):
                 out.append(earlier)
     return out
 
@@ -218,7 +219,7 @@ def _check_ready(population: Population, stage: Stage, path: str, shards: Sequen
     if not shards:
         return
     own = slice(shards[0].start, shards[-1].stop)
-    for earlier in collection.after(stage):
+    for earlier in waited_for(population, stage.name):
         status = population.status(earlier)[own]
         waiting = int((status == PENDING).sum())
         if waiting:

@@ -14,13 +14,41 @@ from collections.abc import Iterable, Mapping
 import xarray as xr
 
 from solspace.errors import SolspaceError
+from solspace.kinds import kind_of
+from solspace.stages import collection
 from solspace.store import Population, Store, creation
+from solspace.tasks import get_task
 from solspace.tasks.files import SOURCE, find_tasks, read_source
 from solspace.tasks.registry import is_known, is_shipped, source_of, why_unknown
 
-__all__ = ["know_tasks", "note_sources", "with_source"]
+__all__ = ["know_tasks", "note_sources", "refusal", "waited_for", "with_source"]
 
 _said: set[str] = set()
+
+
+def refusal(population: Population, stage: str) -> str:
+    """Why the task of a population cannot go through a stage; empty where it can."""
+    record = collection.find(stage, kind_of(population.architecture).name)
+    try:
+        if record.check is not None:
+            record.check(get_task(population.task))
+    except SolspaceError as error:
+        return str(error)
+    return ""
+
+
+def waited_for(population: Population, stage: str) -> list[str]:
+    """Stages that have to have ended before one over a population.
+
+    Without those whose results it takes where they are there, and that the task cannot go through.
+    """
+    record = collection.find(stage, kind_of(population.architecture).name)
+    optional = set(collection.used(record))
+    return [
+        earlier
+        for earlier in collection.after(record)
+        if not (earlier in optional and refusal(population, earlier))
+    ]
 
 
 def with_source(ds: xr.Dataset, task: str) -> xr.Dataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import warnings
 from collections.abc import Mapping
@@ -39,7 +38,8 @@ def _shipped() -> dict[str, Task]:
     """Those of this folder."""
     global _found
     package = __name__.rpartition(".")[0]
-    names = tuple(module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)]))
+    folder = importlib.import_module(package).__path__
+    names = tuple(module.name for module in pkgutil.iter_modules(folder))
     if names != _found[0]:
         found: dict[str, Task] = {}
         for name in names:
