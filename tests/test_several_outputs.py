@@ -19,7 +19,8 @@ from solspace.reduction import reduce_network
 from solspace.reduction.acceptance import graph_recall
 from solspace.reduction.responses import read_responses
 from solspace.reduction.stage import graph_of
-from solspace.responses import explore_responses, machine_of
+from solspace.responses import explore_responses, machine_of, response_scores
+from solspace.responses.words import MORE
 from solspace.tasks import check_task, registry
 from solspace.tasks.needs import lacking
 from solspace.tasks.symbols import read_symbols, split_symbol, symbol_text
@@ -103,6 +104,13 @@ def test_a_flip_flop_goes_through_every_stage(page):
     assert check_store(page["store"]) == []
 
 
+def test_a_network_trained_by_the_recipe_has_the_machine(page):
+    trained = page["trained"]
+    assert trained.status_train.item() == 1
+    _machine_is_right(machine_of(trained, 0))
+    assert response_scores(trained, sequences=20).response_recall.item() == 1
+
+
 def test_the_report_shows_every_output(page, tmp_path):
     assert main(["report", page["store"], str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text()
@@ -162,7 +170,7 @@ def test_an_output_given_twice_changes_numbers_alone(method):
         again = explore_responses(two, "vanilla", doubled, notch)
         outputs = [[v for w in e.words for v in w] for e in machine.edges]
         twice = [[v for w in e.words for v in w] for e in again.edges]
-        assert twice == [[v if v == 99 else 4 * v for v in words] for words in outputs]
+        assert twice == [[v if v == MORE else 4 * v for v in words] for words in outputs]
 
 
 def test_symbols_of_several_outputs_are_one_number_and_back():
