@@ -15,7 +15,7 @@ from scipy.spatial import distance_matrix
 
 from solspace import networks
 from solspace.errors import SolspaceError
-from solspace.reduction import ReductionError, graph_key, reduce_network
+from solspace.reduction import ReductionError, graph_key, methods, reduce_network
 from solspace.reduction.compaction import Rewriter
 from solspace.reduction.merging import TrajectoryGraph, flow_paths, meeting_point
 from solspace.reduction.published import published_graph
@@ -144,7 +144,11 @@ def test_what_is_asked_wrongly_is_refused():
     with pytest.raises(SolspaceError, match="unknown method 'best'; methods: turner2021"):
         reduce_network("interval_reproduction", "vanilla", weights, method="best")
     bare = dataclasses.replace(get_task("interval_reproduction"), name="bare", probe=None)
-    with pytest.raises(SolspaceError, match="'bare' does not say how"):
+    with pytest.raises(SolspaceError, match="'bare': it does not say how its networks are probed"):
+        reduce_network(bare, "vanilla", weights, method="turner2021")
+    assert methods.method_for(bare) == "automaton"
+    bare = dataclasses.replace(bare, protocol=None)
+    with pytest.raises(SolspaceError, match="'bare': it does not say how its networks are explor"):
         reduce_network(bare, "vanilla", weights)
     weights["bias_hh"][0, 2] = np.nan
     with pytest.raises(SolspaceError, match="bias_hh holds NaN"):

@@ -111,6 +111,7 @@ def test_a_network_trained_by_the_recipe_has_the_machine(page):
     assert response_scores(trained, sequences=20).response_recall.item() == 1
 
 
+@pytest.mark.slow
 def test_the_report_shows_every_output(page, tmp_path):
     assert main(["report", page["store"], str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text()

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from solspace.store.handle import Population
+from solspace.tasks.files import read_source
 
 __all__ = ["last_options", "noted"]
 
@@ -48,6 +49,8 @@ def noted(
         "run": uuid.uuid4().hex[:12],
         "started": _now(),
     }
+    if (source := read_source(population.attrs)) is not None:  # a task of somebody's own
+        entry["task"] = {name: value for name, value in source.items() if name != "text"}
     _note(population, entry)
     began = time.monotonic()
     yield
