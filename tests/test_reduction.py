@@ -162,6 +162,8 @@ def test_a_probe_of_ones_own():
         waiting = explorer.record(np.zeros((10, 2)))
         explorer.begin(waiting)
         kicked = explorer.pulse(explorer.state(5), "set", 3, 4)
+        back = explorer.pulse(explorer.state(5), "set", 3, 4, amplitude=-1.0)
+        np.testing.assert_array_equal(back, -kicked)
         explorer.extend(5, "set", explorer.record(np.zeros((10, 2)), kicked))
         explorer.compare(answer="set")
 

@@ -110,11 +110,16 @@ class NetworkExplorer:
         return self.record(np.zeros((steps, len(self.task.inputs))))
 
     def pulse(
-        self, state: NDArray[np.float64], channel: str, width: int, steps: int
+        self,
+        state: NDArray[np.float64],
+        channel: str,
+        width: int,
+        steps: int,
+        amplitude: float = 1.0,
     ) -> NDArray[np.float64]:
-        """The state that a pulse of amplitude 1 leads to, ``steps`` after its onset."""
+        """The state that a pulse leads to, ``steps`` after its onset."""
         inputs = np.zeros((steps, len(self.task.inputs)))
-        inputs[:width, self.task.inputs.index(channel)] = 1
+        inputs[:width, self.task.inputs.index(channel)] = amplitude
         return self.record(inputs, state).states[-1]
 
     def free_run(self, state: NDArray[np.float64]) -> Chain:

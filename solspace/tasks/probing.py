@@ -50,9 +50,14 @@ class Explorer(Protocol):
         """Run without input, from rest."""
 
     def pulse(
-        self, state: NDArray[np.float64], channel: str, width: int, steps: int
+        self,
+        state: NDArray[np.float64],
+        channel: str,
+        width: int,
+        steps: int,
+        amplitude: float = 1.0,
     ) -> NDArray[np.float64]:
-        """The state, ``steps`` after its onset, that a pulse of amplitude 1 leads to."""
+        """The state, ``steps`` after its onset, that a pulse leads to."""
 
     def free_run(self, state: NDArray[np.float64]) -> Chain:
         """What silence leads to: cut where the network rests, closed where it comes round."""
