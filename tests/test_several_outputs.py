@@ -119,6 +119,7 @@ def test_the_report_shows_every_output(page, tmp_path):
     assert "Every row is answered as asked for." in text
 
 
+@pytest.mark.slow
 def test_a_trained_flip_flop_has_the_graph_and_the_machine(page):
     path = ROOT.parent / "shared" / "oracles" / "fpf_flipflop_tanh.npz"
     if not path.exists():
