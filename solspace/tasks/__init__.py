@@ -11,6 +11,7 @@ import pkgutil
 
 from solspace.errors import SolspaceError
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
+from solspace.tasks.none import NO_TASK
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
 from solspace.tasks.recipe import Recipe, change_recipe
@@ -79,6 +80,8 @@ def task_names() -> tuple[str, ...]:
 def get_task(task: str | Task) -> Task:
     """The task of that name; a `Task` is returned as it is.
 
+    Recordings of no task are of one named ``none``, which `task_names` leaves out.
+
     Raises
     ------
     SolspaceError
@@ -91,6 +94,8 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
+    if task == NO_TASK.name:
+        return NO_TASK
     known = _tasks()
     try:
         return known[task]
@@ -128,5 +133,9 @@ def register_task(task: Task, *, check: bool = True) -> Task:
     >>> register_task(mine).name
     'my_intervals'
     """
+    if task.name == NO_TASK.name:
+        raise SolspaceError(
+            f"a task named {task.name!r}, which stands for recordings of no task; give another name"
+        )
     _registered[task.name] = check_task(task) if check else task
     return task
