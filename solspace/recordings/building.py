@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.population.each import told_elsewhere
 from solspace.population.recorded import NO_EPOCH, recorded_variables
 from solspace.population.variables import BASE, NAME_LENGTH, annotate, text_array
 from solspace.recordings.binning import (
@@ -33,13 +31,14 @@ from solspace.recordings.trials import (
     moment,
     read_columns,
     told,
+    warn_of_exclusions,
 )
 from solspace.tasks import Task, get_task
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["assemble", "recording_from_arrays", "recording_from_spikes", "warn_of_exclusions"]
+__all__ = ["assemble", "recording_from_arrays", "recording_from_spikes"]
 
 Array = NDArray[np.float64]
 
@@ -570,14 +569,3 @@ def _stretch(
         if name in found.columns:
             found.columns[name] = np.full(len(events), at)
     return out, wanted, names
-
-
-def warn_of_exclusions(ds: xr.Dataset) -> None:
-    """Say what was left out of recordings."""
-    said = [
-        f"{name}: {text}"
-        for name, text in zip(ds["name"].values, ds["exclusions"].values, strict=True)
-        if text
-    ]
-    if said and not told_elsewhere():
-        warnings.warn(f"left out, or kept and to be known of: {'. '.join(said)}", stacklevel=4)

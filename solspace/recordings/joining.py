@@ -15,7 +15,7 @@ from solspace.errors import SolspaceError
 from solspace.population.describe import task_of
 from solspace.population.recorded import NO_EPOCH
 from solspace.population.variables import text_array
-from solspace.recordings.trials import Trials, epoch_array, told
+from solspace.recordings.trials import Trials, epoch_array, told, warn_of_exclusions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,8 +64,6 @@ def average_trials(ds: xr.Dataset, by: str | Sequence[str]) -> xr.Dataset:
     >>> means.activity.values[0, :, 0, 0].tolist(), means.side.values[0].tolist()
     ([1.0, 2.0], ['a', 'b'])
     """
-    from solspace.recordings.building import warn_of_exclusions
-
     out = average_quietly(ds, [by] if isinstance(by, str) else list(by))
     warn_of_exclusions(out)
     return out

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.population.each import told_elsewhere
 from solspace.population.variables import text_array
 from solspace.recordings.binning import epochs_of
 from solspace.tasks import Task
 
-__all__ = ["Epochs", "Trials", "epoch_array", "moment", "read_columns", "told"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "Epochs",
+    "Trials",
+    "epoch_array",
+    "moment",
+    "read_columns",
+    "told",
+    "warn_of_exclusions",
+]
 
 Array = NDArray[np.float64]
 Epochs = Mapping[str, tuple[str | float, str | float]]
@@ -262,3 +275,14 @@ def check_names(names: Sequence[str], taken: set[str]) -> dict[str, str]:
             "those named as variables of docs/schema.md"
         )
     return out
+
+
+def warn_of_exclusions(ds: xr.Dataset) -> None:
+    """Say what was left out of recordings."""
+    said = [
+        f"{name}: {text}"
+        for name, text in zip(ds["name"].values, ds["exclusions"].values, strict=True)
+        if text
+    ]
+    if said and not told_elsewhere():
+        warnings.warn(f"left out, or kept and to be known of: {'. '.join(said)}", stacklevel=4)
