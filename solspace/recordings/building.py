@@ -457,6 +457,7 @@ def assemble(
             lost = int((~np.isfinite(found.columns[n].astype(float))).sum())
             if lost:
                 found.left_out[f"epochs {one} without {n}"] += lost
+    _count_cut(found, epochs, centres, values, bin)
     # A bin in which no unit was observed is no part of an epoch: a trial that ended.
     nowhere = np.isnan(values).all(axis=-1)
     epoch[nowhere] = NO_EPOCH
@@ -532,6 +533,19 @@ def assemble(
         ds = average_quietly(ds, average)
     warn_of_exclusions(ds)
     return ds
+
+
+def _count_cut(found: Trials, epochs: Epochs, centres: Array, values: Array, bin: float) -> None:
+    """Count epochs of which the window shows a part: their features are of that part."""
+    seen = ~np.isnan(values).all(axis=-1)
+    first = centres[seen.argmax(axis=1)] - bin / 2
+    last = centres[seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)] + bin / 2
+    for name, bounds in epochs.items():
+        start, stop = (moment(found, b, name)[0] for b in bounds)
+        with np.errstate(invalid="ignore"):
+            cut = ((start <= first - bin) | (stop >= last + bin)) & (stop > first) & (start < last)
+        if lost := int(cut.sum()):
+            found.left_out[f"epochs {name} cut off by the window"] += lost
 
 
 def reserved() -> set[str]:
