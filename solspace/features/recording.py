@@ -146,7 +146,7 @@ class Recording:
 
     @cached_property
     def answers(self) -> NDArray[np.int8]:
-        """-1 or 1 by what a trial asks for, (trial,); 0 where it asks for nothing, or none knows."""
+        """-1 or 1 by what a trial asks for, (trial,); 0 for nothing, or where it is not known."""
         if "target" not in vars(self):
             return np.zeros(len(self.epoch), np.int8)
         total = self.target.sum(axis=(1, 2))
@@ -211,7 +211,7 @@ def make_recording(
             "(trial, time, unit) and (trial, time)"
         )
     for name, values in (("output", output), ("input", input), ("target", target)):
-        if (values is not None and np.ndim(values) != 3) or np.shape(values)[:2] != epoch.shape:
+        if values is not None and (np.ndim(values) != 3 or np.shape(values)[:2] != epoch.shape):
             raise SolspaceError(
                 f"{name} of shape {np.shape(values)} with epoch of shape {epoch.shape}; give "
                 "(trial, time, channel) and (trial, time)"

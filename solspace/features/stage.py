@@ -219,6 +219,14 @@ def extract_features(
     return out
 
 
+def left_out_table(ds: xr.Dataset) -> str:
+    """How many features recordings have, and what was left out of each, as text."""
+    lines = [f"  {ds.sizes['feature']} features"]
+    for name, told in zip(ds["name"].values, ds["features_left_out"].values, strict=True):
+        lines += [f"  left out of {name}: {told}"] if told else []
+    return "\n".join(lines)
+
+
 @stage(
     name="features",
     kind="recorded",
@@ -237,6 +245,7 @@ def extract_features(
     over="population",
     faults=faults_of,
     by_default=True,
+    table=left_out_table,
     python_only=["columns", "families"],
 )
 def extract_recorded_features(
@@ -343,10 +352,8 @@ def extract_recorded_features(
             if lost := len(one.values) - len(shared):
                 more["not in every recording"] = lost
         left_out[names[i]] = more
-    told = [
-        "; ".join(f"{why}: {n}" for why, n in left_out.get(name, {}).items())[:2048]
-        for name in names
-    ]
+    told = ["; ".join(f"{why}: {n}" for why, n in left_out.get(name, {}).items()) for name in names]
+    told = [text if len(text) <= 2048 else text[:2045] + "..." for text in told]
     along = [found[good[0]].columns[c] for c in shared] if good else []
     out = ds.drop_dims("feature", errors="ignore").assign_coords(_coordinates(along).coords)
     out = out.assign(

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+MOST_SAID = 1024  # characters, as long as a store keeps it
 Epochs = Mapping[str, tuple[str | float, str | float]]
 
 
@@ -74,7 +75,8 @@ def told(left_out: Mapping[str, int]) -> str:
     >>> told({"trials without go_time": 1, "trials marked is_outlier": 2})
     'trials without go_time: 1; trials marked is_outlier: 2'
     """
-    return "; ".join(f"{why}: {count}" for why, count in left_out.items() if count)
+    text = "; ".join(f"{why}: {count}" for why, count in left_out.items() if count)
+    return text if len(text) <= MOST_SAID else text[: MOST_SAID - 3] + "..."
 
 
 def read_columns(columns: Any) -> Trials:
