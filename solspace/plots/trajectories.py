@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["principal_plane", "trajectories"]
 
-_NO_EPOCH = "#bbbbbb"
+_NO_EPOCH = "#D9D9D9"
 
 
 def principal_plane(
@@ -133,7 +133,7 @@ def trajectories(
             raise SolspaceError(f"trials {list(trials)} of {count}; give some of 0 to {count - 1}")
     plane, share = principal_plane(activity)
     meanings = str(training["epoch"].attrs.get("flag_meanings", "")).split()
-    known = [int(e) for e in np.unique(epoch[shown])]
+    known = [int(e) for e in np.unique(epoch[shown][np.isfinite(plane[shown, :, 0])])]
     colors = {e: EPOCH_COLORS[e % len(EPOCH_COLORS)] if e >= 0 else _NO_EPOCH for e in known}
     names = {e: meanings[e] if e < len(meanings) else f"epoch {e}" for e in known}
     names |= {-1: "no epoch"}
