@@ -235,10 +235,16 @@ def make_recording(
     shared = {"output": output, "input": input, "target": target}
     # Of trials without a value none is told from the others.
     value = parameters.get(first, np.zeros(len(epoch)))
+    given = {
+        name: np.asarray(np.nan if values is None else values, np.float64)
+        for name, values in shared.items()
+    }
     made = Recording(
         *_principal_components(states),
         states,
-        *(np.asarray(np.nan if a is None else a, np.float64) for a in shared.values()),
+        given["output"],
+        given["input"],
+        given["target"],
         epoch,
         known,
         np.asarray(value, np.float64),

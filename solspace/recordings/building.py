@@ -390,7 +390,8 @@ def _knots(found: Trials, epochs: Epochs) -> tuple[list[str], Array]:
 
 def _complete(events: Array) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
-        return np.isfinite(events).all(axis=1) & (np.diff(events, axis=1) > 0).all(axis=1)
+        rising = (np.diff(events, axis=1) > 0).all(axis=1)
+    return np.asarray(np.isfinite(events).all(axis=1) & rising)
 
 
 def _room(found: Trials, epochs: Epochs, start: float, bins: int, bin: float) -> tuple[int, int]:
@@ -459,12 +460,12 @@ def assemble(
                 found.left_out[f"epochs {one} without {n}"] += lost
     _count_cut(found, epochs, centres, values, bin)
     # A bin in which no unit was observed is no part of an epoch: a trial that ended.
-    nowhere = np.isnan(values).all(axis=-1)
+    nowhere = np.asarray(np.isnan(values).all(axis=-1))
     epoch[nowhere] = NO_EPOCH
     partly = np.isnan(values).all(axis=1) & ~np.isnan(values).all(axis=(1, 2))[:, None]
     if lost := int(partly.sum()):
         found.left_out["times a unit was not observed in a trial"] += lost
-    empty = np.isnan(values).all(axis=(1, 2))
+    empty = np.asarray(np.isnan(values).all(axis=(1, 2)))
     if empty.any():
         found.keep(~empty, "trials in which nothing was observed")
         values, epoch = values[~empty], epoch[~empty]
@@ -478,20 +479,20 @@ def assemble(
         )
     for parameter, from_column in (parameters or {}).items():
         found.columns[parameter] = found.columns[from_column]
-    one = ("network",)
+    per = ("network",)
     ds = xr.Dataset(
         {
-            "activity": ((*one, "trial", "time", "unit"), values[None].astype(np.float32),
+            "activity": ((*per, "trial", "time", "unit"), values[None].astype(np.float32),
                          {"units": units}),
-            "epoch": ((*one, "trial", "time"), epoch[None]),
-            "trials_averaged": ((*one, "trial", "unit"),
+            "epoch": ((*per, "trial", "time"), epoch[None]),
+            "trials_averaged": ((*per, "trial", "unit"),
                                 (~np.isnan(values).all(axis=1))[None].astype(np.int32)),
-            "exclusions": (one, text_array([told(found.left_out)])),
+            "exclusions": (per, text_array([told(found.left_out)])),
         },
         coords={
             "network": [0],
-            "name": (one, text_array([name])),
-            "hidden_size": (one, np.array([shape[2]], np.int64)),
+            "name": (per, text_array([name])),
+            "hidden_size": (per, np.array([shape[2]], np.int64)),
             "task": task.name,
             "architecture": "recorded",
             "unit": np.arange(shape[2]),
@@ -499,10 +500,10 @@ def assemble(
             "time": centres,
             "epoch_name": text_array(known) if known else np.empty(0, "U1"),
             "epoch_flag": ("epoch_name", np.arange(len(known), dtype=np.int8)),
-            "bin_width": (one, [float(bin)]),
-            "kernel_sd": (one, [float(sd)]),
-            "pseudo_population": (one, np.array([pseudo_population], np.int8)),
-            "unit_id": ((*one, "unit"), ids[None].astype(np.int64)),
+            "bin_width": (per, [float(bin)]),
+            "kernel_sd": (per, [float(sd)]),
+            "pseudo_population": (per, np.array([pseudo_population], np.int8)),
+            "unit_id": ((*per, "unit"), ids[None].astype(np.int64)),
         },
         attrs={
             "description": task.description,
@@ -523,7 +524,7 @@ def assemble(
             attrs = {"long_name": "when the event aligned to was", "units": "s"}
         if own in (parameters or {}):
             attrs = {"long_name": task.parameters.get(own, own)}
-        ds = ds.assign_coords({names[own]: ((*one, "trial"), values_of[None], attrs)})
+        ds = ds.assign_coords({names[own]: ((*per, "trial"), values_of[None], attrs)})
     ds = annotate(ds, [*BASE, *recorded_variables()])
     ds["epoch"].attrs |= {
         "flag_values": list(range(len(known))),
@@ -543,9 +544,12 @@ def _count_cut(found: Trials, epochs: Epochs, centres: Array, values: Array, bin
     for name, bounds in epochs.items():
         start, stop = (moment(found, b, name)[0] for b in bounds)
         with np.errstate(invalid="ignore"):
-            cut = ((start <= first - bin) | (stop >= last + bin)) & (stop > first) & (start < last)
-        if lost := int(cut.sum()):
-            found.left_out[f"epochs {name} cut off by the window"] += lost
+            there = (stop > first) & (start < last)
+            cut = there & ((start <= first - bin) | (stop >= last + bin))
+            outside = (stop <= first) | (start >= last)
+        for which, why in ((cut, "cut off by"), (outside, "outside of")):
+            if lost := int(which.sum()):
+                found.left_out[f"epochs {name} {why} the window"] += lost
 
 
 def reserved() -> set[str]:
