@@ -33,6 +33,7 @@ __all__ = [
     "describe_differences",
     "label_told",
     "read_for_report",
+    "recording_lines",
     "solutions_table",
     "trust_in_graphs",
 ]
@@ -154,7 +155,7 @@ def describe(
         recorded = _kind(population.architecture) == "recorded"
         what = "recordings" if recorded else "networks"
         lines += ["", f"{population}: {ds.sizes['network']} {what} ({by_size})"]
-        lines += [f"  {line}" for line in (_recording_lines(ds) if recorded else ())]
+        lines += [f"  {line}" for line in (recording_lines(ds) if recorded else ())]
         lines += [f"  {line}" for line in _stage_lines(ds)]
         if population.has("checkpoints"):
             lines.append(f"  {_checkpoints_line(population.open('checkpoints'))}")
@@ -190,8 +191,18 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
         yield f"{'loss':<12}median {np.median(loss):.2g}, largest {loss.max():.2g}"
 
 
-def _recording_lines(ds: xr.Dataset) -> Iterator[str]:
-    """How recordings were made, and of each its trials and what was left out."""
+def recording_lines(ds: xr.Dataset) -> Iterator[str]:
+    """How recordings were made, their epochs, and of each its trials and what was left out.
+
+    Examples
+    --------
+    >>> from solspace import recording_from_arrays
+    >>> for line in recording_lines(recording_from_arrays(np.ones((2, 30, 4)), bin=10)):
+    ...     print(line)
+    activity    spikes/s in bins of 10 ms, not smoothed, 0 to 300 ms
+    epochs      none
+    recording: 2 trials
+    """
     width, sd = float(ds["bin_width"].values[0]), float(ds["kernel_sd"].values[0])
     how = f"{ds['activity'].attrs['units']} in bins of {width:g} ms"
     how += f", Gaussian of {sd:g} ms" if sd else ", not smoothed"
@@ -401,12 +412,11 @@ def read_for_report(
         Where there is no population, or a stage has not been run; it is named.
     """
     found = Store(path).populations(task, architecture)
-    populations = [p for p in found if _kind(p.architecture) == "recurrent"]
+    populations = [p for p in found if _kind(p.architecture) in ("recurrent", "recorded")]
     if found and not populations:
-        page = "recordings" if _kind(found[0].architecture) == "recorded" else "two_neuron"
         raise SolspaceError(
             f"{path}: a report is about graphs, which {', '.join(map(str, found))} has none of; "
-            f"its pictures are made as docs/{page}.md says"
+            "its pictures are made as docs/two_neuron.md says"
         )
     if not populations:
         raise SolspaceError(
@@ -414,6 +424,9 @@ def read_for_report(
         )
     out = {}
     for population in populations:
+        if _kind(population.architecture) == "recorded":
+            out[str(population)] = {"population": population.open()}
+            continue
         optional = ("checkpoints", "classification", "recording_size")
         groups = ["population", "training", "extrapolation", "graph"]
         groups += [g for g in optional if population.has(g)]

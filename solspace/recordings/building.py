@@ -460,12 +460,12 @@ def assemble(
                 found.left_out[f"epochs {one} without {n}"] += lost
     _count_cut(found, epochs, centres, values, bin)
     # A bin in which no unit was observed is no part of an epoch: a trial that ended.
-    nowhere = np.asarray(np.isnan(values).all(axis=-1))
+    nowhere = _unseen(values, -1)
     epoch[nowhere] = NO_EPOCH
-    partly = np.isnan(values).all(axis=1) & ~np.isnan(values).all(axis=(1, 2))[:, None]
+    partly = _unseen(values, 1) & ~_unseen(values, (1, 2))[:, None]
     if lost := int(partly.sum()):
         found.left_out["times a unit was not observed in a trial"] += lost
-    empty = np.asarray(np.isnan(values).all(axis=(1, 2)))
+    empty = _unseen(values, (1, 2))
     if empty.any():
         found.keep(~empty, "trials in which nothing was observed")
         values, epoch = values[~empty], epoch[~empty]
@@ -486,7 +486,7 @@ def assemble(
                          {"units": units}),
             "epoch": ((*per, "trial", "time"), epoch[None]),
             "trials_averaged": ((*per, "trial", "unit"),
-                                (~np.isnan(values).all(axis=1))[None].astype(np.int32)),
+                                (~_unseen(values, 1))[None].astype(np.int32)),
             "exclusions": (per, text_array([told(found.left_out)])),
         },
         coords={
@@ -538,7 +538,7 @@ def assemble(
 
 def _count_cut(found: Trials, epochs: Epochs, centres: Array, values: Array, bin: float) -> None:
     """Count epochs of which the window shows a part: their features are of that part."""
-    seen = ~np.isnan(values).all(axis=-1)
+    seen = ~_unseen(values, -1)
     first = centres[seen.argmax(axis=1)] - bin / 2
     last = centres[seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)] + bin / 2
     for name, bounds in epochs.items():
@@ -550,6 +550,11 @@ def _count_cut(found: Trials, epochs: Epochs, centres: Array, values: Array, bin
         for which, why in ((cut, "cut off by"), (outside, "outside of")):
             if lost := int(which.sum()):
                 found.left_out[f"epochs {name} {why} the window"] += lost
+
+
+def _unseen(values: Array, axis: int | tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where nothing was observed along an axis."""
+    return np.asarray(np.isnan(values).all(axis=axis))
 
 
 def reserved() -> set[str]:
