@@ -532,3 +532,18 @@ def test_the_rat_is_read_from_nwb_as_from_arrays():
         counts = ds.activity.values[0, k, :, 1]
         assert np.isfinite(counts).sum() == bins
         assert abs(counts[:bins] - expected).sum() <= 2  # whole ms lie on edges of bins
+
+
+@pytest.mark.slow
+def test_what_the_validation_page_says_of_recordings():
+    from validation import recordings
+
+    needs(RAT)
+    needs(ORACLE)
+    counts, rat = recordings.measure_counts(), recordings.measure_rat()
+    assert counts["unlike"] == 0 and counts["not_observed"] == 720 and counts["gap"] < 1e-4
+    assert rat["trials"] == 1266 and sum(rat["counts"]) == 1266
+    # Activity is slower where the rat waits longer; in groups dealt at random it is not.
+    assert rat["own"]["kinet_speed_interval"] > rat["chance"]["kinet_speed_interval"].max() > 0.95
+    text = recordings.section()
+    assert "| `kinet_speed_interval` |" in text and "16,560 of 16,560" in text

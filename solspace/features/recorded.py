@@ -130,7 +130,7 @@ def recorded_features(
     epoch : array (trial, time)
     epochs : sequence of str
     parameters : mapping of str to array (trial,)
-        The task's first one is the value that trials are compared across.
+        The task's first one is the value that trials are compared across; the first, of no task.
     families, names : sequence of str, optional
         Only these families, or columns.
 

@@ -233,6 +233,8 @@ def make_recording(
     if epochs is None and not np.isfinite(states).all():
         raise FeatureError("the activity is not finite, so it has no principal components")
     shared = {"output": output, "input": input, "target": target}
+    if not task.parameters:  # of a recording of no task
+        first = next(iter(parameters), "")
     # Of trials without a value none is told from the others.
     value = parameters.get(first, np.zeros(len(epoch)))
     given = {

@@ -316,7 +316,9 @@ def extract_recorded_features(
         )
     if columns is not None and families is not None:
         raise SolspaceError("give columns or families of features, not both")
-    parameters = [p for p in task.parameters if p in ds.variables and "trial" in ds[p].dims]
+    # Of no task those that the recording was given.
+    named = [*task.parameters] or json.loads(ds.attrs.get("parameters", "[]"))
+    parameters = [p for p in named if p in ds.variables and "trial" in ds[p].dims]
     epochs = [str(name) for name in ds["epoch_name"].values]
     found: dict[int, RecordedFeatures] = {}
 
