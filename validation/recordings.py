@@ -111,8 +111,8 @@ def section() -> str:
         "**Counts and rates.** On a synthetic session of Ready-Set-Go in NWB (24 trials, 12 units; "
         "one unit silent, one observed half of the time, one trial without Go) "
         f"{counts['bins'] - counts['unlike']:,} of {counts['bins']:,} observed bins of 10 ms hold "
-        f"as many spikes as pynapple counts; {counts['not_observed']} bins were not observed and are "
-        f"NaN here, where pynapple counts on. Rates by a Gaussian of 60 ms are within "
+        f"as many spikes as pynapple counts; {counts['not_observed']} bins were not observed and "
+        f"are NaN here, where pynapple counts on. Rates by a Gaussian of 60 ms are within "
         f"{counts['gap']:.1g} spikes/s of elephant's, which go up to {counts['largest']:.0f}."
     )
     second = (
