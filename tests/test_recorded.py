@@ -32,6 +32,7 @@ from solspace import (
 from solspace.cli import main
 from solspace.networks import parameter_shapes
 from solspace.recordings.nwb import simulated_spikes
+from solspace.stages import collection
 from solspace.store.check import check_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*left out.*:UserWarning")
@@ -184,7 +185,7 @@ def test_what_is_left_out_is_counted_and_said():
         "epochs run without end_time": 1,
         "silent units, which are kept": 1,
     }
-    assert ds.align_time.values.tolist() == [[1.0, 3.0]] and ds.v.values.tolist() == [[1.0, 1.0]]
+    assert ds.aligned_at.values.tolist() == [[1.0, 3.0]] and ds.v.values.tolist() == [[1.0, 1.0]]
     assert (ds.epoch.values[0] == 0).sum(axis=1).tolist() == [20, 0]
     assert ds.end_time.values[0, 0] == 200 and ds.end_time.attrs["units"] == "ms"
     # Unequal trials: to an event, NaN past it.
@@ -390,6 +391,42 @@ def test_a_store_of_recordings_goes_through_the_commands(nwb, tmp_path, capsys):
     assert main(none) == 0 and check_store(store) == []
     counts = xr.open_zarr(store, group="none/recorded").activity
     assert counts.attrs["units"] == "spikes/bin"
+
+
+def test_a_stage_of_ones_own_takes_recordings_and_check_finds_what_is_at_odds(tmp_path):
+    import zarr
+
+    path = str(tmp_path / "mine.zarr")
+    rates = np.random.default_rng(0).uniform(0, 9, (6, 60, 5)).cumsum(axis=1)
+    columns = {"trial_number": [9, 8, 7, 6, 5, 4], "bad": [1] + [0] * 5, "x": [None] + [1] * 5}
+    one = recording_from_arrays(
+        rates, columns, bin=10, drop="bad", epochs={"early": (0, 300)},
+    )  # fmt: skip
+    assert one.trial_number.values.tolist() == [[8, 7, 6, 5, 4]] and one.x.dtype == float
+    np.testing.assert_allclose(one.activity.values[0], rates[1:], rtol=1e-6)
+    solspace.add_population(path, extract_features(one))
+
+    @solspace.stage(
+        kind="recorded", reads=["activity"],
+        fills=[solspace.Variable("largest_rate", ("network",), "float32", "largest rate")],
+    )  # fmt: skip
+    def largest_rate(ds):
+        """Largest rate of any unit."""
+        return ds.assign(largest_rate=ds.activity.max(("trial", "time", "unit")))
+
+    try:
+        (outcome,) = solspace.run_stage(path, largest_rate)
+    finally:
+        collection._OWN.pop(("recorded", "largest_rate"), None)
+    assert outcome.done == 1
+    stored = xr.open_zarr(path, group="none/recorded").load()
+    assert stored.largest_rate.item() == pytest.approx(rates[1:].max(), rel=1e-6)
+    assert stored.features.sizes["feature"] > 20
+    assert check_store(path) == []
+    zarr.open_group(path, path="none/recorded", mode="r+")["trials_averaged"][0, 0, 0] = 0
+    assert check_store(path) == [
+        "none/recorded: recording recording: trials_averaged is at odds with activity 1 times"
+    ]
 
 
 def test_networks_are_exported_from_a_store(training, tmp_path, capsys):

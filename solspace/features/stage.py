@@ -69,6 +69,19 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
 
 
 _KINDS = ("recurrent", "recorded")
+
+
+def recorded_faults(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Where recordings are at odds with themselves, a sentence each."""
+    yield from faults_of(parts)
+    ds = parts["population"]
+    for i, name in enumerate(ds["name"].values.astype(str)):
+        seen = np.isfinite(ds["activity"].values[i]).any(axis=1)
+        unlike = int((seen != (ds["trials_averaged"].values[i] > 0)).sum())
+        if unlike:
+            yield f"recording {name}: trials_averaged is at odds with activity {unlike} times"
+
+
 _ALONG = {
     "feature": ("U96", "feature of activity"),
     "feature_family": ("U32", "family of the feature; `published` are the paper's"),
@@ -243,7 +256,7 @@ def left_out_table(ds: xr.Dataset) -> str:
     ],
     after=[],
     over="population",
-    faults=faults_of,
+    faults=recorded_faults,
     by_default=True,
     table=left_out_table,
     python_only=["columns", "families"],

@@ -151,11 +151,13 @@ def recording_from_spikes(
     found.times |= {align, *(n for g in given for n in columns_named(g, found))}
     for n in [n for n in found.times if found.columns[n].dtype.kind not in "fi"]:
         found.times.discard(n)
-    found.columns["align_time"] = events.copy()
-    for n in found.times - {"align_time"}:
+    if "aligned_at" in found.columns:
+        raise SolspaceError("a column of trials is named 'aligned_at', as one that is made here")
+    found.columns["aligned_at"] = events.copy()
+    for n in found.times:
         found.columns[n] = np.round((found.columns[n].astype(np.float64) - events) * 1e3, 6)
     start, lengths = _window(found, window, bin)
-    events = found.columns["align_time"]
+    events = found.columns["aligned_at"]
     bins = int(lengths.max())
     ahead = (0, 0)
     if warp:
@@ -250,14 +252,15 @@ def recording_from_arrays(
         raise SolspaceError("counts under 0; give counts of spikes, or counts=False for rates")
     found = read_columns({} if columns is None else columns)
     found.columns.setdefault("trial_number", np.arange(len(array)))
-    if len(found) != len(array):
+    lengths = {len(values) for values in found.columns.values()}
+    if lengths != {len(array)}:
         raise SolspaceError(
-            f"{len(found)} values in columns of trials and {len(array)} trials; give as many"
+            f"{' and '.join(map(str, sorted(lengths)))} values in columns of trials and "
+            f"{len(array)} trials; give as many"
         )
-    place = found.columns["trial_number"] = np.arange(len(array))
+    found.rows = np.arange(len(array))
     _drop_trials(found, drop, parameters)
-    place = found.columns["trial_number"]
-    array = array[place]
+    array = array[found.rows]
     given = [b for bounds in (epochs or {}).values() for b in _pair(bounds)]
     found.times = {n for n in found.columns if n.endswith("_time")}
     found.times |= {n for g in given for n in columns_named(g, found)}
@@ -520,7 +523,7 @@ def assemble(
         attrs: dict[str, Any] = {"long_name": own}
         if own in found.times:
             attrs = {"long_name": f"{own}, after the event aligned to", "units": "ms"}
-        if own == "align_time":
+        if own == "aligned_at":
             attrs = {"long_name": "when the event aligned to was", "units": "s"}
         if own in (parameters or {}):
             attrs = {"long_name": task.parameters.get(own, own)}

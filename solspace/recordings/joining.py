@@ -119,7 +119,7 @@ def _average(ds: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
             kept[column] = np.array([_median(values[g]) for g in groups])
         elif all(len(set(values[g].tolist())) == 1 for g in groups):
             kept[column] = np.array([values[g[0]] for g in groups])
-        elif column not in ("align_time", "trial_number", "trial_id"):  # of one trial each
+        elif column not in ("aligned_at", "trial_number", "trial_id"):  # of one trial each
             left_out["columns that differ within a condition"] += 1
     trials = Trials(dict(kept), {n for n in events if n in kept})
     epochs = json.loads(ds.attrs.get("epochs", "{}"))

@@ -47,11 +47,14 @@ class Trials:
         Those of them that are moments, in ms after the event that trials are aligned to.
     left_out : Counter
         How often what was left out.
+    rows : array (trial,), optional
+        Places of the trials among all that were given, where somebody asks.
     """
 
     columns: dict[str, NDArray[Any]]
     times: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -62,6 +65,7 @@ class Trials:
         if lost:
             self.left_out[why] += lost
             self.columns = {name: values[good] for name, values in self.columns.items()}
+            self.rows = None if self.rows is None else self.rows[good]
         if not good.any():
             raise SolspaceError(f"no trial is left: {told(self.left_out)}")
         return good
@@ -97,6 +101,8 @@ def read_columns(columns: Any) -> Trials:
     >>> trials = read_columns({"go time": [0.1, 0.2], "correct": [True, False]})
     >>> {name: values.tolist() for name, values in trials.columns.items()}
     {'go_time': [0.1, 0.2], 'correct': [1, 0]}
+    >>> read_columns({"reward": [None, 2]}).columns["reward"].tolist()
+    [nan, 2.0]
     """
     if isinstance(columns, Trials):  # read already, with what was left out
         return columns
@@ -111,10 +117,7 @@ def read_columns(columns: Any) -> Trials:
         except ValueError:  # lists of several lengths
             array = np.empty((0, 0))
         if array.dtype.kind in "OTSU" and array.ndim == 1:
-            if not all(isinstance(v, (str, bytes, type(None), float)) for v in array.tolist()):
-                array = np.empty((0, 0))
-            else:
-                array = _texts(array)
+            array = _texts_or_numbers(array.tolist())
         if array.ndim != 1 or array.dtype.kind not in "fiubU":
             left_out["columns that are not one number or text a trial"] += 1
             continue
@@ -137,11 +140,15 @@ def read_columns(columns: Any) -> Trials:
     return Trials(found, left_out=left_out)
 
 
-def _texts(array: NDArray[Any]) -> NDArray[Any]:
-    rows = array.tolist()
-    return text_array(
-        [v.decode() if isinstance(v, bytes) else v if isinstance(v, str) else "" for v in rows]
-    )
+def _texts_or_numbers(rows: list[Any]) -> NDArray[Any]:
+    """Texts, or numbers where all that is there is one; what is neither has two dims."""
+    there = [v for v in rows if v is not None and v == v]
+    if there and all(isinstance(v, (bool, int, float, np.number, np.bool_)) for v in there):
+        return np.array([np.nan if v is None else float(v) for v in rows])
+    if not all(isinstance(v, (str, bytes)) for v in there):
+        return np.empty((0, 0))
+    texts = [v.decode() if isinstance(v, bytes) else v if isinstance(v, str) else "" for v in rows]
+    return text_array(texts) if texts else np.empty(0, "U1")
 
 
 def column(trials: Trials, name: str, what: str) -> NDArray[Any]:

@@ -146,7 +146,7 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
             for other in among.values()
             if other.name != stage.name and name in other.variables(group or "population")
         ]
-    return tuple(dict.fromkeys(makers)) or ("train",)
+    return tuple(dict.fromkeys(makers)) or (("train",) if "train" in among else ())
 
 
 def used(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...]:
