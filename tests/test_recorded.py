@@ -450,6 +450,7 @@ def test_networks_are_exported_from_a_store(training, tmp_path, capsys):
     assert dict(ds.activity.sizes) == {"network": 1, "trial": 72, "time": 15, "unit": 3}
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_recording_is_predicted_by_networks_with_its_features():
     rng = np.random.default_rng(0)
     coords = {
@@ -470,7 +471,7 @@ def test_a_recording_is_predicted_by_networks_with_its_features():
             "task": "interval_reproduction", "name": ("network", ["like b", "far off"]),
         },
     )  # fmt: skip
-    out = solspace.predict_recordings(networks, seen, folds=4)
+    out = solspace.predict_recordings(networks, seen, folds=4, repeats=1)
     assert out.prediction.values.tolist() == ["b", "a"]
     assert out.attrs["features_used"] == 2 and out.kappa > 0.8
     assert out.outside.values.tolist() == [0, 0.5]
