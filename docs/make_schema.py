@@ -27,6 +27,9 @@ Things to know when reading:
   its value; `message_STAGE` says why a network failed. A variable that is not there was not
   computed, and a `message_STAGE` that is not there is empty for all.
 - Index t of `time` holds the state after the input of step t; states start from zero.
+- A recorded population is `/TASK/recorded` ([docs/recordings.md](recordings.md)): a recording is a
+  member along `network`, its activity, trials and epochs stand in the population's own group, with
+  `network` before their dims, since each has its own; there are no weights. `time` is in ms.
 - Epochs are selected by name: `training.epoch == training.epoch_flag.sel(epoch_name="set_go")`,
   channels by `ds.output.sel(output_channel="go")`, trials by
   `training.set_xindex("t_in").sel(t_in=30)`.

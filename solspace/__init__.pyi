@@ -19,6 +19,7 @@ from . import verification as verification
 from .attractors.stage import find_attractors as find_attractors
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
+from .classification.transfer import predict_recordings as predict_recordings
 from .diversity.coverage import solution_coverage as solution_coverage
 from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError
@@ -35,6 +36,13 @@ from .population.table import concat as concat
 from .population.table import network_table as network_table
 from .population.variables import Variable as Variable
 from .population.weights import network_weights as network_weights
+from .recordings.building import recording_from_arrays as recording_from_arrays
+from .recordings.building import recording_from_spikes as recording_from_spikes
+from .recordings.joining import average_trials as average_trials
+from .recordings.joining import join_recordings as join_recordings
+from .recordings.joining import stack_units as stack_units
+from .recordings.nwb import recording_from_nwb as recording_from_nwb
+from .recordings.nwb import write_nwb as write_nwb
 from .recordings.simulated import observe as observe
 from .recordings.stage import classify_recordings as classify_recordings
 from .reduction.stage import graph_of as graph_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from collections import Counter
@@ -35,6 +36,7 @@ __all__ = [
     "describe_differences",
     "label_told",
     "read_for_report",
+    "recording_lines",
     "solutions_table",
     "trust_in_graphs",
 ]
@@ -153,7 +155,10 @@ def describe(
         ds = population.open()
         sizes, counts = np.unique(ds["hidden_size"].values, return_counts=True)
         by_size = ", ".join(f"{c} of {s} units" for s, c in zip(sizes, counts, strict=True))
-        lines += ["", f"{population}: {ds.sizes['network']} networks ({by_size})"]
+        recorded = _kind(population.architecture) == "recorded"
+        what = "recordings" if recorded else "networks"
+        lines += ["", f"{population}: {ds.sizes['network']} {what} ({by_size})"]
+        lines += [f"  {line}" for line in (recording_lines(ds) if recorded else ())]
         lines += [f"  {line}" for line in _stage_lines(ds)]
         if population.has("checkpoints"):
             lines.append(f"  {_checkpoints_line(population.open('checkpoints'))}")
@@ -182,9 +187,40 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
         parts += [f"{failed} failed"] if failed else []
         parts += [f"{pending} pending"] if pending else []
         yield f"{stage:<12}{', '.join(parts)}"
+    if "loss" not in ds.variables:
+        return
     loss = ds["loss"].values[ds["status_train"].values == DONE]
     if len(loss):
         yield f"{'loss':<12}median {np.median(loss):.2g}, largest {loss.max():.2g}"
+
+
+def recording_lines(ds: xr.Dataset) -> Iterator[str]:
+    """How recordings were made, their epochs, and of each its trials and what was left out.
+
+    Examples
+    --------
+    >>> from solspace import recording_from_arrays
+    >>> for line in recording_lines(recording_from_arrays(np.ones((2, 30, 4)), bin=10)):
+    ...     print(line)
+    activity    spikes/s in bins of 10 ms, not smoothed, 0 to 300 ms
+    epochs      none
+    recording: 2 trials
+    """
+    width, sd = float(ds["bin_width"].values[0]), float(ds["kernel_sd"].values[0])
+    how = f"{ds['activity'].attrs['units']} in bins of {width:g} ms"
+    how += f", Gaussian of {sd:g} ms" if sd else ", not smoothed"
+    first, last = (float(ds["time"].values[i]) for i in (0, -1))
+    yield f"{'activity':<12}{how}, {first - width / 2:g} to {last + width / 2:g} ms"
+    epochs = json.loads(ds.attrs.get("epochs", "{}"))
+    yield f"{'epochs':<12}{', '.join(epochs) or 'none'}"
+    counts = ds["trials_averaged"].values
+    for i, name in enumerate(ds["name"].values.astype(str)):
+        trials = int((counts[i] > 0).any(axis=-1).sum())
+        averaged = "averaged_by" in ds.attrs
+        kind = f"conditions by {ds.attrs['averaged_by']}" if averaged else "trials"
+        said = str(ds["exclusions"].values[i])
+        units = "units recorded one after another, " if ds["pseudo_population"].values[i] else ""
+        yield f"{name}: {units}{trials} {kind}" + (f"; {said}" if said else "")
 
 
 def _stages_of(ds: xr.Dataset) -> list[str]:
@@ -379,7 +415,7 @@ def read_for_report(
         Where there is no population, or a stage has not been run; it is named.
     """
     found = Store(path).populations(task, architecture)
-    populations = [p for p in found if _kind(p.architecture) == "recurrent"]
+    populations = [p for p in found if _kind(p.architecture) in ("recurrent", "recorded")]
     if found and not populations:
         raise SolspaceError(
             f"{path}: a report is about graphs, which {', '.join(map(str, found))} has none of; "
@@ -397,6 +433,9 @@ def read_for_report(
             )
     out = {}
     for population in populations:
+        if _kind(population.architecture) == "recorded":
+            out[str(population)] = {"population": population.open()}
+            continue
         optional = ("checkpoints", "classification", "recording_size")
         groups = ["population", "training", "extrapolation", "graph"]
         groups += [g for g in optional if population.has(g)]

@@ -2,8 +2,9 @@
 
 Recurrent cells, which have inputs, a state in steps and a readout, take every stage. Planar
 networks are ODEs of two neurons without inputs or readout, and are trained and taken apart in ways
-of their own: a stage is for one kind, and `solspace.stages` finds it. What is different about an
-architecture is in its file (`solspace.networks`).
+of their own: a stage is for one kind, and `solspace.stages` finds it. Recordings have activity and
+trials of their own, and no weights. What is different about an architecture is in its file
+(`solspace.networks`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "PLANAR", "RECURRENT", "Kind", "kind_of", "load"]
+__all__ = ["KINDS", "PLANAR", "RECORDED", "RECURRENT", "Kind", "kind_of", "load"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,18 @@ class Kind:
         What its networks have along the dims of their own, (task, architecture).
     weights : tuple of str
         Variables that a trained population has to have.
+    begins : str
+        Variables that a population has before any stage, () -> declarations.
+    lacks : str
+        What its networks do not have that other stages need, for errors.
     """
 
     name: str
     read: str
     coordinates: str
     weights: tuple[str, ...]
+    begins: str = "solspace.population.trained:trained_variables"
+    lacks: str = ""
 
 
 RECURRENT = Kind(
@@ -51,8 +58,17 @@ PLANAR = Kind(
     read="solspace.two_neuron.stage:read_planar",
     coordinates="solspace.two_neuron.stage:planar_coordinates",
     weights=("weight_hh",),
+    lacks="they have no trials and no graph",
 )
-KINDS = {kind.name: kind for kind in (RECURRENT, PLANAR)}
+RECORDED = Kind(
+    "recorded",
+    read="solspace.population.recorded:not_from_weights",
+    coordinates="solspace.population.recorded:not_from_weights",
+    weights=(),
+    begins="solspace.population.recorded:recorded_variables",
+    lacks="they have no weights",
+)
+KINDS = {kind.name: kind for kind in (RECURRENT, PLANAR, RECORDED)}
 
 
 def kind_of(architecture: str | None) -> Kind:

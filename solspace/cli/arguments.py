@@ -58,6 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
     for add in (
         _train,
         _import,
+        _import_recording,
+        _export_nwb,
         _stages,
         _run,
         _draw,
@@ -181,6 +183,123 @@ def _import(verbs: Verbs) -> None:
         "architecture has another",
     )
     _shard_size(importer)
+
+
+def _import_recording(verbs: Verbs) -> None:
+    importer = _verb(
+        verbs,
+        "import-recording",
+        commands.import_recording,
+        "import recordings of units, NWB files in HDF5",
+        "Reads the tables of units and of trials. Trials are aligned to an event, spikes counted\n"
+        "in half-open bins and smoothed by a Gaussian; columns of trials become coordinates.\n"
+        "Each file is a member along network of the population TASK/recorded. Trials without the\n"
+        "event, or without a parameter, are left out; what was not observed (obs_intervals) is\n"
+        "NaN; all that is left out is counted and said. docs/recordings.md",
+        "solspace import-recording my.zarr session.nwb --task interval_reproduction \\\n"
+        "        --align set_time --window -1000 1000 --epoch ready_set=ready_time:set_time \\\n"
+        "        --epoch set_go=set_time:go_time --parameter t_in=ts --average ts",
+    )
+    importer.add_argument("files", metavar="FILE.nwb", nargs="+", help="a recording each")
+    importer.add_argument(
+        "--task", required=True, help="such as interval_reproduction; none where it is none of them"
+    )
+    importer.add_argument(
+        "--align", required=True, metavar="COLUMN", help="column of the event to align trials to"
+    )
+    importer.add_argument(
+        "--window",
+        required=True,
+        nargs=2,
+        metavar=("A", "B"),
+        help="from and to, in ms after that event; B may be a column, or one and ms after it "
+        "(go_time+200), so that trials are unequally long",
+    )
+    importer.add_argument(
+        "--bin", default="10ms", metavar="MS", help="width of a bin (default: 10ms)"
+    )
+    importer.add_argument(
+        "--smooth",
+        default="60ms",
+        metavar="MS",
+        help="standard deviation of the Gaussian, none for counts (default: 60ms)",
+    )
+    importer.add_argument(
+        "--epoch",
+        action="append",
+        default=[],
+        metavar="NAME=START:STOP",
+        help="an epoch from one event to another, by columns; may be given again",
+    )
+    importer.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="a parameter of the task by the column that holds it; may be given again",
+    )
+    importer.add_argument(
+        "--average",
+        nargs="+",
+        default=(),
+        metavar="COLUMN",
+        help="average over the trials that are alike in these columns (default: single trials)",
+    )
+    importer.add_argument(
+        "--drop",
+        nargs="+",
+        default=(),
+        metavar="COLUMN",
+        help="leave out trials with a value other than 0 in these columns",
+    )
+    importer.add_argument(
+        "--warp",
+        action="store_true",
+        help="stretch the time of trials, linearly between the events of epochs, to the median",
+    )
+    importer.add_argument(
+        "--pseudo-population",
+        action="store_true",
+        help="units were recorded one after another: only averages can be made",
+    )
+    importer.add_argument("--name", help="of the recording (default: the file's)")
+
+
+def _export_nwb(verbs: Verbs) -> None:
+    exporter = _verb(
+        verbs,
+        "export-nwb",
+        commands.export_nwb,
+        "write networks as NWB, for every tool that reads it",
+        "Each network's units fire Poisson spikes at RATE * (1 + activity) / 2 on every recorded\n"
+        "trial, so activity has to lie between -1 and 1. The table of trials has the parameters\n"
+        "of the task, the times of its inputs, and where each epoch starts and stops. One network\n"
+        "into a file OUT.nwb, several into a folder, a file each. Needs `solspace record` first.",
+        "solspace export-nwb my.zarr network.nwb --network 20_i000",
+    )
+    exporter.add_argument("out", metavar="OUT", help="a file .nwb, or a folder")
+    _choice(exporter)
+    exporter.add_argument(
+        "--network", nargs="+", default=(), metavar="NAME", help="names or places (default: all)"
+    )
+    exporter.add_argument(
+        "--trials", type=int, default=10, metavar="N", help="of each condition (default: 10)"
+    )
+    exporter.add_argument("--units", type=int, metavar="N", help="so many, drawn (default: all)")
+    exporter.add_argument(
+        "--rate",
+        type=float,
+        default=50.0,
+        metavar="HZ",
+        help="spikes per second at activity 1 (default: 50)",
+    )
+    exporter.add_argument(
+        "--step", default="10ms", metavar="MS", help="length of a step (default: 10ms)"
+    )
+    exporter.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of units and spikes (default: 0)"
+    )
+    exporter.add_argument("--force", action="store_true", help="replace files that are there")
 
 
 def _stages(verbs: Verbs) -> None:

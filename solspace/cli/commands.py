@@ -19,7 +19,9 @@ __all__ = [
     "describe_differences",
     "describe_store",
     "draw_stages",
+    "export_nwb",
     "import_files",
+    "import_recording",
     "know_tasks",
     "make_report",
     "migrate_store",
@@ -128,6 +130,96 @@ def import_files(args: argparse.Namespace) -> None:
         _say(f"  {len(rest)} more: loss {rest.min():.3g} to {rest.max():.3g} ({beside})")
     if said := said_losses(ds, population.task):
         print(f"solspace: WARNING: {said}", file=sys.stderr)
+
+
+def import_recording(args: argparse.Namespace) -> None:
+    from solspace.run.recordings import import_recordings
+
+    population = import_recordings(
+        args.store,
+        args.files,
+        task=args.task,
+        align=args.align,
+        window=tuple(_moment(text) for text in args.window),
+        bin=_milliseconds(args.bin, "--bin"),
+        smooth=None if args.smooth == "none" else _milliseconds(args.smooth, "--smooth"),
+        epochs={
+            name: tuple(_moment(text) for text in _two(value, "--epoch NAME=START:STOP"))
+            for name, value in _named_values(args.epoch, "--epoch NAME=START_COLUMN:STOP_COLUMN")
+        },
+        parameters=dict(_named_values(args.parameter, "--parameter NAME=COLUMN")),
+        drop=tuple(args.drop),
+        average=tuple(args.average),
+        warp=args.warp,
+        pseudo_population=args.pseudo_population,
+        name=args.name,
+    )
+    ds = population.open()
+    shape = ", ".join(f"{ds.sizes[d]} {w}" for d, w in _RECORDED.items())
+    many = "" if population.networks == 1 else " (of the largest)"
+    _say(f"import-recording {population}: {population.networks} recordings, {shape}{many}")
+    for name, text in zip(ds["name"].values, ds["exclusions"].values, strict=True):
+        _say(f"  {name}: {text or 'nothing was left out'}")
+
+
+_RECORDED = {"trial": "trials", "time": "bins", "unit": "units"}
+
+
+def _named_values(pairs: Sequence[str], usage: str) -> list[tuple[str, str]]:
+    out = []
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise SolspaceError(f"{usage.split()[0]} {pair!r}; give {usage}")
+        out.append((name, value))
+    if twice := [n for n, _ in out if [m for m, _ in out].count(n) > 1]:
+        raise SolspaceError(f"{usage.split()[0]} {twice[0]} is given twice; give it once")
+    return out
+
+
+def _two(text: str, usage: str) -> list[str]:
+    parts = text.split(":")
+    if len(parts) != 2 or not all(parts):
+        raise SolspaceError(f"{text!r} is not START:STOP; give {usage}")
+    return parts
+
+
+def _moment(text: str) -> str | float:
+    """Milliseconds where it is a number, a column otherwise."""
+    try:
+        return float(text.removesuffix("ms"))
+    except ValueError:
+        return text
+
+
+def _milliseconds(text: str, flag: str) -> float:
+    try:
+        return float(text.removesuffix("ms"))
+    except ValueError:
+        raise SolspaceError(
+            f"{flag} {text!r}; give milliseconds, such as 10 or 10ms"
+            + (" (or none)" if flag == "--smooth" else "")
+        ) from None
+
+
+def export_nwb(args: argparse.Namespace) -> None:
+    from solspace.run.recordings import export_networks
+
+    files = export_networks(
+        args.store,
+        args.out,
+        task=args.task,
+        architecture=args.architecture,
+        networks=args.network,
+        force=args.force,
+        trials=args.trials,
+        units=args.units,
+        rate=args.rate,
+        step_ms=_milliseconds(args.step, "--step"),
+        seed=args.seed,
+    )
+    for file in files:
+        _say(f"export-nwb: {file}")
 
 
 def run_one(args: argparse.Namespace) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ __all__ = ["Recording", "make_recording"]
 COMPONENTS = 12  # of the network's activity; over 99 % of its variance in trained networks
 SHORTEST = 6  # steps an epoch has to last for its trajectory to be looked at
 MOST_VALUES = 9  # trajectories compared in one epoch
+_OPTIONAL = ("output", "input", "target")  # what a recording may not have
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Recording:
         As recorded, without padding.
     output : array (trial, time, channel)
     input, target : array (trial, time, channel)
+        Where one was not recorded, to ask for it is a `FeatureError`.
     epoch : array (trial, time)
+        Its place in ``epochs``; -1 where a recording's step is in none.
     epochs : tuple of str
     value : array (trial,)
-        The task's first parameter.
+        The task's first parameter; 0 throughout where it was not recorded.
     task : Task
     architecture : str
     cell_state : array (trial, time, unit), optional
@@ -64,6 +67,13 @@ class Recording:
     task: Task
     architecture: str = "vanilla"
     cell_state: Array | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # of what was left out
+            if name in _OPTIONAL:
+                raise FeatureError(f"it takes the {name}, which was not recorded")
+            raise AttributeError(f"a recording has no {name!r}")
 
     @cached_property
     def spans(self) -> dict[str, list[tuple[int, int, int]]]:
@@ -130,11 +140,15 @@ class Recording:
     @cached_property
     def ends(self) -> Array:
         """Last states of these trials, (trial, component)."""
-        return self.states[self.shown, -1]
+        # A recorded trial may end before the longest does.
+        last = np.isfinite(self.states[self.shown, ::-1, 0]).argmax(axis=1)
+        return self.states[self.shown, self.states.shape[1] - 1 - last]
 
     @cached_property
     def answers(self) -> NDArray[np.int8]:
-        """-1 or 1 by what a trial asks for, (trial,); 0 where it asks for nothing."""
+        """-1 or 1 by what a trial asks for, (trial,); 0 for nothing, or where it is not known."""
+        if "target" not in vars(self):
+            return np.zeros(len(self.epoch), np.int8)
         total = self.target.sum(axis=(1, 2))
         return np.sign(total).astype(np.int8)
 
@@ -142,14 +156,15 @@ class Recording:
 def make_recording(
     task: str | Task,
     activity: ArrayLike,
-    output: ArrayLike,
-    input: ArrayLike,
-    target: ArrayLike,
+    output: ArrayLike | None,
+    input: ArrayLike | None,
+    target: ArrayLike | None,
     epoch: ArrayLike,
     parameters: Mapping[str, Any],
     *,
     architecture: str = "vanilla",
     cell_state: ArrayLike | None = None,
+    epochs: Sequence[str] | None = None,
 ) -> Recording:
     """A `Recording` from arrays.
 
@@ -158,14 +173,18 @@ def make_recording(
     task : str or Task
     activity : array (trial, time, unit)
         Of one network, without padding.
-    output : array (trial, time, channel)
-    input, target : array (trial, time, channel)
+    output : array (trial, time, channel), or None
+        None, here and for the next two, where it was not recorded.
+    input, target : array (trial, time, channel), or None
     epoch : array (trial, time)
     parameters : mapping of str to array (trial,)
     architecture : str
         Of the network, if it is such; that of the network that is fitted to the activity.
     cell_state : array (trial, time, unit), optional
         Of an LSTM, if it was recorded.
+    epochs : sequence of str, optional
+        Of a recording whose epochs are not all of the task's, or not on all steps (-1), and whose
+        activity may hold NaN for all units of a step.
 
     Raises
     ------
@@ -192,37 +211,52 @@ def make_recording(
             "(trial, time, unit) and (trial, time)"
         )
     for name, values in (("output", output), ("input", input), ("target", target)):
-        if np.ndim(values) != 3 or np.shape(values)[:2] != epoch.shape:
+        if values is not None and (np.ndim(values) != 3 or np.shape(values)[:2] != epoch.shape):
             raise SolspaceError(
                 f"{name} of shape {np.shape(values)} with epoch of shape {epoch.shape}; give "
                 "(trial, time, channel) and (trial, time)"
             )
-    if epoch.min() < 0 or epoch.max() >= len(task.epochs):
+    known = tuple(task.epochs if epochs is None else epochs)
+    if epoch.min() < (0 if epochs is None else -1) or epoch.max() >= max(len(known), 1):
         raise SolspaceError(
             f"epochs {epoch.min()} to {epoch.max()} in a recording of {task.name}, which has "
-            f"epochs 0 to {len(task.epochs) - 1} ({', '.join(task.epochs)}); give a recording of "
+            f"epochs 0 to {len(known) - 1} ({', '.join(known)}); give a recording of "
             "this task"
         )
-    first = next(iter(task.parameters))
-    if first not in parameters:
+    first = next(iter(task.parameters), "")
+    if first not in parameters and epochs is None:
         raise SolspaceError(
             f"trials have no parameter {first!r}, only {', '.join(parameters) or 'none'}; "
             f"trajectories of {task.name} are compared across it"
         )
     states = np.asarray(activity, dtype=np.float64)
-    return Recording(
+    if epochs is None and not np.isfinite(states).all():
+        raise FeatureError("the activity is not finite, so it has no principal components")
+    shared = {"output": output, "input": input, "target": target}
+    if not task.parameters:  # of a recording of no task
+        first = next(iter(parameters), "")
+    # Of trials without a value none is told from the others.
+    value = parameters.get(first, np.zeros(len(epoch)))
+    given = {
+        name: np.asarray(np.nan if values is None else values, np.float64)
+        for name, values in shared.items()
+    }
+    made = Recording(
         *_principal_components(states),
         states,
-        np.asarray(output, np.float64),
-        np.asarray(input, np.float64),
-        np.asarray(target, np.float64),
+        given["output"],
+        given["input"],
+        given["target"],
         epoch,
-        task.epochs,
-        np.asarray(parameters[first], np.float64),
+        known,
+        np.asarray(value, np.float64),
         task,
         architecture,
         None if cell_state is None else np.asarray(cell_state, np.float64),
     )
+    for name in (name for name, values in shared.items() if values is None):
+        object.__delattr__(made, name)
+    return made
 
 
 def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
@@ -232,6 +266,12 @@ def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
     depend on the order of the units.
     """
     points = activity.reshape(-1, activity.shape[-1])
+    there = np.isfinite(points).all(axis=1)
+    if there.any() and not there.all():  # steps of a recording past a trial's end
+        states = np.full((len(points), COMPONENTS), np.nan)
+        found, share, scale, before = _principal_components(points[there][None])
+        states[there] = found[0]
+        return states.reshape(*activity.shape[:2], COMPONENTS), share, scale, before
     mean = points.mean(axis=0)
     points = points - mean
     values, axes = np.linalg.eigh(points.T @ points / len(points))

@@ -94,7 +94,7 @@ def _no_settings(weights: Weights) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One recurrent architecture, or one kind of planar ODE.
+    """One recurrent architecture, one kind of planar ODE, or recordings.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class Architecture:
         The first is what the readout reads. All are zero before the first step, and recorded.
     parameters : tuple of Parameter
         Beyond the six.
-    kind : {"recurrent", "planar"}
+    kind : {"recurrent", "planar", "recorded"}
     title : str
         As pictures write it; the name by default.
     nonlinearity : str

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["principal_plane", "trajectories"]
 
+_NO_EPOCH = "#D9D9D9"
+
 
 def principal_plane(
     activity: NDArray[Any],
@@ -42,6 +44,12 @@ def principal_plane(
     ((2, 6, 2), [1.0, 0.0])
     """
     points = activity.reshape(-1, activity.shape[-1]).astype(np.float64)
+    there = np.isfinite(points).all(axis=1)
+    if there.any() and not there.all():  # a recorded trial that ends before others
+        short, share = principal_plane(points[there][None])
+        plane = np.full((len(points), 2), np.nan)
+        plane[there] = short[0]
+        return plane.reshape(*activity.shape[:2], 2), share
     points = points - points.mean(axis=0)
     variances, axes = np.linalg.eigh(points.T @ points)
     if variances.sum() <= 0:
@@ -71,12 +79,14 @@ def trajectories(
 ) -> hv.Overlay:
     """Several trials of one network in the plane of its first two principal components.
 
-    The components are those of all recorded trials; for an LSTM, of the hidden state.
+    The components are those of all recorded trials; for an LSTM, of the hidden state. Of a
+    recording they are of the trials and units that were observed throughout, in spikes per second,
+    and ``trials`` counts those.
 
     Parameters
     ----------
     training : Dataset
-        The training group.
+        The training group, or a recorded population.
     network : int or str
         Position along ``network``, or name.
     trials : int or sequence of int
@@ -104,6 +114,12 @@ def trajectories(
     i = pick(training, network, ("activity", "epoch"), "record")
     activity = training["activity"].isel(network=i).values
     activity = activity[..., ~np.isnan(activity).all(axis=(0, 1))]
+    epoch = training["epoch"].values
+    recorded = "network" in training["epoch"].dims
+    if recorded:
+        from solspace.features.recorded import complete_part
+
+        activity, epoch = complete_part(activity, epoch[i])[:2]
     if not activity.shape[-1]:
         raise SolspaceError(f"network {network} has no recorded activity; {how_to_make('record')}")
     count = len(activity)
@@ -116,11 +132,12 @@ def trajectories(
         if not len(shown) or shown.min() < 0 or shown.max() >= count:
             raise SolspaceError(f"trials {list(trials)} of {count}; give some of 0 to {count - 1}")
     plane, share = principal_plane(activity)
-    epoch = training["epoch"].values
     meanings = str(training["epoch"].attrs.get("flag_meanings", "")).split()
-    known = [int(e) for e in np.unique(epoch[shown])]
-    colors = {e: EPOCH_COLORS[e % len(EPOCH_COLORS)] for e in known}
+    known = [int(e) for e in np.unique(epoch[shown][np.isfinite(plane[shown, :, 0])])]
+    colors = {e: EPOCH_COLORS[e % len(EPOCH_COLORS)] if e >= 0 else _NO_EPOCH for e in known}
     names = {e: meanings[e] if e < len(meanings) else f"epoch {e}" for e in known}
+    names |= {-1: "no epoch"}
+    first, last = _ends(plane[shown])
     hv = holoviews()
     axes = ["component 1", "component 2"]
     parts = [
@@ -129,10 +146,10 @@ def trajectories(
         ).opts(color=colors[e], linewidth=1.3, alpha=0.9, backend="matplotlib")
         for e in known
     ]
-    starts = hv.Points(np.unique(plane[shown, 0].round(9), axis=0), axes).opts(
+    starts = hv.Points(np.unique(first.round(9), axis=0), axes).opts(
         color="white", edgecolor=INK, marker="o", s=28, linewidth=1.1, backend="matplotlib"
     )
-    ends = hv.Points(plane[shown, -1], axes).opts(color=INK, marker="s", s=9, backend="matplotlib")
+    ends = hv.Points(last, axes).opts(color=INK, marker="s", s=9, backend="matplotlib")
     return hv.Overlay([*parts, ends, starts]).opts(
         fig_inches=(COLUMN, 2.45),
         xlabel=f"PC 1 ({share[0]:.0%} of variance)",
@@ -147,11 +164,21 @@ def trajectories(
 
 def _pieces(points: NDArray[Any], epoch: NDArray[Any], index: int) -> list[NDArray[Any]]:
     """The stretches of one epoch, each from the last point of the stretch before."""
-    inside = np.flatnonzero(epoch == index)
+    # Past its end a recorded trial is nowhere.
+    inside = np.flatnonzero((epoch == index) & np.isfinite(points[:, 0]))
     if not len(inside):
         return []
     parts = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
-    return [points[max(part[0] - 1, 0) : part[-1] + 1] for part in parts]
+    pieces = [points[max(part[0] - 1, 0) : part[-1] + 1] for part in parts]
+    return [piece[np.isfinite(piece[:, 0])] for piece in pieces]
+
+
+def _ends(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The first and the last point of each trial."""
+    there = np.isfinite(plane[..., 0])
+    row = np.arange(len(plane))
+    last = there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+    return plane[row, there.argmax(axis=1)], plane[row, last]
 
 
 def _legend(colors: dict[str, str]) -> Any:

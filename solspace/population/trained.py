@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from solspace.population.variables import Variable
 
-__all__ = ["CHECKPOINT_PREFIX", "DIMS", "PARAMETER_DIMS", "TRAINED", "parameter_variables"]
+__all__ = [
+    "CHECKPOINT_PREFIX",
+    "DIMS",
+    "PARAMETER_DIMS",
+    "TRAINED",
+    "parameter_variables",
+    "trained_variables",
+]
 
 RECURRENT = ("recurrent",)  # a kind of architectures
 CHECKPOINT_PREFIX = "checkpoint_"
@@ -108,3 +115,14 @@ TRAINED = (
     ),
     Variable("attempts", ("network",), "int64", "inits tried; -1 unknown"),
 )
+
+
+def trained_variables() -> tuple[Variable, ...]:
+    """What populations of networks have beyond what stages fill.
+
+    Examples
+    --------
+    >>> "weight_hh" in [variable.name for variable in trained_variables()]
+    True
+    """
+    return (*DIMS, *TRAINED)

@@ -12,7 +12,7 @@ from solspace.errors import SolspaceError, how_to_make
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["STEP_MS", "observe", "spikes_as_rates"]
+__all__ = ["STEP_MS", "observe", "recorded_units", "spike_counts", "spikes_as_rates"]
 
 Array = NDArray[np.float64]
 
@@ -63,18 +63,54 @@ def spikes_as_rates(
             f"trials={trials}, rate={rate:g}, bin_ms={bin_ms:g}, step_ms={step_ms:g}; give at "
             "least one trial, and a rate, bin and step over 0"
         )
+    per_step = rate * step_ms / 1000
+    # A sum of Poisson counts over trials is a Poisson count.
+    counts = spike_counts(activity, per_step=trials * per_step, rng=rng).astype(np.float64)
+    width = max(round(bin_ms / step_ms), 1)
+    total = _sliding_mean(counts, width)
+    return 2 * total / (trials * per_step) - 1
+
+
+def spike_counts(
+    activity: NDArray[Any], *, per_step: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Poisson spikes in each step, ``per_step * (1 + activity) / 2`` on average.
+
+    Parameters
+    ----------
+    activity : array
+        Between -1 and 1.
+    per_step : float
+        Spikes in a step of a unit at 1.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    SolspaceError
+        For activity beyond -1 and 1.
+
+    Examples
+    --------
+    >>> spike_counts(np.array([-1.0]), per_step=3, rng=np.random.default_rng(0)).tolist()
+    [0]
+    """
     most = float(np.nanmax(np.abs(activity)))
     if most > 1 + 1e-6:
         raise SolspaceError(
             f"activity up to {most:.3g}; rates are made of activity between -1 and 1"
         )
-    per_step = rate * step_ms / 1000
-    expected = trials * per_step * np.clip((1 + activity) / 2, 0, 1)
-    # A sum of Poisson counts over trials is a Poisson count.
-    counts = rng.poisson(expected).astype(np.float64)
-    width = max(round(bin_ms / step_ms), 1)
-    total = _sliding_mean(counts, width)
-    return 2 * total / (trials * per_step) - 1
+    return rng.poisson(per_step * np.clip((1 + activity) / 2, 0, 1))
+
+
+def recorded_units(size: int, units: int | None, rng: np.random.Generator) -> NDArray[np.intp]:
+    """So many units of a network, drawn; all where it has fewer or None are asked for.
+
+    Examples
+    --------
+    >>> recorded_units(3, 5, np.random.default_rng(0)).tolist()
+    [0, 1, 2]
+    """
+    return np.sort(rng.permutation(size)[: size if units is None else units])
 
 
 def _sliding_mean(values: Array, width: int) -> Array:
@@ -142,7 +178,7 @@ def observe(
     out = np.full((*activity.shape[:-1], int(seen.max())), np.nan, np.float32)
     for i, (size, count) in enumerate(zip(sizes, seen, strict=True)):
         rng = np.random.default_rng([seed, int(training["network"].values[i])])
-        chosen = np.sort(rng.permutation(size)[:count])
+        chosen = recorded_units(int(size), int(count), rng)
         one = activity[i][..., chosen].astype(np.float64)
         if trials is not None and np.isfinite(one).all():
             one = spikes_as_rates(

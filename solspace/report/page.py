@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.report.pictures import MARK, Pictures
+from solspace.report.recorded import is_recorded, recorded_section
 from solspace.report.sections import section
 from solspace.report.style import STYLE
 from solspace.report.words import (
@@ -50,7 +51,7 @@ def write_report(
     ----------
     populations : mapping of "task/architecture" to mapping of group name to Dataset
         The groups ``population``, ``training``, ``extrapolation`` and ``graph``, in memory or
-        lazily read; only the networks shown are read whole.
+        lazily read; only the networks shown are read whole. Of a recorded population just itself.
     path : path
         The page.
     title : str
@@ -97,7 +98,10 @@ def write_report(
     for name in (path, unfinished):
         _check_page(name, force)
     _check_folder(pictures.folder, force)
-    sections = [section(name, groups, most, pictures) for name, groups in populations.items()]
+    sections = [
+        (recorded_section if is_recorded(groups) else section)(name, groups, most, pictures)
+        for name, groups in populations.items()
+    ]
     page = _page(title, list(populations), sections, os.path.basename(pictures.folder))
     with open(unfinished, "w", encoding="utf-8") as file:
         file.write(page)
@@ -136,6 +140,8 @@ def _told_foreign(path: str, may_force: bool) -> str:
 
 
 def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
+    if is_recorded(groups):
+        return
     for group, needed in _NEEDS.items():
         stage = collection.group_of(group).replace("_", "-")
         if group not in groups:

@@ -54,6 +54,8 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
                 ds = out.drop_vars(more).assign_coords(dict(have.coords))
                 creation.replace_group(population, group, own, ds)
         creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
+    if stage.message.name in out.variables:
+        population.write_all(stage.message.name, out[stage.message.name].values)
     done = np.full(population.networks, DONE)
     status = out[stage.status.name].values if stage.status.name in out else done
     population.write_all(stage.status.name, status.astype(np.uint8))

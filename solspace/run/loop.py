@@ -375,7 +375,9 @@ def _run_whole(
             if function:
                 out = function(stage, whole, options | {"progress": bar.update})
             else:
-                out = checked(stage, whole, stage.function(whole, progress=bar.update, **options))
+                with failures_told_elsewhere():
+                    out = stage.function(whole, progress=bar.update, **options)
+                out = checked(stage, whole, out)
         except SolspaceError as error:
             raise SolspaceError(f"{population.path}: {population}: {error}") from None
         replaced_variables(population, stage, out)  # refused before anything is changed

@@ -19,6 +19,7 @@ from solspace.population.describe import architecture_of, recipe_of, task_of
 from solspace.population.variables import check
 from solspace.run.own_tasks import note_sources, with_source
 from solspace.run.reading import split_results
+from solspace.run.recordings import add_recordings
 from solspace.stages import collection
 from solspace.stages.template import wanted
 from solspace.store import Population, Store, creation, locks, provenance, whole_or_nothing
@@ -174,7 +175,8 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     path : str
         The store; made where there is none.
     ds : Dataset
-        From `solspace.import_networks`, or of one's own with its variables.
+        From `solspace.import_networks`, or of one's own with its variables; or recordings, of
+        `solspace.recording_from_nwb` and the like.
     shard_size : int, optional
 
     Raises
@@ -184,6 +186,8 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     """
     task, architecture = task_of(ds).name, architecture_of(ds)
     kind = kind_of(architecture)
+    if kind.name == "recorded":
+        return add_recordings(path, ds)
     needed = [*kind.weights, "loss", "status_train"]
     declared = collection.declared("population", architecture)
     check(ds, "population", declared.values(), required=needed)
@@ -286,7 +290,8 @@ def pack(
                         f"{found[str(population)].path} and {path} both hold {population}; give "
                         "one of them, or choose with --task and --architecture"
                     )
-                waiting = len(population.pending("train"))
+                trained = "train" in collection.stages(kind_of(population.architecture).name)
+                waiting = len(population.pending("train")) if trained else 0
                 if waiting:
                     raise SolspaceError(
                         f"{path}: {population} is not trained yet ({waiting} shards are pending); "

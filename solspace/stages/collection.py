@@ -19,8 +19,7 @@ from typing import Any
 
 import solspace
 from solspace.errors import SolspaceError
-from solspace.kinds import kind_of
-from solspace.population.trained import DIMS, TRAINED
+from solspace.kinds import KINDS, kind_of, load
 from solspace.population.variables import BASE, LABELS, Variable, is_label
 from solspace.stages.record import Group, Stage, record_of
 
@@ -86,9 +85,9 @@ def find(name: str, kind: str = "recurrent") -> Stage:
     if name in own:
         return own[name]
     if name in stages(None):
+        who = "recordings" if kind == "recorded" else f"{kind} networks"
         raise SolspaceError(
-            f"{name} makes no sense for {kind} networks: they have no trials and no graph; their "
-            f"stages: {', '.join(own)}"
+            f"{name} makes no sense for {who}: {KINDS[kind].lacks}; their stages: {', '.join(own)}"
         )
     raise SolspaceError(
         f"unknown stage {name!r}; stages: {', '.join(own)} (one of your own: FILE.py:FUNCTION)"
@@ -147,7 +146,7 @@ def after(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...
             for other in among.values()
             if other.name != stage.name and name in other.variables(group or "population")
         ]
-    return tuple(dict.fromkeys(makers)) or ("train",)
+    return tuple(dict.fromkeys(makers)) or (("train",) if "train" in among else ())
 
 
 def used(stage: Stage, among: dict[str, Stage] | None = None) -> tuple[str, ...]:
@@ -305,7 +304,8 @@ def declared(
     of_kind = stages(kind)
     out = {v.name: v for v in (*BASE, *labels(kind).values()) if v.of_kind(kind)}
     if group == "population":
-        out |= {v.name: v for v in (*DIMS, *TRAINED) if v.of(architecture)}
+        begins = load(KINDS[kind].begins)() if kind in KINDS else ()
+        out |= {v.name: v for v in begins if v.of(architecture)}
     for stage in of_kind.values():
         out |= stage.variables(group, architecture)
         if group == "population":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from solspace.kinds import KINDS
 from solspace.population.variables import Variable, is_label
 from solspace.stages import collection
 
@@ -43,7 +44,7 @@ def markdown() -> str:
 
 
 def _all_stages() -> list[collection.Stage]:
-    return [s for kind in ("recurrent", "planar") for s in collection.stages(kind).values()]
+    return [s for kind in KINDS for s in collection.stages(kind).values()]
 
 
 def _row(v: Variable, made: str) -> str:

@@ -59,7 +59,8 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
             attrs["provenance"] = without_folders(str(attrs["provenance"]))
         target.attrs.update(attrs)
     own = copy.zarr_group(mode="r+")
-    for group in leave_out:
+    # Recordings are made by no stage.
+    for group in leave_out if "status_record" in own or "status_extrapolate" in own else ():
         stage = _MADE_BY[group]
         status, message = status_variable(stage).name, message_variable(stage).name
         for name, value in ((status, PENDING), (message, "")):

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint
 
 from solspace.errors import SolspaceError
 from solspace.tasks.needs import said_missing
+from solspace.tasks.none import NO_TASK
 from solspace.tasks.task import Task, check_task
 
 __all__ = [
@@ -175,6 +176,8 @@ def task_names() -> tuple[str, ...]:
 def get_task(task: str | Task) -> Task:
     """The task of that name; a `Task` is returned as it is.
 
+    Recordings of no task are of one named ``none``, which `task_names` leaves out.
+
     Raises
     ------
     SolspaceError
@@ -187,6 +190,8 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
+    if task == NO_TASK.name:
+        return NO_TASK
     if task in _registered:  # also in place of one of the package
         return _registered[task]
     if task in _shipped():
@@ -236,6 +241,10 @@ def register_task(task: Task, *, check: bool = True) -> Task:
     >>> register_task(mine).name
     'my_intervals'
     """
+    if task.name == NO_TASK.name:
+        raise SolspaceError(
+            f"a task named {task.name!r}, which stands for recordings of no task; give another name"
+        )
     if check:
         check_task(task)
         if said := said_missing(task):
