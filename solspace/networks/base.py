@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ACTIVITY",
     "PARAMETERS",
+    "START",
     "Architecture",
     "Parameter",
     "StatePart",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_out", "bias_out")
+# A learned state before the first step: of each part of the state, under its name after this.
+START = "start_"
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -113,7 +116,8 @@ class Architecture:
     gates : tuple of str
         In the order of ``weight_ih`` and ``weight_hh``.
     state : tuple of StatePart
-        The first is what the readout reads. All are zero before the first step, and recorded.
+        The first is what the readout reads. All are recorded. Before the first step they are zero,
+        or what a network has as ``start_`` and the part's name.
     parameters : tuple of Parameter
         Beyond the six.
     kind : {"recurrent", "planar"}

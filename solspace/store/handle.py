@@ -97,7 +97,8 @@ class Store:
         members = self.root().members(max_depth=1, use_consolidated_for_children=False)
         found = []
         for path, member in sorted(members, key=lambda pair: tuple(pair[0].split("/"))):
-            if "/" not in path or not isinstance(member, zarr.Group):
+            # A population that is being written anew has a name beside the one it will take.
+            if "/" not in path or "." in path or not isinstance(member, zarr.Group):
                 continue
             task_name, architecture_name = path.split("/")
             if (
@@ -138,6 +139,7 @@ class Store:
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
                 mend_relayout(self.path)
+                self._mend_populations()
                 for population in self.populations():
                     population.mend()
             gathered = has_consolidated(self.path)
@@ -149,6 +151,15 @@ class Store:
                     with contextlib.suppress(OSError, SolspaceError):
                         locks.check_held(self.path)
                         self.consolidate()
+
+    def _mend_populations(self) -> None:
+        """Undo a killed replacement of a whole population."""
+        for name in sorted(os.listdir(self.path)):
+            folder = os.path.join(self.path, name)
+            if os.path.isdir(folder):
+                for found in replacing.groups_half_done(folder):
+                    forget_consolidated(self.path)
+                    replacing.mend_group(os.path.join(folder, found))
 
     def consolidate(self) -> None:
         """Gather the metadata at the root, so that opening the store reads one file.
