@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,89 @@ def test_names_that_are_no_text_and_things_that_are_no_network_are_refused():
 def test_layers_under_two_prefixes_are_refused():
     state = {k.replace("rnn.bias", "rnn2.bias"): v for k, v in Model().state_dict().items()}
     refused(state, "expected one recurrent layer")
+
+
+# --------------------------------------------------------------------------- hostile files
+
+
+def _zip(path, entries) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+
+def _saved(change):
+    """A state dict in which one weight is something else."""
+
+    def write(path):
+        state = dict(Model().state_dict())
+        state["rnn.weight_hh_l0"] = change(state["rnn.weight_hh_l0"])
+        torch.save(state, path)
+
+    return write
+
+
+def _npy(shape: str) -> bytes:
+    """A header of NumPy's that says more than there is."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+HOSTILE = {
+    "bomb.pt": (lambda p: _zip(p, {"a/data.pkl": bytes(1 << 27)}), "unpacks to 134 MB"),
+    "bomb.npz": (lambda p: _zip(p, {"weight_hh.npy": bytes(1 << 27)}), "unpacks to 134 MB"),
+    "claims.npz": (lambda p: _zip(p, {"w.npy": _npy("(99999, 99999)")}), "cannot be read as arrays"),
+    "objects.npz": (lambda p: np.savez(p, w=np.array([{}], object)), "allow_pickle"),
+    "text.npz": (lambda p: _zip(p, {"w.txt": b"hello"}), "'w.txt' in it is no array"),
+    "complex.pt": (_saved(lambda t: t * 1j), "complex64"),
+    "sparse.pt": (_saved(lambda t: t.to_sparse()), "sparse_coo"),
+    "view.pt": (_saved(lambda t: t[:1, :1].expand(1 << 20, 1 << 20)), "has 1099511627776 values"),
+    "flags.pt": (_saved(lambda t: t > 0), "bool"),
+    "keys.pt": (lambda p: torch.save({0: torch.zeros(3)}, p), "found 0 (int)"),
+    "list.pt": (lambda p: torch.save([1], p), "holds a list"),
+    "two.pt": (
+        lambda p: torch.save({k: Model().state_dict() for k in ("model", "ema")}, p),
+        "2 state dicts (model, ema)",
+    ),
+    "module.pt": (lambda p: torch.save(Model(), p), "torch.save(model.state_dict(), path)"),
+    "none.pt": (
+        lambda p: torch.save(Model(torch.nn.RNN(2, 0), torch.nn.Linear(0, 1)).state_dict(), p),
+        "hidden size 0",
+    ),
+    "text.pt": (lambda p: p.write_text("hello"), "text.pt"),
+    "half.safetensors": (lambda p: p.write_bytes(b"\xff" * 40), "as .safetensors"),
+    "zip.pt": (lambda p: p.write_bytes(b"PK\x05\x06" + bytes(18)), "zip.pt"),
+    "folder.pt": (lambda p: p.mkdir(), "is a folder"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line(name, tmp_path, capsys):
+    write, words = HOSTILE[name]
+    write(tmp_path / name)
+    assert main(["import", str(tmp_path / "x.zarr"), *TRAIN, str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_which_linear_layer_is_the_readout_is_asked_where_it_cannot_be_told():
+    """As many units as inputs and outputs: an encoder and a readout have one shape."""
+    torch.manual_seed(0)
+    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 2)})
+    model |= {"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)}
+    state = {k: v.numpy() for k, v in model.state_dict().items()}
+    how = {"inputs": 2, "outputs": 2}
+    with pytest.raises(SolspaceError, match=r"\(a, b may be\); give --readout NAME"):
+        from_state_dict(state, "vanilla", **how)
+    found = from_state_dict(state, "vanilla", readout="a", **how)
+    np.testing.assert_array_equal(found["weight_out"], state["a.weight"])
+    folded = state["rnn.weight_ih_l0"] @ state["b.weight"]
+    np.testing.assert_allclose(found["weight_ih"][0], folded, rtol=1e-5, atol=1e-7)
+    with pytest.raises(SolspaceError, match="readout 'c' is asked for"):
+        from_state_dict(state, "vanilla", readout="c", **how)
 
 
 # --------------------------------------------------------------------------- a learned start

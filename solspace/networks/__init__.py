@@ -2,7 +2,8 @@
 
 `base` says what an architecture is, `registry` finds them, `running` runs them. `reading` takes
 networks trained elsewhere: `files` opens them, `parts` tells which array is what, `forward`
-compares with a module's own output. All other files of this folder are an architecture each.
+compares with a module's own output. `composed` makes architectures of several layers. All other
+files of this folder are an architecture each.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from solspace.networks.base import (
     recurrent,
 )
 from solspace.networks.checks import register_architecture
+from solspace.networks.composed import compose, composed_name
 from solspace.networks.files import read_arrays, read_state_dict
 from solspace.networks.forward import Compared, compare_forward
 from solspace.networks.reading import (
@@ -43,6 +45,7 @@ from solspace.networks.running import (
     hidden_size,
     parameter_names,
     parameter_shapes,
+    read_out,
     run,
     run_population,
     start_names,
@@ -66,6 +69,8 @@ __all__ = [
     "check_given",
     "check_options",
     "compare_forward",
+    "compose",
+    "composed_name",
     "from_module",
     "from_state_dict",
     "get_architecture",
@@ -77,6 +82,7 @@ __all__ = [
     "parameter_shapes",
     "read_arrays",
     "read_network",
+    "read_out",
     "read_state_dict",
     "recurrent",
     "recurrent_architecture",

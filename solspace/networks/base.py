@@ -148,6 +148,12 @@ class Architecture:
         Whether weights can be kept on the way down the loss.
     batch : int
         Networks that are computed together.
+    base : str
+        Of a composed architecture (see `solspace.networks.composed`), what its layers are.
+    layers : int
+        How many recurrent layers it has, one above the other.
+    readout : callable (weights, activity) -> tensor, or None
+        What the linear readout reads instead of the activity, both (network, trial, time, unit).
 
     Examples
     --------
@@ -177,6 +183,9 @@ class Architecture:
     any_size: bool = True
     checkpoints: bool = True
     batch: int = 1
+    base: str = ""
+    layers: int = 1
+    readout: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.title:

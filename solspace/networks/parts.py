@@ -57,21 +57,28 @@ def pick(
     """
     rest = dict(arrays)
     if {"weight_ih", "weight_hh", "weight_out"} <= set(rest):
-        picked = {name: rest.pop(name) for name in PARAMETERS if name in rest}
+        names = record.parameter_names if record.base else PARAMETERS
+        picked = {name: rest.pop(name) for name in names if name in rest}
         _both_biases(picked, {n: n for n in _BIASES}, source, found)
     elif layer := _layer_keys(rest, record, source, found):
         picked = {name: rest.pop(key) for name, key in layer.items() if key in rest}
         _both_biases(picked, layer, source, found)
-        picked |= _around(rest, picked, inputs, outputs, source, found, readout)
+        picked |= _upper_layers(rest, layer, record, source, found)
+        if record.readout is None:
+            picked |= _around(rest, picked, inputs, outputs, source, found, readout)
+        else:
+            picked |= _two_readouts(rest, picked, record, outputs, source, found)
     else:
         picked = _of_linear_layers(rest, record, inputs, outputs, source, found, readout)
     size = picked["weight_hh"].shape[-1] if picked["weight_hh"].ndim else 0
     picked |= _start(rest, record, size, source)
     if rest:
+        upper = [k for k in rest if k.rpartition(".")[2] == f"weight_hh_l{record.layers}"]
+        more = f" (of two layers: --architecture {record.base or record.name}_2layers, and so on)"
         raise SolspaceError(
             f"{source}: {', '.join(sorted(rest))} would be ignored, expected one recurrent layer "
-            f"and one linear readout: {_ALLOWED}; leave out what its equations do not need; "
-            f"found: {found}"
+            f"and one linear readout{more if upper else ''}: {_ALLOWED}; leave out what its "
+            f"equations do not need; found: {found}"
         )
     rows = picked["weight_hh"].shape[:-1]
     for name in _BIASES:
@@ -156,6 +163,7 @@ def _choose(fits: list[tuple[str, ...]], readout: str | None, source: str, found
             f"NAME.bias): {_ALLOWED}"
             + (f"; readout {readout!r} is asked for" if readout is not None else "")
             + ("; which layer is which cannot be told from shapes" if fits else "")
+            + "; a readout with a hidden layer is of an architecture such as gru_relu_readout"
             + f", else give arrays called {', '.join(PARAMETERS)}; found: {found}"
         )
     return fits[0]
@@ -183,6 +191,64 @@ def _around(
         out |= _folded(layer, *_take(rest, names[0]))
     out["weight_out"], bias = _take(rest, names[-1])
     return out | ({} if bias is None else {"bias_out": bias})
+
+
+def _upper_layers(
+    rest: Arrays, layer: Mapping[str, str], record: Architecture, source: str, found: str
+) -> Arrays:
+    """The layers above the first, as torch calls them."""
+    out: Arrays = {}
+    for i in range(2, record.layers + 1):
+        keys = {name: f"{key.removesuffix('_l0')}_l{i - 1}" for name, key in layer.items()}
+        if keys["weight_hh"] not in rest or keys["weight_ih"] not in rest:
+            raise SolspaceError(
+                f"{source}: has no {keys['weight_hh']}, a {record.name} network has "
+                f"{record.layers} layers; found: {found}"
+            )
+        own = {name: rest.pop(key) for name, key in keys.items() if key in rest}
+        _both_biases(own, keys, source, found)
+        for name in _BIASES:
+            own.setdefault(name, np.zeros(own["weight_hh"].shape[:1], np.float32))
+        out |= {f"{name}_layer{i}": value for name, value in own.items()}
+    return out
+
+
+def _two_readouts(
+    rest: Arrays, layer: Arrays, record: Architecture, outputs: int, source: str, found: str
+) -> Arrays:
+    """A readout with a hidden layer: two linear ones, the second reading the first."""
+    linear = linear_layers(rest)
+    size = layer["weight_hh"].shape[-1]
+    fits = [
+        (first, last)
+        for first, last in permutations(linear, 2)
+        if linear[first].shape[1] == size
+        and linear[last].shape == (outputs, len(linear[first]))
+        and len(linear) == 2
+    ]
+    if len(fits) != 1:
+        raise SolspaceError(
+            f"{source}: expected a readout of two linear layers for a {record.name} network, from "
+            f"{size} units to hidden ones and from those to {outputs} outputs; found: {found}"
+        )
+    ((first, last),) = fits
+    hidden = len(linear[first])
+    if hidden > size:
+        raise SolspaceError(
+            f"{source}: a readout of {hidden} hidden units, at most as many as the network has "
+            f"({size}) are taken; found: {found}"
+        )
+    # Hidden units that are not there are silent ones.
+    (w, b), (w_out, b_out) = _take(rest, first), _take(rest, last)
+    out: Arrays = {
+        "weight_readout": np.zeros((size, size), np.float32),
+        "bias_readout": np.zeros(size, np.float32),
+        "weight_out": np.zeros((outputs, size), np.float32),
+    }
+    out["weight_readout"][:hidden] = w
+    out["bias_readout"][:hidden] = 0 if b is None else b
+    out["weight_out"][:, :hidden] = w_out
+    return out | ({} if b_out is None else {"bias_out": b_out})
 
 
 def _folded(layer: Arrays, weight: NDArray[Any], bias: NDArray[Any] | None) -> Arrays:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
 from solspace.networks.base import PARAMETERS, START, Architecture, Weights
+from solspace.networks.composed import composed_name
 from solspace.networks.files import MOST_VALUES
 from solspace.networks.parts import pick
 from solspace.networks.registry import architecture_names, get_architecture, recurrent_architecture
@@ -156,7 +157,7 @@ def from_module(
     layers = {n: m for n, m in named.items() if isinstance(m, cells)}
     linear = {n: m for n, m in named.items() if isinstance(m, nn.Linear)}
     written_out = not layers and len(record.gates) == 1 and len(linear) >= 3
-    if record.torch_module is None and not written_out:
+    if record.torch_module is None and not record.base and not written_out:
         raise SolspaceError(
             f"{source}: no module of torch's is a {architecture} network; give one whose layer is "
             "two nn.Linear, from the input and from the state, or its state dict, or the arrays "
@@ -174,7 +175,8 @@ def from_module(
         _check_layer(at, layer, architecture, source)
     # What computes nothing in a trained network may stay, such as dropout or a loss.
     silent: tuple[Any, ...] = (nn.Dropout, nn.Identity, nn.modules.loss._Loss)
-    if written_out:  # its nonlinearity may be a module, and the comparison tells which
+    if written_out or record.readout is not None:
+        # Its nonlinearity may be a module, and the comparison tells which.
         silent += (nn.Tanh, nn.ReLU)
     ignored = [
         f"{n} {type(m).__name__} would be ignored"
@@ -187,7 +189,8 @@ def from_module(
     if ignored:
         raise SolspaceError(
             f"{source}: not a {architecture} network: {'; '.join(ignored)}; give a network of one "
-            "layer in one direction and one linear readout"
+            "layer in one direction and one linear readout (a readout with a hidden layer is of "
+            f"an architecture such as {record.base or architecture}_relu_readout)"
         )
     # A layer may go by two names, such as one that is also in a list; here each has one.
     own: dict[str, Any] = dict(module.named_parameters())
@@ -201,8 +204,9 @@ def from_module(
 
 def _check_layer(at: str, layer: Any, architecture: str, source: str) -> None:
     """An error where a recurrent layer of torch's is not one of an architecture."""
+    record = get_architecture(architecture)
     is_a = [name for name in architecture_names("recurrent") if _same_module(name, layer)]
-    if architecture not in is_a:
+    if (record.base or architecture) not in is_a:
         nonlinearity = getattr(layer, "nonlinearity", "")
         what = f"nn.{type(layer).__name__}" + f" whose nonlinearity is {nonlinearity}" * bool(
             nonlinearity
@@ -212,7 +216,11 @@ def _check_layer(at: str, layer: Any, architecture: str, source: str) -> None:
             f"{architecture} was asked for"
         )
     refused = [
-        (getattr(layer, "num_layers", 1) != 1, "it has {num_layers} layers, expected 1"),
+        (
+            getattr(layer, "num_layers", 1) != record.layers,
+            f"it has {{num_layers}} layers, expected {record.layers} (architecture "
+            f"{composed_name(is_a[0], getattr(layer, 'num_layers', 1))})",
+        ),
         (getattr(layer, "bidirectional", False), "it runs in two directions, expected 1"),
         (
             getattr(layer, "proj_size", 0) != 0,
@@ -297,7 +305,9 @@ def _further(
     """What the architecture has beyond the six, taken out of ``arrays`` or as it is given."""
     check_options(record.name, None, parameters)
     out = {}
-    for p in record.parameters:
+    for p in (
+        () if record.base else record.parameters
+    ):  # a composed one's are told from torch's names
         keys = [k for k in arrays if k == p.name or k.endswith("." + p.name)]
         if len(keys) > 1:
             raise SolspaceError(f"{source}: {', '.join(keys)} are all named {p.name}; give one")
@@ -381,13 +391,19 @@ def _fitted(
     """Parameters as they are kept, or an error where one has another shape or is not finite."""
     gates = len(record.gates)
     given = {p.name for p in record.given}
+    dims = {p.name: p.dims for p in record.parameters}
     n = int(picked["weight_hh"].shape[-1]) if picked["weight_hh"].ndim else 0
     if picked["weight_hh"].ndim and not n:
         raise SolspaceError(f"{source}: a network of hidden size 0; give one of 1 or more units")
     shapes = parameter_shapes(record, n, inputs, outputs)
     weights: dict[str, NDArray[Any]] = {}
     for name, shape in shapes.items():
-        flat = (gates * n, *shape[2:]) if name in _RECURRENT else shape
+        by_gate = name in _RECURRENT or dims.get(name, ())[:1] == ("gate",)
+        flat = (gates * n, *shape[2:]) if by_gate else shape
+        if name not in picked:
+            raise SolspaceError(
+                f"{source}: has no {name}, which a {record.name} network has; found: {found}"
+            )
         if picked[name].shape not in (shape, flat):
             raise SolspaceError(
                 f"{source}: does not fit a {record.name} network with {inputs} inputs and "

@@ -37,6 +37,7 @@ __all__ = [
     "hidden_size",
     "parameter_names",
     "parameter_shapes",
+    "read_out",
     "run",
     "run_population",
     "start_names",
@@ -155,6 +156,31 @@ def start_of(architecture: str | Architecture, weights: Weights) -> NDArray[np.f
     return np.concatenate(
         [np.zeros(n) if part is None else np.asarray(part, np.float64) for part in parts]
     )
+
+
+def read_out(
+    architecture: str | Architecture, weights: Weights, activity: NDArray[Any]
+) -> NDArray[Any]:
+    """What one network puts out at these activities, (..., unit) to (..., output).
+
+    Examples
+    --------
+    >>> weights = {"weight_out": np.ones((1, 2)), "bias_out": np.zeros(1)}
+    >>> read_out("gru", weights, np.ones((5, 2))).shape
+    (5, 1)
+    """
+    record = _record(architecture)
+    read = activity
+    if record.readout is not None:
+        import torch
+
+        names = (p.name for p in record.parameters)
+        own = {n: torch.from_numpy(np.array(weights[n], activity.dtype))[None] for n in names}
+        own = {n: t[:, None] if t.ndim == 2 else t for n, t in own.items()}
+        rows = torch.from_numpy(np.array(activity)).reshape(1, 1, -1, activity.shape[-1])
+        read = record.readout(own, rows).numpy().reshape(*activity.shape[:-1], -1)
+    out = read @ np.asarray(weights["weight_out"]).T + np.asarray(weights["bias_out"])
+    return np.asarray(out)
 
 
 def check_given(architecture: str, parameter: Parameter, value: ArrayLike) -> NDArray[np.float64]:
@@ -356,5 +382,8 @@ def run_population(
         parts = after
         states.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
     stacked = torch.stack(states, dim=2)
-    output = torch.einsum("nbtu,nou->nbto", stacked[..., :n], weights["weight_out"])
+    read = stacked[..., :n]
+    if record.readout is not None:
+        read = record.readout(own, read)
+    output = torch.einsum("nbtu,nou->nbto", read, weights["weight_out"])
     return stacked, output + weights["bias_out"][:, None, None]

@@ -200,9 +200,10 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     check(ds, "population", declared.values(), required=needed)
     locks.check_places(path)
     store = Store(path, create=True)
-    found = store.populations(task, architecture)
-    if found and not found[0].pending("train"):
-        return _add_networks(store, found[0], ds, shard_size)
+    with store.lock("import"):
+        found = store.populations(task, architecture)
+        if found and not found[0].pending("train"):
+            return _add_networks(store, found[0], ds, shard_size)
     train = collection.find("train", kind.name)
     if train.message.name not in ds.variables:  # packed stores leave out what is all empty
         none = np.full(ds.sizes["network"], "", "U1")
@@ -220,7 +221,7 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
 def _add_networks(
     store: Store, population: Population, ds: xr.Dataset, shard_size: int | None
 ) -> Population:
-    """Further networks of an imported population."""
+    """Further networks of an imported population; the caller holds the store."""
     have = population.open()
     if have.attrs.get("origin") != "imported" or ds.attrs.get("origin") != "imported":
         raise SolspaceError(
@@ -249,22 +250,18 @@ def _add_networks(
         if again & {*collection.needed_first(stage.name, kind), *collection.used(stage)}:
             again.add(stage.name)
     known = {g: collection.declared(g, population.architecture) for g in population.groups()}
-    attrs = dict(have.attrs)
-    with store.lock("import"):
-        with locks.briefly(population.path):
-            growing.grow(
-                population,
-                ds,
-                lambda group, name: known[group].get(name),
-                {stages[name].status.name for name in again},
-            )
-            most = "largest_output_difference"
-            if most in attrs:  # of all networks, or of none
-                mine = ds.attrs.get(most)
-                worst = float("inf") if mine is None else max(float(attrs[most]), float(mine))
-                creation.set_attrs(population, {most: worst})
-        with provenance.noted(population, "import"):
-            pass
+    most = "largest_output_difference"  # of all networks, or of none
+    checked = [float(d.attrs[most]) for d in (have, ds) if most in d.attrs]
+    with locks.briefly(population.path):
+        growing.grow(
+            population,
+            ds,
+            lambda group, name: known[group].get(name),
+            {stages[name].status.name for name in again},
+            {most: max(checked) if len(checked) == 2 else None},
+        )
+    with provenance.noted(population, "import"):
+        pass
     store.consolidate()
     return population
 

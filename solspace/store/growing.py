@@ -7,7 +7,7 @@ that a kill leaves the one or the other. What the networks there have is copied 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,11 @@ Declared = Callable[[str, str], Variable | None]
 
 
 def grow(
-    population: Population, ds: xr.Dataset, declared: Declared, pending: Collection[str]
+    population: Population,
+    ds: xr.Dataset,
+    declared: Declared,
+    pending: Collection[str],
+    attrs: Mapping[str, Any],
 ) -> None:
     """Add the networks of a dataset to a population that is there.
 
@@ -43,6 +47,8 @@ def grow(
     pending : collection of str
         Statuses that are pending afterwards for the networks that there were, too, since what
         they stand for depends on all networks.
+    attrs : mapping
+        Attributes of the population that change; None takes one away.
 
     Raises
     ------
