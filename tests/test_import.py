@@ -224,10 +224,11 @@ def _npy(shape: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
+NO_UNITS = parameter_shapes("vanilla", 0, inputs=2, outputs=1)
 HOSTILE = {
     "bomb.pt": (lambda p: _zip(p, {"a/data.pkl": bytes(1 << 27)}), "unpacks to 134 MB"),
     "bomb.npz": (lambda p: _zip(p, {"weight_hh.npy": bytes(1 << 27)}), "unpacks to 134 MB"),
-    "claims.npz": (lambda p: _zip(p, {"w.npy": _npy("(99999, 99999)")}), "cannot be read as arrays"),
+    "claims.npz": (lambda p: _zip(p, {"w.npy": _npy("(99999, 99999)")}), "cannot be read as"),
     "objects.npz": (lambda p: np.savez(p, w=np.array([{}], object)), "allow_pickle"),
     "text.npz": (lambda p: _zip(p, {"w.txt": b"hello"}), "'w.txt' in it is no array"),
     "complex.pt": (_saved(lambda t: t * 1j), "complex64"),
@@ -241,9 +242,8 @@ HOSTILE = {
         "2 state dicts (model, ema)",
     ),
     "module.pt": (lambda p: torch.save(Model(), p), "torch.save(model.state_dict(), path)"),
-    "none.pt": (
-        lambda p: torch.save(Model(torch.nn.RNN(2, 0), torch.nn.Linear(0, 1)).state_dict(), p),
-        "hidden size 0",
+    "none.npz": (
+        lambda p: np.savez(p, **{n: np.zeros(s) for n, s in NO_UNITS.items()}), "hidden size 0",
     ),
     "text.pt": (lambda p: p.write_text("hello"), "text.pt"),
     "half.safetensors": (lambda p: p.write_bytes(b"\xff" * 40), "as .safetensors"),
@@ -267,8 +267,8 @@ def test_a_hostile_file_is_one_line(name, tmp_path, capsys):
 def test_which_linear_layer_is_the_readout_is_asked_where_it_cannot_be_told():
     """As many units as inputs and outputs: an encoder and a readout have one shape."""
     torch.manual_seed(0)
-    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 2)})
-    model |= {"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)}
+    linear = {name: torch.nn.Linear(2, 2) for name in ("a", "b")}
+    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 2)} | linear)
     state = {k: v.numpy() for k, v in model.state_dict().items()}
     how = {"inputs": 2, "outputs": 2}
     with pytest.raises(SolspaceError, match=r"\(a, b may be\); give --readout NAME"):

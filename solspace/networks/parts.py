@@ -6,7 +6,7 @@ what their modules are called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -149,7 +149,9 @@ def _take(arrays: Arrays, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]
     return weight, None
 
 
-def _choose(fits: list[tuple[str, ...]], readout: str | None, source: str, found: str) -> tuple:  # type: ignore[type-arg]
+def _choose(
+    fits: Sequence[tuple[str, ...]], readout: str | None, source: str, found: str
+) -> tuple[str, ...]:
     """The one way to tell linear layers apart; the last of each is the readout."""
     if len(fits) > 1 and readout is None:
         raise SolspaceError(

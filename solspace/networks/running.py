@@ -21,7 +21,7 @@ past each network's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -128,9 +128,7 @@ def as_float64(architecture: str, weights: Weights) -> dict[str, NDArray[np.floa
     return out
 
 
-def start_names(
-    architecture: str | Architecture, weights: Mapping[str, Any] | Iterable[str]
-) -> tuple[str, ...]:
+def start_names(architecture: str | Architecture, weights: Iterable[Hashable]) -> tuple[str, ...]:
     """Names of the state a network starts from, of those that it has; none where it is zero.
 
     Examples

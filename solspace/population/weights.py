@@ -99,7 +99,7 @@ def pack_starts(
     array([[1., 1., 1.]])
     """
     record = get_architecture(architecture_of(ds))
-    out = {}
+    out: dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]] = {}
     for part in record.state:
         name = START + part.name
         if not any(name in weights for weights in networks):

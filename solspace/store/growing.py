@@ -184,7 +184,8 @@ def _add(made: Any, values: Any, n: int, name: str) -> None:
 def _without(have: xr.Dataset, known: Variable, shape: tuple[int, ...]) -> Any:
     """A learned start of networks that have none: zero, and NaN past their size."""
     out = np.zeros(shape)
-    for i, size in enumerate(have["hidden_size"].values.tolist()):
-        if "unit" in known.dims:
-            out[(i, *([slice(None)] * (known.dims.index("unit") - 1)), slice(size, None))] = np.nan
+    if "unit" in known.dims:
+        units = np.moveaxis(out, known.dims.index("unit"), 1)
+        for i, size in enumerate(have["hidden_size"].values.tolist()):
+            units[i, size:] = np.nan
     return out
