@@ -20,6 +20,7 @@ from solspace.networks import (
     compare_forward,
     get_architecture,
     is_module,
+    own_architectures,
     read_arrays,
     read_network,
     read_state_dict,
@@ -443,7 +444,7 @@ def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> str:
         same = (other.gates, other.state, other.parameters) == (
             own.gates, own.state, own.parameters
         )  # fmt: skip
-        if not same or other.nonlinearity == own.nonlinearity:
+        if not same or other.nonlinearity == own.nonlinearity or other in own_architectures():
             continue
         output = run(other, weights, trials.input)[1]
         loss = float(np.mean((output - trials.target) ** 2))
