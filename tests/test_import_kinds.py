@@ -264,6 +264,37 @@ def test_the_table_of_the_page_is_what_was_found(found):
     assert table(found) in PAGE.read_text(), table(found)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_composed_architecture_takes_every_stage(tmp_path):
+    from solspace import add_population, check_store, run_stage
+    from solspace.store import Store
+
+    torch.manual_seed(0)
+    model = Net(nn.LSTM(2, N, num_layers=2), _mlp(nn.Tanh))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    name, path = "lstm_2layers_tanh_readout", str(tmp_path / "x.zarr")
+    ds = import_networks(TASK, name, {"mine": model})
+    add_population(path, ds)
+    stages = ("record", "extrapolate", "attractors", "reduce", "responses", "label", "features")
+    for stage in stages:
+        run_stage(path, stage)
+    assert check_store(path) == []
+    population = Store(path).populations()[0]
+    # One that was not trained may have no graph; nothing else may fail.
+    done = {stage: population.status(stage)[0] for stage in stages}
+    failed = {s: str(population.open()[f"message_{s}"].values[0]) for s, v in done.items() if v > 1}
+    assert set(failed) <= {"reduce", "label"}, failed
+    training = population.open("training")
+    x = torch.from_numpy(get_task(TASK).recorded_trials().input)
+    with torch.no_grad():
+        np.testing.assert_allclose(training.output[0], model(x), atol=CLOSE)
+        np.testing.assert_allclose(training.activity[0], model.states(x), atol=CLOSE)
+    assert "cell_state_layer1" in training
+
+
 def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
