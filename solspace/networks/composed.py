@@ -20,7 +20,6 @@ __all__ = ["MOST_LAYERS", "compose", "composed_name"]
 
 MOST_LAYERS = 9
 _NAME = re.compile(r"(?P<base>[a-z]+)(_(?P<layers>[2-9])layers)?(_(?P<readout>relu|tanh)_readout)?")
-_BASES = ("vanilla", "relu", "gru", "lstm")
 _LAYER = {
     "weight_ih": (("gate", "unit", "presynaptic_unit"), "weights from the layer below to layer"),
     "weight_hh": (("gate", "unit", "presynaptic_unit"), "recurrent weights of layer"),
@@ -40,6 +39,13 @@ def composed_name(base: str, layers: int = 1, readout: str = "") -> str:
     return base + f"_{layers}layers" * (layers > 1) + f"_{readout}_readout" * bool(readout)
 
 
+def _bases() -> dict[str, Architecture]:
+    """What layers may be: those that torch has."""
+    from solspace.networks import gru, lstm, relu, vanilla
+
+    return {one.ARCHITECTURE.name: one.ARCHITECTURE for one in (vanilla, relu, gru, lstm)}
+
+
 @functools.cache
 def compose(name: str) -> Architecture | None:
     """The composed architecture of a name; None where the name says none.
@@ -51,12 +57,10 @@ def compose(name: str) -> Architecture | None:
     >>> compose("gru") is None
     True
     """
-    from solspace.networks.registry import get_architecture
-
     said = _NAME.fullmatch(name)
-    if said is None or said["base"] not in _BASES or not (said["layers"] or said["readout"]):
+    if said is None or said["base"] not in _bases() or not (said["layers"] or said["readout"]):
         return None
-    base, layers = get_architecture(said["base"]), int(said["layers"] or 1)
+    base, layers = _bases()[said["base"]], int(said["layers"] or 1)
     kind = said["readout"] or ""
     state = list(base.state)  # of the uppermost layer, which is read out
     state += [

@@ -75,7 +75,8 @@ def network_weights(
         out |= {p.name: _one(ds, prefix + p.name, at) for p in record.trained}
         out |= given_parameters(ds, index)
         starts = {} if initial else {n: _one(ds, n, at) for n in start_names(record, ds.variables)}
-        if any(value.any() for value in starts.values()):
+        # NaN throughout is of a population without, beside one with (`solspace.concat`).
+        if any(np.nan_to_num(value).any() for value in starts.values()):
             out |= starts
     return out
 

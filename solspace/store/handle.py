@@ -97,10 +97,11 @@ class Store:
         members = self.root().members(max_depth=1, use_consolidated_for_children=False)
         found = []
         for path, member in sorted(members, key=lambda pair: tuple(pair[0].split("/"))):
-            # A population that is being written anew has a name beside the one it will take.
-            if "/" not in path or "." in path or not isinstance(member, zarr.Group):
+            if "/" not in path or not isinstance(member, zarr.Group):
                 continue
             task_name, architecture_name = path.split("/")
+            if architecture_name.endswith((replacing.UNFINISHED, replacing.OLD)):
+                continue  # beside the one whose place it is to take, or took
             if (
                 member.attrs.get(CREATED)
                 and task in (None, task_name)
