@@ -264,6 +264,68 @@ def test_the_table_of_the_page_is_what_was_found(found):
     assert table(found) in PAGE.read_text(), table(found)
 
 
+class Stepped(nn.Module):
+    """Two layers of two sizes and kinds, one scaled, and a squashed readout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lower, self.upper = nn.GRUCell(2, 4), nn.RNNCell(4, 3)
+        self.gain, self.out = nn.Parameter(torch.rand(3)), _mlp_of(3)
+
+    def step(self, state, input):
+        lower = self.lower(input, state[:, :4])
+        return torch.cat([lower, self.gain * self.upper(lower, state[:, 4:])], dim=1)
+
+    def readout(self, state):
+        return self.out(state[:, 4:]).sigmoid()
+
+    def states(self, x):
+        state, out = x.new_zeros(len(x), N), []
+        for t in range(x.shape[1]):
+            state = self.step(state, x[:, t])
+            out.append(state)
+        return torch.stack(out, 1)
+
+    def forward(self, x):
+        return self.readout(self.states(x).flatten(0, 1)).reshape(*x.shape[:2], 1)
+
+
+def _mlp_of(units):
+    return nn.Sequential(nn.Linear(units, 20), nn.ReLU(), nn.Linear(20, 1))
+
+
+@pytest.mark.filterwarnings("ignore:.*do not do the task")
+def test_a_module_that_says_its_step_comes_in(tmp_path, monkeypatch):
+    from solspace import add_population, check_store, register_architecture, run_stage
+    from solspace.networks import registry, stepped_architecture
+    from solspace.store import Store
+
+    monkeypatch.setattr(registry, "_own", {})
+    torch.manual_seed(0)
+    models = {"a": Stepped(), "b": Stepped()}
+    register_architecture(stepped_architecture("stepped", Stepped(), units=N))
+    ds = import_networks(TASK, "stepped", models)
+    x = torch.from_numpy(get_task(TASK).recorded_trials().input)
+    add_population(str(tmp_path / "x.zarr"), ds)
+    run_stage(str(tmp_path / "x.zarr"), "record")
+    assert check_store(str(tmp_path / "x.zarr")) == []
+    training = Store(str(tmp_path / "x.zarr")).populations()[0].open("training")
+    with torch.no_grad():
+        for i, model in enumerate(models.values()):
+            np.testing.assert_allclose(training.activity[i], model.states(x), atol=CLOSE)
+            np.testing.assert_allclose(training.output[i], model(x), atol=CLOSE)
+    for given in (models["b"].state_dict(), network_weights(ds, 1)):
+        again = import_networks(TASK, "stepped", {"b": given})
+        np.testing.assert_array_equal(again.module_parameters[0], ds.module_parameters[1])
+    with pytest.raises(SolspaceError, match=r"other: not a module as .*'stepped' was made from"):
+        import_networks(TASK, "stepped", {"other": nn.Linear(2, 1)})
+    with pytest.raises(SolspaceError, match="a Linear has no step and no readout"):
+        stepped_architecture("linear", nn.Linear(2, 1), units=2)
+    with pytest.raises(SolspaceError, match="1 units for 2 inputs"):
+        register_architecture(stepped_architecture("small", Stepped(), units=1))
+        import_networks(TASK, "small", {"a": Stepped()})
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_composed_architecture_takes_every_stage(tmp_path):

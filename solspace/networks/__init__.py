@@ -52,6 +52,7 @@ from solspace.networks.running import (
     start_of,
     state_size,
 )
+from solspace.networks.stepped import stepped_architecture
 
 __all__ = [
     "ACTIVITY",
@@ -92,5 +93,6 @@ __all__ = [
     "start_names",
     "start_of",
     "state_size",
+    "stepped_architecture",
     "to_state_dict",
 ]

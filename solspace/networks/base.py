@@ -53,6 +53,8 @@ class Parameter:
     trained : bool
         Whether gradient steps change it; otherwise it is given and stays.
     units : str or None
+    size : int or None
+        Length of the one dim where it is of its own, and the same for all networks.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Parameter:
     most: float = float("inf")
     trained: bool = False
     units: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,9 @@ class Architecture:
         How many recurrent layers it has, one above the other.
     readout : callable (weights, activity) -> tensor, or None
         What the linear readout reads instead of the activity, both (network, trial, time, unit).
+    take : callable (arrays, inputs, outputs, source) -> dict of arrays, or None
+        All parameters of one network from its module's state dict, where `read` and layers that
+        are looked for do not do; see `solspace.networks.stepped`.
 
     Examples
     --------
@@ -186,6 +192,7 @@ class Architecture:
     base: str = ""
     layers: int = 1
     readout: Callable[..., Any] | None = None
+    take: Callable[..., dict[str, NDArray[Any]]] | None = None
 
     def __post_init__(self) -> None:
         if not self.title:

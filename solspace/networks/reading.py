@@ -96,6 +96,9 @@ def from_state_dict(
     arrays = _arrays(state_dict, source)
     found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items()) or "nothing"
     record = recurrent_architecture(architecture)
+    if record.take is not None:
+        picked = record.take(arrays, inputs, outputs, source)
+        return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
     if record.read is not None:
         arrays = _read_own(record, arrays, source, found)
     further = _further(record, arrays, parameters or {}, source)
@@ -152,6 +155,10 @@ def from_module(
 
     record = recurrent_architecture(architecture)
     check_options(architecture, None, parameters or {})
+    if record.take is not None:
+        return from_state_dict(
+            module.state_dict(), architecture, inputs=inputs, outputs=outputs, source=source
+        )
     named = {name or "itself": part for name, part in module.named_modules()}
     cells = (nn.RNNBase, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
     layers = {n: m for n, m in named.items() if isinstance(m, cells)}

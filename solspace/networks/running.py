@@ -86,7 +86,10 @@ def parameter_shapes(
         "bias_hh": (gates, n),
         "weight_out": (outputs, n),
         "bias_out": (outputs,),
-        **{p.name: tuple(sizes[dim] for dim in p.dims) for p in record.parameters},
+        **{
+            p.name: tuple(sizes[dim] for dim in p.dims) if p.size is None else (p.size,)
+            for p in record.parameters
+        },
     }
 
 

@@ -377,7 +377,8 @@ def _known_given(
     """What imported networks have beyond weights and biases and is not trained."""
     out = {}
     for p in get_architecture(architecture_of(ds)).given:
-        array = np.full((len(networks), *(ds.sizes[dim] for dim in p.dims)), np.nan)
+        shape = [ds.sizes[dim] for dim in p.dims] if p.size is None else [p.size]
+        array = np.full((len(networks), *shape), np.nan)
         for i, weights in enumerate(networks):
             put(array, i, weights[p.name])
         out[p.name] = (("network", *p.dims), array)
