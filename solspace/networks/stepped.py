@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,6 +117,17 @@ def _wrapped(module: Any) -> Any:
     return Wrapped()
 
 
+_local = threading.local()
+
+
+def _of_this_thread(module: Any) -> Any:
+    """A copy for each thread: functional_call puts the numbers into the module for the moment."""
+    copies = _local.__dict__.setdefault("copies", weakref.WeakKeyDictionary())
+    if module not in copies:
+        copies[module] = copy.deepcopy(module)
+    return copies[module]
+
+
 def _call(
     weights: Mapping[str, Any], i: int, method: str, *given: Any, module: Any, shapes: Any
 ) -> Any:
@@ -126,7 +139,7 @@ def _call(
         count = int(np.prod(shape))
         own[f"module.{name}"] = flat[at : at + count].reshape(shape).to(given[0].dtype)
         at += count
-    out = functional_call(module, own, (method, *given))
+    out = functional_call(_of_this_thread(module), own, (method, *given))
     return out.to(given[0].dtype)
 
 
