@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,13 @@ class Model(torch.nn.Module):
 
     def forward(self, x):
         return self.fc(self.rnn(x)[0])
+
+
+class Squashed(Model):
+    """One whose output goes through what no part of it shows."""
+
+    def forward(self, x):
+        return super().forward(x).sigmoid()
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +105,13 @@ def test_a_module_may_hold_what_computes_nothing():
         (lambda: Model(torch.nn.RNN(2, 6, num_layers=2)), ["2 layers"]),
         (lambda: Model(torch.nn.RNN(2, 6, bidirectional=True)), ["two directions"]),
         (lambda: Model(torch.nn.GRU(2, 6)), ["rnn is an nn.GRU", "vanilla was asked for"]),
-        (lambda: Model(torch.nn.RNNCell(2, 6)), ["0 of nn.RNN", "rnn RNNCell"]),
-        (lambda: Model(encoder=torch.nn.Linear(2, 2)), ["2 of nn.Linear", "encoder Linear"]),
-        (lambda: Model(h0=torch.nn.Parameter(torch.zeros(6))), ["h0 would be ignored"]),
+        # What is there and what its forward does not use, or uses otherwise: its output tells.
+        (lambda: Model(encoder=torch.nn.Linear(2, 2)), ["forward does something else", "off by"]),
+        (lambda: Model(h0=torch.nn.Parameter(torch.ones(6))), ["forward does something else"]),
+        (lambda: Squashed(), ["forward does something else"]),
+        (lambda: Model(h0=torch.nn.Parameter(torch.ones(7))), ["h0 would be ignored"]),
+        (lambda: Model(other=torch.nn.RNN(2, 6)), ["2 of nn.RNN"]),
+        (lambda: Model(mlp=torch.nn.Linear(6, 6)), ["one linear readout", "mlp.weight (6, 6)"]),
         (lambda: Model(alpha=torch.tensor(0.2)), ["alpha would be ignored"]),
         (lambda: Model(act=torch.nn.ReLU()), ["act ReLU would be ignored"]),
         (lambda: Model(norm=torch.nn.LayerNorm(6)), ["norm LayerNorm would be ignored"]),
@@ -121,7 +134,7 @@ def test_a_projected_lstm_and_a_normalized_weight_are_refused():
 # --------------------------------------------------------------------------- state dicts
 
 
-@pytest.mark.parametrize("name", ["h0", "alpha", "rnn.h0", "encoder", "fc.scale", "rnn.tau"])
+@pytest.mark.parametrize("name", ["s0", "alpha", "encoder", "fc.scale", "rnn.tau"])
 def test_a_parameter_that_would_be_ignored_is_named(name):
     state = Model().state_dict() | {name: torch.zeros(6)}
     refused(state, f"{name} would be ignored", "one recurrent layer")
@@ -185,6 +198,259 @@ def test_layers_under_two_prefixes_are_refused():
     refused(state, "expected one recurrent layer")
 
 
+# --------------------------------------------------------------------------- hostile files
+
+
+def _zip(path, entries) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+
+def _saved(change):
+    """A state dict in which one weight is something else."""
+
+    def write(path):
+        state = dict(Model().state_dict())
+        state["rnn.weight_hh_l0"] = change(state["rnn.weight_hh_l0"])
+        torch.save(state, path)
+
+    return write
+
+
+def _npy(shape: str) -> bytes:
+    """A header of NumPy's that says more than there is."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
+NO_UNITS = parameter_shapes("vanilla", 0, inputs=2, outputs=1)
+HOSTILE = {
+    "bomb.pt": (lambda p: _zip(p, {"a/data.pkl": bytes(1 << 27)}), "unpacks to 134 MB"),
+    "bomb.npz": (lambda p: _zip(p, {"weight_hh.npy": bytes(1 << 27)}), "unpacks to 134 MB"),
+    "claims.npz": (lambda p: _zip(p, {"w.npy": _npy("(99999, 99999)")}), "cannot be read as"),
+    "objects.npz": (lambda p: np.savez(p, w=np.array([{}], object)), "allow_pickle"),
+    "text.npz": (lambda p: _zip(p, {"w.txt": b"hello"}), "'w.txt' in it is no array"),
+    "complex.pt": (_saved(lambda t: t * 1j), "complex64"),
+    "sparse.pt": (_saved(lambda t: t.to_sparse()), "sparse_coo"),
+    "view.pt": (_saved(lambda t: t[:1, :1].expand(1 << 20, 1 << 20)), "has 1099511627776 values"),
+    "flags.pt": (_saved(lambda t: t > 0), "bool"),
+    "keys.pt": (lambda p: torch.save({0: torch.zeros(3)}, p), "found 0 (int)"),
+    "list.pt": (lambda p: torch.save([1], p), "holds a list"),
+    "two.pt": (
+        lambda p: torch.save({k: Model().state_dict() for k in ("model", "ema")}, p),
+        "2 state dicts (model, ema)",
+    ),
+    "module.pt": (lambda p: torch.save(Model(), p), "torch.save(model.state_dict(), path)"),
+    "none.npz": (
+        lambda p: np.savez(p, **{n: np.zeros(s) for n, s in NO_UNITS.items()}), "hidden size 0",
+    ),
+    "text.pt": (lambda p: p.write_text("hello"), "text.pt"),
+    "half.safetensors": (lambda p: p.write_bytes(b"\xff" * 40), "as .safetensors"),
+    "zip.pt": (lambda p: p.write_bytes(b"PK\x05\x06" + bytes(18)), "zip.pt"),
+    "folder.pt": (lambda p: p.mkdir(), "is a folder"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line(name, tmp_path, capsys):
+    write, words = HOSTILE[name]
+    write(tmp_path / name)
+    assert main(["import", str(tmp_path / "x.zarr"), *TRAIN, str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_which_linear_layer_is_the_readout_is_asked_where_it_cannot_be_told():
+    """As many units as inputs and outputs: an encoder and a readout have one shape."""
+    torch.manual_seed(0)
+    linear = {name: torch.nn.Linear(2, 2) for name in ("a", "b")}
+    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 2)} | linear)
+    state = {k: v.numpy() for k, v in model.state_dict().items()}
+    how = {"inputs": 2, "outputs": 2}
+    with pytest.raises(SolspaceError, match=r"\(a, b may be\); give --readout NAME"):
+        from_state_dict(state, "vanilla", **how)
+    found = from_state_dict(state, "vanilla", readout="a", **how)
+    np.testing.assert_array_equal(found["weight_out"], state["a.weight"])
+    folded = state["rnn.weight_ih_l0"] @ state["b.weight"]
+    np.testing.assert_allclose(found["weight_ih"][0], folded, rtol=1e-5, atol=1e-7)
+    with pytest.raises(SolspaceError, match="readout 'c' is asked for"):
+        from_state_dict(state, "vanilla", readout="c", **how)
+
+
+# --------------------------------------------------------------------------- a learned start
+
+
+class Steps(torch.nn.Module):
+    """A cell run step by step, from a learned state where one is given, after a linear encoder."""
+
+    def __init__(self, cell, encoder=None, **starts) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.cell, self.out = cell, torch.nn.Linear(6, 1, bias=False)
+        self.encoder = torch.nn.Identity() if encoder is None else encoder
+        for name, value in starts.items():
+            setattr(self, name, torch.nn.Parameter(value))
+
+    def forward(self, x):
+        zero = x.new_zeros(len(x), 6)
+        h, c = (getattr(self, n, zero).reshape(-1, 6).expand(len(x), 6) for n in ("h0", "c0"))
+        out = []
+        for t in range(x.shape[1]):
+            given = self.encoder(x[:, t])
+            if isinstance(self.cell, torch.nn.LSTMCell):
+                h, c = self.cell(given, (h, c))
+            else:
+                h = self.cell(given, h)
+            out.append(self.out(h))
+        return torch.stack(out, 1)
+
+
+def test_a_learned_start_goes_through_the_stages(tmp_path):
+    """In memory, over a store, from a state dict, and where a silence is at the beginning."""
+    from solspace import record
+    from solspace.attractors.network import silent_states
+    from solspace.networks import as_float64, run, run_population
+    from solspace.run.loop import run_stage
+    from solspace.tasks.silences import silences_of
+    from solspace.training import train_further
+
+    torch.manual_seed(0)
+    started = Steps(torch.nn.LSTMCell(2, 6), h0=torch.randn(1, 6), c0=torch.randn(6))
+    networks = {"zero": Steps(torch.nn.LSTMCell(2, 6)), "started": started}
+    ds = import_networks(TASK, "lstm", networks)
+    xr.testing.assert_identical(
+        ds, import_networks(TASK, "lstm", {k: m.state_dict() for k, m in networks.items()})
+    )
+    assert set(network_weights(ds, 1)) - set(network_weights(ds, 0)) == {
+        "start_activity", "start_cell_state",
+    }  # fmt: skip
+    trials = get_task(TASK).recorded_trials()
+    with torch.no_grad():
+        own = started(torch.from_numpy(trials.input)).numpy()
+    path = str(tmp_path / "x.zarr")
+    add_population(path, ds)
+    run_stage(path, "record")
+    stored = xr.open_zarr(path, group=f"{TASK}/lstm/training")
+    np.testing.assert_allclose(stored.output.values[1], own, atol=1e-6)
+    np.testing.assert_allclose(record(ds).activity, stored.activity, atol=1e-6)
+    np.testing.assert_allclose(record(ds, device="cpu").output.values[1], own, atol=1e-5)
+    weights = network_weights(xr.open_zarr(path, group=f"{TASK}/lstm"), 1)
+    np.testing.assert_allclose(
+        run("lstm", as_float64("lstm", weights), trials.input)[1], own, atol=1e-6
+    )
+    tensors = {k: torch.from_numpy(np.float64(v))[None] for k, v in weights.items()}
+    both = run_population("lstm", tensors, torch.from_numpy(np.float64(trials.input)))
+    np.testing.assert_allclose(both[1][0], own, atol=1e-6)
+    silences = silences_of(get_task(TASK))
+    silences = dataclasses.replace(silences, start=np.zeros_like(silences.start))
+    at = silent_states("lstm", weights, silences)
+    start = np.concatenate([weights["start_activity"], weights["start_cell_state"]])
+    np.testing.assert_allclose(at, np.tile(start, (len(at), 1)))
+    with pytest.raises(SolspaceError, match=r"start_activity.* not trained"):
+        train_further(TASK, "lstm", weights, seed=1, steps=1, rate=1e-3)
+
+
+# --------------------------------------------------------------------------- outputs of one's own
+
+
+def test_outputs_that_were_saved_are_compared(tmp_path, capsys):
+    model = Model()
+    with torch.no_grad():
+        own = model(torch.from_numpy(get_task(TASK).recorded_trials().input)).numpy()
+    for given in ({"mine": own}, own, torch.from_numpy(own)):
+        ds = import_networks(TASK, "vanilla", {"mine": model.state_dict()}, check_against=given)
+        assert ds.attrs["largest_output_difference"] < 1e-6
+    torch.save(model.state_dict(), tmp_path / "mine.pt")
+    files = [str(tmp_path / "mine.pt"), "--check-against", str(tmp_path / "out.npz")]
+    for arrays, words in (
+        ({"mine": own + np.float32(2e-3) * (own > own.mean())}, "off by up to 0.002"),
+        ({"other": own, "mine": own}, "outputs of other, mine, expected one array for each"),
+        ({"mine": own[:, :-1]}, "expected numbers (trial, time, output_channel)"),
+        ({"mine": own * np.nan}, "holds NaN"),
+    ):
+        np.savez(tmp_path / "out.npz", **arrays)
+        assert main(["import", str(tmp_path / "x.zarr"), *TRAIN, *files]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "x.zarr").exists()
+    np.savez(tmp_path / "out.npz", mine=own)
+    assert main(["import", str(tmp_path / "x.zarr"), *TRAIN, *files]) == 0
+    assert re.search(r"outputs: at most \S+e-0\d from those of .*out.npz", capsys.readouterr().out)
+
+
+def test_another_nonlinearity_that_does_the_task_is_named(trained):
+    """The state dict of a tanh network taken for a rectified one."""
+    with pytest.warns(UserWarning, match=r"mine \S+ \(as vanilla its loss is \S+e-05\)"):
+        import_networks(TASK, "relu", {"mine": trained})
+
+
+# --------------------------------------------------------------------------- further imports
+
+
+def test_networks_are_added_to_those_there(tmp_path, capsys):
+    from solspace import check_store
+    from solspace.run.loop import run_stage
+    from solspace.store import Store, replacing
+
+    def files(sizes, start):
+        out = []
+        for i, size in enumerate(sizes, start):
+            model = Model(torch.nn.RNN(2, size), torch.nn.Linear(size, 1))
+            out.append(str(tmp_path / f"n{i}.pt"))
+            torch.save(model.state_dict(), out[-1])
+        return out
+
+    path = str(tmp_path / "x.zarr")
+    assert main(["import", path, *TRAIN, *files([6, 5, 6], 0), "--shard-size", "2"]) == 0
+    for stage in ("record", "reduce"):
+        run_stage(path, stage)
+    group = f"{TASK}/vanilla"
+    before = {g: xr.open_zarr(path, group=f"{group}{g}").load() for g in ("", "/training")}
+    capsys.readouterr()
+    assert main(["import", path, *TRAIN, *files([9], 3)]) == 0
+    out = capsys.readouterr().out
+    assert "1 networks after the 3 there were, 4 now" in out
+    assert "n3: loss" in out
+    assert "n0" not in out
+    for g, old in before.items():
+        there = xr.open_zarr(path, group=f"{group}{g}").load()
+        assert there.sizes["unit"] == 9
+        assert there.name.values.tolist() == ["n0", "n1", "n2", "n3"]
+        for name, array in old.variables.items():
+            again = there[name].variable
+            cut = {d: slice(array.sizes[d]) for d in array.dims}
+            assert again.isel(cut).equals(array), name
+            if "network" in array.dims and "unit" in array.dims and array.dtype.kind == "f":
+                assert again.isel(network=slice(3), unit=slice(6, None)).isnull().all()
+    there = xr.open_zarr(path, group=group)
+    assert (there.status_reduce.values != 0).tolist() == [True, True, True, False]
+    assert check_store(path) == []
+    assert [o.computed for s in ("record", "reduce") for o in run_stage(path, s)] == [1, 1]
+    assert check_store(path) == []
+    weights = network_weights(xr.open_zarr(path, group=group), 3)
+    assert weights["weight_hh"].shape == (1, 9, 9)
+    for given, words in ((files([6], 1), "networks named n1 already"),):
+        assert main(["import", path, *TRAIN, *given]) == 2
+        assert words in capsys.readouterr().err
+    # Killed between the two renames: the one before comes back.
+    folder = Store(path).populations()[0].folder()
+    Path(folder).rename(folder + replacing.OLD)
+    assert main(["import", path, *TRAIN, *files([6], 7)]) == 0
+    assert len(xr.open_zarr(path, group=group).name) == 5
+
+
+def test_networks_trained_there_get_no_others_beside_them(tmp_path):
+    path = str(tmp_path / "x.zarr")
+    there = imported(Model())
+    del there.attrs["origin"]  # as that of a population that was trained
+    add_population(path, there)
+    with pytest.raises(SolspaceError, match=r"trained and not imported.*another store"):
+        add_population(path, imported(Model()))
+
+
 # --------------------------------------------------------------------------- losses
 
 
@@ -245,7 +511,7 @@ def test_help_says_what_vanilla_means(capsys):
 
 
 def test_what_is_refused_writes_nothing(tmp_path):
-    model = Model(h0=torch.nn.Parameter(torch.zeros(6)))
+    model = Model(start=torch.nn.Parameter(torch.zeros(6)))
     torch.save(model.state_dict(), tmp_path / "learned.pt")
     store = tmp_path / "x.zarr"
     assert main(["import", str(store), *TRAIN, str(tmp_path / "learned.pt")]) == 2

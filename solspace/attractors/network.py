@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.attractors.settling import STEPS, Attractor, Attractors
-from solspace.networks import Architecture, Weights, run
+from solspace.networks import Architecture, Weights, run, start_of
 from solspace.tasks import Silences, Task, get_task, silences_of
 
 __all__ = ["Settled", "settle_network", "silent_states"]
@@ -52,7 +52,7 @@ def silent_states(
     states, _ = run(architecture, weights, silences.input)
     given = np.maximum(silences.start, 1)
     out = states[np.arange(len(silences)), given - 1] if states.shape[1] else states[:, 0]
-    out[silences.start == 0] = 0  # silence from the beginning
+    out[silences.start == 0] = start_of(architecture, weights)  # silence from the beginning
     return out
 
 

@@ -32,7 +32,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks import Architecture, Weights, as_float64, hidden_size, run, state_size
+from solspace.networks import (
+    Architecture,
+    Weights,
+    as_float64,
+    hidden_size,
+    read_out,
+    run,
+    state_size,
+)
 from solspace.networks.registry import recurrent_architecture
 
 __all__ = [
@@ -289,7 +297,7 @@ class Attractors:
 
     def _output(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
         units = states[:, : hidden_size(self.weights)]
-        return np.asarray(units @ self.weights["weight_out"].T + self.weights["bias_out"])
+        return read_out(self.architecture, self.weights, units)
 
     def _attractors_of(self, paths: list[_Path], done: int) -> NDArray[np.int64]:
         """Where each trajectory ends, by place in the catalogue; -1 where it is not certain yet."""

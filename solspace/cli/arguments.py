@@ -160,20 +160,25 @@ def _import(verbs: Verbs) -> None:
         verbs,
         "import",
         commands.import_files,
-        "import networks trained elsewhere, torch state dicts in files",
-        "Takes what torch.save(model.state_dict(), path) wrote: one recurrent layer and one\n"
-        "linear readout under any names. Files are read without running code in them. A network\n"
-        "is named after its folder where the file is called weights.pt, else after the file; an\n"
-        "initial_weights.pt beside a weights.pt fills the initial weights. Where one file does\n"
-        "not fit, it is named and nothing is written.\n\n"
-        "A state dict does not say the nonlinearity, nor the state a network starts from: vanilla\n"
-        "means tanh, and all start from zero; parameters that have no place in that are refused.\n"
+        "import networks trained elsewhere, state dicts or arrays in files",
+        "Takes what torch.save(model.state_dict(), path) wrote (.pt), arrays by name (.npz) and\n"
+        ".safetensors: one recurrent layer (of a module or a cell) and one linear readout under\n"
+        "any names, with a linear encoder before and a learned state to start from (h0) where\n"
+        "they have them; docs/import.md lists kinds of networks. Files are read without running\n"
+        "code in them. A network is named after its folder where the file is called weights.pt,\n"
+        "else after the file; an initial_weights.pt beside a weights.pt fills the weights before\n"
+        "training. Where one file does not fit, it is named and nothing is written. Into a store\n"
+        "that has imported networks of the task and architecture, these are added after them.\n\n"
+        "A state dict does not say the nonlinearity: vanilla means tanh. Nor does it say what\n"
+        "comes between layers: nothing is taken to. Parameters that would be ignored are refused.\n"
         "Prints each network's loss on the task beside the target of the task's recipe, and warns\n"
-        "where it is over ten times the target.",
+        "where it is over ten times the target. --check-against compares with outputs of your own.",
         "solspace import my.zarr --task interval_reproduction --architecture gru nets/*/weights.pt",
     )
     _choice(importer, required=True)
-    importer.add_argument("files", metavar="FILE", nargs="+", help="torch state dicts (.pt)")
+    importer.add_argument(
+        "files", metavar="FILE", nargs="+", help="state dicts (.pt, .safetensors) or arrays (.npz)"
+    )
     importer.add_argument(
         "--alpha", type=float, metavar="A", help="step of leaky networks whose files hold none"
     )
@@ -181,6 +186,17 @@ def _import(verbs: Verbs) -> None:
         "--nonlinearity",
         help="what the networks are known to have, such as tanh or relu; an error where the "
         "architecture has another",
+    )
+    importer.add_argument(
+        "--readout",
+        metavar="NAME",
+        help="the linear layer that is the readout, where shapes leave it open",
+    )
+    importer.add_argument(
+        "--check-against",
+        metavar="OUTPUTS.npz",
+        help="the networks' own outputs on the task's recorded trials, an array (trial, time, "
+        "output_channel) under each network's name; an error where one differs by over 0.001",
     )
     _shard_size(importer)
 

@@ -109,16 +109,26 @@ def import_files(args: argparse.Namespace) -> None:
     from solspace.run import populations
 
     with failures_told_elsewhere():
-        population = populations.import_files(
+        imported = populations.import_files(
             args.store,
             args.files,
             args.task,
             args.architecture,
             shard_size=args.shard_size,
-            **{k: v for k in ("alpha", "nonlinearity") if (v := getattr(args, k)) is not None},
+            **{
+                k: v
+                for k in ("alpha", "nonlinearity", "readout", "check_against")
+                if (v := getattr(args, k)) is not None
+            },
         )
-    _say(f"import {population}: {population.networks} networks")
-    ds = population.open()[["loss"]].load()
+    population, first = imported.population, imported.first
+    _say(
+        f"import {population}: {population.networks - first} networks"
+        + (f" after the {first} there were, {population.networks} now" if first else "")
+    )
+    if imported.difference is not None:
+        _say(f"  outputs: at most {imported.difference:.2g} from those of {args.check_against}")
+    ds = population.open().isel(network=slice(first, None))
     target = target_loss(population.task, population.architecture)
     beside = f"target {target:g}" if target == target else "no recipe, so no target"
     names, losses = ds["name"].values, ds["loss"].values

@@ -1,7 +1,9 @@
 """Recurrent networks: one file an architecture, how they are run, and how they are read.
 
-`base` says what an architecture is, `registry` finds them, `running` runs them, `reading` takes
-them from torch. All other files of this folder are an architecture each.
+`base` says what an architecture is, `registry` finds them, `running` runs them. `reading` takes
+networks trained elsewhere: `files` opens them, `parts` tells which array is what, `forward`
+compares with a module's own output. `composed` makes architectures of several layers. All other
+files of this folder are an architecture each.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from solspace.networks.base import (
     ACTIVITY,
     PARAMETERS,
+    START,
     Architecture,
     Parameter,
     StatePart,
@@ -17,12 +20,15 @@ from solspace.networks.base import (
     recurrent,
 )
 from solspace.networks.checks import register_architecture
+from solspace.networks.composed import compose, composed_name
+from solspace.networks.files import read_arrays, read_state_dict
+from solspace.networks.forward import Compared, compare_forward
 from solspace.networks.reading import (
     check_options,
     from_module,
     from_state_dict,
+    is_module,
     read_network,
-    read_state_dict,
     to_state_dict,
 )
 from solspace.networks.registry import (
@@ -39,15 +45,21 @@ from solspace.networks.running import (
     hidden_size,
     parameter_names,
     parameter_shapes,
+    read_out,
     run,
     run_population,
+    start_names,
+    start_of,
     state_size,
 )
+from solspace.networks.stepped import stepped_architecture
 
 __all__ = [
     "ACTIVITY",
     "PARAMETERS",
+    "START",
     "Architecture",
+    "Compared",
     "Parameter",
     "StatePart",
     "TorchModule",
@@ -57,21 +69,30 @@ __all__ = [
     "check_architecture",
     "check_given",
     "check_options",
+    "compare_forward",
+    "compose",
+    "composed_name",
     "from_module",
     "from_state_dict",
     "get_architecture",
     "hidden_size",
+    "is_module",
     "make_known",
     "own_architectures",
     "parameter_names",
     "parameter_shapes",
+    "read_arrays",
     "read_network",
+    "read_out",
     "read_state_dict",
     "recurrent",
     "recurrent_architecture",
     "register_architecture",
     "run",
     "run_population",
+    "start_names",
+    "start_of",
     "state_size",
+    "stepped_architecture",
     "to_state_dict",
 ]

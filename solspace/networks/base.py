@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ACTIVITY",
     "PARAMETERS",
+    "START",
     "Architecture",
     "Parameter",
     "StatePart",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_out", "bias_out")
+# A learned state before the first step: of each part of the state, under its name after this.
+START = "start_"
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -50,6 +53,8 @@ class Parameter:
     trained : bool
         Whether gradient steps change it; otherwise it is given and stays.
     units : str or None
+    size : int or None
+        Length of the one dim where it is of its own, and the same for all networks.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Parameter:
     most: float = float("inf")
     trained: bool = False
     units: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,8 @@ class Architecture:
     gates : tuple of str
         In the order of ``weight_ih`` and ``weight_hh``.
     state : tuple of StatePart
-        The first is what the readout reads. All are zero before the first step, and recorded.
+        The first is what the readout reads. All are recorded. Before the first step they are zero,
+        or what a network has as ``start_`` and the part's name.
     parameters : tuple of Parameter
         Beyond the six.
     kind : {"recurrent", "planar", "recorded"}
@@ -144,6 +151,15 @@ class Architecture:
         Whether weights can be kept on the way down the loss.
     batch : int
         Networks that are computed together.
+    base : str
+        Of a composed architecture (see `solspace.networks.composed`), what its layers are.
+    layers : int
+        How many recurrent layers it has, one above the other.
+    readout : callable (weights, activity) -> tensor, or None
+        What the linear readout reads instead of the activity, both (network, trial, time, unit).
+    take : callable (arrays, inputs, outputs, source) -> dict of arrays, or None
+        All parameters of one network from its module's state dict, where `read` and layers that
+        are looked for do not do; see `solspace.networks.stepped`.
 
     Examples
     --------
@@ -173,6 +189,10 @@ class Architecture:
     any_size: bool = True
     checkpoints: bool = True
     batch: int = 1
+    base: str = ""
+    layers: int = 1
+    readout: Callable[..., Any] | None = None
+    take: Callable[..., dict[str, NDArray[Any]]] | None = None
 
     def __post_init__(self) -> None:
         if not self.title:

@@ -1,15 +1,18 @@
-"""Networks from torch: files, state dicts and modules; what would be ignored is refused."""
+"""Networks from torch: state dicts, arrays and modules; what would be ignored is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks.base import PARAMETERS, Architecture, Weights
+from solspace.networks.base import PARAMETERS, START, Architecture, Weights
+from solspace.networks.composed import composed_name
+from solspace.networks.files import MOST_VALUES
+from solspace.networks.parts import pick
 from solspace.networks.registry import architecture_names, get_architecture, recurrent_architecture
 from solspace.networks.running import check_given, parameter_shapes
 
@@ -17,8 +20,8 @@ __all__ = [
     "check_options",
     "from_module",
     "from_state_dict",
+    "is_module",
     "read_network",
-    "read_state_dict",
     "to_state_dict",
 ]
 
@@ -30,57 +33,6 @@ _RECURRENT = {
 }
 
 
-def read_state_dict(path: str) -> dict[str, Any]:
-    """A torch state dict from a file, without running any code the file may carry.
-
-    Raises
-    ------
-    SolspaceError
-        Where the file is missing, truncated, no state dict, or a pickle of anything but tensors.
-    """
-    import pickle
-    import zipfile
-
-    import torch
-
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise SolspaceError(f"{path}: no such file; give torch state dicts (.pt)") from None
-    except (pickle.UnpicklingError, AttributeError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise SolspaceError(
-            f"{path}: not loaded, it is no plain torch state dict and unpickling it could run "
-            f"code ({reason[:160]}); save it again with torch.save(model.state_dict(), path)"
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise SolspaceError(
-            f"{path}: cannot be read, truncated or no torch file ({reason[:160]}); "
-            "save it again with torch.save(model.state_dict(), path)"
-        ) from None
-    if not isinstance(loaded, Mapping):
-        raise SolspaceError(
-            f"{path}: holds a {type(loaded).__name__}, not a state dict; "
-            "save torch.save(model.state_dict(), path)"
-        )
-    if not any(hasattr(value, "shape") for value in loaded.values()):
-        # A checkpoint: {"epoch": 7, "model_state_dict": {...}, "optimizer": {...}}.
-        inner = [
-            value
-            for value in loaded.values()
-            if isinstance(value, Mapping) and any(str(k).endswith("weight_hh_l0") for k in value)
-        ]
-        if len(inner) != 1:
-            raise SolspaceError(
-                f"{path}: holds no state dict of a recurrent network (keys: "
-                f"{', '.join(map(str, loaded)) or 'none'}); save "
-                "torch.save(model.state_dict(), path)"
-            )
-        loaded = inner[0]
-    return dict(loaded)
-
-
 def from_state_dict(
     state_dict: Mapping[str, Any],
     architecture: str,
@@ -89,19 +41,23 @@ def from_state_dict(
     outputs: int,
     source: str = "state dict",
     parameters: Mapping[str, ArrayLike] | None = None,
+    readout: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch state dict, whatever its modules were called.
 
     Parameters
     ----------
     state_dict : mapping of str to tensor or array
-        With ``...weight_ih_l0``, ``...weight_hh_l0``, ``...bias_ih_l0``, ``...bias_hh_l0`` under
-        any prefix (``rnn.``, ``rnn.rnn.``, ``module.rnn.``) and one linear readout, any name's
-        ``.weight`` and ``.bias``. Tensors may lie on a GPU. The parameters of this package
-        under their own names (see `PARAMETERS`) are taken too.
+        Under any prefix ``weight_ih_l0``, ``weight_hh_l0`` and either both biases or none (those of
+        cells are called ``weight_ih`` and so on), and one linear readout, any name's ``.weight``
+        and ``.bias``. Besides, where there are, a linear encoder before the layer, which is folded
+        into the input weights, and a learned state to start from (``h0``, one number a unit).
+        Where an architecture has one gate, its layer may be two linear ones, from the input and
+        from the state. Tensors may lie on a GPU. The parameters of this package under their own
+        names (see `PARAMETERS`) are taken too.
     architecture : str
-        A state dict cannot say its nonlinearity, nor the state it is run from: ``vanilla`` means
-        tanh, and every network starts from zero. `from_module` looks at the nonlinearity.
+        A state dict cannot say its nonlinearity: ``vanilla`` means tanh. `from_module` looks at
+        it. Nor does it say what is between an encoder and the layer: nothing is taken to be.
     inputs, outputs : int
         The task's channels.
     source : str
@@ -109,18 +65,21 @@ def from_state_dict(
     parameters : mapping, optional
         What the architecture has beyond the six and the state dict does not say, such as
         ``{"alpha": 0.2}`` of a leaky network. In a state dict it goes by its own name.
+    readout : str, optional
+        Which linear layer is the readout, where shapes leave it open.
 
     Returns
     -------
     dict of arrays
-        float32; float64 what is given and not trained.
+        float32; float64 what is given and not trained. With ``start_activity`` (and the same of
+        further parts of the state) where the network does not start from zero.
 
     Raises
     ------
     SolspaceError
         Where a parameter is missing or has another shape (shapes found and expected are named),
-        or would be ignored, such as a learned initial state; where a key is no name, or a
-        value no dense array of finite real numbers.
+        or would be ignored; where a key is no name, or a value no dense array of finite real
+        numbers.
 
     Examples
     --------
@@ -137,35 +96,15 @@ def from_state_dict(
     arrays = _arrays(state_dict, source)
     found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items()) or "nothing"
     record = recurrent_architecture(architecture)
+    if record.take is not None:
+        picked = record.take(arrays, inputs, outputs, source)
+        return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
     if record.read is not None:
         arrays = _read_own(record, arrays, source, found)
     further = _further(record, arrays, parameters or {}, source)
-    if set(PARAMETERS) <= set(arrays):
-        picked = {name: arrays[name] for name in PARAMETERS}
-        _refuse_ignored(set(arrays) - set(PARAMETERS), source, found)
-    else:
-        picked, keys = {}, {}
-        for name, torch_name in _RECURRENT.items():
-            matches = [k for k in arrays if k == torch_name or k.endswith("." + torch_name)]
-            if len(matches) != 1:
-                raise SolspaceError(
-                    f"{source}: {len(matches)} parameters end in {torch_name!r}, expected 1 "
-                    f"(one layer, one direction); found: {found}"
-                )
-            keys[name] = matches[0]
-            picked[name] = arrays[keys[name]]
-        prefixes = {k.removesuffix(_RECURRENT[name]) for name, k in keys.items()}
-        rest = [k for k in arrays if k not in keys.values()]
-        extra = [k for k in rest if "_l" in k.rsplit(".", 1)[-1]]
-        readouts = [k.rsplit(".", 1)[0] for k in rest if k.endswith(".weight")]
-        if extra or len(prefixes) > 1 or len(readouts) != 1 or f"{readouts[0]}.bias" not in arrays:
-            raise SolspaceError(
-                f"{source}: expected one recurrent layer and one linear readout "
-                f"(NAME.weight, NAME.bias); found: {found}"
-            )
-        weight, bias = f"{readouts[0]}.weight", f"{readouts[0]}.bias"
-        _refuse_ignored(set(rest) - {weight, bias}, source, found)
-        picked |= {"weight_out": arrays[weight], "bias_out": arrays[bias]}
+    picked = pick(
+        arrays, record, inputs=inputs, outputs=outputs, source=source, found=found, readout=readout
+    )
     picked |= further
     return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
 
@@ -178,30 +117,32 @@ def from_module(
     outputs: int,
     source: str = "module",
     parameters: Mapping[str, ArrayLike] | None = None,
+    readout: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch module, which says more than its state dict.
 
     Its nonlinearity, layers and directions are looked at, and that nothing else in it computes.
-    Where the recurrent layer or the readout has no bias, the bias is zero. What ``forward`` does
-    between them cannot be seen: look at the loss of what is imported.
+    What ``forward`` does between its parts cannot be seen here: `solspace.import_networks` calls it
+    and compares.
 
     Parameters
     ----------
     module : torch.nn.Module
-        With one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` (either ``batch_first``) and one
-        ``nn.Linear``, the readout.
-    architecture, inputs, outputs, source, parameters
+        With one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` (either ``batch_first``) or one of their
+        cells, an ``nn.Linear``, the readout, and perhaps one before the layer. Where the
+        architecture has one gate, such as a leaky network, its layer may be two ``nn.Linear``.
+    architecture, inputs, outputs, source, parameters, readout
         As for `from_state_dict`.
 
     Returns
     -------
-    dict of arrays, float32
+    dict of arrays, as of `from_state_dict`
 
     Raises
     ------
     SolspaceError
         Where it is another architecture or nonlinearity, has several layers or directions, or
-        holds modules or parameters that would be ignored, such as a learned initial state.
+        holds modules or parameters that would be ignored.
 
     Examples
     --------
@@ -213,26 +154,66 @@ def from_module(
     from torch import nn
 
     record = recurrent_architecture(architecture)
-    if record.torch_module is None:
-        raise SolspaceError(
-            f"{source}: no module of torch's is a {architecture} network; give its state dict or "
-            f"the arrays {', '.join(record.parameter_names)} (and what its forward does besides "
-            "is to be what `solspace.networks` says)"
-        )
     check_options(architecture, None, parameters or {})
+    if record.take is not None:
+        return from_state_dict(
+            module.state_dict(), architecture, inputs=inputs, outputs=outputs, source=source
+        )
     named = {name or "itself": part for name, part in module.named_modules()}
-    layers = {n: m for n, m in named.items() if isinstance(m, nn.RNNBase)}
-    readouts = {n: m for n, m in named.items() if isinstance(m, nn.Linear)}
-    if len(layers) != 1 or len(readouts) != 1:
+    cells = (nn.RNNBase, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+    layers = {n: m for n, m in named.items() if isinstance(m, cells)}
+    linear = {n: m for n, m in named.items() if isinstance(m, nn.Linear)}
+    written_out = not layers and len(record.gates) == 1 and len(linear) >= 3
+    if record.torch_module is None and not record.base and not written_out:
+        raise SolspaceError(
+            f"{source}: no module of torch's is a {architecture} network; give one whose layer is "
+            "two nn.Linear, from the input and from the state, or its state dict, or the arrays "
+            f"{', '.join(record.parameter_names)} (and what its forward does besides is to be what "
+            "`solspace.networks` says)"
+        )
+    if not written_out and (len(layers) != 1 or not linear):
         there = "; ".join(f"{n} {type(m).__name__}" for n, m in named.items() if n != "itself")
         raise SolspaceError(
-            f"{source}: {len(layers)} of nn.RNN, nn.GRU and nn.LSTM and {len(readouts)} of "
-            f"nn.Linear, expected one recurrent layer and one linear readout; found: "
+            f"{source}: {len(layers)} of nn.RNN, nn.GRU, nn.LSTM and their cells and {len(linear)} "
+            "of nn.Linear, expected one recurrent layer and one linear readout; found: "
             f"{there or type(module).__name__}"
         )
-    ((at, layer),), ((end, readout),) = layers.items(), readouts.items()
+    for at, layer in layers.items():
+        _check_layer(at, layer, architecture, source)
+    # What computes nothing in a trained network may stay, such as dropout or a loss.
+    silent: tuple[Any, ...] = (nn.Dropout, nn.Identity, nn.modules.loss._Loss)
+    if written_out or record.readout is not None:
+        # Its nonlinearity may be a module, and the comparison tells which.
+        silent += (nn.Tanh, nn.ReLU)
+    ignored = [
+        f"{n} {type(m).__name__} would be ignored"
+        for n, m in named.items()
+        if m not in (*layers.values(), *linear.values())
+        and not any(m.children())
+        and not isinstance(m, silent)
+        and n != "itself"
+    ]
+    if ignored:
+        raise SolspaceError(
+            f"{source}: not a {architecture} network: {'; '.join(ignored)}; give a network of one "
+            "layer in one direction and one linear readout (a readout with a hidden layer is of "
+            f"an architecture such as {record.base or architecture}_relu_readout)"
+        )
+    # A layer may go by two names, such as one that is also in a list; here each has one.
+    own: dict[str, Any] = dict(module.named_parameters())
+    kept = module.state_dict()
+    own |= {name: value for name, value in module.named_buffers() if name in kept}
+    return from_state_dict(
+        own, architecture, inputs=inputs, outputs=outputs, source=source, parameters=parameters,
+        readout=readout,
+    )  # fmt: skip
+
+
+def _check_layer(at: str, layer: Any, architecture: str, source: str) -> None:
+    """An error where a recurrent layer of torch's is not one of an architecture."""
+    record = get_architecture(architecture)
     is_a = [name for name in architecture_names("recurrent") if _same_module(name, layer)]
-    if architecture not in is_a:
+    if (record.base or architecture) not in is_a:
         nonlinearity = getattr(layer, "nonlinearity", "")
         what = f"nn.{type(layer).__name__}" + f" whose nonlinearity is {nonlinearity}" * bool(
             nonlinearity
@@ -241,46 +222,24 @@ def from_module(
             f"{source}: {at} is an {what}, architecture {' or '.join(is_a) or 'unknown'}; "
             f"{architecture} was asked for"
         )
-    # What computes nothing in a trained network may stay, such as dropout or a loss.
-    silent = (nn.Dropout, nn.Identity, nn.modules.loss._Loss)
-    ignored = [
-        f"{n} {type(m).__name__}"
-        for n, m in named.items()
-        if m not in (layer, readout) and not any(m.children()) and not isinstance(m, silent)
-    ]
     refused = [
-        (layer.num_layers != 1, "it has {num_layers} layers, expected 1"),
-        (layer.bidirectional, "it runs in two directions, expected 1"),
-        (layer.proj_size != 0, "its state is projected to {proj_size}, expected no projection"),
+        (
+            getattr(layer, "num_layers", 1) != record.layers,
+            f"it has {{num_layers}} layers, expected {record.layers} (architecture "
+            f"{composed_name(is_a[0], getattr(layer, 'num_layers', 1))})",
+        ),
+        (getattr(layer, "bidirectional", False), "it runs in two directions, expected 1"),
+        (
+            getattr(layer, "proj_size", 0) != 0,
+            "its state is projected to {proj_size}, expected no projection",
+        ),
     ]
-    faults = [f"{at}: {text.format(**vars(layer))}" for wrong, text in refused if wrong]
-    faults += [f"{name} would be ignored" for name in ignored]
+    faults = [text.format(**vars(layer)) for wrong, text in refused if wrong]
     if faults:
         raise SolspaceError(
-            f"{source}: not a {architecture} network: {'; '.join(faults)}; give a network of one "
-            "layer in one direction, from zero, and one linear readout"
+            f"{source}: not a {architecture} network: {at}: {'; '.join(faults)}; give a network of "
+            "one layer in one direction and one linear readout"
         )
-    arrays = _arrays(dict(module.state_dict()), source)
-    found = "; ".join(f"{key} {tuple(value.shape)}" for key, value in arrays.items())
-    prefix, out = ("" if n == "itself" else f"{n}." for n in (at, end))
-    torch_names = {k: prefix + v for k, v in _RECURRENT.items()}
-    torch_names |= {"weight_out": f"{out}weight", "bias_out": f"{out}bias"}
-    # The same tensor may go by two names, such as a layer that is also in a list.
-    mine = {id(p) for p in (*layer.parameters(), *readout.parameters())}
-    others = {n for n, p in module.named_parameters() if id(p) not in mine}
-    others |= {n for n, _ in module.named_buffers() if n in arrays}
-    _refuse_ignored(others, source, found)
-    gates = len(record.gates)
-    without = {} if layer.bias else dict.fromkeys(("bias_ih", "bias_hh"), gates * layer.hidden_size)
-    without |= {"bias_out": readout.out_features} if readout.bias is None else {}
-    picked = {
-        name: np.zeros(without[name], np.float32) if name in without else arrays[key]
-        for name, key in torch_names.items()
-        if name in without or key in arrays
-    }
-    if missing := [key for name, key in torch_names.items() if name not in picked]:
-        raise SolspaceError(f"{source}: has no {', '.join(missing)}; found: {found}")
-    return _fitted(picked, record, inputs=inputs, outputs=outputs, source=source, found=found)
 
 
 def _same_module(name: str, layer: Any) -> bool:
@@ -290,7 +249,7 @@ def _same_module(name: str, layer: Any) -> bool:
     module = get_architecture(name).torch_module
     return (
         module is not None
-        and isinstance(layer, getattr(nn, module.name))
+        and isinstance(layer, (getattr(nn, module.name), getattr(nn, f"{module.name}Cell", ())))
         and all(getattr(layer, k, None) == value for k, value in module.options.items())
     )
 
@@ -353,7 +312,9 @@ def _further(
     """What the architecture has beyond the six, taken out of ``arrays`` or as it is given."""
     check_options(record.name, None, parameters)
     out = {}
-    for p in record.parameters:
+    for p in (
+        () if record.base else record.parameters
+    ):  # a composed one's are told from torch's names
         keys = [k for k in arrays if k == p.name or k.endswith("." + p.name)]
         if len(keys) > 1:
             raise SolspaceError(f"{source}: {', '.join(keys)} are all named {p.name}; give one")
@@ -379,6 +340,20 @@ def _further(
     return out
 
 
+def is_module(given: Any) -> bool:
+    """Whether something is a torch module; torch is not imported to tell.
+
+    Examples
+    --------
+    >>> is_module({"weight_hh": 1})
+    False
+    """
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.nn.Module)
+
+
 def read_network(
     given: Any,
     architecture: str,
@@ -387,6 +362,7 @@ def read_network(
     outputs: int,
     source: str,
     parameters: Mapping[str, ArrayLike] | None = None,
+    readout: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """One network's parameters from a torch module (`from_module`) or a mapping of arrays.
 
@@ -402,26 +378,12 @@ def read_network(
         ...
     solspace.errors.SolspaceError: mine: a list; give a torch module, its state dict or ...
     """
-    import sys
-
-    read: Any = from_state_dict
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(given, torch.nn.Module):
-        read = from_module
+    read: Any = from_module if is_module(given) else from_state_dict
     weights: dict[str, NDArray[Any]] = read(
-        given, architecture, inputs=inputs, outputs=outputs, source=source, parameters=parameters
-    )
+        given, architecture, inputs=inputs, outputs=outputs, source=source, parameters=parameters,
+        readout=readout,
+    )  # fmt: skip
     return weights
-
-
-def _refuse_ignored(names: Iterable[str], source: str, found: str) -> None:
-    """What has no place in the equations changes what a network does; an error names it."""
-    if names := sorted(names):
-        raise SolspaceError(
-            f"{source}: {', '.join(names)} would be ignored: a network is one recurrent layer, "
-            "run from a state of zero, and one linear readout; leave out what its equations do "
-            f"not need; found: {found}"
-        )
 
 
 def _fitted(
@@ -436,13 +398,19 @@ def _fitted(
     """Parameters as they are kept, or an error where one has another shape or is not finite."""
     gates = len(record.gates)
     given = {p.name for p in record.given}
+    dims = {p.name: p.dims for p in record.parameters}
     n = int(picked["weight_hh"].shape[-1]) if picked["weight_hh"].ndim else 0
     if picked["weight_hh"].ndim and not n:
         raise SolspaceError(f"{source}: a network of hidden size 0; give one of 1 or more units")
     shapes = parameter_shapes(record, n, inputs, outputs)
     weights: dict[str, NDArray[Any]] = {}
     for name, shape in shapes.items():
-        flat = (gates * n, *shape[2:]) if name in _RECURRENT else shape
+        by_gate = name in _RECURRENT or dims.get(name, ())[:1] == ("gate",)
+        flat = (gates * n, *shape[2:]) if by_gate else shape
+        if name not in picked:
+            raise SolspaceError(
+                f"{source}: has no {name}, which a {record.name} network has; found: {found}"
+            )
         if picked[name].shape not in (shape, flat):
             raise SolspaceError(
                 f"{source}: does not fit a {record.name} network with {inputs} inputs and "
@@ -454,6 +422,10 @@ def _fitted(
             weights[name] = np.array(picked[name].reshape(shape), dtype=dtype, order="C")
         if not np.isfinite(weights[name]).all():
             raise SolspaceError(f"{source}: {_RECURRENT.get(name, name)} holds NaN or infinity")
+    for name in [n for n in picked if n.startswith(START)]:
+        weights[name] = np.array(picked[name].reshape(n), np.float64)
+        if not np.isfinite(weights[name]).all():
+            raise SolspaceError(f"{source}: {name} holds NaN or infinity")
     return weights
 
 
@@ -511,6 +483,7 @@ def _to_numpy(value: Any, where: str) -> NDArray[Any]:
         if layout != "strided" or value.is_quantized or value.is_meta:
             kind = layout if layout != "strided" else "quantized or without values"
             raise SolspaceError(f"{where} is {kind}; give a dense tensor of real numbers")
+        _check_count(value.numel(), where)
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
             value = value.float()  # exact; NumPy has no such dtype
@@ -522,6 +495,15 @@ def _to_numpy(value: Any, where: str) -> NDArray[Any]:
         array = np.asarray(value)
     except ValueError:  # lists of different lengths
         array = np.asarray(None)
+    _check_count(array.size, where)
     if array.dtype.kind not in "fiu":
         raise SolspaceError(f"{where} is no array of real numbers but a {what}; give float32")
     return array
+
+
+def _check_count(values: int, where: str) -> None:
+    """A tensor may be larger than what it holds, as views of one number are."""
+    if values > MOST_VALUES:
+        raise SolspaceError(
+            f"{where} has {values} values; a network's parameter has {MOST_VALUES} at most"
+        )

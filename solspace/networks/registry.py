@@ -77,9 +77,14 @@ def get_architecture(name: str | None) -> Architecture:
         _discover()
         found = _found.get(str(name))
     if found is None:
+        from solspace.networks.composed import compose
+
+        found = compose(str(name))
+    if found is None:
         raise SolspaceError(
             f"unknown architecture {name!r}; architectures: {', '.join(architecture_names())} "
-            "(one of your own: solspace.register_architecture)"
+            "(of several layers such as gru_2layers; with a hidden layer in the readout such as "
+            "vanilla_relu_readout; one of your own: solspace.register_architecture)"
         )
     return found
 

@@ -13,20 +13,22 @@ weight_out (output, unit)                 linear readout
 bias_out   (output,)                      readout bias
 ========== ============================== ==========================================
 
-and whatever its architecture has beyond these (see `solspace.networks.base`). A population has the
-same arrays with a leading network axis, zero past each network's size.
+and whatever its architecture has beyond these (see `solspace.networks.base`). A network that does
+not start from zero has the state before its first step too, ``start_activity`` (unit,) and the same
+for further parts of the state. A population has the same arrays with a leading network axis, zero
+past each network's size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks.base import PARAMETERS, Architecture, Parameter, Weights
+from solspace.networks.base import PARAMETERS, START, Architecture, Parameter, Weights
 from solspace.networks.registry import recurrent_architecture
 
 __all__ = [
@@ -35,8 +37,11 @@ __all__ = [
     "hidden_size",
     "parameter_names",
     "parameter_shapes",
+    "read_out",
     "run",
     "run_population",
+    "start_names",
+    "start_of",
     "state_size",
 ]
 
@@ -81,7 +86,10 @@ def parameter_shapes(
         "bias_hh": (gates, n),
         "weight_out": (outputs, n),
         "bias_out": (outputs,),
-        **{p.name: tuple(sizes[dim] for dim in p.dims) for p in record.parameters},
+        **{
+            p.name: tuple(sizes[dim] for dim in p.dims) if p.size is None else (p.size,)
+            for p in record.parameters
+        },
     }
 
 
@@ -113,13 +121,67 @@ def as_float64(architecture: str, weights: Weights) -> dict[str, NDArray[np.floa
     """
     record = _record(architecture)
     _check_there(record, weights)
-    out = {name: np.asarray(weights[name], np.float64) for name in record.parameter_names}
+    names = (*record.parameter_names, *start_names(record, weights))
+    out = {name: np.asarray(weights[name], np.float64) for name in names}
     for name, array in out.items():
         if not np.isfinite(array).all():
             raise SolspaceError(
                 f"{name} holds NaN or infinity; give one network's weights without padding"
             )
     return out
+
+
+def start_names(architecture: str | Architecture, weights: Iterable[Hashable]) -> tuple[str, ...]:
+    """Names of the state a network starts from, of those that it has; none where it is zero.
+
+    Examples
+    --------
+    >>> start_names("lstm", ["weight_hh", "start_activity", "start_cell_state"])
+    ('start_activity', 'start_cell_state')
+    """
+    there = set(weights)
+    parts = _record(architecture).state
+    return tuple(START + part.name for part in parts if START + part.name in there)
+
+
+def start_of(architecture: str | Architecture, weights: Weights) -> NDArray[np.float64]:
+    """The state of one network before its first step, (state,); zero where it has no other.
+
+    Examples
+    --------
+    >>> start_of("vanilla", {"weight_hh": np.zeros((1, 2, 2)), "start_activity": np.ones(2)})
+    array([1., 1.])
+    """
+    record, n = _record(architecture), hidden_size(weights)
+    parts = [weights.get(START + part.name) for part in record.state]
+    return np.concatenate(
+        [np.zeros(n) if part is None else np.asarray(part, np.float64) for part in parts]
+    )
+
+
+def read_out(
+    architecture: str | Architecture, weights: Weights, activity: NDArray[Any]
+) -> NDArray[Any]:
+    """What one network puts out at these activities, (..., unit) to (..., output).
+
+    Examples
+    --------
+    >>> weights = {"weight_out": np.ones((1, 2)), "bias_out": np.zeros(1)}
+    >>> read_out("gru", weights, np.ones((5, 2))).shape
+    (5, 1)
+    """
+    record = _record(architecture)
+    read = activity
+    if record.readout is not None:
+        import torch
+
+        names = (p.name for p in record.parameters)
+        own = {n: torch.from_numpy(np.array(weights[n], activity.dtype))[None] for n in names}
+        own = {n: t[:, None] if t.ndim == 2 else t for n, t in own.items()}
+        rows = torch.from_numpy(np.array(activity)).reshape(1, 1, -1, activity.shape[-1])
+        read = record.readout(own, rows).numpy().reshape(*activity.shape[:-1], -1)
+    out = read @ np.asarray(weights["weight_out"]).T + np.asarray(weights["bias_out"])
+    return np.asarray(out)
 
 
 def check_given(architecture: str, parameter: Parameter, value: ArrayLike) -> NDArray[np.float64]:
@@ -173,8 +235,8 @@ def run(
         One network's parameters, without padding.
     inputs : array (trial, time, input)
     state : array (trial, state), optional
-        State before the first step; zero by default. For an LSTM the hidden state and then the
-        cell state.
+        State before the first step; by default the network's own, which is zero where it has no
+        other. For an LSTM the hidden state and then the cell state.
     dtype : dtype
         What is computed in. In float64 the result does not depend on the order of the units
         beyond one part in 10^13 or so.
@@ -200,7 +262,10 @@ def run(
     x = np.ascontiguousarray(inputs, dtype=dtype)
     trials, time = x.shape[:2]
     size = state_size(record, n)
-    start = np.zeros((trials, size), dtype) if state is None else np.asarray(state, dtype)
+    if state is None:
+        start = np.tile(start_of(record, weights).astype(dtype), (trials, 1))
+    else:
+        start = np.asarray(state, dtype)
     if start.shape != (trials, size):
         raise SolspaceError(
             f"state of shape {start.shape} for {trials} trials of a {record.name} network "
@@ -263,7 +328,7 @@ def run_population(
         A population's parameters, each with a leading network axis, zero past a network's size.
     inputs : tensor (trial, time, input) or (network, trial, time, input)
     state : tensor (network, trial, state), optional
-        Zero by default.
+        By default the networks' own, which is zero where they have no other.
 
     Returns
     -------
@@ -294,6 +359,12 @@ def run_population(
     drive = drive.unflatten(-1, (gates, n))
     size = state_size(record, n)
     start = w_hh.new_zeros(networks, trials, size) if state is None else state
+    if state is None and (named := start_names(record, weights)):
+        own_start = [
+            weights[START + p.name] if START + p.name in named else w_hh.new_zeros(networks, n)
+            for p in record.state
+        ]
+        start = torch.cat(own_start, dim=-1).to(w_hh.dtype)[:, None].expand(-1, trials, -1)
     parts = start.split(n, dim=-1)
     own = dict(weights)
     for p in record.parameters:
@@ -312,5 +383,8 @@ def run_population(
         parts = after
         states.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
     stacked = torch.stack(states, dim=2)
-    output = torch.einsum("nbtu,nou->nbto", stacked[..., :n], weights["weight_out"])
+    read = stacked[..., :n]
+    if record.readout is not None:
+        read = record.readout(own, read)
+    output = torch.einsum("nbtu,nou->nbto", read, weights["weight_out"])
     return stacked, output + weights["bias_out"][:, None, None]

@@ -13,15 +13,33 @@ from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of, load
-from solspace.networks import check_options, get_architecture, read_network, read_state_dict
+from solspace.networks import (
+    START,
+    architecture_names,
+    check_options,
+    compare_forward,
+    get_architecture,
+    is_module,
+    own_architectures,
+    read_arrays,
+    read_network,
+    read_state_dict,
+    run,
+)
 from solspace.population.create import population_coordinates
 from solspace.population.describe import architecture_of
 from solspace.population.each import told_elsewhere
 from solspace.population.parameters import parameter_declarations
 from solspace.population.trained import TRAINED
 from solspace.population.variables import BASE, DONE, annotate
-from solspace.population.weights import Weights, pack_weights, put
-from solspace.tasks import Task, get_task
+from solspace.population.weights import (
+    Weights,
+    network_weights,
+    pack_starts,
+    pack_weights,
+    put,
+)
+from solspace.tasks import Task, Trials, get_task
 
 __all__ = [
     "import_networks",
@@ -52,9 +70,11 @@ def read_networks(
     architecture: str,
     *,
     nonlinearity: str | None = None,
+    readout: str | None = None,
+    check_against: Mapping[str, ArrayLike] | ArrayLike | str | None = None,
     **parameters: ArrayLike,
 ) -> xr.Dataset:
-    """A population from torch state dicts in files, as `import_networks` makes it.
+    """A population from torch state dicts or arrays in files, as `import_networks` makes it.
 
     An ``initial_weights.pt`` beside a ``weights.pt`` fills the initial weights. Options are those
     of `import_networks`.
@@ -64,7 +84,8 @@ def read_networks(
     SolspaceError
         Where a file cannot be read or does not fit; it is named, with the shapes found.
     """
-    options = dict(parameters) | ({} if nonlinearity is None else {"nonlinearity": nonlinearity})
+    given = {"nonlinearity": nonlinearity, "readout": readout, "check_against": check_against}
+    options = dict(parameters) | {k: v for k, v in given.items() if v is not None}
     kind = kind_of(architecture)
     if options and kind.name != "recurrent":
         raise SolspaceError(f"{architecture} networks have no {', '.join(options)}; leave it out")
@@ -78,9 +99,11 @@ def read_cells(
     paths: Sequence[str | os.PathLike[str]],
     *,
     nonlinearity: str | None = None,
+    readout: str | None = None,
+    check_against: Mapping[str, ArrayLike] | ArrayLike | str | None = None,
     **parameters: ArrayLike,
 ) -> xr.Dataset:
-    """Recurrent cells from torch state dicts; see `read_networks`."""
+    """Recurrent cells from files; see `read_networks`."""
     task = get_task(task)
     check_options(architecture, nonlinearity, parameters)
     networks: dict[str, Weights] = {}
@@ -88,6 +111,7 @@ def read_cells(
     where: dict[str, str] = {}
     how: Any = {
         "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+        "readout": readout,
     }  # fmt: skip
     for path in [os.fspath(p) for p in paths]:
         name = network_name(path)
@@ -104,7 +128,9 @@ def read_cells(
             initial[name] = read_network(
                 read_state_dict(beside), architecture, source=beside, **how
             )
-    return import_networks(task, architecture, networks, initial=initial)
+    return import_networks(
+        task, architecture, networks, initial=initial, check_against=check_against
+    )
 
 
 def import_networks(
@@ -114,13 +140,16 @@ def import_networks(
     *,
     initial: Mapping[str, Any] | None = None,
     nonlinearity: str | None = None,
+    readout: str | None = None,
+    check_against: Mapping[str, ArrayLike] | ArrayLike | str | None = None,
     **parameters: ArrayLike,
 ) -> xr.Dataset:
     """A population from networks trained elsewhere.
 
     Each is run on the task's recorded trials. A warning names those whose loss is over ten times
     the target of the task's recipe, and their losses: most likely they are not what they are
-    taken for.
+    taken for. Where the loss is far lower with another nonlinearity, the warning says so. A module
+    that can be called gives its own output on the same trials, and one that differs is refused.
 
     Parameters
     ----------
@@ -129,13 +158,20 @@ def import_networks(
         ``vanilla`` is a tanh network, ``relu`` a rectified one; a state dict cannot say its
         nonlinearity, a module can.
     networks : mapping of name to module or mapping of arrays
-        Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` and one ``nn.Linear``), its
-        state dict (any prefix) or the six arrays of `solspace.networks`. All are run from a
-        state of zero.
+        Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, or a cell of theirs, and
+        one ``nn.Linear``), its state dict (any prefix) or the six arrays of `solspace.networks`.
+        A linear encoder before the layer is folded into the input weights. They are run from a
+        state of zero, or from a learned one (``h0``) that they have.
     initial : mapping, optional
         The same before training, for all or some of the networks.
     nonlinearity : str, optional
         What the networks are known to have; an error where the architecture has another.
+    readout : str, optional
+        Name of the linear layer that is the readout, where shapes leave it open.
+    check_against : mapping of name to array, array, or path of a .npz, optional
+        The networks' own outputs on the task's recorded trials (trial, time, output_channel), to
+        be compared; for one network its array alone. See `solspace.get_task` and
+        ``recorded_trials().input``.
     **parameters : array_like
         What the architecture has beyond weights and biases and the networks do not say, such as
         ``alpha`` of leaky networks.
@@ -145,12 +181,15 @@ def import_networks(
     Dataset
         A population with weights, ``loss`` (mean squared error on the task's recorded trials)
         and ``status_train`` 1; ``seed``, ``gradient_steps`` and ``attempts`` are -1, unknown.
+        ``start_activity`` where some network starts from a learned state. With ``check_against``
+        the attribute ``largest_output_difference``.
 
     Raises
     ------
     SolspaceError
         Where a network does not fit; it is named, with the shapes found and expected. Where it
-        has another nonlinearity than its architecture, or parameters that would be ignored.
+        has another nonlinearity than its architecture, or parameters that would be ignored. Where
+        a module's own output differs by more than 10^-4, or that of ``check_against`` by 10^-3.
 
     Examples
     --------
@@ -160,8 +199,6 @@ def import_networks(
     >>> ds.hidden_size.item(), ds.status_train.item()
     (8, 1)
     """
-    from solspace.networks import run
-
     task = get_task(task)
     check_options(architecture, nonlinearity, parameters)
     for given in (networks, initial or {}):
@@ -183,6 +220,7 @@ def import_networks(
         )
     how: Any = {
         "inputs": len(task.inputs), "outputs": len(task.outputs), "parameters": parameters,
+        "readout": readout,
     }  # fmt: skip
     known = {
         name: read_network(weights, architecture, source=name, **how)
@@ -198,17 +236,30 @@ def import_networks(
                     f"initial {name}: recurrent weights {first['weight_hh'].shape}, after "
                     f"training {weights['weight_hh'].shape}; give those of the same network"
                 )
+            if starts := [n for n in first if n.startswith(START)]:
+                raise SolspaceError(
+                    f"initial {name}: {', '.join(starts)} before training is not kept; leave "
+                    "the network's initial weights out, or what it starts from out of them"
+                )
         before.append(first)
     sizes = np.array([w["weight_hh"].shape[-1] for w in known.values()], dtype=np.int64)
     ds = population_coordinates(
         task, architecture, names=list(known), sizes=sizes, seeds=np.full(len(known), -1)
     )
     ds = ds.assign_coords(_known_given(list(known.values()), ds))
+    ds = ds.assign_coords(pack_starts(list(known.values()), ds))
     trials = task.recorded_trials()
-    loss = [
-        float(np.mean((run(architecture, w, trials.input)[1] - trials.target) ** 2))
-        for w in known.values()
-    ]
+    theirs = None if check_against is None else _own_outputs(check_against, list(known), trials)
+    loss, difference = [], 0.0
+    unseen: list[str] = []
+    for name, w in known.items():
+        output = run(architecture, w, trials.input)[1]
+        loss.append(float(np.mean((output - trials.target) ** 2)))
+        if is_module(networks[name]):
+            unseen += _compare_module(name, networks[name], architecture, trials, output)
+        if theirs is not None:
+            found = _compare_outputs(name, theirs[name], architecture, output, loss[-1])
+            difference = max(difference, found)
     n = len(known)
     ds = ds.assign(
         pack_weights(list(known.values()), ds)
@@ -223,8 +274,101 @@ def import_networks(
         }
     )
     ds.attrs["origin"] = "imported"
+    if theirs is not None:
+        ds.attrs["largest_output_difference"] = difference
+    if unseen and not told_elsewhere():
+        warnings.warn(
+            "what forward does could not be compared, and these are taken to be their recurrent "
+            f"layer and linear readout alone: {'; '.join(unseen)}",
+            stacklevel=2,
+        )
     warn_of_losses(ds, task)
     return annotate(ds, [*BASE, *TRAINED, *parameter_declarations(architecture)])
+
+
+MOST_FORWARD = 1e-4  # a module's own output beside ours, both in float64 where it can be
+MOST_OUTPUT = 1e-3  # outputs that somebody saved, in float32 and after whatever it was saved with
+
+
+def _compare_module(
+    name: str, module: Any, architecture: str, trials: Trials, output: NDArray[Any]
+) -> list[str]:
+    """An error where a module's own output is another; why it could not be compared."""
+    found = compare_forward(module, trials.input, output)
+    if found.difference > MOST_FORWARD * max(1.0, float(np.abs(output).max())):
+        raise SolspaceError(
+            f"{name}: its forward does something else than a {architecture} network of its parts: "
+            f"on the task's recorded trials its output is off by up to {found.difference:.3g}. "
+            "Between the parts that were found may be a nonlinearity, noise or a state that is "
+            "begun anew; see docs/own_architecture.md for equations of your own"
+        )
+    return [f"{name}: {found.reason}"] if found.reason else []
+
+
+def _own_outputs(
+    given: Mapping[str, ArrayLike] | ArrayLike | str, names: Sequence[str], trials: Trials
+) -> dict[str, NDArray[np.float64]]:
+    """Outputs to compare with, by name of the network."""
+    source = "check_against"
+    found: Mapping[str, Any]
+    if isinstance(given, (str, os.PathLike)):
+        source = os.fspath(given)
+        found = read_arrays(source)
+        if len(found) == len(names) == 1:  # whatever it is called
+            found = dict(zip(names, found.values(), strict=True))
+    elif isinstance(given, Mapping):
+        found = given
+    elif len(names) == 1:
+        found = {names[0]: given}
+    else:
+        raise SolspaceError(
+            f"{source}: one array for {len(names)} networks; give a mapping of their names "
+            f"({_listed(names)}) to arrays"
+        )
+    missing = [n for n in names if n not in found]
+    unknown = [str(n) for n in found if n not in names]
+    if missing or unknown:
+        raise SolspaceError(
+            f"{source}: outputs of {_listed([str(n) for n in found])}, expected one array for each "
+            f"of the networks {_listed(names)}"
+        )
+    out = {}
+    for name in names:
+        value = found[name]
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        if array.dtype.kind not in "fiu" or array.shape != trials.target.shape:
+            raise SolspaceError(
+                f"{source}: output of {name} is {array.dtype} {array.shape}, expected numbers "
+                f"(trial, time, output_channel) {trials.target.shape}, the output on "
+                "get_task(...).recorded_trials().input"
+            )
+        if not np.isfinite(array).all():
+            raise SolspaceError(f"{source}: output of {name} holds NaN or infinity")
+        out[name] = array.astype(np.float64)
+    return out
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(names[:20]) + more if names else "none"
+
+
+def _compare_outputs(
+    name: str, theirs: NDArray[np.float64], architecture: str, output: NDArray[Any], loss: float
+) -> float:
+    """The largest difference, or an error where it is over `MOST_OUTPUT`."""
+    off = np.abs(theirs - output)
+    largest = float(off.max())
+    if not largest <= MOST_OUTPUT:
+        trial, time, channel = np.unravel_index(int(off.argmax()), off.shape)
+        raise SolspaceError(
+            f"{name}: run as a {architecture} network its output is off by up to {largest:.3g} "
+            f"from the one given (trial {trial}, time {time}, output {channel}: "
+            f"{output[trial, time, channel]:.4g}, given {theirs[trial, time, channel]:.4g}; its "
+            f"loss is {loss:.3g}), expected {MOST_OUTPUT:g} at most; nothing is stored. Are the "
+            "outputs on the task's recorded trials, in order, and is it of this architecture?"
+        )
+    return largest
 
 
 def _known_given(
@@ -233,7 +377,8 @@ def _known_given(
     """What imported networks have beyond weights and biases and is not trained."""
     out = {}
     for p in get_architecture(architecture_of(ds)).given:
-        array = np.full((len(networks), *(ds.sizes[dim] for dim in p.dims)), np.nan)
+        shape = [ds.sizes[dim] for dim in p.dims] if p.size is None else [p.size]
+        array = np.full((len(networks), *shape), np.nan)
         for i, weights in enumerate(networks):
             put(array, i, weights[p.name])
         out[p.name] = (("network", *p.dims), array)
@@ -277,7 +422,7 @@ recipe's target 0.0001: bad 0.7"
     if not len(wrong):
         return ""
     names, loss = ds["name"].values, ds["loss"].values
-    said = [f"{names[i]} {loss[i]:.3g}" for i in wrong[:20]]
+    said = [f"{names[i]} {loss[i]:.3g}{_better_as(ds, int(i), task)}" for i in wrong[:20]]
     if len(wrong) > len(said):
         said.append(f"and {len(wrong) - len(said)} more")
     target = target_loss(task, architecture_of(ds))
@@ -285,8 +430,28 @@ recipe's target 0.0001: bad 0.7"
         f"{len(wrong)} of {len(names)} networks do not do the task {get_task(task).name}, their "
         f"loss is over {FAR_OFF:g} times the recipe's target {target:g}: {', '.join(said)}. Are "
         "they of this task and architecture, with its nonlinearity, its order of inputs and "
-        "outputs, and run from a state of zero?"
+        "outputs, and what they start from?"
     )
+
+
+def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> str:
+    """The architecture of another nonlinearity with which a network's loss is far lower."""
+    own = get_architecture(architecture_of(ds))
+    if own.kind != "recurrent" or "weight_hh" not in ds.variables:
+        return ""
+    weights, trials = network_weights(ds, i), get_task(task).recorded_trials()
+    best, said = float(ds["loss"].values[i]) / FAR_OFF, ""
+    for other in map(get_architecture, architecture_names("recurrent")):
+        same = (other.gates, other.state, other.parameters) == (
+            own.gates, own.state, own.parameters
+        )  # fmt: skip
+        if not same or other.nonlinearity == own.nonlinearity or other in own_architectures():
+            continue
+        output = run(other, weights, trials.input)[1]
+        loss = float(np.mean((output - trials.target) ** 2))
+        if loss < best:
+            best, said = loss, f" (as {other.name} its loss is {loss:.2g})"
+    return said
 
 
 def warn_of_losses(ds: xr.Dataset, task: str | Task) -> None:

@@ -10,11 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks import PARAMETERS, get_architecture, parameter_shapes
+from solspace.networks import PARAMETERS, START, get_architecture, parameter_shapes, start_names
 from solspace.population.describe import architecture_of
 from solspace.population.trained import CHECKPOINT_PREFIX, PARAMETER_DIMS
 
-__all__ = ["given_parameters", "network_weights", "pack_weights", "put"]
+__all__ = ["given_parameters", "network_weights", "pack_starts", "pack_weights", "put"]
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -51,7 +51,8 @@ def network_weights(
 ) -> dict[str, NDArray]:
     """One network's parameters without padding, by position along ``network``.
 
-    Those before training where ``initial``, or those at a checkpoint where one is given.
+    Those before training where ``initial``, or those at a checkpoint where one is given. A network
+    that starts from a learned state has that too (``start_activity``).
 
     Examples
     --------
@@ -73,6 +74,10 @@ def network_weights(
         record = get_architecture(architecture_of(ds))
         out |= {p.name: _one(ds, prefix + p.name, at) for p in record.trained}
         out |= given_parameters(ds, index)
+        starts = {} if initial else {n: _one(ds, n, at) for n in start_names(record, ds.variables)}
+        # NaN throughout is of a population without, beside one with (`solspace.concat`).
+        if any(np.nan_to_num(value).any() for value in starts.values()):
+            out |= starts
     return out
 
 
@@ -80,6 +85,32 @@ def put(array: NDArray[Any], i: int, values: NDArray[Any]) -> None:
     """One network's values at the start of each axis of its row."""
     at: tuple[Any, ...] = (i, *map(slice, np.shape(values)))
     array[at] = values
+
+
+def pack_starts(
+    networks: Sequence[Weights], ds: xr.Dataset
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    """States that networks start from, as coordinates; nothing where all start from zero.
+
+    Examples
+    --------
+    >>> from solspace import new_population
+    >>> ds = new_population("interval_reproduction", "vanilla", networks=1, hidden_size=3)
+    >>> pack_starts([{"start_activity": np.ones(3)}], ds)["start_activity"][1]
+    array([[1., 1., 1.]])
+    """
+    record = get_architecture(architecture_of(ds))
+    out: dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]] = {}
+    for part in record.state:
+        name = START + part.name
+        if not any(name in weights for weights in networks):
+            continue
+        array = np.full((len(networks), ds.sizes["unit"]), np.nan)
+        for i, (weights, size) in enumerate(zip(networks, ds["hidden_size"].values, strict=True)):
+            put(array, i, weights.get(name, np.zeros(size)))
+        told = f"{part.meaning} before the first step, learned; NaN past hidden_size"
+        out[name] = (("network", "unit"), array, {"long_name": told})
+    return out
 
 
 def pack_weights(

@@ -22,7 +22,15 @@ from solspace.run.reading import split_results
 from solspace.run.recordings import add_recordings
 from solspace.stages import collection
 from solspace.stages.template import wanted
-from solspace.store import Population, Store, creation, locks, provenance, whole_or_nothing
+from solspace.store import (
+    Population,
+    Store,
+    creation,
+    growing,
+    locks,
+    provenance,
+    whole_or_nothing,
+)
 from solspace.store.layout import default_shard_size, network_bytes
 from solspace.store.pack import pack_into
 from solspace.tasks import Task
@@ -170,6 +178,10 @@ def _short(value: Any) -> str:
 def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) -> Population:
     """Write a population that is already trained, such as an imported one, into a store.
 
+    Where the store has imported networks of this task and architecture, these come after them:
+    nothing of theirs is touched, and every stage is pending for the new ones (for all networks,
+    where a result depends on all of them, as a classification does).
+
     Parameters
     ----------
     path : str
@@ -182,7 +194,9 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     Raises
     ------
     SolspaceError
-        Where the dataset is no population, or the store has one of this task and architecture.
+        Where the dataset is no population. Where the store has networks of this task and
+        architecture that were trained there, which their seeds and recipe tell; or of the same
+        names.
     """
     task, architecture = task_of(ds).name, architecture_of(ds)
     kind = kind_of(architecture)
@@ -193,12 +207,10 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     check(ds, "population", declared.values(), required=needed)
     locks.check_places(path)
     store = Store(path, create=True)
-    found = store.populations(task, architecture)
-    if found and not found[0].pending("train"):
-        raise SolspaceError(
-            f"{path}: already has a population {found[0]} of {found[0].networks} networks; "
-            "import into another store"
-        )
+    with store.lock("import"):
+        found = store.populations(task, architecture)
+        if found and not found[0].pending("train"):
+            return _add_networks(store, found[0], ds, shard_size)
     train = collection.find("train", kind.name)
     if train.message.name not in ds.variables:  # packed stores leave out what is all empty
         none = np.full(ds.sizes["network"], "", "U1")
@@ -213,6 +225,72 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     return population
 
 
+def _add_networks(
+    store: Store, population: Population, ds: xr.Dataset, shard_size: int | None
+) -> Population:
+    """Further networks of an imported population; the caller holds the store."""
+    have = population.open()
+    if have.attrs.get("origin") != "imported" or ds.attrs.get("origin") != "imported":
+        raise SolspaceError(
+            f"{population.path}: already has a population {population} of {population.networks} "
+            "networks that were trained and not imported: their seeds and recipe say what they "
+            "are, and imported ones have none; import into another store (docs/xarray.md joins "
+            "populations)"
+        )
+    if shard_size is not None:
+        raise SolspaceError(
+            f"{population.path}: {population} has shards of {population.shard_size} networks "
+            "already; leave --shard-size out where networks are added"
+        )
+    names = set(map(str, have["name"].values))
+    if twice := [str(n) for n in ds["name"].values if str(n) in names]:
+        raise SolspaceError(
+            f"{population.path}: {population} has networks named {', '.join(twice[:20])} already; "
+            "rename what is imported (a network is named after its file, or its folder where "
+            "the file is called weights.pt)"
+        )
+    kind = kind_of(population.architecture).name
+    stages = collection.stages(kind)
+    # What looks at all networks, and what takes something of that.
+    again = {s.name for s in stages.values() if s.over == "population" or s.prepare}
+    for stage in stages.values():
+        if again & {*collection.needed_first(stage.name, kind), *collection.used(stage)}:
+            again.add(stage.name)
+    known = {g: collection.declared(g, population.architecture) for g in population.groups()}
+    most = "largest_output_difference"  # of all networks, or of none
+    checked = [float(d.attrs[most]) for d in (have, ds) if most in d.attrs]
+    with locks.briefly(population.path):
+        growing.grow(
+            population,
+            ds,
+            lambda group, name: known[group].get(name),
+            {stages[name].status.name for name in again},
+            {most: max(checked) if len(checked) == 2 else None},
+        )
+    with provenance.noted(population, "import"):
+        pass
+    store.consolidate()
+    return population
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """What an import put into a store.
+
+    Attributes
+    ----------
+    population : Population
+    first : int
+        Position of the first network of this import.
+    difference : float or None
+        The largest from the outputs that it was checked against.
+    """
+
+    population: Population
+    first: int
+    difference: float | None
+
+
 def import_files(
     path: str,
     files: Sequence[str],
@@ -221,15 +299,17 @@ def import_files(
     *,
     shard_size: int | None = None,
     **options: Any,
-) -> Population:
-    """Import torch state dicts from files into a store; nothing is written where one is bad.
+) -> Imported:
+    """Import networks from files into a store; nothing is written where one is bad.
 
     Options are those of `solspace.import_networks`.
     """
     from solspace.population import read_networks
 
     ds = read_networks(files, task, architecture, **options)
-    return add_population(path, ds, shard_size=shard_size)
+    population = add_population(path, ds, shard_size=shard_size)
+    first = population.networks - ds.sizes["network"]
+    return Imported(population, first, ds.attrs.get("largest_output_difference"))
 
 
 def pack(

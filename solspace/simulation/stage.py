@@ -305,14 +305,15 @@ def _simulate(
 def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, Any]:
     import torch
 
-    from solspace.networks import parameter_names, run_population
+    from solspace.networks import parameter_names, run_population, start_names
     from solspace.population import architecture_of
 
+    architecture = architecture_of(ds)
     weights = {
         name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64)).to(device)
-        for name in parameter_names(architecture_of(ds))
+        for name in (*parameter_names(architecture), *start_names(architecture, ds.variables))
     }
     x = torch.as_tensor(trials.input, dtype=torch.float64, device=device)
     with torch.no_grad():
-        states, output = run_population(architecture_of(ds), weights, x)
+        states, output = run_population(architecture, weights, x)
     return states.cpu().numpy(), output.cpu().numpy()

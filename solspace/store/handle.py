@@ -100,6 +100,8 @@ class Store:
             if "/" not in path or not isinstance(member, zarr.Group):
                 continue
             task_name, architecture_name = path.split("/")
+            if architecture_name.endswith((replacing.UNFINISHED, replacing.OLD)):
+                continue  # beside the one whose place it is to take, or took
             if (
                 member.attrs.get(CREATED)
                 and task in (None, task_name)
@@ -138,6 +140,7 @@ class Store:
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
                 mend_relayout(self.path)
+                self._mend_populations()
                 for population in self.populations():
                     population.mend()
             gathered = has_consolidated(self.path)
@@ -149,6 +152,15 @@ class Store:
                     with contextlib.suppress(OSError, SolspaceError):
                         locks.check_held(self.path)
                         self.consolidate()
+
+    def _mend_populations(self) -> None:
+        """Undo a killed replacement of a whole population."""
+        for name in sorted(os.listdir(self.path)):
+            folder = os.path.join(self.path, name)
+            if os.path.isdir(folder):
+                for found in replacing.groups_half_done(folder):
+                    forget_consolidated(self.path)
+                    replacing.mend_group(os.path.join(folder, found))
 
     def consolidate(self) -> None:
         """Gather the metadata at the root, so that opening the store reads one file.

@@ -9,7 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 
-__all__ = ["UNFINISHED", "groups_aside", "groups_half_done", "is_aside", "mend_group", "swap_in"]
+__all__ = [
+    "OLD",
+    "UNFINISHED",
+    "groups_aside",
+    "groups_half_done",
+    "is_aside",
+    "mend_group",
+    "swap_in",
+]
 
 OLD = ".old"
 UNFINISHED = ".unfinished"

@@ -40,8 +40,11 @@ def layout(task: Task, ds: xr.Dataset, options: Any) -> dict[str, Layout]:
     """The looks at the loss, and the checkpoints where some are kept."""
     import xarray as xr
 
-    from solspace.population.describe import recipe_of
+    from solspace.population.describe import architecture_of, recipe_of
 
+    imported = ds.attrs.get("origin") == "imported" and "recipe" not in ds.attrs
+    if imported and architecture_of(ds) not in task.recipes:
+        return {}  # of an architecture that no recipe trains
     recipe = recipe_of(ds)
     last = recipe.hold_steps + recipe.max_steps
     looks = np.arange(0, last + recipe.check_every, recipe.check_every, dtype=np.int64)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace import networks
+from solspace.errors import SolspaceError
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.trials import Trials
 
@@ -55,6 +56,11 @@ def make_steps(
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named."""
     record = networks.recurrent_architecture(architecture)
+    if starts := networks.start_names(record, weights):
+        raise SolspaceError(
+            f"a network with {', '.join(starts)} is not trained (further): it starts from a "
+            "learned state, and gradient steps are taken from a state of zero"
+        )
     if record.kernel is not None and not record.trained and device is None:
         return CompiledSteps(architecture, weights, trials, recipe)
     return TorchSteps(architecture, weights, trials, recipe, device or "cpu")

@@ -81,7 +81,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     ds : Dataset
         A population with weights and ``automaton_key``; its arrays may be lazily read.
     """
-    from solspace.networks import parameter_names
+    from solspace.networks import parameter_names, start_names
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.reduction.responses import join_all, read_responses
@@ -95,7 +95,8 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
     responses = []
-    needed = [*parameter_names(architecture), "hidden_size"]
+    starts = start_names(architecture, ds.variables)
+    needed = [*parameter_names(architecture), *starts, "hidden_size"]
     for first in range(0, len(chosen), _BLOCK):
         block = slice(first, first + _BLOCK)
         part = ds[needed].isel(network=chosen[block]).load()

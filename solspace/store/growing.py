@@ -1,0 +1,191 @@
+"""Further networks of a population, after those that it has.
+
+The population's folder is written anew beside the old one and takes its place in one moment, so
+that a kill leaves the one or the other. What the networks there have is copied as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from solspace.errors import SolspaceError
+from solspace.population.variables import PENDING, Variable, is_label
+from solspace.store import replacing
+from solspace.store.handle import Population, Store
+from solspace.store.layout import WHOLE, checked_text, create_array, quiet, undeclared
+
+__all__ = ["grow"]
+
+# What follows the largest network.
+_UNITS = ("unit", "presynaptic_unit")
+
+Declared = Callable[[str, str], Variable | None]
+
+
+def grow(
+    population: Population,
+    ds: xr.Dataset,
+    declared: Declared,
+    pending: Collection[str],
+    attrs: Mapping[str, Any],
+) -> None:
+    """Add the networks of a dataset to a population that is there.
+
+    Parameters
+    ----------
+    population : Population
+    ds : Dataset
+        Of the same task and architecture, with all variables of the networks that are known.
+    declared : callable (group, name) -> Variable or None
+        What a variable is where none is known of a network.
+    pending : collection of str
+        Statuses that are pending afterwards for the networks that there were, too, since what
+        they stand for depends on all networks.
+    attrs : mapping
+        Attributes of the population that change; None takes one away.
+
+    Raises
+    ------
+    SolspaceError
+        Where the networks have other channels.
+    """
+    root = Store(population.path).root("r+")
+    have = population.open()
+    for dim in have.dims:
+        own = dim in ds.coords and dim not in ("network", *_UNITS)
+        if own and have[dim].values.tolist() != ds[dim].values.tolist():
+            raise SolspaceError(
+                f"{population.path}: {population} has {dim} {have[dim].values.tolist()}, the "
+                f"networks to add have {ds[dim].values.tolist()}"
+            )
+    n, more = population.networks, ds.sizes["network"]
+    sizes = {"network": n + more}
+    sizes |= {d: max(have.sizes[d], ds.sizes[d]) for d in _UNITS if d in have.dims and d in ds.dims}
+    # No shard holds old and new networks: those there are not computed again.
+    shard = max(s for s in range(1, population.shard_size + 1) if n % s == 0)
+    population.before_change()
+    beside = population.group_path("population") + replacing.UNFINISHED
+    if beside in root:
+        del root[beside]
+    labels: dict[str, Any] = {}
+    for group in population.groups():
+        source = population.zarr_group(group)
+        with quiet():
+            target = root.require_group(beside if group == "population" else f"{beside}/{group}")
+        chunk = math.gcd(int(str(source.attrs["chunk_size"])), shard)
+        coordinates = str(source.attrs.get("coordinates", "")).split()
+        names = [name for name, _ in source.arrays()]
+        for name, array in source.arrays():
+            known = declared(group, name) or _as_it_is(array)
+            whole = _dims(array) == (name,) or (name in coordinates and not is_label(known))
+            made = _longer(target, array, known, sizes, shard, chunk, whole)
+            values = None
+            if name in ds.variables and group == "population":
+                values = ds[name].values
+            elif name in labels and "network" in _dims(array):
+                values = labels[name]
+            if name in _UNITS:
+                made[...] = np.arange(sizes[name])
+                continue
+            if _dims(array) == ("network",) and name == "network":
+                made[...] = np.arange(n + more)
+                continue
+            if "network" in _dims(array):
+                _copy(array, made, n, shard)
+                if name.startswith("status_") and name in pending:
+                    made[:n] = np.full(n, PENDING, made.dtype)
+                if values is not None:
+                    _add(made, values, n, name)
+            else:
+                made[tuple(map(slice, array.shape))] = array[...]
+            if group == "population" and name in coordinates and values is not None:
+                labels[name] = values
+        if group == "population":
+            new = [
+                c for c in map(str, ds.coords) if c not in names and ds[c].dims[:1] == ("network",)
+            ]
+            for name in new:  # such as what some of the new networks start from
+                known = declared(group, name) or undeclared(ds[name], group)
+                made = create_array(target, known, sizes, shard_size=WHOLE, chunk=chunk)
+                old = (n, *(sizes.get(d, made.shape[i + 1]) for i, d in enumerate(known.dims[1:])))
+                made[:n] = _without(have, known, old)
+                _add(made, ds[name].values, n, name)
+            coordinates += new
+        target.attrs.update(dict(source.attrs) | {
+            "shard_size": shard, "chunk_size": chunk, "coordinates": " ".join(coordinates),
+        })  # fmt: skip
+    population.before_change()
+    replacing.swap_in(population.folder())
+
+
+def _dims(array: Any) -> tuple[str, ...]:
+    return tuple(array.metadata.dimension_names or ())
+
+
+def _as_it_is(array: Any) -> Variable:
+    """A variable that nothing is declared of, at the fill of its kind."""
+    kind = array.dtype.kind
+    fill: Any = "" if kind in "UT" else float("nan") if kind == "f" else 0
+    return Variable(
+        str(array.basename), _dims(array), array.dtype.str.lstrip("<>|="),
+        str(array.attrs.get("long_name", array.basename)), fill=fill,
+    )  # fmt: skip
+
+
+def _longer(
+    group: zarr.Group, array: Any, known: Variable, sizes: dict[str, int], shard: int, chunk: int,
+    whole: bool,
+) -> Any:  # fmt: skip
+    """The array in a group, at its fill, with room for more networks and units."""
+    import dataclasses
+
+    dims = _dims(array)
+    lengths = dict(zip(dims, array.shape, strict=True))
+    lengths |= {d: size for d, size in sizes.items() if d in lengths}
+    variable = dataclasses.replace(
+        known, dims=dims, dtype=array.dtype.str.lstrip("<>|="), coordinate=whole
+    )
+    made = create_array(
+        group, variable, lengths, shard_size=WHOLE if whole else shard, chunk=chunk,
+        name=str(array.basename),
+    )  # fmt: skip
+    with quiet():
+        made.attrs.put(dict(array.attrs))
+    return made
+
+
+def _copy(array: Any, made: Any, n: int, shard: int) -> None:
+    """What there is of the networks there are, block by block."""
+    dims = _dims(array)
+    at = dims.index("network")
+    for start in range(0, n, shard if at == 0 else n):
+        stop = min(start + shard, n) if at == 0 else n
+        block = tuple(
+            slice(start, stop) if axis == at else slice(0, length)
+            for axis, length in enumerate(array.shape)
+        )
+        made[block] = array[block]
+
+
+def _add(made: Any, values: Any, n: int, name: str) -> None:
+    """What is known of the new networks, from the start of each axis."""
+    values = np.asarray(values)
+    if values.dtype.kind in "OTU":
+        values = checked_text(values, made, name)
+    made[(slice(n, n + len(values)), *map(slice, values.shape[1:]))] = values
+
+
+def _without(have: xr.Dataset, known: Variable, shape: tuple[int, ...]) -> Any:
+    """A learned start of networks that have none: zero, and NaN past their size."""
+    out = np.zeros(shape)
+    if "unit" in known.dims:
+        units = np.moveaxis(out, known.dims.index("unit"), 1)
+        for i, size in enumerate(have["hidden_size"].values.tolist()):
+            units[i, size:] = np.nan
+    return out
