@@ -445,7 +445,6 @@ def test_the_page_runs_and_is_of_the_store(tmp_path, monkeypatch, capsys):
         exec(block, names)
     assert "sample_size" in capsys.readouterr().out
     assert (tmp_path / "coverage.png").exists()
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import make_coverage
+    from docs import make_coverage
 
     assert make_coverage.table(make_coverage.measure()) in page

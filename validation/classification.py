@@ -20,6 +20,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,6 @@ The other labels, predicted in the same way (`python -m validation.classificatio
 {table}
 """
 
-IMPORTANT = "interval_reproduction/lstm"  # where descriptions of activity tell most
-
 SIZE = """\
 # How much to record
 
@@ -195,22 +194,28 @@ def with_features(folder: str) -> dict[str, Population]:
     return found
 
 
-def results_table(results: dict[tuple[str, str], xr.Dataset]) -> str:
+def results_table(results: Mapping[tuple[str, str], xr.Dataset]) -> str:
+    """A line for each population and label, of how many classes and how well they are told."""
     lines = [
         "| population | label | classes (left out) | published | activity | all | gain of activity "
         "| gain of all |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (population, label), out in results.items():
-        left_out = sum(json.loads(out.attrs["networks_excluded"]).values())
         cells = [_span(out, s, "kappa") for s in SETS]
         cells += [_span(out, s, "kappa_gain", "+") for s in SETS[1:]]
         lines.append(
-            f"| {population} | `{label}` | {out.sizes['label_class']} ({left_out}) | "
+            f"| {population} | `{label}` | {out['classes'].item()} ({out['left_out'].item()}) | "
             + " | ".join(cells)
             + " |"
         )
     return "\n".join(lines)
+
+
+def counted(out: xr.Dataset) -> xr.Dataset:
+    """The result of `classify` with the number of its classes and of networks left out."""
+    left_out = sum(json.loads(out.attrs["networks_excluded"]).values())
+    return out.assign(classes=out.sizes["label_class"], left_out=left_out)
 
 
 def classify_labels() -> xr.Dataset:
@@ -228,11 +233,8 @@ def classify_labels() -> xr.Dataset:
             except SolspaceError as error:
                 print(f"{population}, {label}: {error}", file=sys.stderr)
                 continue
-            left_out = sum(json.loads(out.attrs["networks_excluded"]).values())
-            one = out[list(SPANS)].reset_coords(drop=True)
-            found[str(population), label] = one.assign(
-                classes=out.sizes["label_class"], left_out=left_out
-            )
+            kept = counted(out)[[*SPANS, "classes", "left_out"]]
+            found[str(population), label] = kept.reset_coords(drop=True)
             print(f"{population}, {label}: done", file=sys.stderr)
     names, labels = zip(*found, strict=True)
     out = xr.concat(list(found.values()), "row").assign_coords(
@@ -251,20 +253,9 @@ def by_label() -> str:
     if not BY_LABEL.exists():
         return ""
     rows = xr.open_zarr(BY_LABEL).load()
-    lines = [
-        "| population | label | classes (left out) | published | activity | all | gain of activity "
-        "| gain of all |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for k in range(rows.sizes["row"]):
-        out = rows.isel(row=k)
-        cells = [_span(out, s, "kappa") for s in SETS]
-        cells += [_span(out, s, "kappa_gain", "+") for s in SETS[1:]]
-        lines.append(
-            f"| {out.population.item()} | `{out.label.item()}` | {out.classes.item()} "
-            f"({out.left_out.item()}) | {' | '.join(cells)} |"
-        )
-    return WITH_LABELS.format(table="\n".join(lines), date=rows.attrs["date"])
+    found = [rows.isel(row=k) for k in range(rows.sizes["row"])]
+    results = {(one.population.item(), one.label.item()): one for one in found}
+    return WITH_LABELS.format(table=results_table(results), date=rows.attrs["date"])
 
 
 def _span(out: xr.Dataset, feature_set: str, name: str, sign: str = "") -> str:
@@ -334,7 +325,7 @@ def stored_results() -> dict[tuple[str, str], xr.Dataset]:
     for population in Store(str(STORE)).populations() if STORE.exists() else []:
         if population.has("classification"):
             out = population.open("classification").load()
-            found[str(population), str(out.attrs["label"])] = out
+            found[str(population), str(out.attrs["label"])] = counted(out)
     return found
 
 
@@ -363,7 +354,8 @@ def ours(results: dict[tuple[str, str], xr.Dataset]) -> str:
             save(confusion_matrix(out, features), IMAGES / stem, formats=["png"])
             cells.append(f"![Confusion matrix of {name} by {features}](images/{stem}.png)")
         pictures.append(f"| {name} | {' | '.join(cells)} |")
-    important = IMPORTANT if IMPORTANT in by_name else next(iter(by_name))
+    # where descriptions of activity tell most
+    important = max(by_name, key=lambda n: by_name[n].kappa.sel(feature_set="activity").item())
     save(
         importance_bars(by_name[important], "activity"),
         IMAGES / "classification_importance",
