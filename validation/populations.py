@@ -40,6 +40,7 @@ GRAPH = "graph_key"
 SMALL = 10  # the authors' smallest class
 LATE = (80, 300)  # steps from Ready to Set
 UNKNOWN = "not computed"
+NOT_NOTED = "several runs"  # one of which was cut off
 COUNT = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
 NAMED = {"gru": "GRU", "lstm": "LSTM"}
 
@@ -71,9 +72,10 @@ def at_least(theirs: Sizes, ours: Sequence[int]) -> float:
 
 
 def seconds(ds: xr.Dataset, stage: str) -> float | None:
-    """Wall-clock of a stage over all its runs; None where it was not noted."""
+    """Wall-clock of a stage over all its runs; None where one was cut off or not noted."""
     notes = [n for n in json.loads(ds.attrs.get("provenance", "[]")) if n["stage"] == stage]
-    return float(sum(n.get("seconds", 0.0) for n in notes)) if notes else None
+    known = [n["seconds"] for n in notes if "seconds" in n]
+    return float(sum(known)) if known and len(known) == len(notes) else None
 
 
 def measure(population: str) -> dict[str, Any] | None:
@@ -346,7 +348,7 @@ def sizes_table(rows: list[dict[str, Any]]) -> str:
         trained = UNKNOWN if r["trained"] is None else f"{r['trained']} of {r['networks']}"
         lines.append(
             f"| {r['population']} | {trained} "
-            f"| {UNKNOWN if r['seconds'] is None else format(r['seconds'] / 60, '.0f')} "
+            f"| {NOT_NOTED if r['seconds'] is None else format(r['seconds'] / 60, '.0f')} "
             f"| {', '.join(map(str, r['theirs'][0]))} "
             f"| {', '.join(map(str, graph[0])) if graph else UNKNOWN} "
             f"| {top(r['theirs']):.0%} | {format(top(graph), '.0%') if graph else UNKNOWN} "
