@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
 PAGE = ROOT / "docs" / "responses.md"
 PICTURES = {
-    "responses_lstm": ("interval_reproduction/lstm", 48, "settled"),
+    "responses_lstm": ("interval_reproduction/lstm", 82, "settled"),
     "responses_phases": ("interval_discrimination/vanilla", 56, "settled"),
     "responses_delayed": ("delayed_discrimination/vanilla", 0, "answers"),
 }
