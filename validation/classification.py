@@ -91,10 +91,12 @@ the other), and what they do:
 
 {pairs}
 
-They differ in what follows pulses that no trained trial has: a second Set, a pulse long after the
-response, a stimulus at the wrong time. Nothing in the recorded trials is the answer to these, so a
+In the interval tasks they differ in what follows pulses that no trained trial has: none at all, or
+a Set long after the response. Nothing in the recorded trials is the answer to these, so a
 description of the recorded trials can tell such classes apart only as far as they tend to move
-differently. A network fitted to the recording can be given these pulses.
+differently. A network fitted to the recording can be given these pulses. In delayed discrimination
+they differ in what a memory is held by after far longer delays than the trained ones, which the
+fitted networks tell no better.
 
 Confusion matrices, of *activity* (left) and *all*:
 
