@@ -40,7 +40,7 @@ GRAPH = "graph_key"
 SMALL = 10  # the authors' smallest class
 LATE = (80, 300)  # steps from Ready to Set
 UNKNOWN = "not computed"
-NOT_NOTED = "several runs"  # one of which was cut off
+CUT_OFF = "several runs"  # of which one did not note its time, cut off
 COUNT = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
 NAMED = {"gru": "GRU", "lstm": "LSTM"}
 
@@ -71,11 +71,14 @@ def at_least(theirs: Sizes, ours: Sequence[int]) -> float:
     return 1 - overlap - min(none / n, rest)
 
 
-def seconds(ds: xr.Dataset, stage: str) -> float | None:
-    """Wall-clock of a stage over all its runs; None where one was cut off or not noted."""
+def minutes(ds: xr.Dataset, stage: str) -> str:
+    """Wall-clock of a stage over all its runs, where none was cut off."""
     notes = [n for n in json.loads(ds.attrs.get("provenance", "[]")) if n["stage"] == stage]
-    known = [n["seconds"] for n in notes if "seconds" in n]
-    return float(sum(known)) if known and len(known) == len(notes) else None
+    if not notes:
+        return UNKNOWN
+    if not all("seconds" in n for n in notes):
+        return CUT_OFF
+    return format(sum(float(n["seconds"]) for n in notes) / 60, ".0f")
 
 
 def measure(population: str) -> dict[str, Any] | None:
@@ -91,7 +94,7 @@ def measure(population: str) -> dict[str, Any] | None:
         "ds": ds,
         "networks": ds.sizes["network"],
         "trained": int((ds.status_train == 1).sum()) if "status_train" in ds else None,
-        "seconds": seconds(ds, "train"),
+        "minutes": minutes(ds, "train"),
         "theirs": theirs,
         "graph": classes(ds, GRAPH),
         "solution": classes(ds, "solution_key"),
@@ -348,7 +351,7 @@ def sizes_table(rows: list[dict[str, Any]]) -> str:
         trained = UNKNOWN if r["trained"] is None else f"{r['trained']} of {r['networks']}"
         lines.append(
             f"| {r['population']} | {trained} "
-            f"| {NOT_NOTED if r['seconds'] is None else format(r['seconds'] / 60, '.0f')} "
+            f"| {r['minutes']} "
             f"| {', '.join(map(str, r['theirs'][0]))} "
             f"| {', '.join(map(str, graph[0])) if graph else UNKNOWN} "
             f"| {top(r['theirs']):.0%} | {format(top(graph), '.0%') if graph else UNKNOWN} "
