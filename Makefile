@@ -60,10 +60,12 @@ lint: env
 
 # The tables that are made from the code.
 docs: env
-	$(BIN)/python docs/make_schema.py
-	$(BIN)/python docs/make_recipes.py
-	$(BIN)/python docs/make_needs.py
-	$(BIN)/python docs/make_coverage.py
+	$(BIN)/python -m docs.make_schema
+	$(BIN)/python -m docs.make_recipes
+	$(BIN)/python -m docs.make_needs
+	$(BIN)/python -m docs.make_coverage
+	$(BIN)/python -m docs.make_stability
+	$(BIN)/python -m docs.make_responses
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/attractors.md and print what it says of a store.
 
-python docs/make_attractors.py [STORE]
+python -m docs.make_attractors [STORE]
 
 The store needs the stage attractors: `solspace attractors STORE`.
 """

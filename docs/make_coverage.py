@@ -1,17 +1,17 @@
 """Write the table of docs/coverage.md and its picture from the shipped populations.
 
-python docs/make_coverage.py
+python -m docs.make_coverage
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from docs.pages import write_part
 from solspace import solution_coverage
 from solspace.diversity.labels import label_variables
 from solspace.plots import rarefaction, save
@@ -22,7 +22,6 @@ STORE = ROOT / "stores" / "turner2021.zarr"
 PAGE = ROOT / "docs" / "coverage.md"
 PICTURE = ROOT / "docs" / "images" / "coverage"
 DRAWN = "graph_key"
-BEGIN, END = "<!-- written by docs/make_coverage.py -->", "<!-- to here -->"
 
 Results = dict[str, dict[str, xr.Dataset]]
 
@@ -95,11 +94,7 @@ def main() -> int:
         return 2
     results = measure()
     picture(results)
-    made = f"{BEGIN}\n\n{table(results)}\n\n{END}"
-    page = re.sub(
-        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, PAGE.read_text(), flags=re.S
-    )
-    PAGE.write_text(page)
+    write_part(PAGE, __file__, table(results))
     return 0
 
 

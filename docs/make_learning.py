@@ -1,6 +1,6 @@
 """Draw docs/images/learning.png from stores/learning.zarr and print what docs/learning.md says.
 
-python docs/make_learning.py [STORE]
+python -m docs.make_learning [STORE]
 """
 
 from __future__ import annotations

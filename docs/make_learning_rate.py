@@ -1,7 +1,7 @@
 """Which solutions GRUs find at which learning rate: labels of three populations, picture, numbers.
 
-python docs/make_learning_rate.py label STORE STORE ...   # labels every checkpoint; minutes
-python docs/make_learning_rate.py                         # the picture, the tables of the page
+python -m docs.make_learning_rate label STORE STORE ...   # labels every checkpoint; minutes
+python -m docs.make_learning_rate                         # the picture, the tables of the page
 
 The stores are trained as docs/learning_rate.md says. The labels are kept in
 docs/data/learning_rate.zarr, dims (learning_rate, network, checkpoint).
@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from docs.pages import write_part
 from solspace.networks import parameter_names, run
 from solspace.population import network_weights
 from solspace.population.describe import recipe_of
@@ -30,7 +31,6 @@ ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "docs" / "data" / "learning_rate.zarr"
 PICTURE = ROOT / "docs" / "images" / "learning_rate"
 PAGE = ROOT / "docs" / "learning_rate.md"
-BEGIN, END = "<!-- tables, by docs/make_learning_rate.py -->", "<!-- end of tables -->"
 TASK = get_task("interval_reproduction")
 GROUP = "interval_reproduction/gru"
 GO = 0.15  # over which the readout is an output
@@ -321,10 +321,7 @@ def main(words: list[str]) -> None:
         ds.to_zarr(STORE, mode="w")
     ds = xr.open_zarr(STORE).load()
     picture(ds)
-    text = PAGE.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{tables(ds)}\n{END}{after}")
+    write_part(PAGE, __file__, tables(ds))
 
 
 if __name__ == "__main__":

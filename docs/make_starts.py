@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 import solspace
+from docs.pages import write_part
 from solspace.diversity.difference import compare_solutions
 from solspace.diversity.labels import count_labels
 from solspace.population.describe import recipe_of
@@ -31,7 +32,6 @@ SHIPPED = ROOT / "stores" / "turner2021.zarr"
 LABELS = ROOT / "docs" / "data" / "starts.zarr"
 PICTURE = ROOT / "docs" / "images" / "starts.png"
 PAGE = ROOT / "docs" / "starts.md"
-BEGIN, END = "<!-- tables, by docs/make_starts.py -->", "<!-- end of tables -->"
 TASKS = ("delayed_discrimination", "interval_discrimination")
 OWN = "orthogonal"  # the start of both recipes
 
@@ -198,9 +198,7 @@ def main(words: list[str]) -> None:
         label(words[1:])
     ds = xr.open_zarr(LABELS).load()
     picture(ds)
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{tables(ds)}\n{END}{after}")
+    write_part(PAGE, __file__, tables(ds))
 
 
 if __name__ == "__main__":

@@ -281,10 +281,12 @@ def test_networks_without_a_label_are_left_out_and_counted():
 
 def test_labels_are_the_keys_there_are():
     ds = population(GRU).load()
-    assert label_variables(ds) == ["graph_key", "solution_key"]
-    # After `solspace label --by graph_key` both say the same: one is enough.
-    same = ds.assign_coords(solution_key=ds.graph_key)
-    assert label_variables(same) == ["graph_key"]
+    every = ["attractor_key", "automaton_key", "graph_key", "response_key"]
+    # What solutions follow says the same as they do: one is enough.
+    assert label_variables(ds) == every
+    assert label_variables(ds.assign_coords(solution_key=ds.graph_key)) == every
+    other = ds.assign_coords(solution_key=ds.name)
+    assert label_variables(other) == [*every, "solution_key"]
 
 
 def test_populations_are_compared_class_by_class():
@@ -383,7 +385,7 @@ def test_commands_say_what_is_wrong():
             lambda: compare_solutions(
                 population(GRU), population(GRU).assign_attrs(solution_method="best")
             ),
-            ("different methods", "automaton_key of turner2021 graphs", "best"),
+            ("different methods", "response_key", "best"),
         ),
         (
             lambda: compare_solutions(
@@ -445,7 +447,6 @@ def test_the_page_runs_and_is_of_the_store(tmp_path, monkeypatch, capsys):
         exec(block, names)
     assert "sample_size" in capsys.readouterr().out
     assert (tmp_path / "coverage.png").exists()
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    import make_coverage
+    from docs import make_coverage
 
     assert make_coverage.table(make_coverage.measure()) in page

@@ -40,7 +40,7 @@ from solspace.stability import (
 from solspace.stability.labelling import AskedLabel, asked_labels
 from solspace.stability.stage import draw_networks
 from solspace.tasks import get_task
-from validation.populations import POPULATIONS, STORE
+from validation.populations import NAMED, POPULATIONS, STORE
 
 __all__ = ["Row", "every_label", "main", "measure", "picture", "section", "try_labels"]
 
@@ -265,13 +265,18 @@ recall and specificity on random sequences held out, of its own kind of protocol
 `solspace verify`, machines of responses by `solspace.responses.response_scores`; those that the
 store does not hold on {sampled} networks; empty where a label says nothing about responses); and
 the share of networks that keep it (`solspace stability`, with 95 % Wilson intervals over networks):
-every weight times 1 + noise z, {draws} draws a network; after further gradient steps; computed as
+every weight times 1 + noise z, {draws} a network; after further gradient steps; computed as
 on another kind of processor. [stability.md](stability.md) says how. A label that only the networks
 tried have comes last, and its small classes are not counted. Tried {when}.
 
 {table}
 
 ![Classes, recall, specificity and stability of each label](images/labels.png)
+
+*Labels of each population, the coarsest first, with how many classes they have: `graph_key`;
+`automaton_key` of published graphs (what they allow) and of `automaton` graphs; `attractor_key`;
+`response_key` at each notch, in brackets where a machine says a part only. Dashed: what the rule
+asks of the curve of that colour.*
 
 **Which label is good enough?** The rule: the coarsest label with a recall of 0.95 and a specificity
 of 0.8 on sequences held out, that 95 % of networks keep at 1e-3 weight noise, and with at most 10 %
@@ -305,7 +310,7 @@ def section(store: str | Path = STORE, image: Path = PICTURE) -> str:
     return TEXT.format(
         table=table(rows),
         sentences="\n".join(told),
-        draws=draws,
+        draws=f"{draws} draw{'s' * (draws != 1)}",
         sampled=SAMPLED,
         when="; ".join(dates),
     )
@@ -330,6 +335,19 @@ def populations_of(store: str | Path) -> list[str]:
 def _counted(row: Row) -> str:
     few = row.scores.small is None
     return f"{row.scores.classes} classes" + (f" of {row.scores.networks} networks" if few else "")
+
+
+def _tick(row: Row) -> str:
+    """A label in few letters, and its classes."""
+    name, _, option = row.scores.label.partition(":")
+    kind = option.partition("=")[2]
+    short = {
+        "graph_key": "graph",
+        "automaton_key": "what graphs\nallow" if kind == "turner2021" else "automaton\ngraphs",
+        "attractor_key": "attractors",
+        "response_key": kind.replace("_", "\n") if row.whole else f"({kind})".replace("_", "\n"),
+    }.get(name, row.scores.label.replace(":", "\n"))
+    return f"{short}\n{_counted(row)}".replace(" of ", "\nof ")
 
 
 def _not_small(scores: LabelScores) -> float | None:
@@ -368,12 +386,11 @@ def picture(rows: Mapping[str, Sequence[Row]], path: Path = PICTURE) -> None:
             for i, row in enumerate(own):
                 if AT in row.shares:
                     axis.plot([i, i], row.shares[AT][1:], color=BLUE, linewidth=0.8, alpha=0.6)
-            axis.set_xticks(
-                range(len(own)),
-                [row.scores.label.replace(":", "\n") + "\n" + _counted(row) for row in own],
-            )
+            axis.set_xticks(range(len(own)), [_tick(row) for row in own])
             axis.set(xlim=(-0.4, len(own) - 0.6), ylim=(-0.03, 1.03), ylabel="share")
-            axis.set_title(population.replace("_", " ").replace("/", ", "), fontsize=8, loc="left")
+            task, architecture = population.replace("_", " ").split("/")
+            title = f"{task}, {NAMED.get(architecture, architecture)}"
+            axis.set_title(title, fontsize=8, loc="left")
             axis.tick_params(axis="x", length=0)
             axis.spines[["top", "right"]].set_visible(False)
         figure.legend(
