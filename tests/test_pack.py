@@ -214,6 +214,9 @@ def test_a_copy_does_not_say_where_on_a_machine_its_source_was(store, tmp_path, 
         if entry["stage"] == "reduce"
     ]
     assert commands[-1] == "solspace reduce named.zarr --redo"
+    # Nor does the note of the copying itself, which has the source's path in its command.
+    for noted in (copy, path):
+        assert str(tmp_path) not in xr.open_zarr(noted, group=GROUP).attrs["provenance"]
 
 
 def test_packing_says_nothing_of_zarr(store, tmp_path, recwarn):

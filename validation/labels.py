@@ -310,7 +310,7 @@ def section(store: str | Path = STORE, image: Path = PICTURE) -> str:
     return TEXT.format(
         table=table(rows),
         sentences="\n".join(told),
-        draws=f"{draws} draw{'s' * (draws != 1)}",
+        draws=f"{draws} draw{'' if draws == 1 else 's'}",
         sampled=SAMPLED,
         when="; ".join(dates),
     )

@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ def noted(
         "stage": stage,
         "options": dict(options or {}),
         "where": dict(where or {}),
-        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        "command": _command(sys.argv),
         "versions": _versions(),
         "machine": platform.machine(),
         # Slices may begin in one second by one command: this tells their entries apart.
@@ -56,6 +56,13 @@ def noted(
     yield
     entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
     _note(population, entry)
+
+
+def _command(words: Sequence[str]) -> str:
+    """What was typed; absolute paths by their last part, as a store may be shared."""
+    first, *rest = words
+    told = [os.path.basename(w.rstrip("/")) if os.path.isabs(w) else w for w in rest]
+    return shlex.join([os.path.basename(first), *told])
 
 
 def _note(population: Population, entry: Mapping[str, Any]) -> None:
