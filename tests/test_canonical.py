@@ -132,7 +132,7 @@ def test_two_pulses_of_one_symbol_are_kept_apart():
     ("arrays", "says"),
     [
         (([], [], [], []), "no nodes"),
-        (([0, 2], [], [], []), "output 2"),
+        (([0, 41], [], [], []), "output 41"),
         (([0, 1], [0], [2], [0]), "meets node 2"),
         (([0, 1], [-1], [0], [0]), "meets node -1"),
         (([0, 1], [0], [1], [-1]), "symbol -1"),

@@ -179,7 +179,8 @@ def test_a_network_of_no_units_is_refused():
 def test_names_that_are_no_text_and_things_that_are_no_network_are_refused():
     refused({0: torch.zeros(3)}, "found 0 (int)")
     refused([1, 2], "a list", "torch module")
-    refused("weights.pt", "a str")
+    with pytest.raises(SolspaceError, match=r"weights\.pt: no such file"):
+        import_networks(TASK, "vanilla", {"mine": "weights.pt"})
     state = Model().state_dict()
     for networks, words in (
         ({3: state}, "names 3"),
@@ -365,6 +366,8 @@ def test_outputs_that_were_saved_are_compared(tmp_path, capsys):
         ds = import_networks(TASK, "vanilla", {"mine": model.state_dict()}, check_against=given)
         assert ds.attrs["largest_output_difference"] < 1e-6
     torch.save(model.state_dict(), tmp_path / "mine.pt")
+    read = import_networks(TASK, "vanilla", {"mine": tmp_path / "mine.pt"}, check_against=own)
+    assert read.identical(ds)
     files = [str(tmp_path / "mine.pt"), "--check-against", str(tmp_path / "out.npz")]
     for arrays, words in (
         ({"mine": own + np.float32(2e-3) * (own > own.mean())}, "off by up to 0.002"),
@@ -381,10 +384,15 @@ def test_outputs_that_were_saved_are_compared(tmp_path, capsys):
     assert re.search(r"outputs: at most \S+e-0\d from those of .*out.npz", capsys.readouterr().out)
 
 
-def test_another_nonlinearity_that_does_the_task_is_named(trained):
+def test_another_nonlinearity_that_does_the_task_is_asked_for(trained):
     """The state dict of a tanh network taken for a rectified one."""
-    with pytest.warns(UserWarning, match=r"mine \S+ \(as vanilla its loss is \S+e-05\)"):
+    words = r"mine \S+ \(as vanilla \S+e-05\).*--architecture vanilla, or.*--nonlinearity relu"
+    with pytest.raises(SolspaceError, match=words):
         import_networks(TASK, "relu", {"mine": trained})
+    # Said to be so, it is taken, and its loss is said.
+    with pytest.warns(UserWarning, match=r"target 0.0001: mine \S+ \(as vanilla its"):
+        ds = import_networks(TASK, "relu", {"mine": trained}, nonlinearity="relu")
+    assert ds.loss.item() > 1e-3
 
 
 # --------------------------------------------------------------------------- further imports

@@ -374,7 +374,8 @@ def test_a_store_of_recordings_goes_through_the_commands(nwb, tmp_path, capsys):
     assert np.isfinite(ds.features.values).all() and ds.status_features.item() == 1
     for verb, words in (
         (["reduce", store], "they have no weights; their stages: features"),
-        (typed, "already has recordings of interval_reproduction (mine)"),
+        (typed, "interval_reproduction/recorded has a recording named 'mine' already"),
+        ([*typed, "--name", "other", "--bin", "20"], "differ in bin_width (10.0 and 20.0)"),
         (["import-recording", store, nwb, "--task", "none", "--align", "start_time", "--window",
           "0", "100", "--epoch", "a=b"], "'b' is not START:STOP"),
         (["export-nwb", store, str(tmp_path / "x.nwb")], "0 populations of recurrent networks"),
@@ -391,6 +392,45 @@ def test_a_store_of_recordings_goes_through_the_commands(nwb, tmp_path, capsys):
     assert main(none) == 0 and check_store(store) == []
     counts = xr.open_zarr(store, group="none/recorded").activity
     assert counts.attrs["units"] == "spikes/bin"
+
+
+def test_recordings_are_added_to_those_there(tmp_path):
+    def recorded(name, trials, bins, units, **columns):
+        rates = np.random.default_rng(units).uniform(0, 9, (trials, bins, units)).cumsum(axis=1)
+        told = {"side": [str(i % 2) for i in range(trials)], "k": np.arange(trials), **columns}
+        return recording_from_arrays(
+            rates, told, bin=10, name=name, epochs={"early": (0, 200), "late": (200, 400)}
+        )
+
+    path, group = str(tmp_path / "mine.zarr"), "none/recorded"
+    first = recorded("monday", 6, 50, 4, extra=np.arange(6))
+    second = recorded("the tuesday after it", 8, 60, 7)
+    solspace.add_population(path, first)
+    solspace.run_stage(path, "features")
+    alone = xr.open_zarr(path, group=group).load()
+    solspace.add_population(path, second)
+    both = xr.open_zarr(path, group=group).load()
+    assert check_store(path) == [] and "extra" not in both
+    assert dict(both.activity.sizes) == {"network": 2, "trial": 8, "time": 60, "unit": 7}
+    for i, one in enumerate((first, second)):
+        n = one.sizes
+        part = both.isel(network=i, trial=slice(n["trial"]), time=slice(n["time"]))
+        part = part.isel(unit=slice(n["unit"]))
+        np.testing.assert_array_equal(part.activity, one.activity[0])
+        np.testing.assert_array_equal(part.epoch, one.epoch[0])
+        assert part.side.values.tolist() == one.side.values[0].tolist()
+        assert np.isnan(both.activity[i, :, :, n["unit"] :]).all()
+    assert both.exclusions.values.tolist() == ["columns that not every recording has: 1", ""]
+    # Features are those that all have, so they wait; the ones there were stay until then.
+    assert both.status_features.values.tolist() == [0, 0]
+    np.testing.assert_array_equal(both.features[0], alone.features[0])
+    solspace.run_stage(path, "features")
+    features = xr.open_zarr(path, group=group).features.load()
+    np.testing.assert_allclose(features[0], alone.features.sel(feature=features.feature)[0])
+    assert check_store(path) == []
+    with pytest.raises(SolspaceError, match="differ in bin_width"):
+        solspace.add_population(path, recording_from_arrays(np.ones((3, 40, 2)), bin=20, name="w"))
+    assert xr.open_zarr(path, group=group).name.values.tolist() == ["monday", second.name.item()]
 
 
 def test_a_stage_of_ones_own_takes_recordings_and_check_finds_what_is_at_odds(tmp_path):

@@ -165,6 +165,52 @@ def test_a_file_may_register_its_tasks(file):
     assert get_task("echo").inputs == ("cue",)
 
 
+TOWER = """
+import torch
+from solspace import register_architecture
+from solspace.networks import stepped_architecture
+
+class Tower(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.out = torch.nn.GRUCell(2, 4), torch.nn.Linear(4, 1)
+
+    def step(self, state, input):
+        return self.cell(input, state)
+
+    def readout(self, state):
+        return self.out(state).tanh()
+
+register_architecture(stepped_architecture("tower", Tower(), units=4))
+"""
+
+
+def test_a_file_may_register_architectures(tmp_path, monkeypatch, capsys):
+    import torch
+
+    from solspace.networks import registry as architectures
+
+    monkeypatch.setattr(architectures, "_own", {})
+    file, store = tmp_path / "my_tower.py", str(tmp_path / "x.zarr")
+    file.write_text(TOWER)
+    cell, out = torch.nn.GRUCell(2, 4), torch.nn.Linear(4, 1)
+    torch.save(torch.nn.ModuleDict({"cell": cell, "out": out}).state_dict(), tmp_path / "a.pt")
+    given = ["--task", "interval_reproduction", "--architecture", "tower", str(tmp_path / "a.pt")]
+    code, said = _said(capsys, "import", store, *given)
+    assert code == 2 and "unknown architecture 'tower'" in said and "--task-file FILE.py" in said
+    code, said = _said(capsys, "import", store, *given, "--task-file", str(file))
+    assert code == 0, said
+    assert main(["record", store, "--quiet", "--task-file", str(file)]) == 0
+    assert main(["check", store]) == 0
+    architectures._own.clear()
+    assert main(["info", store]) == 0
+    code, said = _said(capsys, "extrapolate", store, "--quiet")
+    assert code == 2 and "tower" in said and "--task-file FILE.py" in said
+    file.write_text("x = 1")
+    code, said = _said(capsys, "info", store, "--task-file", str(file))
+    assert code == 2 and "has no task and registers no architecture" in said
+
+
 def test_a_task_of_an_installed_package(file, tmp_path, monkeypatch):
     where = tmp_path / "site"
     (where / "echoes-1.2.dist-info").mkdir(parents=True)

@@ -105,7 +105,8 @@ def _verb(
         metavar="FILE.py",
         action="append",
         help="a Python file with a task of your own, which is run; a store made from it is worked "
-        "on later without this, as long as the file is where it was and as it was",
+        "on later without this, as long as the file is where it was and as it was. It may also "
+        "register architectures, and is then given each time",
     )
     return sub
 

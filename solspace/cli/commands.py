@@ -39,12 +39,11 @@ def know_tasks(args: argparse.Namespace) -> None:
     import warnings
 
     from solspace.run import own_tasks
-    from solspace.tasks import load_tasks
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for file in args.task_file or []:
-            load_tasks(file)
+            own_tasks.load_file(file)
         for path in [args.store, *getattr(args, "stores", []), getattr(args, "other", None)]:
             if path is not None:
                 own_tasks.know_tasks(path)

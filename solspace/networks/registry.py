@@ -84,7 +84,8 @@ def get_architecture(name: str | None) -> Architecture:
         raise SolspaceError(
             f"unknown architecture {name!r}; architectures: {', '.join(architecture_names())} "
             "(of several layers such as gru_2layers; with a hidden layer in the readout such as "
-            "vanilla_relu_readout; one of your own: solspace.register_architecture)"
+            "vanilla_relu_readout; one of your own: solspace.register_architecture, at the command "
+            "line in a file, --task-file FILE.py)"
         )
     return found
 
@@ -110,7 +111,8 @@ def recurrent_architecture(name: str) -> Architecture:
         known = ", ".join(architecture_names("recurrent"))
         raise SolspaceError(
             f"unknown architecture {name!r}; recurrent architectures: {known} "
-            "(one of your own: solspace.register_architecture)"
+            "(one of your own: solspace.register_architecture, at the command line in a file, "
+            "--task-file FILE.py)"
         )
     return record
 

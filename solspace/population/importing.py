@@ -129,8 +129,9 @@ def read_cells(
                 read_state_dict(beside), architecture, source=beside, **how
             )
     return import_networks(
-        task, architecture, networks, initial=initial, check_against=check_against
-    )
+        task, architecture, networks, initial=initial, nonlinearity=nonlinearity,
+        check_against=check_against,
+    )  # fmt: skip
 
 
 def import_networks(
@@ -148,8 +149,9 @@ def import_networks(
 
     Each is run on the task's recorded trials. A warning names those whose loss is over ten times
     the target of the task's recipe, and their losses: most likely they are not what they are
-    taken for. Where the loss is far lower with another nonlinearity, the warning says so. A module
-    that can be called gives its own output on the same trials, and one that differs is refused.
+    taken for. A state dict that does the task with another nonlinearity alone is refused, unless
+    `nonlinearity` says which it has. A module that can be called gives its own output on the same
+    trials, and one that differs is refused.
 
     Parameters
     ----------
@@ -157,9 +159,10 @@ def import_networks(
     architecture : str
         ``vanilla`` is a tanh network, ``relu`` a rectified one; a state dict cannot say its
         nonlinearity, a module can.
-    networks : mapping of name to module or mapping of arrays
+    networks : mapping of name to module, mapping of arrays, or path
         Each a torch module (one ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, or a cell of theirs, and
-        one ``nn.Linear``), its state dict (any prefix) or the six arrays of `solspace.networks`.
+        one ``nn.Linear``), its state dict (any prefix), the six arrays of `solspace.networks`, or
+        a file with one of the last two (``.pt``, ``.npz``, ``.safetensors``).
         A linear encoder before the layer is folded into the input weights. They are run from a
         state of zero, or from a learned one (``h0``) that they have.
     initial : mapping, optional
@@ -188,8 +191,9 @@ def import_networks(
     ------
     SolspaceError
         Where a network does not fit; it is named, with the shapes found and expected. Where it
-        has another nonlinearity than its architecture, or parameters that would be ignored. Where
-        a module's own output differs by more than 10^-4, or that of ``check_against`` by 10^-3.
+        has another nonlinearity than its architecture, or by its loss must have; where it has
+        parameters that would be ignored. Where a module's own output differs by more than 10^-4,
+        or that of ``check_against`` by 10^-3.
 
     Examples
     --------
@@ -213,7 +217,8 @@ def import_networks(
             )
     if not networks:
         raise SolspaceError("no networks to import; give a mapping of name to state dict")
-    if unknown := [name for name in initial or {} if name not in networks]:
+    networks, initial = _read_paths(networks), _read_paths(initial or {})
+    if unknown := [name for name in initial if name not in networks]:
         raise SolspaceError(
             f"initial weights of {', '.join(unknown)}, which is none of the networks: "
             f"{', '.join(networks)}"
@@ -228,7 +233,7 @@ def import_networks(
     }
     before: list[Weights | None] = []
     for name, weights in known.items():
-        first = (initial or {}).get(name)
+        first = initial.get(name)
         if first is not None:
             first = read_network(first, architecture, source=f"initial {name}", **how)
             if first["weight_hh"].shape != weights["weight_hh"].shape:
@@ -282,8 +287,18 @@ def import_networks(
             f"layer and linear readout alone: {'; '.join(unseen)}",
             stacklevel=2,
         )
+    if nonlinearity is None:
+        _refuse_other(ds, task, [i for i, w in enumerate(networks.values()) if not is_module(w)])
     warn_of_losses(ds, task)
     return annotate(ds, [*BASE, *TRAINED, *parameter_declarations(architecture)])
+
+
+def _read_paths(networks: Mapping[str, Any]) -> dict[str, Any]:
+    """What files hold, in place of their paths."""
+    return {
+        name: read_state_dict(os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given
+        for name, given in networks.items()
+    }
 
 
 MOST_FORWARD = 1e-4  # a module's own output beside ours, both in float64 where it can be
@@ -389,15 +404,22 @@ FAR_OFF = 10.0  # times the target loss; a network trained on the task is not so
 
 
 def target_loss(task: str | Task, architecture: str) -> float:
-    """What the task's recipe asks of networks of an architecture; NaN where it has no recipe.
+    """What the task's recipe asks of networks of an architecture.
+
+    Where the task has no recipe for them, the largest of what it asks of others; NaN where it has
+    none at all.
 
     Examples
     --------
     >>> target_loss("interval_reproduction", "vanilla")
     0.0001
+    >>> target_loss("delayed_discrimination", "relu")
+    5e-05
     """
-    recipe = get_task(task).recipes.get(architecture)
-    return float("nan") if recipe is None else recipe.target_loss
+    recipes = get_task(task).recipes
+    if architecture in recipes:
+        return recipes[architecture].target_loss
+    return max((r.target_loss for r in recipes.values()), default=float("nan"))
 
 
 def far_off(ds: xr.Dataset, task: str | Task) -> NDArray[np.intp]:
@@ -422,7 +444,11 @@ recipe's target 0.0001: bad 0.7"
     if not len(wrong):
         return ""
     names, loss = ds["name"].values, ds["loss"].values
-    said = [f"{names[i]} {loss[i]:.3g}{_better_as(ds, int(i), task)}" for i in wrong[:20]]
+    said = []
+    for i in map(int, wrong[:20]):
+        better = _better_as(ds, i, task)
+        as_other = f" (as {better[0]} its loss is {better[1]:.2g})" if better else ""
+        said.append(f"{names[i]} {loss[i]:.3g}{as_other}")
     if len(wrong) > len(said):
         said.append(f"and {len(wrong) - len(said)} more")
     target = target_loss(task, architecture_of(ds))
@@ -434,13 +460,38 @@ recipe's target 0.0001: bad 0.7"
     )
 
 
-def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> str:
+def _refuse_other(ds: xr.Dataset, task: Task, of: Sequence[int]) -> None:
+    """An error where a state dict does the task with another nonlinearity than it is run with."""
+    own, most = (
+        get_architecture(architecture_of(ds)),
+        FAR_OFF * target_loss(task, architecture_of(ds)),
+    )
+    found = [
+        (str(ds["name"].values[i]), float(ds["loss"].values[i]), *better)
+        for i in map(int, far_off(ds, task))
+        if i in of and (better := _better_as(ds, i, task)) and better[1] <= most
+    ]
+    if not found:
+        return
+    said = ", ".join(
+        f"{n} {loss:.3g} (as {other} {less:.2g})" for n, loss, other, less in found[:20]
+    )
+    raise SolspaceError(
+        f"a state dict does not say its nonlinearity: as {own.name} networks ({own.nonlinearity}) "
+        f"{len(found)} of {ds.sizes['network']} do not do the task {task.name}, with another they "
+        f"do; losses: {said}{' and more' * (len(found) > 20)}. Give --architecture {found[0][2]}, "
+        f"or, where it is so, --nonlinearity {own.nonlinearity} (in Python nonlinearity="
+        f"{own.nonlinearity!r})"
+    )
+
+
+def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> tuple[str, float] | None:
     """The architecture of another nonlinearity with which a network's loss is far lower."""
     own = get_architecture(architecture_of(ds))
     if own.kind != "recurrent" or "weight_hh" not in ds.variables:
-        return ""
+        return None
     weights, trials = network_weights(ds, i), get_task(task).recorded_trials()
-    best, said = float(ds["loss"].values[i]) / FAR_OFF, ""
+    least, found = float(ds["loss"].values[i]) / FAR_OFF, None
     for other in map(get_architecture, architecture_names("recurrent")):
         same = (other.gates, other.state, other.parameters) == (
             own.gates, own.state, own.parameters
@@ -449,9 +500,9 @@ def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> str:
             continue
         output = run(other, weights, trials.input)[1]
         loss = float(np.mean((output - trials.target) ** 2))
-        if loss < best:
-            best, said = loss, f" (as {other.name} its loss is {loss:.2g})"
-    return said
+        if loss < least:
+            least, found = loss, (other.name, loss)
+    return found
 
 
 def warn_of_losses(ds: xr.Dataset, task: str | Task) -> None:

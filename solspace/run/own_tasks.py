@@ -15,13 +15,14 @@ import xarray as xr
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.networks import own_architectures
 from solspace.stages import collection
 from solspace.store import Population, Store, creation
 from solspace.tasks import get_task
-from solspace.tasks.files import SOURCE, find_tasks, read_source
+from solspace.tasks.files import SOURCE, find_tasks, load_tasks, read_source
 from solspace.tasks.registry import is_known, is_shipped, source_of, why_unknown
 
-__all__ = ["know_tasks", "note_sources", "refusal", "waited_for", "with_source"]
+__all__ = ["know_tasks", "load_file", "note_sources", "refusal", "waited_for", "with_source"]
 
 _said: set[str] = set()
 
@@ -64,6 +65,22 @@ def note_sources(populations: Iterable[Population]) -> None:
         if source is not None and read_source(population.attrs) != source:
             with population.briefly():
                 creation.set_attrs(population, {SOURCE: json.dumps(source)})
+
+
+def load_file(file: str) -> None:
+    """Read a file of the user's own: its tasks, and architectures that it registers.
+
+    Raises
+    ------
+    SolspaceError
+        Where it has neither, or fails; see `solspace.load_tasks`.
+    """
+    before = own_architectures()
+    if not load_tasks(file, required=False) and own_architectures() == before:
+        raise SolspaceError(
+            f"{file}: has no task and registers no architecture; give a Python file with a "
+            "solspace.Task in it, or that calls solspace.register_architecture"
+        )
 
 
 def know_tasks(path: str) -> None:

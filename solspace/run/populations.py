@@ -249,13 +249,7 @@ def _add_networks(
             "rename what is imported (a network is named after its file, or its folder where "
             "the file is called weights.pt)"
         )
-    kind = kind_of(population.architecture).name
-    stages = collection.stages(kind)
-    # What looks at all networks, and what takes something of that.
-    again = {s.name for s in stages.values() if s.over == "population" or s.prepare}
-    for stage in stages.values():
-        if again & {*collection.needed_first(stage.name, kind), *collection.used(stage)}:
-            again.add(stage.name)
+    again = collection.over_all(kind_of(population.architecture).name)
     known = {g: collection.declared(g, population.architecture) for g in population.groups()}
     most = "largest_output_difference"  # of all networks, or of none
     checked = [float(d.attrs[most]) for d in (have, ds) if most in d.attrs]
@@ -264,7 +258,7 @@ def _add_networks(
             population,
             ds,
             lambda group, name: known[group].get(name),
-            {stages[name].status.name for name in again},
+            [stage.status.name for stage in again],
             {most: max(checked) if len(checked) == 2 else None},
         )
     with provenance.noted(population, "import"):

@@ -13,7 +13,7 @@ from solspace.population.describe import task_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import check
 from solspace.stages import collection
-from solspace.store import Population, Store, creation, locks, provenance
+from solspace.store import Population, Store, creation, growing, locks, provenance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +25,9 @@ def add_recordings(
     path: str, ds: xr.Dataset, *, options: Mapping[str, Any] | None = None
 ) -> Population:
     """Write a recorded population into a store, whole or not at all.
+
+    Where the store has recordings of this task, these come after them. What was computed of each is
+    kept; what follows from all, such as which features all have, is pending.
 
     Parameters
     ----------
@@ -38,7 +41,8 @@ def add_recordings(
     Raises
     ------
     SolspaceError
-        Where the dataset holds no recordings, or the store has some of this task.
+        Where the dataset holds no recordings. Where the store has some of this task that were made
+        otherwise (other bins, epochs or columns to average by), or of the same names.
     """
     task = task_of(ds).name
     declared = collection.declared("population", "recorded")
@@ -53,11 +57,7 @@ def add_recordings(
     with store.lock("import-recording"):
         found = store.populations(task, "recorded")
         if found:
-            there = ", ".join(found[0].open()["name"].values.astype(str)[:6])
-            raise SolspaceError(
-                f"{path}: already has recordings of {task} ({there}); give all files in one "
-                "command, or another store"
-            )
+            return _add(store, found[0], ds, options)
         first = [v for s in collection.stages("recorded").values() for v in (s.status, s.message)]
         labels = [v for v in declared.values() if v.dims == ("network",) and v.coordinate]
         variables = list({v.name: v for v in (*own, *labels, *first)}.values())
@@ -67,6 +67,49 @@ def add_recordings(
         with provenance.noted(population, "import_recording", options):
             pass
         store.consolidate()
+    return population
+
+
+def _add(
+    store: Store, population: Population, ds: xr.Dataset, options: Mapping[str, Any] | None
+) -> Population:
+    """Further recordings after those there are; the caller holds the store."""
+    from solspace.recordings.joining import join_recordings, trial_columns
+
+    have = population.open()
+    names = set(have["name"].values.astype(str).tolist())
+    if twice := [n for n in ds["name"].values.astype(str).tolist() if n in names]:
+        raise SolspaceError(
+            f"{population.path}: {population} has a recording named {twice[0]!r} already; give "
+            "this one another name: --name NAME, or name=NAME"
+        )
+    results = {
+        name
+        for stage in collection.stages("recorded").values()
+        for name in (*stage.variables("population", "recorded"), stage.status.name,
+                     stage.message.name)
+    }  # fmt: skip
+    ds = ds.drop_vars([n for n in ds.variables if n in results])
+    columns = trial_columns(have)
+    others = [n for n in have.variables if n not in ds.variables and n not in columns]
+    try:
+        joined = join_recordings([have.drop_vars(others).load(), ds])
+    except SolspaceError as error:
+        raise SolspaceError(
+            f"{population.path}: {population}: {error} (or import into another store)"
+        ) from None
+    growing.grow(
+        population,
+        ds,
+        lambda group, name: collection.declared(group, "recorded").get(name),
+        [stage.status.name for stage in collection.over_all("recorded")],
+        {"exclusions": joined.attrs["exclusions"], "features_left_out": None},
+        joined=joined,
+        lost=[c for c in columns if c not in joined.variables],
+    )
+    with provenance.noted(population, "import_recording", options):
+        pass
+    store.consolidate()
     return population
 
 

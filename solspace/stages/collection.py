@@ -35,6 +35,7 @@ __all__ = [
     "labels",
     "load_stage",
     "needed_first",
+    "over_all",
     "register",
     "stages",
     "used",
@@ -175,6 +176,22 @@ def needed_first(name: str, kind: str = "recurrent") -> list[str]:
     find(name, kind)
     add(name)
     return [n for n in known if n in wanted]
+
+
+def over_all(kind: str = "recurrent") -> list[Stage]:
+    """Stages whose results follow from all networks, or from results that do; in order.
+
+    Examples
+    --------
+    >>> "features" in [stage.name for stage in over_all("recorded")]
+    True
+    """
+    known = stages(kind)
+    out: set[str] = {s.name for s in known.values() if s.over == "population" or s.prepare}
+    for stage in known.values():
+        if out & {*needed_first(stage.name, kind), *used(stage)}:
+            out.add(stage.name)
+    return [stage for stage in known.values() if stage.name in out]
 
 
 def register(stage: Stage) -> Stage:

@@ -18,12 +18,21 @@ from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, Variable, is_label
 from solspace.store import replacing
 from solspace.store.handle import Population, Store
-from solspace.store.layout import WHOLE, checked_text, create_array, quiet, undeclared
+from solspace.store.layout import (
+    WHOLE,
+    checked_text,
+    create_array,
+    fill_array,
+    quiet,
+    undeclared,
+)
 
 __all__ = ["grow"]
 
 # What follows the largest network.
 _UNITS = ("unit", "presynaptic_unit")
+# And the longest recording.
+_RECORDED = ("trial", "time")
 
 Declared = Callable[[str, str], Variable | None]
 
@@ -34,6 +43,9 @@ def grow(
     declared: Declared,
     pending: Collection[str],
     attrs: Mapping[str, Any],
+    *,
+    joined: xr.Dataset | None = None,
+    lost: Collection[str] = (),
 ) -> None:
     """Add the networks of a dataset to a population that is there.
 
@@ -49,6 +61,11 @@ def grow(
         they stand for depends on all networks.
     attrs : mapping
         Attributes of the population that change; None takes one away.
+    joined : Dataset, optional
+        Variables of the population's own group of all networks, those there and those to add,
+        which are written anew: recordings have trials of their own.
+    lost : collection of str
+        Variables of that group that are left out.
 
     Raises
     ------
@@ -57,8 +74,9 @@ def grow(
     """
     root = Store(population.path).root("r+")
     have = population.open()
+    free = ("network", *_UNITS, *(() if joined is None else _RECORDED))
     for dim in have.dims:
-        own = dim in ds.coords and dim not in ("network", *_UNITS)
+        own = dim in ds.coords and dim not in free
         if own and have[dim].values.tolist() != ds[dim].values.tolist():
             raise SolspaceError(
                 f"{population.path}: {population} has {dim} {have[dim].values.tolist()}, the "
@@ -67,6 +85,8 @@ def grow(
     n, more = population.networks, ds.sizes["network"]
     sizes = {"network": n + more}
     sizes |= {d: max(have.sizes[d], ds.sizes[d]) for d in _UNITS if d in have.dims and d in ds.dims}
+    if joined is not None:
+        sizes |= {str(d): int(n) for d, n in joined.sizes.items()}
     # No shard holds old and new networks: those there are not computed again.
     shard = max(s for s in range(1, population.shard_size + 1) if n % s == 0)
     population.before_change()
@@ -74,6 +94,8 @@ def grow(
     if beside in root:
         del root[beside]
     labels: dict[str, Any] = {}
+    if joined is not None:
+        labels = {str(n): v.values for n, v in ds.coords.items() if v.dims == ("network",)}
     for group in population.groups():
         source = population.zarr_group(group)
         with quiet():
@@ -81,10 +103,15 @@ def grow(
         chunk = math.gcd(int(str(source.attrs["chunk_size"])), shard)
         coordinates = str(source.attrs.get("coordinates", "")).split()
         names = [name for name, _ in source.arrays()]
+        # A group of its own may call other things trials.
+        here = {d: s for d, s in sizes.items() if group == "population" or d not in _RECORDED}
+        written = joined if joined is not None and group == "population" else None
         for name, array in source.arrays():
+            if written is not None and (name in lost or name in written.variables):
+                continue
             known = declared(group, name) or _as_it_is(array)
             whole = _dims(array) == (name,) or (name in coordinates and not is_label(known))
-            made = _longer(target, array, known, sizes, shard, chunk, whole)
+            made = _longer(target, array, known, here, shard, chunk, whole)
             values = None
             if name in ds.variables and group == "population":
                 values = ds[name].values
@@ -106,7 +133,13 @@ def grow(
                 made[tuple(map(slice, array.shape))] = array[...]
             if group == "population" and name in coordinates and values is not None:
                 labels[name] = values
-        if group == "population":
+        if written is not None:
+            for name in map(str, written.variables):
+                known = declared(group, name) or undeclared(written[name], group)
+                made = create_array(target, known, sizes, shard_size=WHOLE, chunk=chunk)
+                fill_array(made, written[name])
+            coordinates = [c for c in coordinates if c not in lost]
+        elif group == "population":
             new = [
                 c for c in map(str, ds.coords) if c not in names and ds[c].dims[:1] == ("network",)
             ]
@@ -117,7 +150,8 @@ def grow(
                 made[:n] = _without(have, known, old)
                 _add(made, ds[name].values, n, name)
             coordinates += new
-        target.attrs.update(dict(source.attrs) | {
+        kept = dict(source.attrs) | (dict(attrs) if group == "population" else {})
+        target.attrs.update({n: v for n, v in kept.items() if v is not None} | {
             "shard_size": shard, "chunk_size": chunk, "coordinates": " ".join(coordinates),
         })  # fmt: skip
     population.before_change()

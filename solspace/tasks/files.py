@@ -34,7 +34,7 @@ MOST_TEXT = 200_000  # characters of a file that a store keeps
 _GIVE = "give a Python file with a solspace.Task in it"
 
 
-def load_tasks(file: str | os.PathLike[str]) -> tuple[Task, ...]:
+def load_tasks(file: str | os.PathLike[str], *, required: bool = True) -> tuple[Task, ...]:
     """Read the tasks of a file: every `Task` in it, and those that it registers.
 
     They are known by their names from now on, as after `register_task`, and stores made of them
@@ -45,6 +45,8 @@ def load_tasks(file: str | os.PathLike[str]) -> tuple[Task, ...]:
     file : str or path
         A Python file. Reading it runs it. It may import installed packages, and nothing that lies
         beside it.
+    required : bool
+        Whether a file without a task is an error; it may register something else.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def load_tasks(file: str | os.PathLike[str]) -> tuple[Task, ...]:
         text = Path(path).read_bytes()
     except OSError as error:
         raise SolspaceError(f"{shown}: cannot be read ({error.strerror}); {_GIVE}") from None
-    found = _load(shown, path, text)
+    found = _load(shown, path, text, required=required)
     _remember(path, _digest(text))
     return found
 
@@ -79,7 +81,7 @@ def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _load(shown: str, path: str, text: bytes) -> tuple[Task, ...]:
+def _load(shown: str, path: str, text: bytes, *, required: bool = True) -> tuple[Task, ...]:
     """Run what was read, once, and register what it has."""
     digest = _digest(text)
     before = registry.registered()
@@ -99,6 +101,8 @@ def _load(shown: str, path: str, text: bytes) -> tuple[Task, ...]:
                 f"{shown}: fails when read ({type(error).__name__}: {error})"
             ) from error
         found = _tasks_in(shown, module, before)
+        if required and not found:
+            raise SolspaceError(f"{shown}: has no task; {_GIVE}, or let it call register_task")
         for task in found.values():
             if registry.registered().get(task.name) is not task:
                 try:
@@ -136,8 +140,6 @@ def _tasks_in(shown: str, module: types.ModuleType, before: Mapping[str, Task]) 
             )
         if found.setdefault(task.name, task) is not task:
             raise SolspaceError(f"{shown}: has two tasks named {task.name!r}; rename one of them")
-    if not found:
-        raise SolspaceError(f"{shown}: has no task; {_GIVE}, or let it call register_task")
     return found
 
 
