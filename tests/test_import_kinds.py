@@ -296,8 +296,15 @@ def _mlp_of(units):
 
 @pytest.mark.filterwarnings("ignore:.*do not do the task")
 def test_a_module_that_says_its_step_comes_in(tmp_path, monkeypatch):
-    from solspace import add_population, check_store, register_architecture, run_stage
-    from solspace.networks import registry, stepped_architecture
+    from solspace import (
+        add_population,
+        check_store,
+        new_population,
+        register_architecture,
+        run_stage,
+    )
+    from solspace.networks import get_architecture, registry, stepped_architecture
+    from solspace.stability.perturbing import with_noise
     from solspace.store import Store
 
     monkeypatch.setattr(registry, "_own", {})
@@ -317,6 +324,15 @@ def test_a_module_that_says_its_step_comes_in(tmp_path, monkeypatch):
     for given in (models["b"].state_dict(), network_weights(ds, 1)):
         again = import_networks(TASK, "stepped", {"b": given})
         np.testing.assert_array_equal(again.module_parameters[0], ds.module_parameters[1])
+    for name in ("stepped", "gru_2layers"):
+        with pytest.raises(SolspaceError, match=f"{name} networks are not trained here"):
+            new_population(TASK, name, networks=1, hidden_size=N)
+    # Noise on its weights is noise on the module's.
+    weights = network_weights(ds, 0)
+    fixed = get_architecture("stepped").fixed
+    noisy = with_noise(weights, 1e-3, np.random.default_rng(0), fixed=fixed)
+    changed = {name for name in weights if not np.array_equal(weights[name], noisy[name])}
+    assert changed == {"module_parameters"}
     with pytest.raises(SolspaceError, match=r"other: not a module as .*'stepped' was made from"):
         import_networks(TASK, "stepped", {"other": nn.Linear(2, 1)})
     with pytest.raises(SolspaceError, match="a Linear has no step and no readout"):

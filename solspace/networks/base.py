@@ -204,6 +204,19 @@ class Architecture:
         return tuple(p for p in self.parameters if not p.trained)
 
     @property
+    def trainable(self) -> bool:
+        """Whether populations of it can be trained here; others are imported."""
+        return self.take is None and not self.base
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Names of what is no weight of the network, and stays where weights are changed.
+
+        What is given; of a module that says its own step, the six arrays, which only hand on.
+        """
+        return PARAMETERS if self.take is not None else tuple(p.name for p in self.given)
+
+    @property
     def trained(self) -> tuple[Parameter, ...]:
         """Parameters beyond the six that gradient steps change."""
         return tuple(p for p in self.parameters if p.trained)

@@ -82,6 +82,11 @@ def new_population(
     """
     task = get_task(task)
     record = get_architecture(architecture)
+    if not record.trainable:
+        raise SolspaceError(
+            f"{architecture} networks are not trained here; train them elsewhere and import them: "
+            "`solspace import`, solspace.import_networks"
+        )
     recipe = recipe or task.recipe(architecture)
     if hidden_size is None:
         hidden_size = record.hidden_size

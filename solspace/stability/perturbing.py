@@ -68,7 +68,7 @@ def with_noise(
         From generators of one seed come the same ``z``, whatever the noise: a larger noise goes
         further in the same direction.
     fixed : collection of str
-        Parameters that are given and not trained; they stay as they are.
+        Parameters that are no weights, such as given ones; they stay as they are.
 
     Returns
     -------

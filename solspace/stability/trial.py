@@ -88,7 +88,7 @@ class Trial:
         self._task, self._architecture, self._labels = task, architecture, labels
         self._noise, self._draws, self._seed, self._stop = noise, draws, seed, stop
         self._steps, self._recipe = further_steps, recipe
-        self._fixed = {p.name for p in get_architecture(architecture).given}
+        self._fixed = set(get_architecture(architecture).fixed)
         self._trials = task.recorded_trials()
         self._processor = processor
         self._other: OtherProcessor | None = None

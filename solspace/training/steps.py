@@ -56,6 +56,8 @@ def make_steps(
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named."""
     record = networks.recurrent_architecture(architecture)
+    if not record.trainable:
+        raise SolspaceError(f"{architecture} networks are not trained here, nor trained further")
     if starts := networks.start_names(record, weights):
         raise SolspaceError(
             f"a network with {', '.join(starts)} is not trained (further): it starts from a "
