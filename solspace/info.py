@@ -425,26 +425,23 @@ def read_for_report(
         raise SolspaceError(
             f"{path}: no networks to report on; make some with `solspace train {path} ...`"
         )
-    for population in populations:
-        if is_known(population.task) and (why := lacking(get_task(population.task), "reduce")):
-            raise SolspaceError(
-                f"{path}: a report is about graphs, which networks of {population.task} have none "
-                f"of: {why}"
-            )
     out = {}
     for population in populations:
         if _kind(population.architecture) == "recorded":
             out[str(population)] = {"population": population.open()}
             continue
         optional = ("checkpoints", "classification", "recording_size")
-        groups = ["population", "training", "extrapolation", "graph"]
+        groups = ["population", "training", "extrapolation"]
+        # Networks with continuous outputs, for one, have no graphs.
+        graphs = not (is_known(population.task) and lacking(get_task(population.task), "reduce"))
+        groups += ["graph"] if graphs else []
         groups += [g for g in optional if population.has(g)]
         out[str(population)] = {
             group: population.open(group, collection.group_of(group)) for group in groups
         }
         # In a store of an earlier version reduce was what named the solutions.
         named = "status_label" in out[str(population)]["population"].variables
-        for stage in ("reduce", "label") if named else ("reduce",):
+        for stage in [*(["reduce"] if graphs else []), *(["label"] if named else [])]:
             waiting = int((population.status(stage) == PENDING).sum())
             if waiting:
                 raise SolspaceError(

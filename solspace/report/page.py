@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.population.describe import named_of
 from solspace.report.pictures import MARK, Pictures
 from solspace.report.recorded import is_recorded, recorded_section
 from solspace.report.sections import section
@@ -16,6 +17,8 @@ from solspace.report.words import (
     spoken,
 )
 from solspace.stages import collection
+from solspace.tasks import get_task
+from solspace.tasks.needs import lacking
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,7 +54,8 @@ def write_report(
     ----------
     populations : mapping of "task/architecture" to mapping of group name to Dataset
         The groups ``population``, ``training``, ``extrapolation`` and ``graph``, in memory or
-        lazily read; only the networks shown are read whole. Of a recorded population just itself.
+        lazily read; only the networks shown are read whole. Of a task whose networks have no
+        graphs without the last, and of a recorded population just itself.
     path : path
         The page.
     title : str
@@ -142,7 +146,11 @@ def _told_foreign(path: str, may_force: bool) -> str:
 def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
     if is_recorded(groups):
         return
-    for group, needed in _NEEDS.items():
+    needs = dict(_NEEDS)
+    task = named_of(groups["population"], "task") if "population" in groups else ""
+    if task and lacking(get_task(task), "reduce"):
+        del needs["graph"]
+    for group, needed in needs.items():
         stage = collection.group_of(group).replace("_", "-")
         if group not in groups:
             raise SolspaceError(f"{name}: no {group} group; {how_to_make(stage)}")
@@ -157,7 +165,7 @@ def _check(name: str, groups: Mapping[str, xr.Dataset]) -> None:
     n = groups["population"].sizes["network"]
     if not n:
         raise SolspaceError(f"{name}: no networks; {how_to_make('train')}")
-    for group in _NEEDS:
+    for group in needs:
         if groups[group].sizes["network"] != n:
             raise SolspaceError(
                 f"{name}: {groups[group].sizes['network']} networks in the {group} group, "

@@ -11,7 +11,7 @@ import numpy as np
 from solspace.errors import SolspaceError
 from solspace.labels import get_label, label_names
 from solspace.population.describe import label_of, named_of
-from solspace.population.variables import DONE, GRAPH_LABELS
+from solspace.population.variables import DONE, GRAPH_LABELS, PENDING
 from solspace.report.pictures import Pictures
 from solspace.report.tables import failures, figure, provenance, solution_table
 from solspace.report.words import (
@@ -82,18 +82,22 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
     if "checkpoints" in groups:
         of = {"solution_method": population.attrs.get("solution_method", "")}
         out += learning(groups["checkpoints"].assign_attrs(of), anchor, pictures)
-    shown = table[:most]
+    shown, graphs = table[:most], _GRAPHS if "graph" in groups else ""
     out += [
         f"<h3>The commonest {'solution' if len(shown) == 1 else f'{len(shown)} solutions'}</h3>",
-        "<p>Each is shown by its network of lowest loss. Graphs: open circles are silent, filled "
-        "nodes put out the number they carry; the double ring is where the trajectory starts; "
-        "solid arrows are what the network does by itself, dashed ones follow the input named "
-        "on them.</p>",
+        f"<p>Each is shown by its network of lowest loss.{graphs}</p>",
     ]
     for row in shown:
         out.append(_solution(row.solution, row.networks, found, task, groups, anchor, pictures))
     out += [provenance(population), "</section>"]
     return "\n".join(out)
+
+
+_GRAPHS = (
+    " Graphs: open circles are silent, filled nodes put out the number they carry; the double ring "
+    "is where the trajectory starts; solid arrows are what the network does by itself, dashed ones "
+    "follow the input named on them."
+)
 
 
 def _solution(
@@ -105,8 +109,7 @@ def _solution(
     anchor: str,
     pictures: Pictures,
 ) -> str:
-    from solspace.plots import extrapolation_picture, graph_drawing, trajectories
-    from solspace.plots.graph import describe_graph, too_large
+    from solspace.plots import extrapolation_picture, trajectories
 
     population = groups["population"]
     head = f"<h4>Solution {solution}: {count_of(count, 'network')} ({share_of(count, found)})</h4>"
@@ -115,25 +118,13 @@ def _solution(
         return head + "\n<p>A stage failed for each of its networks; none can be shown.</p>"
     who = str(population["name"].values[i]) if "name" in population.variables else f"network {i}"
     units = int(population["hidden_size"].values[i])
-    nodes, edges = (int(groups["graph"][v].values[i]) for v in ("n_nodes", "n_edges"))
     stem = f"{anchor}-solution{solution}"
     seen = extrapolation_words(groups["extrapolation"], i, task)
     several = len(task.outputs) > 1
     about, share = trajectory_words(groups["training"], i, task)
-    size = f"Reduced dynamics of {who} ({units} units): {count_of(nodes, 'node')}, "
-    size += f"{count_of(edges, 'edge')}"
-    if too_large(nodes, edges):
-        head += f"\n<p>{escape(size)}, which is too large to be drawn.</p>"
-        drawn = []
-    else:
-        words = describe_graph(groups["graph"], i)
-        drawn = [
-            figure(
-                pictures.add(graph_drawing(groups["graph"], i), f"{stem}-graph", f"Graph. {words}"),
-                f"{size}. {words.split('. ')[0].rstrip('.')}.",
-                wide=False,
-            )
-        ]
+    drawn: list[str] = []
+    if "graph" in groups:
+        head, drawn = _graph(groups["graph"], i, f"{who} ({units} units)", head, stem, pictures)
     figures = [
         *drawn,
         *(
@@ -160,6 +151,27 @@ def _solution(
         ),
     ]
     return "\n".join([head, '<div class="row">', *figures, "</div>"])
+
+
+def _graph(
+    graphs: xr.Dataset, i: int, who: str, head: str, stem: str, pictures: Pictures
+) -> tuple[str, list[str]]:
+    """The head, and the drawing of a network's graph where it is not too large."""
+    from solspace.plots import graph_drawing
+    from solspace.plots.graph import describe_graph, too_large
+
+    nodes, edges = (int(graphs[v].values[i]) for v in ("n_nodes", "n_edges"))
+    size = f"Reduced dynamics of {who}: {count_of(nodes, 'node')}, {count_of(edges, 'edge')}"
+    if too_large(nodes, edges):
+        return f"{head}\n<p>{escape(size)}, which is too large to be drawn.</p>", []
+    words = describe_graph(graphs, i)
+    return head, [
+        figure(
+            pictures.add(graph_drawing(graphs, i), f"{stem}-graph", f"Graph. {words}"),
+            f"{size}. {words.split('. ')[0].rstrip('.')}.",
+            wide=False,
+        )
+    ]
 
 
 def learning(checkpoints: xr.Dataset, anchor: str, pictures: Pictures) -> list[str]:
@@ -205,7 +217,9 @@ def representative(population: xr.Dataset, solution: int) -> int | None:
     fit = population["solution"].values == solution
     for stage in ("train", "record", "extrapolate", "reduce"):
         if f"status_{stage}" in population.variables:
-            fit &= population[f"status_{stage}"].values == DONE
+            status = population[f"status_{stage}"].values
+            # What a task cannot go through is pending for all.
+            fit &= (status == DONE) | (status == PENDING).all()
     if not fit.any():
         return None
     loss = np.where(fit & ~np.isnan(population["loss"].values), population["loss"].values, np.inf)

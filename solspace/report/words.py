@@ -134,7 +134,9 @@ def extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:
     output = ds["output"].isel(network=i, trial=trials).values
     target = np.sign(wanted[trials])
     inputs = ds["input"].isel(trial=trials).values
-    symbols = task.output_symbol(output) if task.output_symbol else np.rint(np.clip(output, -1, 1))
+    if task.output_symbol is None:
+        return _errors(rows, held, values[rows][trials], trained[rows], output - wanted[trials])
+    symbols = task.output_symbol(output)
     asked = (target != 0).any(axis=(1, 2))
     answered = answered_rows if len(task.outputs) == 1 else held_rows
     right = answered(symbols, target, inputs)[asked]
@@ -160,6 +162,25 @@ def extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:
     if last - first + 1 == len(right):
         return words + "Every row is answered as asked for."
     return words + f"Answered as asked for without a gap from {at[first]:g} to {at[last]:g}."
+
+
+def _errors(
+    rows: str, held: Mapping[str, float], at: NDArray[Any], trained: NDArray[Any],
+    off: NDArray[Any],
+) -> str:  # fmt: skip
+    """Of continuous outputs, how far they are from what was asked for in and outside the range."""
+    inside = (at >= trained.min()) & (at <= trained.max())
+    fixed = f" at {listed(held)}" if held else ""
+    words = (
+        f"Rows are {rows} from {at[0]:g} to {at[-1]:g}{fixed}, trained from {trained.min():g} to "
+        f"{trained.max():g}. Root mean squared error "
+    )
+    told = [
+        f"{where} the trained range {np.sqrt(np.mean(off[which] ** 2)):.2g}"
+        for where, which in (("within", inside), ("outside", ~inside))
+        if which.any()
+    ]
+    return words + ", ".join(told) + "."
 
 
 def trajectory_words(ds: xr.Dataset, i: int, task: Task) -> tuple[str, str]:
