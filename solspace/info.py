@@ -19,7 +19,7 @@ from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.labels.names import solution_name
 from solspace.networks import architecture_names
-from solspace.population.describe import graph_method, label_of
+from solspace.population.describe import graph_method, label_of, named_of
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, GRAPH_LABELS, PENDING
 from solspace.stages import collection
@@ -178,6 +178,18 @@ def size_on_disk(path: str) -> int:
     )
 
 
+def not_for_task(ds: xr.Dataset, stage: str) -> str:
+    """Why the task of a population cannot go through a stage; empty where it can.
+
+    Examples
+    --------
+    >>> not_for_task(xr.Dataset(coords={"task": "interval_reproduction"}), "reduce")
+    ''
+    """
+    task = named_of(ds, "task")
+    return lacking(get_task(task), stage) if task and is_known(task) else ""
+
+
 def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
     for stage in _stages_of(ds):
         status = ds[f"status_{stage}"].values
@@ -186,6 +198,8 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
         parts = [f"{done} done"]
         parts += [f"{failed} failed"] if failed else []
         parts += [f"{pending} pending"] if pending else []
+        if pending == len(status) and not_for_task(ds, stage):
+            parts = ["not for this task"]
         yield f"{stage:<12}{', '.join(parts)}"
     if "loss" not in ds.variables:
         return

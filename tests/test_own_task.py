@@ -167,6 +167,10 @@ def test_continuous_outputs_go_where_they_can_and_are_refused_elsewhere(tmp_path
         assert main(["report", store, str(tmp_path / "page.html")]) == 0
         page = (tmp_path / "page.html").read_text()
         assert re.search(r"Root mean squared error within the trained range 0\.\d+", page)
+        assert "Left out: reduce, responses, verify. Of the task: its outputs are" in page
+        assert "put out there" not in page and "pending" not in page
+        assert main(["info", store]) == 0
+        assert "verify      not for this task" in capsys.readouterr().out
         assert "Trajectories in the plane" in page and "Graph" not in page.split("<footer>")[0]
         assert check_store(store) == []
     finally:

@@ -232,7 +232,7 @@ def _words(ends: Ends) -> str:
         text = f"all end in {parts[0]}" if parts[0] != "nothing yet" else "nothing is reached yet"
     else:
         text = "some end in " + ", some in ".join(parts)
-    if ends.outputs:
+    if any(ends.outputs):
         text += f"; put out there: {' or '.join(ends.outputs)}"
     return f"Left alone after {ends.after}: {text}."
 

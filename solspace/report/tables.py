@@ -35,14 +35,19 @@ _LISTED = 20
 
 def failures(population: xr.Dataset) -> str:
     """How many networks failed in which stage, and why; each is counted where it first failed."""
+    from solspace.info import not_for_task
+
     first: dict[int, str] = {}
     pending = []
+    left_out: dict[str, list[str]] = {}
     for stage in collection.stages():
         if f"status_{stage}" not in population.variables:
             continue
         status = population[f"status_{stage}"].values
         waiting = int((status == PENDING).sum())
-        if waiting:
+        if waiting == len(status) and (why := not_for_task(population, stage)):
+            left_out.setdefault(why, []).append(stage)
+        elif waiting:
             pending.append(f"{stage} of {waiting}")
         for i in np.flatnonzero(status == FAILED):
             first.setdefault(int(i), stage)
@@ -59,6 +64,10 @@ def failures(population: xr.Dataset) -> str:
         )
         rows = "".join(f"<li>{escape(r)} ({c})</li>" for r, c in reasons.most_common(8))
         words.append(f"<ul>{rows}</ul>" if rows else "")
+    words += [
+        f"<p>Left out: {', '.join(stages)}. Of the task: {escape(why)}.</p>"
+        for why, stages in left_out.items()
+    ]
     if pending:
         words.append(f"<p>Still pending: {', '.join(pending)} networks.</p>")
     return "\n".join(w for w in words if w)
