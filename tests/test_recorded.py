@@ -625,3 +625,57 @@ def test_what_the_validation_page_says_of_recordings():
     assert rat["own"]["kinet_speed_interval"] > rat["chance"]["kinet_speed_interval"].max() > 0.95
     text = recordings.section()
     assert "| `kinet_speed_interval` |" in text and "16,560 of 16,560" in text
+
+
+@pytest.mark.filterwarnings("ignore:features left out")
+def test_two_sessions_of_counts_are_joined_and_features_are_of_them():
+    """Golub et al. 2018: primary motor cortex before and after learning, 8 targets, by target."""
+    from scipy.io import loadmat
+
+    folder = needs(SHARED / "recordings" / "golub2018_bci_m1")
+    data = loadmat(folder / "exampleData.mat", simplify_cells=True)
+    both = join_recordings(
+        [
+            recording_from_arrays(
+                [spikes.T for spikes in data[when]["clouds"]["spikes"]],
+                {"angle": data[when]["clouds"]["angles"]},
+                bin=45, counts=True, epochs={"control": (0, 69 * 45)}, name=when,
+                parameters={"target": "angle"},
+            )
+            for when in ("beforeLearning", "afterLearning")
+        ]
+    )  # fmt: skip
+    assert dict(both.activity.sizes) == {"network": 2, "trial": 8, "time": 69, "unit": 86}
+    assert both.angle.values[0].tolist() == [0, 45, 90, 135, 180, 225, 270, 315]
+    after = data["afterLearning"]["clouds"]["spikes"]
+    np.testing.assert_array_equal(both.activity.values[1, 3], after[3].T)
+    found = extract_features(both, families=["dimensionality"])
+    for i, when in enumerate(("beforeLearning", "afterLearning")):
+        rows = np.concatenate([s.T for s in data[when]["clouds"]["spikes"]]).astype(float)
+        for name in ("all", "control"):  # of all 86 components, one trial a target
+            ratio = found.features.sel(feature=f"participation_ratio_{name}")[i]
+            _is_participation_ratio(ratio, rows)
+        assert "% of the variance, beyond the first 12" in found.features_left_out.values[i]
+        assert "stand for" not in found.features_left_out.values[i]
+
+
+@pytest.mark.filterwarnings("ignore:features left out")
+def test_residuals_of_a_visual_area_are_a_recording_too():
+    """Semedo et al. 2019: V1, 400 trials of 10 bins, what is left of the mean response."""
+    from scipy.io import loadmat
+
+    folder = needs(SHARED / "recordings" / "semedo2019_v1v2")
+    rows = loadmat(folder / "sample_data.mat")["X"]
+    ds = recording_from_arrays(
+        rows.reshape(400, 10, 79), bin=100, epochs={"grating": (0, 1000)}, name="v1"
+    )
+    found = extract_features(ds, families=["dimensionality"])
+    _is_participation_ratio(found.features.sel(feature="participation_ratio_all")[0], rows)
+    assert "stand for (average over trials): 399" in found.features_left_out.item()
+
+
+def _is_participation_ratio(feature, rows):
+    """(sum of variances)^2 / sum of their squares, along principal components."""
+    variances = np.linalg.eigvalsh(np.cov(rows.T))
+    expected = variances.sum() ** 2 / (variances**2).sum()
+    np.testing.assert_allclose(feature, expected, rtol=1e-4)

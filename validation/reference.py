@@ -21,7 +21,7 @@ from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
-from validation import classification, labels, machine, populations, two_neuron
+from validation import classification, labels, machine, populations, recordings, two_neuron
 
 __all__ = ["compare", "main", "published_features", "verified"]
 
@@ -198,6 +198,7 @@ def main() -> int:
         labels.section(),
         classification.section(),
         two_neuron.section(),
+        recordings.section(),
     ]
     (ROOT / "docs" / "validation.md").write_text("\n".join(s for s in sections if s))
     print(table(rows), verified_table(rows), sep="\n\n")

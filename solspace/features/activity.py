@@ -153,8 +153,8 @@ def participation_ratio(recording: Recording) -> Columns:
     """Participation ratio of all activity and of each epoch."""
     share = recording.variance
     out: Columns = {"all": share.sum() ** 2 / (share**2).sum()}
-    for name, parts in recording.long_epochs.items():
-        out[name] = kernels.participation_ratio(covariance(np.concatenate(parts)))
+    for name in recording.long_epochs:
+        out[name] = kernels.participation_ratio(recording.epoch_covariance(name))
     return out
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.features.columns import Column, columns_of, evaluate
 from solspace.features.kernels import FeatureError
-from solspace.features.recording import make_recording
+from solspace.features.recording import COMPONENTS, make_recording
 from solspace.features.registry import RECORDING, all_features, stretches_of
 from solspace.tasks import Task
 
@@ -160,6 +160,16 @@ def recorded_features(
             task, part.activity, None, None, None, part.epoch, given, epochs=epochs
         )
     }
+    recording = found[RECORDING]
+    beyond = 100 * (1 - recording.variance[:COMPONENTS].sum())
+    if beyond >= 10:
+        part.left_out[f"% of the variance, beyond the first {COMPONENTS} components"] = round(
+            beyond
+        )
+    there = (part.epoch >= 0).any(axis=1)
+    alike = int(there.sum()) - len(np.unique(recording.value[there]))
+    if alike:
+        part.left_out["trials that others of their value stand for (average over trials)"] = alike
     why_not = _LACKS
     if task.feature_epochs is not None:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.features.kernels import Array, FeatureError
+from solspace.features.kernels import Array, FeatureError, covariance
 from solspace.tasks import Task, get_task
 
 __all__ = ["Recording", "make_recording"]
@@ -32,7 +32,7 @@ class Recording:
         Activity in the network's own principal components, in standard deviations: the variance
         over all components, trials and steps is 1.
     variance : array (component,)
-        Share of the variance along each component, largest first.
+        Share of the variance along each component, largest first; of a recording, along all.
     scale : float
         Standard deviation of the activity, root mean square over units.
     before : array (component,)
@@ -51,6 +51,8 @@ class Recording:
     architecture : str
     cell_state : array (trial, time, unit), optional
         Of an LSTM.
+    recorded : bool
+        Whether it is of units that were recorded: a dozen components hold less of those.
     """
 
     states: Array
@@ -67,6 +69,7 @@ class Recording:
     task: Task
     architecture: str = "vanilla"
     cell_state: Array | None = None
+    recorded: bool = False
 
     if not TYPE_CHECKING:
 
@@ -104,6 +107,16 @@ class Recording:
             if kept:
                 out[name] = kept
         return out
+
+    def epoch_covariance(self, name: str) -> Array:
+        """Covariance of the activity in one of the `long_epochs`.
+
+        Of its first components; of a recording, of all units.
+        """
+        if not self.recorded:
+            return covariance(np.concatenate(self.long_epochs[name]))
+        parts = [self.activity[t, a:b] for t, a, b in self.spans[name] if b - a >= SHORTEST]
+        return covariance(np.concatenate(parts))
 
     @property
     def compared_epochs(self) -> dict[str, list[Array]]:
@@ -242,7 +255,7 @@ def make_recording(
         for name, values in shared.items()
     }
     made = Recording(
-        *_principal_components(states),
+        *_principal_components(states, all_shares=epochs is not None),
         states,
         given["output"],
         given["input"],
@@ -253,13 +266,16 @@ def make_recording(
         task,
         architecture,
         None if cell_state is None else np.asarray(cell_state, np.float64),
+        epochs is not None,
     )
     for name in (name for name, values in shared.items() if values is None):
         object.__delattr__(made, name)
     return made
 
 
-def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
+def _principal_components(
+    activity: Array, *, all_shares: bool = False
+) -> tuple[Array, Array, float, Array]:
     """States, shares of variance, standard deviation and the state of no activity.
 
     A component's sign is that in which its values are skewed to the positive side, which does not
@@ -269,7 +285,9 @@ def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
     there = np.isfinite(points).all(axis=1)
     if there.any() and not there.all():  # steps of a recording past a trial's end
         states = np.full((len(points), COMPONENTS), np.nan)
-        found, share, scale, before = _principal_components(points[there][None])
+        found, share, scale, before = _principal_components(
+            points[there][None], all_shares=all_shares
+        )
         states[there] = found[0]
         return states.reshape(*activity.shape[:2], COMPONENTS), share, scale, before
     mean = points.mean(axis=0)
@@ -283,6 +301,9 @@ def _principal_components(activity: Array) -> tuple[Array, Array, float, Array]:
     axes = axes[:, ::-1][:, :kept] / np.sqrt(total)
     axes = axes * np.where(((points @ axes) ** 3).sum(axis=0) < 0, -1.0, 1.0)
     states[:, :kept], before[:kept] = points @ axes, -mean @ axes
-    share[:kept] = np.clip(values[::-1][:kept], 0, None) / total
+    along = np.clip(values[::-1], 0, None) / total
+    share[:kept] = along[:kept]
+    if all_shares and len(along) > COMPONENTS:
+        share = along
     scale = float(np.sqrt(total / activity.shape[-1]))
     return states.reshape(*activity.shape[:2], COMPONENTS), share, scale, before
