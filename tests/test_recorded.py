@@ -562,25 +562,13 @@ def test_the_readme_goes_from_nwb_to_a_picture_in_five_lines(session):
 # --------------------------------------------------------------------------- real recordings
 
 
+@pytest.mark.filterwarnings("ignore:pseudo_population")
 def test_the_pseudo_population_of_mante_is_that_of_its_condition_averages():
-    from scipy.io import loadmat
+    from validation.recordings import mante_units
 
     folder = needs(SHARED / "recordings" / "mante2013_pfc_ar20")
     reference = np.load(folder / "derived_condavg_correct_50ms.npz")
-    files = sorted(folder.glob("*.mat"))[:3]
-    units = []
-    for file in files:
-        unit = loadmat(file, simplify_cells=True)["unit"]
-        told = unit["task_variable"]
-        rank = {n: np.unique(told[n], return_inverse=True)[1] for n in ("stim_dir", "stim_col")}
-        columns = {**rank, "context": told["context"], "wrong": 1 - told["correct"]}
-        counts = unit["response"][:, :750].reshape(len(unit["response"]), 15, 50).sum(axis=2)
-        units.append(
-            recording_from_arrays(
-                counts[..., None] / 0.05, columns, bin=50, start=100, drop=["wrong"],
-                average=["context", "stim_dir", "stim_col"], name=file.stem,
-            )
-        )  # fmt: skip
+    units = mante_units(sorted(folder.glob("*.mat"))[:3])
     both = stack_units(units)
     assert both.pseudo_population.item() == 1 and both.hidden_size.item() == 3
     rates, trials = reference["rate_hz"][:3], reference["n_trials"][:3]
@@ -619,6 +607,10 @@ def test_what_the_validation_page_says_of_recordings():
     needs(RAT)
     needs(ORACLE)
     counts, rat = recordings.measure_counts(), recordings.measure_rat()
+    mante = recordings.measure_mante()
+    assert (mante["conditions"], mante["empty"], mante["miscounted"]) == (1439, 1, 0)
+    assert mante["gap"] < 1e-4
+    assert recordings.section().strip() in (ROOT / "docs" / "validation.md").read_text()
     assert counts["unlike"] == 0 and counts["not_observed"] == 720 and counts["gap"] < 1e-4
     assert rat["trials"] == 1266 and sum(rat["counts"]) == 1266
     # Activity is slower where the rat waits longer; in groups dealt at random it is not.

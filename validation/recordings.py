@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solspace.features.stage import extract_features
-from solspace.recordings.joining import average_trials
+from solspace.recordings.building import recording_from_arrays
+from solspace.recordings.joining import average_trials, stack_units
 from solspace.recordings.nwb import recording_from_nwb
 
-__all__ = ["measure_counts", "measure_rat", "section"]
+__all__ = ["measure_counts", "measure_mante", "measure_rat", "section"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 ORACLE = SHARED / "oracles" / "synthetic_rsg.nwb"
 RAT = SHARED / "recordings" / "rat_m1_timed_taps" / "derived_endtoend.nwb"
+MANTE = SHARED / "recordings" / "mante2013_pfc_ar20"
 GROUPS = 5  # of trials, by how long the rat waited
 SHUFFLES = 20
 FAMILIES = ("speed", "dimensionality", "kinet")
@@ -64,6 +67,59 @@ def measure_counts() -> dict[str, Any]:
         "not_observed": int((~seen).sum()),
         "gap": float(np.abs(rate.activity.values[0, ..., 0] - theirs).max()),
         "largest": float(theirs.max()),
+    }
+
+
+def mante_units(files: Sequence[Path]) -> list[xr.Dataset]:
+    """Units of Mante et al., averaged over correct trials alike in context and coherences."""
+    from scipy.io import loadmat
+
+    units = []
+    for file in files:
+        unit = loadmat(file, simplify_cells=True)["unit"]
+        told = unit["task_variable"]
+        columns = {n: np.unique(told[n], return_inverse=True)[1] for n in ("stim_dir", "stim_col")}
+        columns |= {"context": told["context"], "wrong": 1 - told["correct"]}
+        counts = unit["response"][:, :750].reshape(len(unit["response"]), 15, 50).sum(axis=2)
+        units.append(
+            recording_from_arrays(
+                counts[..., None] / 0.05, columns, bin=50, start=100, drop=["wrong"],
+                average=["context", "stim_dir", "stim_col"], name=file.stem,
+                epochs={"stimulus": (100, 850)},
+            )
+        )  # fmt: skip
+    return units
+
+
+def measure_mante() -> dict[str, Any]:
+    """Condition averages of prefrontal units beside those that were made with numpy alone."""
+    reference = np.load(MANTE / "derived_condavg_correct_50ms.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        units = mante_units(sorted(MANTE.glob("*.mat")))
+        together = stack_units(units)
+        features = extract_features(together, families=["dimensionality"])
+    gap, conditions, miscounted = 0.0, 0, 0
+    for unit, own in enumerate(units):
+        for i in range(own.sizes["trial"]):
+            at = (
+                unit,
+                0 if own.context.values[0, i] == 1 else 1,
+                own.stim_dir.values[0, i],
+                own.stim_col.values[0, i],
+            )
+            off = own.activity.values[0, i, :, 0] - reference["rate_hz"][at]
+            gap = max(gap, float(np.abs(off).max()))
+            miscounted += int(own.trials_averaged.values[0, i, 0] != reference["n_trials"][at])
+            conditions += 1
+    return {
+        "units": len(units),
+        "conditions": conditions,
+        "empty": int((reference["n_trials"] == 0).sum()),
+        "together": int(together.sizes["trial"]),
+        "gap": gap,
+        "miscounted": miscounted,
+        "ratio": float(features.features.sel(feature="participation_ratio_all").item()),
     }
 
 
@@ -107,6 +163,7 @@ def section() -> str:
         return ""
     counts, rat = measure_counts(), measure_rat()
     waited = ", ".join(f"{w:.0f}" for w in rat["waited"])
+    mante = measure_mante() if MANTE.exists() else None
     first = (
         "**Counts and rates.** On a synthetic session of Ready-Set-Go in NWB (24 trials, 12 units; "
         "one unit silent, one observed half of the time, one trial without Go) "
@@ -122,7 +179,9 @@ def section() -> str:
         f"{min(rat['counts'])} to {max(rat['counts'])} by how long the rat waited (medians "
         f"{waited} ms), averaged, from the first tap to the median second one; "
         f"{rat['features']} features of the families {', '.join(FAMILIES)}. Beside them what comes "
-        f"of groups dealt at random, {SHUFFLES} times: mean and range."
+        f"of groups dealt at random, {SHUFFLES} times: mean and range. Activity runs slower where "
+        "the rat waits longer: for a step along one group's path the next group takes as many as "
+        "`kinet_speed_interval` says."
     )
     rows = ["| feature | by how long it waited | at random |", "|---|---|---|"]
     for name, value in rat["own"].items():
@@ -131,7 +190,17 @@ def section() -> str:
             f"| `{name}` | {value:.2f} | {chance.mean():.2f} "
             f"({chance.min():.2f} to {chance.max():.2f}) |"
         )
-    paragraphs = [textwrap.fill(p, 100, break_long_words=False) for p in (first, second)]
+    third = mante and (
+        f"**A pseudo-population.** {mante['units']} prefrontal units recorded one after another "
+        f"(Mante et al. 2013), averaged over correct trials by context and the two coherences: "
+        f"{mante['conditions']:,} averages of a unit are those made with numpy alone (largest "
+        f"difference {mante['gap']:.1g} spikes/s, {mante['miscounted']} with another count of "
+        f"trials; {mante['empty']} has no trial). {mante['together']} conditions are in all units; "
+        f"there their participation ratio is {mante['ratio']:.1f}."
+    )
+    paragraphs = [
+        textwrap.fill(p, 100, break_long_words=False) for p in (first, third, second) if p
+    ]
     return "\n\n".join(["## Recordings", *paragraphs, "\n".join(rows)]) + "\n"
 
 
