@@ -19,7 +19,6 @@ from . import verification as verification
 from .attractors.stage import find_attractors as find_attractors
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
-from .classification.transfer import predict_recordings as predict_recordings
 from .diversity.coverage import solution_coverage as solution_coverage
 from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError

@@ -491,32 +491,36 @@ def test_networks_are_exported_from_a_store(training, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("few_trees")
-def test_a_recording_is_predicted_by_networks_with_its_features():
+@pytest.mark.filterwarnings("ignore:features left out")
+def test_recordings_are_classified_by_a_label_of_ones_own(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    coords = {
-        "feature": [f"f{i}" for i in range(4)],
-        "feature_family": ("feature", ["speed"] * 4),
-        "task": "interval_reproduction",
-    }
-    values = rng.normal(size=(24, 4))
-    values[12:, 1] += 5
-    networks = xr.Dataset(
-        {"features": (("network", "feature"), values)},
-        coords={**coords, "solution_key": ("network", ["a"] * 12 + ["b"] * 12)},
-    )
-    seen = xr.Dataset(
-        {"features": (("network", "feature"), [[5.0, 0.0], [0.0, 99.0]])},
-        coords={
-            "feature": ["f1", "f0"], "feature_family": ("feature", ["speed"] * 2),
-            "task": "interval_reproduction", "name": ("network", ["like b", "far off"]),
-        },
-    )  # fmt: skip
-    out = solspace.predict_recordings(networks, seen, folds=4, repeats=1)
-    assert out.prediction.values.tolist() == ["b", "a"]
-    assert out.attrs["features_used"] == 2 and out.kappa > 0.8
-    assert out.outside.values.tolist() == [0, 0.5]
-    with pytest.raises(SolspaceError, match="networks of interval_reproduction and recordings of"):
-        solspace.predict_recordings(networks, seen.assign_coords(task="none"))
+    animals = ["quick" if i % 2 else "slow" for i in range(24)]
+    condition, recordings = np.arange(4), []
+    for i, animal in enumerate(animals):
+        turns = np.arange(60)[:, None] / (2 if animal == "quick" else 8) + rng.uniform(0, 6, 9)
+        rates = 10 + np.sin(turns) + condition[:, None, None] * rng.normal(size=9)
+        recordings.append(
+            recording_from_arrays(
+                rates + 0.1 * rng.normal(size=rates.shape), {"level": condition}, bin=10,
+                name=f"r{i}", epochs={"early": (0, 300), "late": (300, 600)},
+                parameters={"level": "level"},
+            )
+        )  # fmt: skip
+    path = str(tmp_path / "x.zarr")
+    both = join_recordings(recordings).assign_coords(animal=("network", animals))
+    with pytest.raises(SolspaceError, match=r"no label '': .*|have no label ''; .*animal"):
+        solspace.classify(extract_features(both))
+    solspace.add_population(path, both)
+    assert main(["run", path, "--quiet"]) == 0
+    few = ["--folds", "4", "--repeats", "1", "--permutations", "3", "--label", "animal"]
+    assert main(["classify", path, *few, "--models", "extra_trees"]) == 0
+    out = xr.open_zarr(path, group="none/recorded/classification").load()
+    assert out.kappa.item() > 0.8 and out.label_class.values.tolist() == ["quick", "slow"]
+    assert out.feature_set.values.tolist() == ["activity"]
+    assert check_store(path) == []
+    capsys.readouterr()
+    assert main(["classify", path, "--redo", "--label", "species"]) == 2
+    assert "recordings have no label 'species'; give one that is there" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------- what the pages show

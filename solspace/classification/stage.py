@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
     from solspace.classification.heldout import Heldout
 
-__all__ = ["SETS", "classification_table", "classify", "gather_features", "pick_sets"]
+__all__ = [
+    "SETS",
+    "classification_table",
+    "classify",
+    "classify_recorded",
+    "gather_features",
+    "pick_sets",
+]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -134,17 +141,16 @@ def pick_sets(families: NDArray[Any], sets: Sequence[str]) -> dict[str, NDArray[
     return out
 
 
+_GROUP = Group("how well features of activity predict the solution, networks held out")
+
+
 @stage(
     reads=["population"],
     fills=CLASSIFICATION,
     after=["features", "reduce"],
     uses=lambda: ("label", *label_stages()),
     over="population",
-    groups={
-        "classification": Group(
-            "how well features of activity predict the solution, networks held out"
-        )
-    },
+    groups={"classification": _GROUP},
     returns="classification",
     table=classification_table,
 )
@@ -229,6 +235,130 @@ def classify(
     >>> float(out.kappa.sel(feature_set="published")) > 0.8
     True
     """
+    return _classify(
+        ds, label=label, sets=sets, minimum_class_size=minimum_class_size, small=small,
+        models=models, repeats=repeats, folds=folds, permutations=permutations,
+        importance=importance, seed=seed, jobs=jobs, progress=progress,
+    )  # fmt: skip
+
+
+@stage(
+    name="classify",
+    kind="recorded",
+    reads=["population"],
+    fills=CLASSIFICATION,
+    after=["features"],
+    over="population",
+    groups={"classification": _GROUP},
+    returns="classification",
+    table=classification_table,
+)
+def classify_recorded(
+    ds: xr.Dataset,
+    *,
+    label: str = "",
+    sets: Sequence[str] = ("activity",),
+    minimum_class_size: int = 10,
+    small: Literal["exclude", "pool"] = "exclude",
+    models: Sequence[str] = MODELS,
+    repeats: int = 5,
+    folds: int = 10,
+    permutations: int = 100,
+    importance: bool = True,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Predict a label of every recording from features of its activity.
+
+    `classify` of a recorded population is this. Recordings bring no label of their own: give one
+    along ``network``, such as the animal or the area.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A recorded population with features and the label.
+    label : str
+        Variable (network,) to predict; has to be given.
+    sets : sequence of str
+        Sets of features, compared on the same recordings and folds: activity, or families joined
+        with + as in speed+path. Gains are over the first.
+    minimum_class_size : int
+        Recordings a class must have to be predicted.
+    small : {"exclude", "pool"}
+        What becomes of smaller classes: exclude leaves their recordings out, pool makes one class
+        of them.
+    models : sequence of str
+        Models to choose from: random_forest, extra_trees, logistic. One is chosen in each fold
+        within the recordings not held out.
+    repeats : int
+        How often all recordings are dealt into folds anew.
+    folds : int
+        Folds of a repeat, each held out once. No more than the smallest class has recordings.
+    permutations : int
+        Times that labels are permuted for the null distribution.
+    importance : bool
+        Whether to compute the importance of features.
+    seed : int
+        Of folds, models and permutations.
+    jobs : int, optional
+        Processes that share the folds, by default one. Results do not depend on it.
+    progress : callable (int) -> None, optional
+        Told after each fold of each set.
+
+    Returns
+    -------
+    Dataset
+        As of `classify`.
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no features, no such label, or fewer than two classes large enough.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> rng = np.random.default_rng(0)
+    >>> animal = np.repeat(["a", "b"], 20)
+    >>> ds = xr.Dataset({"features": (("network", "feature"), rng.normal(size=(40, 3)))},
+    ...                 coords={"animal": ("network", animal), "feature": ["f", "g", "h"],
+    ...                         "feature_family": ("feature", ["speed"] * 3)})
+    >>> ds.features[:, 1] += 5 * (animal == "b")
+    >>> out = classify_recorded(ds, label="animal", models=["logistic"], repeats=1, permutations=3)
+    >>> float(out.kappa.sel(feature_set="activity")) > 0.8
+    True
+    """
+    if label not in ds.variables:
+        own = [str(n) for n, v in ds.coords.items() if v.dims == ("network",)]
+        raise SolspaceError(
+            f"recordings have no label {label!r}; give one that is there, label=NAME or --label "
+            f"NAME: {', '.join(own)}; or one of yours, ds.assign_coords(animal=('network', [...]))"
+        )
+    return _classify(
+        ds, label=label, sets=sets, minimum_class_size=minimum_class_size, small=small,
+        models=models, repeats=repeats, folds=folds, permutations=permutations,
+        importance=importance, seed=seed, jobs=jobs, progress=progress,
+    )  # fmt: skip
+
+
+def _classify(
+    ds: xr.Dataset,
+    *,
+    label: str,
+    sets: Sequence[str],
+    minimum_class_size: int,
+    small: Literal["exclude", "pool"],
+    models: Sequence[str],
+    repeats: int,
+    folds: int,
+    permutations: int,
+    importance: bool,
+    seed: int,
+    jobs: int | None,
+    progress: Callable[[int], None] | None,
+) -> xr.Dataset:
+    """What `classify` says of networks, and `classify_recorded` of recordings."""
     import xarray as xr
 
     from solspace.classification.classes import form_classes

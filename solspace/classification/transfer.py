@@ -1,4 +1,4 @@
-"""Train on one group of networks, test on another; or say which of them a recording is like."""
+"""Train on one group of networks, test on another."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from solspace.classification.models import draw_folds, make_model, need_sklearn
 from solspace.classification.scores import cohen_kappa
 from solspace.classification.stage import gather_features, pick_sets
 from solspace.errors import SolspaceError, how_to_make
-from solspace.population.describe import named_of
 from solspace.population.variables import text_array
 from solspace.stages.collection import labelled_by
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["classify_across", "predict_recordings"]
+__all__ = ["classify_across"]
 
 
 def classify_across(
@@ -128,118 +127,4 @@ def classify_across(
             "minimum_class_size": minimum_class_size,
             "model": model,
         },
-    )
-
-
-def predict_recordings(
-    networks: xr.Dataset,
-    recordings: xr.Dataset,
-    *,
-    label: str = "solution_key",
-    set: str = "activity",
-    minimum_class_size: int = 10,
-    model: str = "extra_trees",
-    repeats: int = 3,
-    folds: int = 10,
-    seed: int = 0,
-) -> xr.Dataset:
-    """Which class of networks each recording is predicted to be of, by the features both have.
-
-    Features mean the same in both only where bins are as long as the networks' steps are taken to
-    be and epochs are the same; how far a recording is from all networks is part of the result, and
-    a prediction of one that is far off means nothing.
-
-    Parameters
-    ----------
-    networks : Dataset
-        A population with features and the label.
-    recordings : Dataset
-        A recorded population of the same task with features.
-    label, set, minimum_class_size, model, repeats, folds, seed
-        As for `classify_across`.
-
-    Returns
-    -------
-    Dataset
-        Along ``network`` of the recordings ``prediction``, ``probability`` (network, label_class),
-        and ``outside``: the share of features beyond all networks' values. Of the networks
-        ``kappa``: how well these features predict them while held out. The attribute
-        ``features_used`` is how many.
-
-    Raises
-    ------
-    SolspaceError
-        Where they are of two tasks, have no feature in common, or there are fewer than two classes
-        large enough.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> rng = np.random.default_rng(0)
-    >>> def group(key, shift):
-    ...     values = rng.normal(size=(len(key), 2)); values[:, 0] += shift
-    ...     return xr.Dataset({"features": (("network", "feature"), values),
-    ...                        "solution_key": ("network", key)},
-    ...                       coords={"feature": ["f", "g"], "name": ("network", key),
-    ...                               "feature_family": ("feature", ["speed"] * 2)})
-    >>> networks = group(["a"] * 15 + ["b"] * 15, np.repeat([0, 5], 15))
-    >>> predict_recordings(networks, group(["x"], 5), folds=5).prediction.item()
-    'b'
-    """
-    import xarray as xr
-
-    need_sklearn()
-    tasks = [named_of(ds, "task") for ds in (networks, recordings)]
-    if tasks[0] != tasks[1]:
-        raise SolspaceError(
-            f"networks of {tasks[0]} and recordings of {tasks[1]}; give those of one task"
-        )
-    if label not in networks.variables:
-        maker = labelled_by(label) or "label"
-        raise SolspaceError(f"the networks have no label {label!r}; {how_to_make(maker)}")
-    values, names, families = gather_features(networks)
-    theirs, their_names, _ = gather_features(recordings)
-    which = pick_sets(families, [set])[set]
-    place = {name: k for k, name in enumerate(their_names)}
-    shared = np.array([k for k in np.flatnonzero(which) if names[k] in place], np.intp)
-    if not len(shared):
-        raise SolspaceError(
-            f"networks and recordings have no feature of set {set!r} in common; give the "
-            "recordings epochs of the task and its parameter"
-        )
-    x, z = values[:, shared], theirs[:, [place[n] for n in names[shared]]]
-    text = as_text(networks[label].values)
-    good = (text != "") & np.isfinite(x).all(axis=1)
-    known, count = np.unique(text[good], return_counts=True)
-    known = known[count >= minimum_class_size]
-    good &= np.isin(text, known)
-    if len(known) < 2:
-        raise SolspaceError(
-            f"{len(known)} classes of {label} with {minimum_class_size} networks or more; two are "
-            "needed: give more networks, or minimum_class_size="
-        )
-    y = np.searchsorted(known, text[good])
-    fold = draw_folds(y, folds=min(folds, int(np.bincount(y).min())), repeats=repeats, seed=seed)
-    guess = predict_heldout(
-        x[good], y, fold, models=[model], importance=False, seed=seed
-    ).prediction
-    there = np.isfinite(z).all(axis=1)
-    probability = np.full((len(z), len(known)), np.nan)
-    if there.any():
-        fits = [make_model(model, seed + r).fit(x[good], y) for r in range(repeats)]
-        probability[there] = np.mean([f.predict_proba(z[there]) for f in fits], axis=0)
-    best = np.where(there, known[np.nan_to_num(probability, nan=-1).argmax(axis=1)], "")
-    low, high = x[good].min(axis=0), x[good].max(axis=0)
-    outside = np.where(there, ((z < low) | (z > high)).mean(axis=1), np.nan)
-    coords: dict[str, Any] = {"label_class": text_array(known)}
-    coords |= {str(c): v for c, v in recordings.coords.items() if v.dims in (("network",), ())}
-    return xr.Dataset(
-        {
-            "prediction": ("network", text_array(best)),
-            "probability": (("network", "label_class"), probability),
-            "outside": ("network", outside),
-            "kappa": ((), float(cohen_kappa(y, guess, len(known)).mean())),
-        },
-        coords=coords,
-        attrs={"label": label, "feature_set": set, "features_used": len(shared), "model": model},
     )
