@@ -55,7 +55,8 @@ def recording_from_nwb(
     Parameters
     ----------
     file : path, or pynwb.NWBFile
-        A file in HDF5, or one that is open. Of NWB in Zarr give what hdmf-zarr has opened.
+        A file in HDF5, or a folder of NWB in Zarr where hdmf-zarr is there (Python 3.12); or one
+        that is open.
     align, window, bin, smooth, task, epochs, parameters, drop, average, warp, pseudo_population
         As for `solspace.recording_from_spikes`.
     units : sequence of int, optional
@@ -102,7 +103,8 @@ def recording_from_nwb(
 
 def _name_of(file: Any, nwb: Any) -> str:
     if isinstance(file, (str, os.PathLike)):
-        return os.path.splitext(os.path.basename(os.fspath(file)))[0][:64]
+        base = os.path.basename(os.fspath(file).rstrip("/")).removesuffix(".zarr")
+        return os.path.splitext(base)[0][:64]
     return str(nwb.session_id or nwb.identifier)[:64]
 
 
@@ -117,30 +119,43 @@ def _opened(file: Any) -> Iterator[Any]:
         yield file
         return
     path = os.fspath(file)
-    if os.path.isdir(path) or path.rstrip("/").endswith(".zarr"):
-        raise SolspaceError(
-            f"{path}: NWB in Zarr is read by hdmf-zarr, which needs Python 3.12: open it with "
-            "hdmf_zarr.NWBZarrIO(PATH, 'r').read() and give that to solspace.recording_from_nwb, "
-            "or write it as HDF5"
-        )
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise SolspaceError(f"{path}: no such file; give a file of NWB in HDF5")
-    pynwb = need_pynwb()
-    with open(path, "rb") as begins:
-        if begins.read(8) != b"\x89HDF\r\n\x1a\n":
-            raise SolspaceError(f"{path}: is not in HDF5; give a file of NWB in HDF5")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of namespaces that the file has and pynwb too
-        try:
-            io = pynwb.NWBHDF5IO(path, "r")
-        except Exception as error:
-            raise _unreadable(path, error) from error
+        io = _open_zarr(path) if os.path.isdir(path) else _open_hdf5(path)
         with io:
             try:
                 nwb = io.read()
             except Exception as error:
                 raise _unreadable(path, error) from error
             yield nwb
+
+
+def _open_hdf5(path: str) -> Any:
+    pynwb = need_pynwb()
+    with open(path, "rb") as begins:
+        if begins.read(8) != b"\x89HDF\r\n\x1a\n":
+            raise SolspaceError(f"{path}: is not in HDF5; give a file of NWB in HDF5")
+    try:
+        return pynwb.NWBHDF5IO(path, "r")
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_zarr(path: str) -> Any:
+    """NWB in Zarr, a folder, where there is a package that reads it beside Zarr 3."""
+    try:
+        from hdmf_zarr import NWBZarrIO
+    except ImportError:
+        raise SolspaceError(
+            f"{path}: NWB in Zarr is read by hdmf-zarr 0.14 or newer, which needs Python 3.12: pip "
+            "install hdmf-zarr there, or write it as HDF5"
+        ) from None
+    try:
+        return NWBZarrIO(path, mode="r")
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: str, error: Exception) -> SolspaceError:
