@@ -617,8 +617,10 @@ def test_the_rat_is_read_from_nwb_as_from_arrays():
 
 
 @pytest.mark.slow
-def test_what_the_validation_page_says_of_recordings():
+def test_what_the_validation_page_says_of_recordings(tmp_path, monkeypatch):
     from validation import recordings
+
+    monkeypatch.setattr(recordings, "PICTURE", tmp_path / "rat.png")
 
     needs(RAT)
     needs(ORACLE)

@@ -21,10 +21,11 @@ from solspace.recordings.building import recording_from_arrays
 from solspace.recordings.joining import average_trials, stack_units
 from solspace.recordings.nwb import recording_from_nwb
 
-__all__ = ["measure_counts", "measure_mante", "measure_rat", "section"]
+__all__ = ["measure_counts", "measure_mante", "measure_rat", "picture", "section"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+PICTURE = ROOT / "docs" / "images" / "rat.png"
 ORACLE = SHARED / "oracles" / "synthetic_rsg.nwb"
 RAT = SHARED / "recordings" / "rat_m1_timed_taps" / "derived_endtoend.nwb"
 MANTE = SHARED / "recordings" / "mante2013_pfc_ar20"
@@ -123,17 +124,23 @@ def measure_mante() -> dict[str, Any]:
     }
 
 
+def grouped_rat() -> tuple[xr.Dataset, NDArray[Any], NDArray[Any]]:
+    """The rat's trials, how long it waited in each, and its group, from the shortest."""
+    ds = recording_from_nwb(
+        RAT, align="tap1_time", window=(0, 1200), parameters={"waited": "interval"},
+        epochs={"interval": ("tap1_time", "tap2_time")},
+    )  # fmt: skip
+    waited = ds.tap2_time.values[0]  # ms after the first tap
+    edges = np.quantile(waited, np.linspace(0, 1, GROUPS + 1))
+    group = np.clip(np.searchsorted(edges, waited, side="right") - 1, 0, GROUPS - 1)
+    return ds, waited, group
+
+
 def measure_rat() -> dict[str, Any]:
     """Features of the rat's motor cortex between two taps, compared by how long it waited."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ds = recording_from_nwb(
-            RAT, align="tap1_time", window=(0, 1200), parameters={"waited": "interval"},
-            epochs={"interval": ("tap1_time", "tap2_time")},
-        )  # fmt: skip
-        waited = ds.tap2_time.values[0]  # ms after the first tap
-        edges = np.quantile(waited, np.linspace(0, 1, GROUPS + 1))
-        group = np.clip(np.searchsorted(edges, waited, side="right") - 1, 0, GROUPS - 1)
+        ds, waited, group = grouped_rat()
         rng = np.random.default_rng(0)
         own = _compared(ds, group)
         chance = [_compared(ds, rng.permutation(group)) for _ in range(SHUFFLES)]
@@ -150,11 +157,26 @@ def measure_rat() -> dict[str, Any]:
     }
 
 
+def _averaged(ds: xr.Dataset, group: NDArray[Any]) -> xr.Dataset:
+    told = ds.assign_coords(waited=(("network", "trial"), group[None].astype(float)))
+    return average_trials(told, "waited")
+
+
 def _compared(ds: xr.Dataset, group: NDArray[Any]) -> dict[str, float]:
     """Features of the averages over groups of trials, numbered from the shortest."""
-    told = ds.assign_coords(waited=(("network", "trial"), group[None].astype(float)))
-    out = extract_features(average_trials(told, "waited"), families=FAMILIES)
+    out = extract_features(_averaged(ds, group), families=FAMILIES)
     return dict(zip(out.feature.values.astype(str), out.features.values[0].tolist(), strict=True))
+
+
+def picture() -> None:
+    """The rat's activity in the plane of two principal components, a path for each group."""
+    from solspace import plots
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds, _, group = grouped_rat()
+        shown = plots.trajectories(_averaged(ds, group), 0)
+        plots.save(shown, PICTURE.with_suffix(""), formats=["png"])
 
 
 def section() -> str:
@@ -201,7 +223,9 @@ def section() -> str:
     paragraphs = [
         textwrap.fill(p, 100, break_long_words=False) for p in (first, third, second) if p
     ]
-    return "\n\n".join(["## Recordings", *paragraphs, "\n".join(rows)]) + "\n"
+    picture()
+    shown = f"![A path for each of {GROUPS} groups, from the first tap on](images/{PICTURE.name})"
+    return "\n\n".join(["## Recordings", *paragraphs, "\n".join(rows), shown]) + "\n"
 
 
 if __name__ == "__main__":

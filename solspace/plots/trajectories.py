@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.style import COLUMN, EPOCH_COLORS, FONT, INK, LEGEND_BESIDE, holoviews, pick
+from solspace.population.describe import named_of
+from solspace.tasks import get_task
+from solspace.tasks.registry import is_known
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -134,8 +137,9 @@ def trajectories(
     plane, share = principal_plane(activity)
     meanings = str(training["epoch"].attrs.get("flag_meanings", "")).split()
     known = [int(e) for e in np.unique(epoch[shown][np.isfinite(plane[shown, :, 0])])]
-    colors = {e: EPOCH_COLORS[e % len(EPOCH_COLORS)] if e >= 0 else _NO_EPOCH for e in known}
     names = {e: meanings[e] if e < len(meanings) else f"epoch {e}" for e in known}
+    at = {e: _place(training, names[e], e) if recorded else e for e in known}
+    colors = {e: EPOCH_COLORS[at[e] % len(EPOCH_COLORS)] if e >= 0 else _NO_EPOCH for e in known}
     names |= {-1: "no epoch"}
     first, last = _ends(plane[shown])
     hv = holoviews()
@@ -171,6 +175,16 @@ def _pieces(points: NDArray[Any], epoch: NDArray[Any], index: int) -> list[NDArr
     parts = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
     pieces = [points[max(part[0] - 1, 0) : part[-1] + 1] for part in parts]
     return [piece[np.isfinite(piece[:, 0])] for piece in pieces]
+
+
+def _place(ds: xr.Dataset, name: str, flag: int) -> int:
+    """Which of the colours an epoch of a recording has: that of the task's own epoch.
+
+    Of no task the first colour, which says that nothing happens yet, is left out.
+    """
+    task = named_of(ds, "task")
+    epochs = get_task(task).epochs if task and is_known(task) else ()
+    return epochs.index(name) if name in epochs else flag + 1
 
 
 def _ends(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from solspace.population.describe import named_of
 from solspace.population.variables import FAILED, PENDING
 from solspace.report.words import (
     count_of,
@@ -52,11 +53,12 @@ def failures(population: xr.Dataset) -> str:
         for i in np.flatnonzero(status == FAILED):
             first.setdefault(int(i), stage)
     words = []
+    one = "recording" if named_of(population, "architecture") == "recorded" else "network"
     if not first:
-        words.append("<p>No network failed.</p>")
+        words.append(f"<p>No {one} failed.</p>")
     else:
         told = "; ".join(f"{c} in {s}" for s, c in Counter(first.values()).items())
-        words.append(f"<p><strong>{count_of(len(first), 'network')} failed</strong>: {told}.</p>")
+        words.append(f"<p><strong>{count_of(len(first), one)} failed</strong>: {told}.</p>")
         reasons = Counter(
             f"{stage}: {population[f'message_{stage}'].values[i]}"
             for i, stage in first.items()
@@ -69,7 +71,7 @@ def failures(population: xr.Dataset) -> str:
         for why, stages in left_out.items()
     ]
     if pending:
-        words.append(f"<p>Still pending: {', '.join(pending)} networks.</p>")
+        words.append(f"<p>Still pending: {', '.join(pending)} {one}s.</p>")
     return "\n".join(w for w in words if w)
 
 

@@ -235,6 +235,8 @@ def spoken(name: str) -> str:
     from solspace.networks import architecture_names, get_architecture
 
     task, _, architecture = name.partition("/")
+    if architecture == "recorded":
+        return "Recordings" + ("" if task == "none" else f", {task.replace('_', ' ')}")
     task = capital(task.replace("_", " "))
     known = architecture in architecture_names()
     shown = get_architecture(architecture).title if known else architecture

@@ -58,7 +58,8 @@ def add_recordings(
         found = store.populations(task, "recorded")
         if found:
             return _add(store, found[0], ds, options)
-        first = [v for s in collection.stages("recorded").values() for v in (s.status, s.message)]
+        usual = [s for s in collection.stages("recorded").values() if s.by_default]
+        first = [v for s in usual for v in (s.status, s.message)]
         labels = [v for v in declared.values() if v.dims == ("network",) and v.coordinate]
         variables = list({v.name: v for v in (*own, *labels, *first)}.values())
         population = creation.create_population(
