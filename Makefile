@@ -63,6 +63,7 @@ docs: env
 	$(BIN)/python -m docs.make_schema
 	$(BIN)/python -m docs.make_recipes
 	$(BIN)/python -m docs.make_needs
+	$(BIN)/python -m docs.make_pictures
 	$(BIN)/python -m docs.make_coverage
 	$(BIN)/python -m docs.make_stability
 	$(BIN)/python -m docs.make_responses

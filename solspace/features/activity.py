@@ -190,7 +190,8 @@ def tangling(recording: Recording) -> Columns:
     """Quantiles over states of the largest difference of flow over distance to any other state."""
     state = recording.states[recording.shown, 1:-1]
     flow = np.diff(recording.states[recording.shown], axis=1)[:, 1:]
-    points, flows = (evenly(a.reshape(-1, a.shape[-1]), 160) for a in (state, flow))
+    seen = np.isfinite(state).all(axis=-1) & np.isfinite(flow).all(axis=-1)  # of a recording
+    points, flows = (evenly(a[seen], 160) for a in (state, flow))
     ratio = distances(flows, flows) ** 2 / (distances(points, points) ** 2 + 0.1)
     worst = ratio.max(axis=-1)
     return {f"q{q}": floored_log10(np.quantile(worst, q / 100)) for q in (50, 90, 99)}
@@ -378,7 +379,8 @@ def return_to(recording: Recording) -> Columns:
     """
     out = {}
     ends = recording.ends
-    places = {"start": recording.states[:1, 0]}
+    first = int(np.isfinite(recording.states[0, :, 0]).argmax())  # that was observed
+    places = {"start": recording.states[:1, first]}
     places |= {name: evenly(np.concatenate(p), 160) for name, p in recording.long_epochs.items()}
     last = list(recording.long_epochs)[-1] if recording.long_epochs else ""
     for name, points in places.items():

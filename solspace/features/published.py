@@ -37,6 +37,7 @@ PAPER = "Turner, Dabholkar & Barak (NeurIPS 2021)"
 def first_pc(activity: Array) -> float:
     """Share of the variance of all activity along its first principal component."""
     points = activity.reshape(-1, activity.shape[-1])
+    points = points[np.isfinite(points).all(axis=1)]  # steps of a recording that were observed
     points = points - points.mean(axis=0)
     variances = np.linalg.eigvalsh(points.T @ points)
     return ratio(float(variances[-1]), float(variances.sum()), "the variance of the activity")
@@ -45,7 +46,8 @@ def first_pc(activity: Array) -> float:
 @feature(name="speed_end", family=PUBLISHED, units="activity/step", source=PAPER)
 def speed_end(activity: Array) -> float:
     """Mean speed over the last three steps of the first trial."""
-    return mean_speed(activity[0, -3:])
+    seen = np.isfinite(activity[0]).all(axis=1)
+    return mean_speed(activity[0, seen][-3:])
 
 
 # --------------------------------------------------------------------------- interval tasks
