@@ -463,8 +463,8 @@ def _beyond(loop: Array, node: Array, text: str) -> Array:
     """A place outside the far end of a loop."""
     end = loop[len(loop) // 2]
     outward = (end - node) / np.hypot(*(end - node))
-    wide, high = half_size(text)
-    return end + outward * (0.02 + wide * abs(outward[0]) + high * abs(outward[1]))
+    # Its nearest side or corner is at the end.
+    return end + 0.04 * outward + outward / np.abs(outward).max() * half_size(text)
 
 
 def _label_place(
