@@ -425,7 +425,7 @@ def test_sinks_are_joined_where_all_end_together():
 
 
 @given(st.integers(0, 999), st.integers(2, 15), st.floats(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_margin_is_that_of_a_support_vector_machine(seed, points, shift):
     svm = pytest.importorskip("sklearn.svm")
     rng = np.random.default_rng(seed)

@@ -176,7 +176,10 @@ def test_joined_numbers_are_those_of_all_keys_together(keys):
 
 
 def test_the_papers_architectures_join_lazily():
-    opened = [xr.open_zarr(PAPER, group=f"interval_reproduction/{a}") for a in ARCHITECTURES]
+    opened = [
+        xr.open_zarr(PAPER, group=f"interval_reproduction/{a}", chunks="auto")
+        for a in ARCHITECTURES
+    ]
     with pytest.warns(UserWarning, match="weight_hh .gate differs."):
         everything = solspace.concat(opened)
     assert everything.sizes["network"] == 1200

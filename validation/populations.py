@@ -86,7 +86,7 @@ def measure(population: str) -> dict[str, Any] | None:
     task, architecture = population.split("/")
     if not (STORE / task / architecture).exists():
         return None
-    ds = xr.open_zarr(STORE, group=population).load()
+    ds = xr.open_zarr(STORE, group=population, chunks=None).load()
     known = authors.class_graphs(population)
     theirs = authors.class_sizes(population)
     out = {
@@ -294,7 +294,7 @@ def _other_sentence(row: dict[str, Any]) -> str:
     population = row["population"]
     if row["found"] is None or not (HIGH_RATE / population).exists():
         return ""
-    other = xr.open_zarr(HIGH_RATE, group=population).load()
+    other = xr.open_zarr(HIGH_RATE, group=population, chunks=None).load()
     theirs = compare_solutions(
         _counted(row["known"], row["theirs"]),
         other,
