@@ -33,6 +33,9 @@ _RECURRENT = {
 }
 
 
+_MORE = "anything else comes in by its step and readout, see solspace.networks.stepped_architecture"
+
+
 def from_state_dict(
     state_dict: Mapping[str, Any],
     architecture: str,
@@ -176,7 +179,7 @@ def from_module(
         raise SolspaceError(
             f"{source}: {len(layers)} of nn.RNN, nn.GRU, nn.LSTM and their cells and {len(linear)} "
             "of nn.Linear, expected one recurrent layer and one linear readout; found: "
-            f"{there or type(module).__name__}"
+            f"{there or type(module).__name__} ({_MORE})"
         )
     for at, layer in layers.items():
         _check_layer(at, layer, architecture, source)
@@ -197,7 +200,7 @@ def from_module(
         raise SolspaceError(
             f"{source}: not a {architecture} network: {'; '.join(ignored)}; give a network of one "
             "layer in one direction and one linear readout (a readout with a hidden layer is of "
-            f"an architecture such as {record.base or architecture}_relu_readout)"
+            f"an architecture such as {record.base or architecture}_relu_readout; {_MORE})"
         )
     # A layer may go by two names, such as one that is also in a list; here each has one.
     own: dict[str, Any] = dict(module.named_parameters())
