@@ -21,6 +21,7 @@ from solspace.plots.style import (
     color_scale,
     holoviews,
     of_one,
+    styled,
     symbol,
 )
 from solspace.population.describe import task_of
@@ -145,6 +146,7 @@ def _along(
     return held, order[np.argsort(values[rows][order], kind="stable")]
 
 
+@styled
 def plot_extrapolation(
     extrapolation: xr.Dataset,
     network: int | str | None = None,

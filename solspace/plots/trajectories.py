@@ -21,6 +21,7 @@ from solspace.plots.style import (
     holoviews,
     legend,
     of_one,
+    styled,
     symbol,
     varying,
 )
@@ -89,6 +90,7 @@ def shown_trials(count: int, wanted: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.intp))
 
 
+@styled
 def plot_trajectories(
     training: xr.Dataset,
     network: int | str | None = None,
@@ -246,11 +248,11 @@ def colored_by(
     return by, one[by].values[trials].astype(float)
 
 
-def shades_of(values: NDArray[np.float64]) -> list[str]:
+def shades_of(values: NDArray[np.float64], colors: tuple[str, ...] = PARAMETER_COLORS) -> list[str]:
     """The colour of each value on the scale from the smallest to the largest."""
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-    shades = LinearSegmentedColormap.from_list("shades", PARAMETER_COLORS)
+    shades = LinearSegmentedColormap.from_list("shades", colors)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     span = high - low or 1.0
     return [to_hex(shades((value - low) / span)) for value in values]
