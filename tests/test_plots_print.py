@@ -32,6 +32,12 @@ def groups() -> dict[str, xr.Dataset]:
         "response": opened("/response"),
         "classification": opened("/classification"),
         "stability": opened("/stability").isel(label=slice(0, 8)),
+        "features": opened("", slice(0, 24)),
+        "trained": xr.open_zarr(STORE, group="interval_reproduction/gru")[
+            ["loss_curve", "solution_name"]
+        ]
+        .isel(network=slice(0, 8))
+        .load(),
         "checkpoints": xr.open_zarr(
             STORE.with_name("learning.zarr"), group=f"{GROUP}/checkpoints"
         ).load(),
@@ -57,8 +63,12 @@ PLOTS = {
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
     "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),
     "plot_linear": lambda g: plots.plot_linear(np.eye(2)[None] + [[0.1, 0.3], [-0.3, 0.2]]),
+    "plot_loss": lambda g: plots.plot_loss(g["trained"]),
     "plot_machine": lambda g: plots.plot_machine(g["response"], 0),
+    "plot_map": lambda g: plots.plot_map(g["features"], method="pca"),
+    "plot_network": lambda g: plots.plot_network(g, 0),
     "plot_phase_portrait": lambda g: plots.plot_phase_portrait([[1.1, 0.5], [-0.7, 1.3]]),
+    "plot_psth": lambda g: plots.plot_psth(g["training"], align="set"),
     "plot_rarefaction": lambda g: plots.plot_rarefaction(
         {"few": solspace.solution_coverage({"a": 9, "b": 3, "c": 1}, resamples=5)}
     ),
@@ -66,6 +76,7 @@ PLOTS = {
     "plot_solutions": lambda g: plots.plot_solutions(g["population"]),
     "plot_stability": lambda g: plots.plot_stability(g["stability"]),
     "plot_trajectories": lambda g: plots.plot_trajectories(g["training"]),
+    "plot_weights": lambda g: plots.plot_weights(g["population"], 0, sort="cluster"),
 }
 # What takes minutes to compute is drawn where it is tested: tests/test_two_neuron_plane.py.
 ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
@@ -101,4 +112,76 @@ def test_plots_in_both_backends_and_in_print(groups, name):
     named = sorted(
         item.label.value for legend in model.select({"type": Legend}) for item in legend.items
     )
-    assert named or name in ("plot_confusion", "plot_importance"), "no key"
+    assert named or name in ("plot_confusion", "plot_importance", "plot_weights"), "no key"
+
+
+def test_units_are_averaged_by_condition(groups):
+    ds = groups["training"]
+    halved = xr.concat([ds, ds], "trial", data_vars="minimal", coords="minimal")
+    halved["activity"] = xr.concat([ds.activity + 0.1, ds.activity - 0.1], "trial")
+    picture = plots.plot_psth(halved, units=[3], by="t_in")
+    lines = [element for element in picture if type(element).__name__ == "Curve"][:-1]
+    values = np.unique(ds.t_in.values)[np.linspace(0, 30, 12).round().astype(int)]
+    mean = ds.activity.isel(network=0, unit=3).swap_dims(trial="t_in").sel(t_in=values).values
+    for line, expected in zip(lines, mean - mean.min(), strict=True):
+        np.testing.assert_allclose(line.dimension_values(1), expected, atol=1e-6)
+    for wrong, words in (
+        ({"units": [99]}, "no unit 99; units: 0 to 19"),
+        ({"align": "pause"}, "no epoch 'pause'; epochs: quiet, ready"),
+        ({"by": "f1"}, "no parameter 'f1'.*parameters: t_in"),
+    ):
+        with pytest.raises(solspace.SolspaceError, match=words):
+            plots.plot_psth(ds, **wrong)
+
+
+def test_maps_say_what_is_to_be_trusted(groups):
+    from sklearn.manifold import trustworthiness
+
+    ds = groups["features"]
+    features = ds.features.values
+    plane, trust, neighbors, used = plots.map_population(features, "tsne")
+    kept = features[:, (features.std(axis=0) > 1e-12) & np.isfinite(features).all(axis=0)]
+    scaled = (kept - kept.mean(axis=0)) / kept.std(axis=0)
+    assert used == kept.shape[1] and neighbors == 11
+    assert trust == pytest.approx(trustworthiness(scaled, plane, n_neighbors=neighbors))
+    # Neighbours that are dealt out anew are not to be trusted.
+    dealt = np.random.default_rng(0).permutation(plane)
+    assert trust > trustworthiness(scaled, dealt, n_neighbors=neighbors) + 0.2
+    for by in ("hidden_size", "solution", str(ds.feature.values[3])):
+        picture = plots.plot_map(ds, by, method="pca")
+        assert sum(len(points) for points in picture) == ds.sizes["network"]
+    with pytest.raises(solspace.SolspaceError, match="nothing of each network is named 'colour'"):
+        plots.plot_map(ds, "colour", method="pca")
+    with pytest.raises(solspace.SolspaceError, match=r"5 networks.*needs 6"):
+        plots.plot_map(ds.isel(network=slice(0, 5)))
+
+
+def test_weights_are_those_of_the_network_in_the_order_asked_for(groups):
+    ds = groups["population"]
+    size = int(ds.hidden_size[0])
+    own = ds.weight_hh.values[0, 0, :size, :size]
+    out = ds.weight_out.values[0, 0, :size]
+    for sort, order in ((None, np.arange(size)), ("output", np.argsort(-out, kind="stable"))):
+        (image,) = plots.plot_weights(ds, 0, sort=sort)
+        shown = image.dimension_values(2, flat=False)
+        np.testing.assert_allclose(shown, own[np.ix_(order, order)])
+    (image,) = plots.plot_weights(ds, 0, sort="cluster")
+    np.testing.assert_allclose(np.sort(image.dimension_values(2)), np.sort(own.ravel()))
+    with pytest.raises(solspace.SolspaceError, match="no order 'size' of units; orders: output"):
+        plots.plot_weights(ds, 0, sort="size")
+    with pytest.raises(solspace.SolspaceError, match="each of 0 to 19 once"):
+        plots.plot_weights(ds, 0, sort=[0, 1])
+
+
+def test_losses_are_those_that_were_kept(groups):
+    ds = groups["trained"]
+    (path, *_) = plots.plot_loss(ds, 2)
+    shown = path.split(datatype="array")[0]
+    curve = ds.loss_curve.values[2]
+    known = np.isfinite(curve)
+    np.testing.assert_allclose(shown, np.stack([ds.check.values[known], curve[known]], axis=1))
+    several = plots.plot_loss(ds)
+    lines = [line for path in several if type(path).__name__ == "Path" for line in path.split()]
+    assert len(lines) == ds.sizes["network"]
+    with pytest.raises(solspace.SolspaceError, match=r"no 'loss_curve'.*solspace train"):
+        plots.plot_loss(groups["population"], 0)

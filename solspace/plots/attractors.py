@@ -20,6 +20,7 @@ from solspace.plots.style import (
     holoviews,
     legend,
     pick,
+    place,
     ramp,
     styled,
 )
@@ -233,7 +234,7 @@ def _legend(keys: list[Key], scale: Scale | None) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.17, 0.55, 0.77))
+        place(axes, (0.13, 0.17, 0.55, 0.77))
         axes.spines[["top", "right"]].set_visible(False)
         if scale is None:
             legend(axes, keys)

@@ -18,6 +18,7 @@ from solspace.plots.style import (
     Key,
     holoviews,
     legend,
+    place,
     solution_colors,
     solution_names,
     solution_words,
@@ -259,7 +260,7 @@ def _finish(keys: list[Key], width: float, title: str) -> Any:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
         beside = 1.35
-        axes.set_position((0.5 / width, 0.19, 1 - (0.55 + beside) / width, 0.78))
+        place(axes, (0.5 / width, 0.19, 1 - (0.55 + beside) / width, 0.78))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
         axes.yaxis.get_major_locator().set_params(integer=True)

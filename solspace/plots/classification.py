@@ -22,6 +22,7 @@ from solspace.plots.style import (
     Key,
     holoviews,
     legend,
+    place,
     ramp,
     solution_names,
     solution_words,
@@ -160,11 +161,11 @@ def plot_confusion(
     return both(picture)
 
 
-def _matrix(n: int, place: tuple[float, float, float, float]) -> Any:
+def _matrix(n: int, at: tuple[float, float, float, float]) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position(place)
+        place(axes, at)
         axes.set_xlim(-0.5, n - 0.5)
         axes.set_ylim(-0.5, n - 0.5)
         axes.tick_params(length=0)
@@ -173,8 +174,8 @@ def _matrix(n: int, place: tuple[float, float, float, float]) -> Any:
         for other in axes.figure.axes:
             if other is not axes:
                 other.set_axes_locator(None)
-                other.set_position((place[0] + place[2] * 1.05, place[1], place[2] * 0.06,
-                                    place[3]))  # fmt: skip
+                other.set_position((at[0] + at[2] * 1.05, at[1], at[2] * 0.06,
+                                    at[3]))  # fmt: skip
                 other.tick_params(labelsize=FONT["ticks"], width=0.6)
                 other.yaxis.label.set_size(FONT["labels"])
                 for spine in other.spines.values():
@@ -255,7 +256,7 @@ def _bars(keys: list[Key], inches: float) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.5 / inches, 0.26, 1 - 0.55 / inches, 0.64))
+        place(axes, (0.5 / inches, 0.26, 1 - 0.55 / inches, 0.64))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
         legend(axes, keys, loc="lower center", bbox_to_anchor=(0.46, 1.0), ncols=min(len(keys), 4),
@@ -341,7 +342,7 @@ def _lying(n: int, longest: int) -> Any:
         axes.set_aspect("auto")
         high = 0.19 * n + 0.75
         left = min((0.062 * longest + 0.1) / COLUMN, 0.6)
-        axes.set_position((left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
+        place(axes, (left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
 
@@ -435,7 +436,7 @@ def _curves(keys: list[Key]) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.17, 0.56, 0.76))
+        place(axes, (0.13, 0.17, 0.56, 0.76))
         axes.spines[["top", "right"]].set_visible(False)
         legend(axes, keys)
 

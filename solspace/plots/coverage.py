@@ -20,6 +20,7 @@ from solspace.plots.style import (
     Key,
     holoviews,
     legend,
+    place,
     styled,
 )
 
@@ -159,7 +160,7 @@ def _finish(keys: list[Key]) -> Any:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
         foot = 0.18 + 0.06 * int(np.ceil(len(keys) / 2))
-        axes.set_position((0.13, foot, 0.84, 0.98 - foot))
+        place(axes, (0.13, foot, 0.84, 0.98 - foot))
         axes.spines[["top", "right"]].set_visible(False)
         legend(axes, keys, loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2,
                handlelength=1.9, labelspacing=0.35, columnspacing=1.4)  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from solspace.plots.layout import Array
-from solspace.plots.style import COLUMN, FONT, PAGE, SMALLEST, Key, holoviews
+from solspace.plots.style import COLUMN, FONT, PAGE, SMALLEST, Key, holoviews, place
 
 __all__ = ["INCHES", "PULSE"]
 
@@ -97,7 +97,7 @@ def on_figure(parts: list[Any], low: Array, high: Array, keys: list[Key]) -> Any
     rows = -(-len(keys) // max(1, int(across / _KEY))) if keys else 0
     below = 0.17 * rows + 0.1 if keys else 0.0
     size = (across, tall + below)
-    place = ((across - wide) / 2 / across, below / size[1], wide / across, tall / size[1])
+    rectangle = ((across - wide) / 2 / across, below / size[1], wide / across, tall / size[1])
     return hv.Overlay(parts).opts(
         xlim=(low[0], high[0]),
         ylim=(low[1], high[1]),
@@ -107,24 +107,26 @@ def on_figure(parts: list[Any], low: Array, high: Array, keys: list[Key]) -> Any
         show_legend=False,
         fig_inches=size,
         aspect="equal",
-        hooks=[_placed(place, keys, rows, scale)],
+        hooks=[_placed(rectangle, keys, rows, scale)],
         backend="matplotlib",
     )
 
 
-def _placed(place: tuple[float, ...], keys: list[Key], rows: int, scale: float) -> Any:
+def _placed(rectangle: tuple[float, ...], keys: list[Key], rows: int, scale: float) -> Any:
     """The unit of the layout is as long in every drawing, so nodes and letters match in size."""
 
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
-        axes.set_position(place)
+        place(axes, rectangle)
         if scale < 1:
             for text in axes.texts:
                 text.set_fontsize(max(SMALLEST, text.get_fontsize() * scale))
         if keys:
-            drawn = axes.figure.legend(
+            x, y = (0.5 - rectangle[0]) / rectangle[2], -rectangle[1] / rectangle[3]
+            axes.legend(
                 handles=[key.handle() for key in keys],
                 loc="lower center",
+                bbox_to_anchor=(x, y),
                 ncols=-(-len(keys) // rows),
                 fontsize=FONT["legend"],
                 frameon=False,
@@ -134,6 +136,5 @@ def _placed(place: tuple[float, ...], keys: list[Key], rows: int, scale: float) 
                 labelspacing=0.3,
                 borderaxespad=0.1,
             )
-            drawn.set_in_layout(True)
 
     return hook

@@ -16,6 +16,7 @@ from solspace.plots.style import (
     Key,
     holoviews,
     legend,
+    place,
     shaded,
     solution_colors,
     solution_names,
@@ -159,7 +160,7 @@ def _finish(keys: list[Key], longest: int, high: float) -> Any:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
         left = min((0.054 * longest + 0.12) / COLUMN, 0.55)
-        axes.set_position((left, 0.42 / high, 0.985 - left, 1 - 0.45 / high))
+        place(axes, (left, 0.42 / high, 0.985 - left, 1 - 0.45 / high))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.plots.backends import both
-from solspace.plots.style import COLUMN, FONT, INK, PAGE, Key, holoviews, legend, styled
+from solspace.plots.style import COLUMN, FONT, INK, PAGE, Key, holoviews, legend, place, styled
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -122,7 +122,7 @@ def _finish(keys: list[Key], width: float) -> Any:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
         rows = -(-len(keys) // 2)
-        axes.set_position((0.5 / width, 0.17, 1 - 0.55 / width, 0.79 - 0.065 * rows))
+        place(axes, (0.5 / width, 0.17, 1 - 0.55 / width, 0.79 - 0.065 * rows))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
         legend(axes, keys, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2,

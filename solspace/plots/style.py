@@ -410,3 +410,18 @@ def color_scale(axes: Any, scale: Scale, place: tuple[float, float, float, float
     drawn.set_label(scale.label, fontsize=FONT["labels"], labelpad=2)
     drawn.outline.set_linewidth(0.6)
     return drawn
+
+
+def place(axes: Any, rectangle: Sequence[float]) -> None:
+    """Put axes where a plot wants them, within its own panel where it is one of a layout."""
+    rows, columns, start, _ = axes.get_subplotspec().get_geometry()
+    row, column = divmod(start, columns)
+    left, bottom, width, height = rectangle
+    axes.set_position(
+        (
+            (column + left) / columns,
+            1 - (row + 1 - bottom) / rows,
+            width / columns,
+            height / rows,
+        )
+    )

@@ -21,6 +21,7 @@ from solspace.plots.style import (
     holoviews,
     legend,
     of_one,
+    place,
     styled,
     symbol,
     varying,
@@ -286,7 +287,7 @@ def _legend(keys: list[Key], scale: Scale | None) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.16, 0.55, 0.78))
+        place(axes, (0.13, 0.16, 0.55, 0.78))
         axes.spines[["top", "right"]].set_visible(False)
         if scale is None:
             legend(axes, keys)
