@@ -164,7 +164,8 @@ def _plain_labels(plot: Any, element: Any) -> None:
 
 def _hook(keys: tuple[Key, ...], scales: tuple[Scale, ...]) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from bokeh.models import ColorBar, Legend, LegendItem, LinearColorMapper
+        from bokeh.models.annotations import ColorBar, Legend, LegendItem
+        from bokeh.models.mappers import LinearColorMapper
         from matplotlib.colors import LinearSegmentedColormap
 
         figure = plot.state
