@@ -75,8 +75,8 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
                 f"Bars of the number of networks per solution: "
                 f"{', '.join(f'{row.solution}: {row.networks}' for row in table[:10])}.",
             ),
-            f"Networks per solution by {told}, the commonest first, coloured by hidden size "
-            f"({found} of {n} networks have a solution).",
+            f"Networks per solution by {told}, the commonest first, each in its colour, darker "
+            f"the larger ({found} of {n} networks have a solution).",
         ),
     ]
     if "checkpoints" in groups:
@@ -94,9 +94,9 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
 
 
 _GRAPHS = (
-    " Graphs: open circles are silent, filled nodes put out the number they carry; the double ring "
-    "is where the trajectory starts; solid arrows are what the network does by itself, dashed ones "
-    "follow the input named on them."
+    " Graphs: open circles are silent, filled nodes put out the number they carry; the arrow from "
+    "outside leads to where the trajectory starts; solid arrows are what the network does by "
+    "itself, dashed ones follow the input named on them."
 )
 
 
