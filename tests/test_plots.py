@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from solspace.errors import SolspaceError
 from solspace.plots import (
-    extrapolation_picture,
-    graph_drawing,
+    plot_extrapolation,
+    plot_graph,
+    plot_solutions,
+    plot_trajectories,
     save,
-    solution_histogram,
     to_svg,
-    trajectories,
 )
 from solspace.plots.extrapolation import choose_trials, onsets, trained_values
 from solspace.plots.graph import describe_graph
@@ -142,7 +142,7 @@ def test_drawing_tells_nodes_and_edges_apart():
     import holoviews as hv
 
     ds = graph_dataset([0, 1, -1], [(0, 1, 0), (1, 0, 0), (0, 2, 2), (2, 2, 0), (1, 1, 1)])
-    picture = graph_drawing(ds, "only")
+    picture = plot_graph(ds, "only")
     assert {"start", "+1", "−1", "pulse1", "pulse2"} <= set(texts(picture))
     paths = picture.traverse(lambda x: x, [hv.Path])
     styles = [
@@ -152,13 +152,13 @@ def test_drawing_tells_nodes_and_edges_apart():
     ]
     assert "solid" in styles and any(s not in ("solid", None) for s in styles)
     one_sided = graph_dataset([0, 1], [(0, 1, 0)])
-    assert "1" in texts(graph_drawing(one_sided, 0))
+    assert "1" in texts(plot_graph(one_sided, 0))
 
 
 @settings(max_examples=5, deadline=None)
 @given(graph=graphs(most=6))
 def test_any_small_graph_can_be_drawn(graph):
-    svg = to_svg(graph_drawing(graph_dataset(*graph), 0), prefix="g-", label='A "graph" & more')
+    svg = to_svg(plot_graph(graph_dataset(*graph), 0), prefix="g-", label='A "graph" & more')
     root = ElementTree.fromstring(svg)
     assert root.attrib["aria-label"] == 'A "graph" & more'
 
@@ -187,14 +187,14 @@ def test_words_tell_where_the_flow_ends():
 def test_a_graph_too_large_to_draw_says_what_can_be_drawn():
     chain = graph_dataset([0] * 40, [(i, i + 1, 1) for i in range(39)])
     with pytest.raises(SolspaceError, match=r"40 nodes and 39 edges.*--method turner2021"):
-        graph_drawing(chain, 0)
+        plot_graph(chain, 0)
 
 
 def test_windows_of_time_stand_on_the_edges():
     ds = graph_dataset([0, 1], [(0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 2)])
     ds["edge_earliest"] = ("network", "edge"), [[20, 30, -1, -1, -1, -1, -1]]
     ds["edge_latest"] = ("network", "edge"), [[45, -1, 12, -1, -1, -1, -1]]
-    labels = [part for part in graph_drawing(ds, 0) if type(part).__name__ == "Labels"]
+    labels = [part for part in plot_graph(ds, 0) if type(part).__name__ == "Labels"]
     words = {str(word) for part in labels for word in part.dimension_values("text")}
     assert words == {"start", "1", "pulse1 20–45", "from 30", "to 12", "pulse2"}
 
@@ -202,13 +202,13 @@ def test_windows_of_time_stand_on_the_edges():
 def test_missing_graphs_name_the_stage():
     ds = graph_dataset([0], [])
     with pytest.raises(SolspaceError, match=r"no 'n_nodes'.*solspace reduce"):
-        graph_drawing(ds.drop_vars("n_nodes"), 0)
+        plot_graph(ds.drop_vars("n_nodes"), 0)
     with pytest.raises(SolspaceError, match=r"no graph.*solspace reduce"):
-        graph_drawing(ds.assign(n_nodes=("network", [-1])), 0)
+        plot_graph(ds.assign(n_nodes=("network", [-1])), 0)
     with pytest.raises(SolspaceError, match=r"network 3 of 1; give 0 to 0"):
-        graph_drawing(ds, 3)
+        plot_graph(ds, 3)
     with pytest.raises(SolspaceError, match=r"no network named 'other'; networks: only"):
-        graph_drawing(ds, "other")
+        plot_graph(ds, "other")
 
 
 # --------------------------------------------------------------------------- histogram
@@ -227,9 +227,9 @@ def test_histogram_counts_every_network_once(solution, most, seed):
     ds = xr.Dataset({"solution": ("network", solution)}, {"hidden_size": ("network", sizes)})
     if max(solution) < 0:
         with pytest.raises(SolspaceError, match="solspace label"):
-            solution_histogram(ds)
+            plot_solutions(ds)
         return
-    picture = solution_histogram(ds, most=most)
+    picture = plot_solutions(ds, most=most)
     heights = {}
     for by_size in picture.traverse(lambda x: x, [hv.NdOverlay]):
         for size, bars in by_size.items():
@@ -255,7 +255,7 @@ def test_extrapolation_shows_each_row_of_the_output(task_name):
 
     task = get_task(task_name)
     ds = extrapolate(population(task_name))
-    picture = extrapolation_picture(ds, 1, task)
+    picture = plot_extrapolation(ds, 1, task)
     values = {name: ds[name].values for name in task.parameters}
     rows, held, trials = choose_trials(values, ds.target.values[..., 0], trained_values(task))
     (image,) = picture.traverse(lambda x: x, [hv.Image])
@@ -274,7 +274,7 @@ def test_lines_are_the_onsets_of_inputs_and_target():
     import holoviews as hv
 
     ds = extrapolate(population("interval_reproduction"))
-    picture = extrapolation_picture(ds, 0, "interval_reproduction")
+    picture = plot_extrapolation(ds, 0, "interval_reproduction")
     t_in = ds.t_in.values
     ready, set_, go = (c.dimension_values(0) for c in picture.traverse(lambda x: x, [hv.Curve]))
     np.testing.assert_array_equal(ready, 5)
@@ -296,16 +296,16 @@ def test_extrapolation_refuses_what_is_not_there():
     ds = extrapolate(population("delayed_discrimination"))
     task = get_task("delayed_discrimination")
     with pytest.raises(SolspaceError, match=r"no 'output'.*solspace extrapolate"):
-        extrapolation_picture(ds.drop_vars("output"), 0, task)
+        plot_extrapolation(ds.drop_vars("output"), 0, task)
     with pytest.raises(SolspaceError, match=r"no recorded output.*solspace extrapolate"):
-        extrapolation_picture(ds.assign(output=ds.output * np.nan), 0, task)
+        plot_extrapolation(ds.assign(output=ds.output * np.nan), 0, task)
     with pytest.raises(SolspaceError, match=r"no trial parameter 'f3'; parameters: f1, f2, delay"):
-        extrapolation_picture(ds, 0, task, rows="f3")
+        plot_extrapolation(ds, 0, task, rows="f3")
     with pytest.raises(SolspaceError, match=r"no trial has delay = 7; values: 0, 10"):
-        extrapolation_picture(ds, 0, task, at={"delay": 7})
+        plot_extrapolation(ds, 0, task, at={"delay": 7})
     with pytest.raises(SolspaceError, match="every trial parameter is held"):
-        extrapolation_picture(ds, 0, task, at={"f1": 2, "f2": 8, "delay": 0})
-    picture = extrapolation_picture(ds, 0, task, rows="delay", at={"f1": 2, "f2": 8})
+        plot_extrapolation(ds, 0, task, at={"f1": 2, "f2": 8, "delay": 0})
+    picture = plot_extrapolation(ds, 0, task, rows="delay", at={"f1": 2, "f2": 8})
     assert "choice asked for" in texts(picture)
 
 
@@ -337,7 +337,7 @@ def test_trajectories_join_the_epochs_of_each_trial(architecture):
 
     ds = record(population("interval_reproduction", architecture))
     # The smaller network is padded in the dataset.
-    picture = trajectories(ds, "of6", trials=3)
+    picture = plot_trajectories(ds, "of6", trials=3)
     plane, _ = principal_plane(ds.activity.values[0][..., :6])
     pieces = [
         piece[["component 1", "component 2"]].values if hasattr(piece, "values") else piece
@@ -356,13 +356,13 @@ def test_trajectories_join_the_epochs_of_each_trial(architecture):
 def test_trajectories_refuse_what_is_not_there():
     ds = record(population("interval_reproduction"))
     with pytest.raises(SolspaceError, match=r"no 'activity'.*solspace record"):
-        trajectories(ds.drop_vars("activity"), 0)
+        plot_trajectories(ds.drop_vars("activity"), 0)
     with pytest.raises(SolspaceError, match=r"no recorded activity.*solspace record"):
-        trajectories(ds.assign(activity=ds.activity * np.nan), 0)
+        plot_trajectories(ds.assign(activity=ds.activity * np.nan), 0)
     with pytest.raises(SolspaceError, match=r"trials \[31\] of 31; give some of 0 to 30"):
-        trajectories(ds, 0, trials=[31])
+        plot_trajectories(ds, 0, trials=[31])
     with pytest.raises(SolspaceError, match="does not change"):
-        trajectories(ds.assign(activity=ds.activity * 0), 0)
+        plot_trajectories(ds.assign(activity=ds.activity * 0), 0)
 
 
 # --------------------------------------------------------------------------- files
@@ -372,8 +372,8 @@ def test_pictures_are_saved_whole_and_the_same_each_time(tmp_path):
     from PIL import Image
 
     ds = record(population("interval_reproduction"))
-    first = save(trajectories(ds, 0), tmp_path / "one")
-    second = save(trajectories(ds, 0), tmp_path / "two")
+    first = save(plot_trajectories(ds, 0), tmp_path / "one")
+    second = save(plot_trajectories(ds, 0), tmp_path / "two")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "one.png",
         "one.svg",
@@ -387,7 +387,7 @@ def test_pictures_are_saved_whole_and_the_same_each_time(tmp_path):
         assert image.info["dpi"] == pytest.approx((200, 200), abs=1)
         assert len(np.unique(np.asarray(image))) > 10
     with pytest.raises(SolspaceError, match="unknown format 'gif'; formats: png, svg, pdf"):
-        save(trajectories(ds, 0), tmp_path / "three", formats=["gif"])
+        save(plot_trajectories(ds, 0), tmp_path / "three", formats=["gif"])
 
 
 def test_importing_the_pictures_does_not_choose_a_backend():

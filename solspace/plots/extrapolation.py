@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["choose_trials", "extrapolation_picture", "onsets", "trained_values"]
+__all__ = ["choose_trials", "onsets", "plot_extrapolation", "trained_values"]
 
 _NEEDS = ("output", "input", "target")
 _DASHES = ((0, (1, 1.6)), (0, (4, 2)), (0, (4, 1.5, 1, 1.5)))
@@ -137,7 +137,7 @@ def _along(
     return held, order[np.argsort(values[rows][order], kind="stable")]
 
 
-def extrapolation_picture(
+def plot_extrapolation(
     extrapolation: xr.Dataset,
     network: int | str,
     task: str | Task,
@@ -182,7 +182,7 @@ def extrapolation_picture(
     >>> from solspace.simulation.stage import extrapolate
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
-    >>> picture = extrapolation_picture(extrapolate(ds), "mine", "interval_reproduction")
+    >>> picture = plot_extrapolation(extrapolate(ds), "mine", "interval_reproduction")
     >>> type(picture).__name__
     'Overlay'
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["principal_plane", "trajectories"]
+__all__ = ["plot_trajectories", "principal_plane"]
 
 _NO_EPOCH = "#D9D9D9"
 
@@ -77,7 +77,7 @@ def shown_trials(count: int, wanted: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.intp))
 
 
-def trajectories(
+def plot_trajectories(
     training: xr.Dataset, network: int | str, *, trials: Sequence[int] | int = 6
 ) -> hv.Overlay:
     """Several trials of one network in the plane of its first two principal components.
@@ -111,7 +111,7 @@ def trajectories(
     >>> from solspace.simulation.stage import record
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
-    >>> type(trajectories(record(ds), "mine")).__name__
+    >>> type(plot_trajectories(record(ds), "mine")).__name__
     'Overlay'
     """
     i = pick(training, network, ("activity", "epoch"), "record")
