@@ -12,6 +12,7 @@ from solspace.errors import SolspaceError
 from solspace.labels import get_label, label_names
 from solspace.population.describe import label_of, named_of
 from solspace.population.variables import DONE, GRAPH_LABELS, PENDING
+from solspace.report.measures import features_section, trust_section
 from solspace.report.pictures import Pictures
 from solspace.report.tables import failures, figure, provenance, solution_table
 from solspace.report.words import (
@@ -79,6 +80,9 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
             f"({found} of {n} networks have a solution).",
         ),
     ]
+    if "graph" in groups:
+        out.append(trust_section(population))
+    out.append(features_section(population))
     if "checkpoints" in groups:
         of = {"solution_method": population.attrs.get("solution_method", "")}
         out += learning(groups["checkpoints"].assign_attrs(of), anchor, pictures)
