@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -200,6 +201,16 @@ def test_recall_and_the_features_that_tell_solutions_apart_are_told():
     assert features_section(population.drop_vars("features")) == ""
 
 
+def dumped(page, folder) -> str:
+    """A page as it is once a browser has run its scripts."""
+    return subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync",
+         "--disable-background-networking", f"--user-data-dir={folder / 'profile'}",
+         "--dump-dom", f"file://{page}"],
+        capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
 @pytest.mark.parametrize("width", [400, 1200])
@@ -212,13 +223,28 @@ def test_nothing_is_wider_than_the_window(written, tmp_path, width):
         f'<html><head></head><body><iframe width="{width}" height="900" style="border: 0" '
         f'onload="{look}" srcdoc="{inside}"></iframe></body></html>'
     )
-    shown = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync",
-         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
-         "--dump-dom", f"file://{measured}"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert 0 < int(re.search(r"<title>(\d+)</title>", shown.stdout).group(1)) <= width
+    shown = dumped(measured, tmp_path)
+    assert 0 < int(re.search(r"<title>(\d+)</title>", shown).group(1)) <= width
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_graph_is_walked_through(untrained, written, tmp_path):
+    text = written[0].read_text(encoding="utf-8")
+    told = [json.loads(html.unescape(g)) for g in re.findall(r'data-graph="([^"]+)"', text)]
+    i = representative(untrained["population"], 0)
+    graphs = untrained["graph"]
+    assert (
+        len(told[0]["output"]) == graphs.n_nodes[i] and len(told[0]["edges"]) == graphs.n_edges[i]
+    )
+    leaving = [edge for edge in told[0]["edges"] if edge[0] == 0]
+    page = tmp_path / "page.html"
+    click = "<script>document.querySelector('.walk button').click()</script>"
+    page.write_text(text.replace("</body>", f"{click}</body>"))
+    shown = Page(dumped(page, tmp_path)).text
+    _, target, given = leaving[0]
+    assert f"So far: {given or 'left alone'}, {told[0]['output'][target]}." in shown
+    assert "back to the start" in shown
 
 
 def test_failed_networks_are_counted_with_reasons(untrained, tmp_path):

@@ -156,7 +156,7 @@ def _json(text: Any) -> Any:
         return None
 
 
-def figure(picture: str, caption: str, *, wide: bool = True) -> str:
+def figure(picture: str, caption: str, *, wide: bool = True, below: str = "") -> str:
     """A picture with its caption; a graph keeps its size, so that its nodes are alike in all."""
     start = '<figure class="wide">' if wide else "<figure>"
-    return f"{start}{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"{start}{picture}<figcaption>{escape(caption)}{below}</figcaption></figure>"
