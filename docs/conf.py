@@ -51,7 +51,11 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "tutorial": []}
 html_theme_options = {
-    "logo": {"text": "solspace", "image_light": "_static/solspace.svg"},
+    "logo": {
+        "text": "solspace",
+        "image_light": "_static/solspace.svg",
+        "image_dark": "_static/solspace.svg",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_nav_level": 2,

@@ -148,9 +148,12 @@ class PublicNames(SphinxDirective):
     def _names(self, module: str, names: list[str]) -> list[nodes.Node]:
         lines = [] if "groups" in self.options else [f".. automodule:: {module}", ""]
         lines += [f".. currentmodule:: {module}", "", ".. autosummary::", "   :nosignatures:", ""]
-        lines += [f"   {name}" for name in names] + [""]
         package = importlib.import_module(module)
-        for name in names:
+        # A constant has no docstring but that of its type, such as `str`.
+        constants = [n for n in names if getattr(getattr(package, n), "__name__", "") != n]
+        told = [name for name in names if name not in constants]
+        lines += [f"   {name}" for name in told] + [""]
+        for name in [*told, *constants]:
             lines += _documented(module, name, getattr(package, name))
         return self._restructured("\n".join(lines))
 
@@ -164,9 +167,9 @@ class PublicNames(SphinxDirective):
 def _documented(module: str, name: str, value: Any) -> list[str]:
     if isinstance(value, type):
         return [f".. autoclass:: {module}.{name}", "   :members:", ""]
-    if callable(value):
+    if getattr(value, "__name__", "") == name:
         return [f".. autofunction:: {module}.{name}", ""]
-    return [f".. autodata:: {module}.{name}", "   :no-value:", ""]
+    return [f".. py:data:: {name}", f"   :value: {textwrap.shorten(repr(value), 80)}", ""]
 
 
 def grouped_names() -> dict[str, list[str]]:
