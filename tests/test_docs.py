@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -193,6 +194,23 @@ print("@", *own_names("solspace.plots"))
     assert set(plots.split()) == set(solspace.plots.__all__)
     for package in packages:
         assert (DOCS / "api" / f"{package}.md").exists()
+
+
+def test_what_code_hosts_read_says_what_the_project_says():
+    yaml = pytest.importorskip("yaml")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["title"], cited["version"]) == (project["name"], project["version"])
+    assert cited["license"] == project["license"] and cited["references"][0]["year"] == 2021
+    assert {"cff-version", "message", "authors"} <= set(cited)
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
+    matrix = job["strategy"]["matrix"]
+    targets = {*matrix["target"], *(more["target"] for more in matrix["include"])}
+    assert targets == {"test", "test-avx2", "lint", "docs"}
+    rules = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert targets <= rules
+    named = [f"Programming Language :: Python :: {version}" for version in matrix["python"]]
+    assert set(named) <= set(project["classifiers"])
 
 
 @pytest.mark.slow
