@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import html
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -19,6 +23,7 @@ from solspace.reduction.canonical import graph_key
 from solspace.reduction.graph import Graph
 from solspace.reduction.stage import reduce
 from solspace.report import answered_rows, representative, write_report
+from solspace.report.measures import between_solutions, features_section, trust_section
 from solspace.simulation.stage import extrapolate, record
 from solspace.stages.collection import declared
 from solspace.tasks import get_task
@@ -161,6 +166,85 @@ def test_page_tells_the_counts(untrained, written):
     shown = population.name.values[representative(population, 0)]
     assert f"Reduced dynamics of {shown}" in page.text
     assert "No network failed." in page.text
+
+
+def test_recall_and_the_features_that_tell_solutions_apart_are_told():
+    rng = np.random.default_rng(0)
+    solution = np.repeat([0, 1, 2], [12, 10, 1])
+    values = rng.normal(size=(23, 5))
+    values[:, 2] += 9 * (solution == 1)
+    population = xr.Dataset(
+        {
+            "features": (("network", "feature"), values),
+            "graph_recall": ("network", [1.0] * 18 + [0.5] * 4 + [np.nan]),
+        },
+        coords={
+            "solution": ("network", solution),
+            "feature": [f"f{k}" for k in range(5)],
+            "feature_family": ("feature", ["speed"] * 4 + ["path"]),
+            "feature_description": ("feature", [f"what <{k}> is" for k in range(5)]),
+            "feature_units": ("feature", ["1"] * 5),
+        },
+    )
+    trust = Page(trust_section(population)).text
+    assert "its graph allows100%82%22" in trust and "forbids" not in trust
+    told = Page(features_section(population)).text
+    assert "Of 5 features" in told and "the 2 solutions with 3 networks or more (22" in told
+    order = re.findall(r"f\d", told)
+    # The third first; of one family three at most.
+    assert order[0] == "f2" and len(order) == 4 and "f4" in order and "what <2> is" in told
+    chance = float(re.search(r"up to (0\.\d+)", told).group(1))
+    share = between_solutions(values[:22], solution[:22])
+    assert share[2] > 0.8 > chance > 0 and np.delete(share, 2).max() < 0.8
+    alone = features_section(population.isel(network=slice(13)))
+    assert "take two solutions" in alone
+    assert features_section(population.drop_vars("features")) == ""
+
+
+def dumped(page, folder) -> str:
+    """A page as it is once a browser has run its scripts."""
+    return subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync",
+         "--disable-background-networking", f"--user-data-dir={folder / 'profile'}",
+         "--dump-dom", f"file://{page}"],
+        capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+@pytest.mark.parametrize("width", [400, 1200])
+def test_nothing_is_wider_than_the_window(written, tmp_path, width):
+    # In a frame, as a window has a least width of its own.
+    measured = tmp_path / "page.html"
+    inside = html.escape(written[0].read_text(encoding="utf-8"))
+    look = "document.title = this.contentDocument.documentElement.scrollWidth"
+    measured.write_text(
+        f'<html><head></head><body><iframe width="{width}" height="900" style="border: 0" '
+        f'onload="{look}" srcdoc="{inside}"></iframe></body></html>'
+    )
+    shown = dumped(measured, tmp_path)
+    assert 0 < int(re.search(r"<title>(\d+)</title>", shown).group(1)) <= width
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_graph_is_walked_through(untrained, written, tmp_path):
+    text = written[0].read_text(encoding="utf-8")
+    told = [json.loads(html.unescape(g)) for g in re.findall(r'data-graph="([^"]+)"', text)]
+    i = representative(untrained["population"], 0)
+    graphs = untrained["graph"]
+    assert (
+        len(told[0]["output"]) == graphs.n_nodes[i] and len(told[0]["edges"]) == graphs.n_edges[i]
+    )
+    leaving = [edge for edge in told[0]["edges"] if edge[0] == 0]
+    page = tmp_path / "page.html"
+    click = "<script>document.querySelector('.walk button').click()</script>"
+    page.write_text(text.replace("</body>", f"{click}</body>"))
+    shown = Page(dumped(page, tmp_path)).text
+    _, target, given = leaving[0]
+    assert f"So far: {given or 'left alone'}, {told[0]['output'][target]}." in shown
+    assert "back to the start" in shown
 
 
 def test_failed_networks_are_counted_with_reasons(untrained, tmp_path):

@@ -13,6 +13,7 @@ from solspace.report.pictures import MARK, Pictures
 from solspace.report.recorded import is_recorded, recorded_section
 from solspace.report.sections import section
 from solspace.report.style import STYLE
+from solspace.report.walk import SCRIPT
 from solspace.report.words import (
     spoken,
 )
@@ -197,4 +198,6 @@ def _lines(title: str, nav: str, sections: list[str], folder: str, version: str)
     yield "</main><footer><p>The pictures are in the folder "
     yield f"<code>{escape(folder)}</code> beside this page, as PNG and SVG. Graphs, features and "
     yield "trials after Turner, Dabholkar &amp; Barak, “Charting and navigating the space of "
-    yield "solutions for recurrent neural networks”, NeurIPS 2021.</p></footer></body></html>"
+    yield "solutions for recurrent neural networks”, NeurIPS 2021.</p></footer>"
+    yield SCRIPT
+    yield "</body></html>"

@@ -12,8 +12,11 @@ from solspace.errors import SolspaceError
 from solspace.labels import get_label, label_names
 from solspace.population.describe import label_of, named_of
 from solspace.population.variables import DONE, GRAPH_LABELS, PENDING
+from solspace.reduction.stage import graph_of
+from solspace.report.measures import features_section, trust_section
 from solspace.report.pictures import Pictures
 from solspace.report.tables import failures, figure, provenance, solution_table
+from solspace.report.walk import walk
 from solspace.report.words import (
     capital,
     count_of,
@@ -79,6 +82,9 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
             f"({found} of {n} networks have a solution).",
         ),
     ]
+    if "graph" in groups:
+        out.append(trust_section(population))
+    out.append(features_section(population))
     if "checkpoints" in groups:
         of = {"solution_method": population.attrs.get("solution_method", "")}
         out += learning(groups["checkpoints"].assign_attrs(of), anchor, pictures)
@@ -124,7 +130,8 @@ def _solution(
     about, share = trajectory_words(groups["training"], i, task)
     drawn: list[str] = []
     if "graph" in groups:
-        head, drawn = _graph(groups["graph"], i, f"{who} ({units} units)", head, stem, pictures)
+        size = f"{who} ({units} units)"
+        head, drawn = _graph(groups["graph"], i, size, task, head, stem, pictures)
     figures = [
         *drawn,
         *(
@@ -154,7 +161,7 @@ def _solution(
 
 
 def _graph(
-    graphs: xr.Dataset, i: int, who: str, head: str, stem: str, pictures: Pictures
+    graphs: xr.Dataset, i: int, who: str, task: Task, head: str, stem: str, pictures: Pictures
 ) -> tuple[str, list[str]]:
     """The head, and the drawing of a network's graph where it is not too large."""
     from solspace.plots import plot_graph
@@ -170,6 +177,7 @@ def _graph(
             pictures.add(plot_graph(graphs, i), f"{stem}-graph", f"Graph. {words}"),
             f"{size}. {words.split('. ')[0].rstrip('.')}.",
             wide=False,
+            below=walk(graph_of(graphs, i), task.input_symbols, task.outputs, who),
         )
     ]
 

@@ -35,7 +35,24 @@ thead th { font-weight: 600; vertical-align: bottom; }
 tbody th { white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 code { font-size: .8rem; overflow-wrap: anywhere; }
+.walk { margin-top: .4rem; }
+.walk p { margin: .2rem 0; }
+.walk button { font: inherit; color: inherit; background: #f4f4f4; border: 1px solid var(--line);
+  border-radius: .3rem; padding: .25rem .6rem; margin: 0 .4rem .3rem 0; cursor: pointer; }
+.walk button:hover, .walk button:focus { border-color: var(--ink); }
 .facts td { max-width: 52rem; }
+@media (max-width: 40rem) {
+  /* What is long stands below the numbers of its row. */
+  .cards, .cards caption, .cards tbody { display: block; }
+  .cards thead { display: none; }
+  .cards tr { display: flex; flex-wrap: wrap; gap: 0 .9rem; padding: .35rem 0;
+    border-bottom: 1px solid var(--line); }
+  .cards th, .cards td { border: 0; padding: 0; }
+  .cards td.wide { flex-basis: 100%; }
+  .cards [data-head]::before { content: attr(data-head) " "; color: var(--soft); }
+  .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; }
+  .facts th { font-weight: 600; border: 0; padding-top: .4rem; }
+}
 footer { margin-top: 2.5rem; border-top: 1px solid var(--line); }
 @media print {
   @page { margin: 1.4cm; }
@@ -48,6 +65,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); }
   figure.wide svg { max-width: 6.4cm; }
   h4 { margin-top: .6rem; } figure { margin: .4rem 0; }
   .scroll { overflow: visible; }
+  .walk { display: none; }
   a { color: inherit; text-decoration: none; }
 }
 """

@@ -80,12 +80,17 @@ def solution_table(table: list[SolutionRow], population: xr.Dataset, found: int,
     head = "".join(f'<th scope="col" class="number">{s}</th>' for s in sizes)
     body = []
     for row in table[:_LISTED]:
-        cells = "".join(f'<td class="number">{row.by_size.get(s, 0)}</td>' for s in sizes)
+        cells = "".join(
+            f'<td class="number" data-head="of {s} units">{row.by_size.get(s, 0)}</td>'
+            for s in sizes
+        )
         share = share_of(row.networks, found)
         body.append(
-            f'<tr><th scope="row" class="number">{row.solution}</th>'
-            f'<td class="number">{row.networks}</td><td class="number">{share}</td>'
-            f"{cells}<td>{escape(row.description)} <code>{escape(row.key)}</code></td></tr>"
+            f'<tr><th scope="row" class="number" data-head="solution">{row.solution}</th>'
+            f'<td class="number" data-head="networks">{row.networks}</td>'
+            f'<td class="number">{share}</td>'
+            f'{cells}<td class="wide">'
+            f"{escape(row.description)} <code>{escape(row.key)}</code></td></tr>"
         )
     rest = table[_LISTED:]
     note = ""
@@ -93,13 +98,15 @@ def solution_table(table: list[SolutionRow], population: xr.Dataset, found: int,
         networks = sum(row.networks for row in rest)
         note = f"<p>And {count_of(len(rest), 'solution')} of {count_of(networks, 'network')}.</p>"
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table of solutions"><table>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of solutions">'
+        '<table class="cards">'
         f"<caption>Solutions by {escape(told)}, the commonest first; the key is equal for the same "
         'solution in any store.</caption><thead><tr><th scope="col" rowspan="2">Solution</th>'
         '<th scope="col" rowspan="2" class="number">Networks</th>'
         '<th scope="col" rowspan="2" class="number">Share</th>'
         f'<th scope="colgroup" colspan="{len(sizes)}">Networks of so many units</th>'
-        f'<th scope="col" rowspan="2">What it does, and its key</th></tr><tr>{head}</tr></thead>'
+        f'<th scope="col" rowspan="2" class="wide">What it does, and its key</th></tr>'
+        f"<tr>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>{note}"
     )
 
@@ -149,7 +156,7 @@ def _json(text: Any) -> Any:
         return None
 
 
-def figure(picture: str, caption: str, *, wide: bool = True) -> str:
+def figure(picture: str, caption: str, *, wide: bool = True, below: str = "") -> str:
     """A picture with its caption; a graph keeps its size, so that its nodes are alike in all."""
     start = '<figure class="wide">' if wide else "<figure>"
-    return f"{start}{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"{start}{picture}<figcaption>{escape(caption)}{below}</figcaption></figure>"
