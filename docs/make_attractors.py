@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 import solspace
-from solspace.plots import attractor_picture, save
+from solspace.plots import plot_attractors, save
 from solspace.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ def exponent(architecture: str, weights: Any, state: np.ndarray, inputs: int) ->
 def main(store: str) -> None:
     drawn = xr.open_zarr(store, group="delayed_discrimination/vanilla")
     for name, network in PICTURES.items():
-        picture = attractor_picture(drawn.isel(network=[network]).load(), 0)
+        picture = plot_attractors(drawn.isel(network=[network]).load(), 0)
         save(picture, ROOT / "docs" / "images" / name, formats=["png"])
     head = ("population", "never", "some", "all", "periods", "wander", "nowhere", "output")
     print("by simulation, of all silences of a network:")

@@ -14,7 +14,7 @@ import xarray as xr
 from docs.pages import write_part
 from solspace import solution_coverage
 from solspace.diversity.labels import label_variables
-from solspace.plots import rarefaction, save
+from solspace.plots import plot_rarefaction, save
 from solspace.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def picture(results: Results) -> None:
     drawn = {
         _told(name): by_label[DRAWN] for name, by_label in results.items() if DRAWN in by_label
     }
-    save(rarefaction(drawn), PICTURE, formats=["png"])
+    save(plot_rarefaction(drawn), PICTURE, formats=["png"])
 
 
 def _told(name: str) -> str:

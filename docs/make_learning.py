@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from solspace.plots import learning_flow, save
+from solspace.plots import plot_checkpoints, save
 from solspace.plots.checkpoints import followed_networks, solution_changes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ def main(store: str) -> None:
     checkpoints = checkpoints.assign_attrs(solution_method=named)
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
-    save(learning_flow(checkpoints), images / "learning", formats=["png"])
+    save(plot_checkpoints(checkpoints), images / "learning", formats=["png"])
     networks = followed_networks(checkpoints)
     solution = checkpoints["checkpoint_solution"].values[networks]
     levels = np.median(checkpoints["checkpoint_loss_level"].values[networks], axis=0)

@@ -14,7 +14,7 @@ import xarray as xr
 
 import solspace
 from docs.pages import write_part
-from solspace.plots import machine_drawing, save
+from solspace.plots import plot_machine, save
 from solspace.responses import response_scores
 from solspace.stability import class_sizes, in_small_classes
 from solspace.store import Store
@@ -33,7 +33,7 @@ TESTED = 100
 def draw() -> None:
     for name, (population, network, notch) in PICTURES.items():
         ds = xr.open_zarr(STORE, group=population).isel(network=[network]).load()
-        picture = machine_drawing(solspace.find_responses(ds, notch=notch), 0)
+        picture = plot_machine(solspace.find_responses(ds, notch=notch), 0)
         save(picture, ROOT / "docs" / "images" / name, formats=["png"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from docs.pages import write_part
-from solspace.plots import save, stability_picture
+from solspace.plots import plot_stability, save
 from solspace.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ def main() -> int:
     if not found:
         print("needs stores/turner2021.zarr with the stage stability", file=sys.stderr)
         return 2
-    save(stability_picture(found[DRAWN].sel(label=list(LABELS))), PICTURE, formats=["png"])
+    save(plot_stability(found[DRAWN].sel(label=list(LABELS))), PICTURE, formats=["png"])
     write_part(PAGE, __file__, table(found))
     return 0
 

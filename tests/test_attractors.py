@@ -19,7 +19,7 @@ from solspace.attractors import Attractors, attractor_key, settle_network
 from solspace.attractors.settling import Attractor
 from solspace.labels import label_network
 from solspace.networks import parameter_shapes, run
-from solspace.plots import attractor_picture, save
+from solspace.plots import plot_attractors, save
 from solspace.store.check import check_store
 from solspace.tasks import Silences, get_task, silences_of
 
@@ -415,9 +415,9 @@ def test_the_page_runs(monkeypatch, capsys):
 
 def test_the_picture_of_a_network(shipped, tmp_path):
     for i in range(3):
-        save(attractor_picture(shipped, i, steps=60), tmp_path / f"{i}", formats=["svg"])
+        save(plot_attractors(shipped, i, steps=60), tmp_path / f"{i}", formats=["svg"])
         assert (tmp_path / f"{i}.svg").stat().st_size > 5_000
     with pytest.raises(SolspaceError, match="no silences after 'set'; there are some after f1, f2"):
-        attractor_picture(shipped, 0, after="set")
+        plot_attractors(shipped, 0, after="set")
     with pytest.raises(SolspaceError, match="1 steps; give 2 or more"):
-        attractor_picture(shipped, 0, steps=1)
+        plot_attractors(shipped, 0, steps=1)

@@ -264,22 +264,22 @@ def test_bands_carry_every_network_from_bar_to_bar(data):
 
 
 def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
-    from solspace.plots import learning_flow, save
+    from solspace.plots import plot_checkpoints, save
 
     rng = np.random.default_rng(0)
     solution = rng.integers(-1, 11, size=(40, 6))
-    files = save(learning_flow(flow_of(solution)), tmp_path / "flow")
+    files = save(plot_checkpoints(flow_of(solution)), tmp_path / "flow")
     assert all(os.path.getsize(file) > 5000 for file in files)
     text = Path(files[1]).read_text()
     assert text.count("<path") > 40
     with pytest.raises(SolspaceError, match="solspace label STORE"):
-        learning_flow(flow_of(np.full((3, 4), -1)))
+        plot_checkpoints(flow_of(np.full((3, 4), -1)))
     unfinished = flow_of(solution)
     unfinished["checkpoint_gradient_steps"][:, -2] = -1
     with pytest.raises(SolspaceError, match="no network reached its target loss"):
-        learning_flow(unfinished)
+        plot_checkpoints(unfinished)
     with pytest.raises(SolspaceError, match="give 1 to 7"):
-        learning_flow(flow_of(solution), most=9)
+        plot_checkpoints(flow_of(solution), most=9)
 
 
 def test_the_report_tells_which_solutions_turned_into_which(tmp_path):

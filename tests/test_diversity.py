@@ -19,7 +19,7 @@ from solspace.diversity import richness
 from solspace.diversity.coverage import coverage_table
 from solspace.diversity.distance import total_variation
 from solspace.diversity.labels import count_labels, label_variables
-from solspace.plots import rarefaction, save
+from solspace.plots import plot_rarefaction, save
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
@@ -404,9 +404,9 @@ def test_commands_say_what_is_wrong():
         (lambda: total_variation([1, 2], [1]), ("2 and 1",)),
         (lambda: total_variation([0, 0], [1, 1]), ("without networks",)),
         (lambda: total_variation([0.5], [1]), ("0.5",)),
-        (lambda: rarefaction({}), ("0 populations",)),
-        (lambda: rarefaction({"a": xr.Dataset()}), ("'a'", "solution_coverage")),
-        (lambda: rarefaction({"a": xr.Dataset()}, "colour"), ("'colour'", "expected_classes")),
+        (lambda: plot_rarefaction({}), ("0 populations",)),
+        (lambda: plot_rarefaction({"a": xr.Dataset()}), ("'a'", "solution_coverage")),
+        (lambda: plot_rarefaction({"a": xr.Dataset()}, "colour"), ("'colour'", "expected_classes")),
     ],
 )
 def test_bad_input_is_said(call, words):
@@ -426,13 +426,13 @@ def test_the_picture_parts_what_was_drawn_from_what_is_extrapolated(tmp_path):
         name: solution_coverage({"a": 60, "b": 30, "c": 2, "d": 1, "e": k}, resamples=20)
         for name, k in (("one", 1), ("other", 7))
     }
-    picture = rarefaction(found)
+    picture = plot_rarefaction(found)
     bands = [x for x in picture if isinstance(x, hv.Area)]
     lines = [x for x in picture if isinstance(x, hv.Curve) and not isinstance(x, hv.Area)]
     assert len(lines) == 4 and len(bands) == 2
     ends = [line.dimension_values("networks") for line in lines]
     assert [e[-1] for e in ends[::2]] == [94, 100] == [e[0] for e in ends[1::2]]
-    assert len(list(rarefaction(found, "expected_coverage", band=False))) == 6
+    assert len(list(plot_rarefaction(found, "expected_coverage", band=False))) == 6
     assert [os.path.basename(f) for f in save(picture, tmp_path / "x", formats=["png"])] == [
         "x.png"
     ]

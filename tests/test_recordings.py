@@ -16,10 +16,10 @@ from solspace import SolspaceError, add_population, import_networks, observe, re
 from solspace.cli import main
 from solspace.networks import parameter_shapes
 from solspace.plots import (
-    confusion_matrix,
-    importance_bars,
-    kappa_by_set,
-    recording_size_curves,
+    plot_confusion,
+    plot_importance,
+    plot_kappa,
+    plot_recording_size,
     save,
 )
 from solspace.recordings.simulated import spikes_as_rates
@@ -220,19 +220,19 @@ def test_pictures_are_drawn(tmp_path):
         surface, coords={"recorded_units": [5, np.inf], "recorded_trials": [1, 10, np.inf]}
     )
     for picture in (
-        confusion_matrix(result),
-        kappa_by_set({"a/b": result}),
-        importance_bars(result),
-        recording_size_curves(recording, whole=0.4),
+        plot_confusion(result),
+        plot_kappa({"a/b": result}),
+        plot_importance(result),
+        plot_recording_size(recording, whole=0.4),
     ):
         (file,) = save(picture, tmp_path / "one", formats=["png"])
         assert os.path.getsize(file) > 3000
-    curves = recording_size_curves(recording)
+    curves = plot_recording_size(recording)
     shown = hv.Store.lookup_options("matplotlib", curves, "plot").kwargs
     assert shown["xticks"] == [(0, "5"), (1, "all")]
     named = hv.renderer("matplotlib").get_plot(curves).handles["axis"].get_legend().get_texts()
     assert [text.get_text() for text in named] == ["no spikes", "10 trials", "1 trial"]
     with pytest.raises(SolspaceError, match="no set of features 'all'"):
-        confusion_matrix(result, "all")
+        plot_confusion(result, "all")
     with pytest.raises(SolspaceError, match="solspace recording-size STORE"):
-        recording_size_curves(result.drop_vars("kappa_high"))
+        plot_recording_size(result.drop_vars("kappa_high"))

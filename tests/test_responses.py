@@ -315,9 +315,7 @@ def test_the_dataset_gives_back_the_machines_and_the_drawing(several):
             assert machine_of(ds, i) == machine
             assert ds.response_key.values[i] == response_key(machine, task, asked)
             assert ds.response_description.values[i] == describe_machine(machine, task, asked)
-        assert (
-            type(solspace.plots.machine_drawing(ds, str(ds.name.values[0]))).__name__ == "Overlay"
-        )
+        assert type(solspace.plots.plot_machine(ds, str(ds.name.values[0]))).__name__ == "Overlay"
 
 
 def test_a_store_gives_what_the_dataset_gives_and_faults_are_found(tmp_path, several, capsys):

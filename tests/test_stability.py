@@ -18,7 +18,7 @@ from solspace import SolspaceError, label_stability, network_weights
 from solspace.cli import main
 from solspace.labels import label_network, register_label
 from solspace.labels.registry import unregister_label
-from solspace.plots import stability_picture
+from solspace.plots import plot_stability
 from solspace.population.describe import recipe_of
 from solspace.stability import (
     LabelScores,
@@ -429,12 +429,12 @@ def test_every_line_of_the_page_runs(tmp_path, monkeypatch, capsys):
 
 def test_a_picture_of_nothing_is_refused(tried):
     with pytest.raises(SolspaceError, match="no 'share'"):
-        stability_picture(tried.drop_vars("share"))
+        plot_stability(tried.drop_vars("share"))
     with pytest.raises(SolspaceError, match="no share of networks is known"):
-        stability_picture(tried.assign(share=tried.share * np.nan))
+        plot_stability(tried.assign(share=tried.share * np.nan))
     many = xr.concat([tried.share.to_dataset()] * 9, "label")
     with pytest.raises(SolspaceError, match="9 labels"):
-        stability_picture(many)
+        plot_stability(many)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from solspace import SolspaceError
-from solspace.plots import figure_one, linear_picture, path_picture, save, slice_picture
+from solspace.plots import plot_linear, plot_path, plot_slice, plot_two_neuron, save
 from solspace.two_neuron.dynamics import loss_and_gradient, velocity
 from solspace.two_neuron.linear import linear_final_states, linear_solution, smallest_on_sheet
 from solspace.two_neuron.objects import fixed_points, limit_cycles
@@ -206,19 +206,19 @@ def test_kinds_are_not_predicted_from_nothing():
 
 
 def test_the_figure_has_six_panels_and_is_drawn(a_slice, tmp_path):
-    figure = figure_one(THREE, a_slice)
+    figure = plot_two_neuron(THREE, a_slice)
     assert len(figure) == 6
     (file,) = save(figure, tmp_path / "figure", formats=["png"], dpi=60)
     assert Path(file).stat().st_size > 10_000
     with pytest.raises(SolspaceError, match="'loss'"):
-        slice_picture(a_slice.drop_vars("loss"))
+        plot_slice(a_slice.drop_vars("loss"))
 
 
 def test_the_other_pictures_are_drawn(path, tmp_path):
     kinds = ["point_near_target", "cycle_through_target", "decay_to_origin"]
     for name, picture in (
-        ("linear", linear_picture(THREE, kinds)),
-        ("path", path_picture(path)),
+        ("linear", plot_linear(THREE, kinds)),
+        ("path", plot_path(path)),
     ):
         (file,) = save(picture, tmp_path / name, formats=["png"], dpi=60)
         assert Path(file).stat().st_size > 5_000

@@ -347,22 +347,22 @@ def section() -> str:
 
 def ours(results: dict[tuple[str, str], xr.Dataset]) -> str:
     """What is said of populations of our own."""
-    from solspace.plots import confusion_matrix, importance_bars, kappa_by_set, save
+    from solspace.plots import plot_confusion, plot_importance, plot_kappa, save
 
     by_name = {name: out for (name, _), out in results.items()}
-    save(kappa_by_set(by_name), IMAGES / "classification", formats=["png"])
+    save(plot_kappa(by_name), IMAGES / "classification", formats=["png"])
     pictures = ["| | *activity* | *all* |", "|---|---|---|"]
     for name, out in by_name.items():
         cells = []
         for features in ("activity", "all"):
             stem = f"classification_{name.replace('/', '_')}_{features}"
-            save(confusion_matrix(out, features), IMAGES / stem, formats=["png"])
+            save(plot_confusion(out, features), IMAGES / stem, formats=["png"])
             cells.append(f"![Confusion matrix of {name} by {features}](images/{stem}.png)")
         pictures.append(f"| {name} | {' | '.join(cells)} |")
     # where descriptions of activity tell most
     important = max(by_name, key=lambda n: by_name[n].kappa.sel(feature_set="activity").item())
     save(
-        importance_bars(by_name[important], "activity"),
+        plot_importance(by_name[important], "activity"),
         IMAGES / "classification_importance",
         formats=["png"],
     )
@@ -393,7 +393,7 @@ def importance_table(results: dict[str, xr.Dataset]) -> str:
 
 def recording_size(populations: dict[str, Population]) -> str:
     """How much to record, and transfer between groups of networks."""
-    from solspace.plots import recording_size_curves, save
+    from solspace.plots import plot_recording_size, save
     from solspace.recordings.stage import classify_recordings
 
     opened = {name: _opened(population) for name, population in populations.items()}
@@ -405,7 +405,7 @@ def recording_size(populations: dict[str, Population]) -> str:
         known = [o for (n, _), o in stored.items() if n == name]
         whole = float(known[0].kappa.sel(feature_set="published")) if known else None
         image = f"recording_{name.replace('/', '_')}_{features}"
-        save(recording_size_curves(out, whole=whole), IMAGES / image, formats=["png"])
+        save(plot_recording_size(out, whole=whole), IMAGES / image, formats=["png"])
         parts.append(
             SURFACE.format(population=name, set=features, table=size_table(out), image=image)
         )

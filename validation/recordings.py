@@ -175,7 +175,7 @@ def picture() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds, _, group = grouped_rat()
-        shown = plots.trajectories(_averaged(ds, group), 0)
+        shown = plots.plot_trajectories(_averaged(ds, group), 0)
         plots.save(shown, PICTURE.with_suffix(""), formats=["png"])
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from solspace.tasks import Silences, Task
 
-__all__ = ["attractor_picture", "shown_silences"]
+__all__ = ["plot_attractors", "shown_silences"]
 
 # Light ones would be lost as thin lines on white.
 _COLORS = ("#9ECAE1", "#3A86BF", "#062C52")
@@ -49,7 +49,7 @@ def shown_silences(silences: Silences, after: str | None = None) -> tuple[str, N
     return after, np.flatnonzero(np.asarray(silences.after) == after)
 
 
-def attractor_picture(
+def plot_attractors(
     population: xr.Dataset,
     network: int | str,
     *,
@@ -94,7 +94,7 @@ def attractor_picture(
     >>> shapes = parameter_shapes("vanilla", 20, inputs=2, outputs=1)
     >>> mine = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
     >>> ds = solspace.import_networks("delayed_discrimination", "vanilla", {"mine": mine})
-    >>> type(attractor_picture(ds, "mine")).__name__
+    >>> type(plot_attractors(ds, "mine")).__name__
     'Overlay'
     """
     from solspace.attractors.network import settle_network, silent_states

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["followed_networks", "learning_flow", "solution_changes"]
+__all__ = ["followed_networks", "plot_checkpoints", "solution_changes"]
 
 # Okabe & Ito's palette in an order that keeps neighbours in the stack apart, also in grey.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -82,7 +82,7 @@ def solution_changes(solution: NDArray[Any]) -> list[tuple[int, int, int, int]]:
     return [(*key, found[key]) for key in sorted(found)]
 
 
-def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
+def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     """Networks per solution at each loss, and which solution turned into which between.
 
     A bar for each checkpoint, from the initial weights on the left to the final ones on the right,
@@ -113,7 +113,7 @@ def learning_flow(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     >>> ds = xr.Dataset({"checkpoint_gradient_steps": (dims, [[0, 50, 90]] * 2),
     ...                  "checkpoint_loss_level": (dims, [[np.inf, 1e-2, 1e-4]] * 2),
     ...                  "checkpoint_solution": (dims, [[-1, 0, 1], [-1, 0, 0]])})
-    >>> type(learning_flow(ds)).__name__
+    >>> type(plot_checkpoints(ds)).__name__
     'Overlay'
     """
     if not 1 <= most <= len(COLORS):

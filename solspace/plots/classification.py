@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["confusion_matrix", "importance_bars", "kappa_by_set", "recording_size_curves"]
+__all__ = ["plot_confusion", "plot_importance", "plot_kappa", "plot_recording_size"]
 
 SET_COLORS = {"published": GREY, "activity": BLUE, "all": ORANGE}
 MOST_CLASSES = 12
@@ -51,7 +51,7 @@ def _short(name: str) -> str:
     return name if len(name) <= 6 else name.split(":")[-1][:4]
 
 
-def confusion_matrix(
+def plot_confusion(
     classification: xr.Dataset, feature_set: str | None = None, *, title: bool = True
 ) -> hv.Overlay:
     """Confusion matrix of held-out networks, a row a class, shares of the row.
@@ -76,7 +76,7 @@ def confusion_matrix(
     ...                                [[[9.0, 1.0], [2.0, 8.0]]]),
     ...                  "kappa": ("feature_set", [0.7])},
     ...                 coords={"feature_set": ["all"], "label_class": ["0", "1"]})
-    >>> type(confusion_matrix(ds)).__name__
+    >>> type(plot_confusion(ds)).__name__
     'Overlay'
     """
     _needs(classification, "confusion", "classify")
@@ -148,7 +148,7 @@ def _matrix(n: int) -> Any:
     return hook
 
 
-def kappa_by_set(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
+def plot_kappa(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
     """Kappa of each set of features in each population, with 95 % intervals.
 
     Parameters
@@ -167,7 +167,7 @@ def kappa_by_set(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
     ...                   "kappa_low": ("feature_set", [0.3, 0.5]),
     ...                   "kappa_high": ("feature_set", [0.5, 0.7])},
     ...                  coords={"feature_set": ["published", "all"]})
-    >>> type(kappa_by_set({"interval_reproduction/gru": one})).__name__
+    >>> type(plot_kappa({"interval_reproduction/gru": one})).__name__
     'Overlay'
     """
     if not results:
@@ -237,7 +237,7 @@ def _bars(colors: Mapping[str, str], inches: float) -> Any:
     return hook
 
 
-def importance_bars(
+def plot_importance(
     classification: xr.Dataset,
     feature_set: str | None = None,
     *,
@@ -262,7 +262,7 @@ def importance_bars(
     >>> import xarray as xr
     >>> ds = xr.Dataset({"family_importance": (("feature_set", "family"), [[0.2, 0.1]])},
     ...                 coords={"feature_set": ["all"], "family": ["speed", "path"]})
-    >>> type(importance_bars(ds)).__name__
+    >>> type(plot_importance(ds)).__name__
     'Overlay'
     """
     variable, dim = ("family_importance", "family") if families else ("importance", "feature")
@@ -317,7 +317,7 @@ def _lying(n: int, longest: int) -> Any:
     return hook
 
 
-def recording_size_curves(recording: xr.Dataset, *, whole: float | None = None) -> hv.Overlay:
+def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) -> hv.Overlay:
     """Kappa over the number of units recorded, a curve a number of trials, with 95 % intervals.
 
     Parameters
@@ -334,7 +334,7 @@ def recording_size_curves(recording: xr.Dataset, *, whole: float | None = None) 
     >>> dims = ("recorded_units", "recorded_trials")
     >>> ds = xr.Dataset({n: (dims, surface) for n in ("kappa", "kappa_low", "kappa_high")},
     ...     coords={"recorded_units": [5, np.inf], "recorded_trials": [10, np.inf]})
-    >>> type(recording_size_curves(ds)).__name__
+    >>> type(plot_recording_size(ds)).__name__
     'Overlay'
     """
     _needs(recording, "kappa_high", "recording-size")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["rarefaction"]
+__all__ = ["plot_rarefaction"]
 
 COLORS = (BLUE, ORANGE, "#009E73", TARGET, "#CC79A7", INK, "#56B4E9", GREY)
 AXES = {
@@ -23,7 +23,7 @@ AXES = {
 }
 
 
-def rarefaction(
+def plot_rarefaction(
     results: Mapping[str, xr.Dataset], curve: str = "expected_classes", *, band: bool = True
 ) -> hv.Overlay:
     """Classes seen, or coverage, over the number of networks: a curve a population.
@@ -52,7 +52,7 @@ def rarefaction(
     --------
     >>> from solspace import solution_coverage
     >>> found = solution_coverage({"a": 46, "b": 30, "c": 2, "d": 1}, resamples=20)
-    >>> type(rarefaction({"vanilla": found})).__name__
+    >>> type(plot_rarefaction({"vanilla": found})).__name__
     'Overlay'
     """
     if curve not in AXES:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["describe_graph", "graph_drawing", "too_large"]
+__all__ = ["describe_graph", "plot_graph", "too_large"]
 
 # Larger graphs are no drawing any more.
 MOST_NODES, MOST_EDGES = 32, 128
@@ -53,7 +53,7 @@ _NEEDS = (
 )
 
 
-def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
+def plot_graph(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     """Draw one network's reduced-dynamics graph.
 
     Of several outputs nodes carry a sign for each, and all that put something out are blue circles.
@@ -88,7 +88,7 @@ def graph_drawing(graph: xr.Dataset, network: int | str) -> hv.Overlay:
     ...      "edge_target": (("network", "edge"), [[1, 0]]),
     ...      "edge_input": (("network", "edge"), [[1, 0]])},
     ...     coords={"input_symbol": ["autonomous", "set"]})
-    >>> type(graph_drawing(ds, 0)).__name__
+    >>> type(plot_graph(ds, 0)).__name__
     'Overlay'
     """
     output, source, target, symbol, names = _arrays(graph, network)

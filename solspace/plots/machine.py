@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from solspace.responses.machine import Edge, Machine
 
-__all__ = ["machine_drawing"]
+__all__ = ["plot_machine"]
 
 _DOT, _INNER = 0.07, 0.145
 
 
-def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
+def plot_machine(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     """Draw what one network answers to pulses.
 
     Circles are what the network settles to, lettered as in its ``response_description``: open
@@ -71,7 +71,7 @@ def machine_drawing(ds: xr.Dataset, network: int | str) -> hv.Overlay:
     >>> shapes = parameter_shapes("vanilla", 20, inputs=2, outputs=1)
     >>> mine = {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()}
     >>> ds = find_responses(import_networks("interval_reproduction", "vanilla", {"mine": mine}))
-    >>> type(machine_drawing(ds, "mine")).__name__
+    >>> type(plot_machine(ds, "mine")).__name__
     'Overlay'
     """
     from solspace.population.describe import task_of

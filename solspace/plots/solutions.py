@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["solution_histogram"]
+__all__ = ["plot_solutions"]
 
 
-def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
+def plot_solutions(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     """Networks per solution, most common first, segments by hidden size.
 
     Parameters
@@ -42,7 +42,7 @@ def solution_histogram(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     >>> import xarray as xr
     >>> ds = xr.Dataset({"solution": ("network", [0, 0, 1])},
     ...                 coords={"hidden_size": ("network", [20, 30, 30])})
-    >>> type(solution_histogram(ds)).__name__
+    >>> type(plot_solutions(ds)).__name__
     'Overlay'
     """
     if "solution" not in population.variables or not (population["solution"].values >= 0).any():

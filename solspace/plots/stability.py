@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-__all__ = ["stability_picture"]
+__all__ = ["plot_stability"]
 
 # Okabe & Ito's palette in an order that keeps neighbours apart, also in grey.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222", "#9A9A9A")
@@ -21,7 +21,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _WIDTH = 0.7  # of the place that one perturbation has
 
 
-def stability_picture(stability: xr.Dataset) -> hv.Overlay:
+def plot_stability(stability: xr.Dataset) -> hv.Overlay:
     """Shares of networks that keep a label, with their intervals, for all that was tried.
 
     Parameters
@@ -47,7 +47,7 @@ def stability_picture(stability: xr.Dataset) -> hv.Overlay:
     ...                  "share_high": (by, [[1.0, 0.95]])},
     ...                 coords={"label": ["graph_key"],
     ...                         "perturbation": ["noise_1e-4", "noise_1e-3"]})
-    >>> type(stability_picture(ds)).__name__
+    >>> type(plot_stability(ds)).__name__
     'Overlay'
     """
     if "share" not in stability.variables:

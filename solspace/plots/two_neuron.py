@@ -18,11 +18,11 @@ from solspace.two_neuron.plane import BIFURCATIONS
 
 __all__ = [
     "architecture_drawing",
-    "figure_one",
-    "linear_picture",
-    "path_picture",
-    "phase_portrait",
-    "slice_picture",
+    "plot_linear",
+    "plot_path",
+    "plot_phase_portrait",
+    "plot_slice",
+    "plot_two_neuron",
     "task_picture",
 ]
 
@@ -152,7 +152,7 @@ def task_picture(weights: ArrayLike, *, title: str = "Task") -> Any:
     )
 
 
-def slice_picture(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
+def plot_slice(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
     """Loss over a plane of weights, with bifurcation curves, networks, and linear solutions.
 
     Parameters
@@ -216,7 +216,7 @@ def slice_picture(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
     )
 
 
-def phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 40.0) -> Any:
+def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 40.0) -> Any:
     """Flow of one network: speed, fixed points, cycles, and the trajectory during and after.
 
     Parameters
@@ -228,7 +228,7 @@ def phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 40.0) 
 
     Examples
     --------
-    >>> type(phase_portrait([[1.1, 0.5], [-0.7, 1.3]])).__name__
+    >>> type(plot_phase_portrait([[1.1, 0.5], [-0.7, 1.3]])).__name__
     'Overlay'
     """
     hv = holoviews()
@@ -297,7 +297,9 @@ def phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 40.0) 
     )
 
 
-def figure_one(weights: ArrayLike, ds: xr.Dataset, *, titles: Sequence[str] | None = None) -> Any:
+def plot_two_neuron(
+    weights: ArrayLike, ds: xr.Dataset, *, titles: Sequence[str] | None = None
+) -> Any:
     """Figure 1, A to F: network, task, slice of weights, and a phase portrait of each network.
 
     Parameters
@@ -323,8 +325,8 @@ def figure_one(weights: ArrayLike, ds: xr.Dataset, *, titles: Sequence[str] | No
     portraits = []
     for one, title, sign in zip(w, titles, signs, strict=True):
         name = title or dynamical_objects(one).ending.replace("_", " ")
-        portraits.append(phase_portrait(one, title=f"{sign} {name}"))
-    panels = [architecture_drawing(), task_picture(w[0]), slice_picture(ds), *portraits]
+        portraits.append(plot_phase_portrait(one, title=f"{sign} {name}"))
+    panels = [architecture_drawing(), task_picture(w[0]), plot_slice(ds), *portraits]
     return (
         hv.Layout(panels)
         .cols(3)
@@ -341,7 +343,7 @@ def figure_one(weights: ArrayLike, ds: xr.Dataset, *, titles: Sequence[str] | No
     )
 
 
-def linear_picture(
+def plot_linear(
     weights: ArrayLike, kinds: Sequence[str] | None = None, *, title: str = "Linear solutions"
 ) -> Any:
     """The linear network's solutions by their eigenvalues, with trained networks among them.
@@ -406,7 +408,7 @@ def linear_picture(
     )
 
 
-def path_picture(ds: xr.Dataset, *, title: str = "Where starts lead") -> Any:
+def plot_path(ds: xr.Dataset, *, title: str = "Where starts lead") -> Any:
     """Map of the commonest kind that starts in each bin led to; paler where kinds are mixed.
 
     Parameters

@@ -55,12 +55,12 @@ def recorded_section(
 
 
 def _trajectories(ds: xr.Dataset, i: int, anchor: str, pictures: Pictures) -> str:
-    from solspace.plots import trajectories
+    from solspace.plots import plot_trajectories
 
     who = str(ds["name"].values[i])
-    words = "Some of its trials, coloured by epoch, from the open circle to the squares."
+    words = "Some of its trials, coloured by their parameter, from the open circle to the squares."
     try:
-        picture = trajectories(ds, i)
+        picture = plot_trajectories(ds, i)
     except SolspaceError as error:
         return f"<p>{escape(capital(f'{who} is not drawn: {error}'))}.</p>"
     label = f"Trajectories of {who} in the plane of two principal components. {words}"

@@ -38,7 +38,7 @@ __all__ = [
 
 def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pictures) -> str:
     from solspace.info import label_told, solutions_table, trust_in_graphs
-    from solspace.plots import solution_histogram
+    from solspace.plots import plot_solutions
 
     population = groups["population"]
     task = get_task(named_of(population, "task") or name.split("/")[0])
@@ -70,7 +70,7 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
         solution_table(table, population, found, told),
         figure(
             pictures.add(
-                solution_histogram(population),
+                plot_solutions(population),
                 f"{anchor}-solutions",
                 f"Bars of the number of networks per solution: "
                 f"{', '.join(f'{row.solution}: {row.networks}' for row in table[:10])}.",
@@ -109,7 +109,7 @@ def _solution(
     anchor: str,
     pictures: Pictures,
 ) -> str:
-    from solspace.plots import extrapolation_picture, trajectories
+    from solspace.plots import plot_extrapolation, plot_trajectories
 
     population = groups["population"]
     head = f"<h4>Solution {solution}: {count_of(count, 'network')} ({share_of(count, found)})</h4>"
@@ -130,7 +130,7 @@ def _solution(
         *(
             figure(
                 pictures.add(
-                    extrapolation_picture(groups["extrapolation"], i, task, channel=c),
+                    plot_extrapolation(groups["extrapolation"], i, task=task, channel=c),
                     f"{stem}-extrapolation" + (f"-{output}" if several else ""),
                     f"Output{f' {output}' if several else ''} over time, a row for each trial. "
                     f"{seen}",
@@ -142,7 +142,7 @@ def _solution(
         ),
         figure(
             pictures.add(
-                trajectories(groups["training"], i),
+                plot_trajectories(groups["training"], i),
                 f"{stem}-trajectories",
                 f"Trajectories in the plane of two principal components. {about}",
             ),
@@ -157,7 +157,7 @@ def _graph(
     graphs: xr.Dataset, i: int, who: str, head: str, stem: str, pictures: Pictures
 ) -> tuple[str, list[str]]:
     """The head, and the drawing of a network's graph where it is not too large."""
-    from solspace.plots import graph_drawing
+    from solspace.plots import plot_graph
     from solspace.plots.graph import describe_graph, too_large
 
     nodes, edges = (int(graphs[v].values[i]) for v in ("n_nodes", "n_edges"))
@@ -167,7 +167,7 @@ def _graph(
     words = describe_graph(graphs, i)
     return head, [
         figure(
-            pictures.add(graph_drawing(graphs, i), f"{stem}-graph", f"Graph. {words}"),
+            pictures.add(plot_graph(graphs, i), f"{stem}-graph", f"Graph. {words}"),
             f"{size}. {words.split('. ')[0].rstrip('.')}.",
             wide=False,
         )
@@ -176,11 +176,11 @@ def _graph(
 
 def learning(checkpoints: xr.Dataset, anchor: str, pictures: Pictures) -> list[str]:
     """How solutions turned into one another on the way down the loss."""
-    from solspace.plots import learning_flow
+    from solspace.plots import plot_checkpoints
 
     head = "<h3>On the way down the loss</h3>"
     try:
-        picture = learning_flow(checkpoints)
+        picture = plot_checkpoints(checkpoints)
     except SolspaceError as error:
         return [head, f"<p>{escape(capital(str(error)))}.</p>"]
     words = learning_words(checkpoints)

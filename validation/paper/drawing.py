@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from solspace.plots import confusion_matrix, extrapolation_picture, graph_drawing, save
+from solspace.plots import plot_confusion, plot_extrapolation, plot_graph, save
 from solspace.plots.style import (
     BLUE,
     COLUMN,
@@ -310,7 +310,7 @@ def beyond_picture(
 ) -> Path:
     """Output far beyond training: over time for interval reproduction, else what is answered."""
     if task == "interval_reproduction":
-        picture = extrapolation_picture(panel, 0, task)
+        picture = plot_extrapolation(panel, 0, task=task)
         return _saved(picture.opts(fontsize=FONT | {"labels": LABEL}, backend="matplotlib"), path)
     names = list(get_task(task).parameters)
     label = "output at the answer"
@@ -332,7 +332,7 @@ def as_grid(values: xr.DataArray, names: Sequence[str]) -> xr.DataArray:
 
 def graph_picture(panel: xr.Dataset, path: Path) -> Path:
     """The reduced-dynamics graph of the one network of a panel."""
-    return _saved(graph_drawing(panel, 0), path)
+    return _saved(plot_graph(panel, 0), path)
 
 
 def _saved(picture: Any, path: Path) -> Path:
@@ -408,4 +408,4 @@ def classes_picture(counts: xr.Dataset, path: Path) -> Path:
 
 def confusion_picture(classification: xr.Dataset, path: Path) -> Path:
     """Shares of the classes that held-out networks are taken for."""
-    return _saved(confusion_matrix(classification, "published"), path)
+    return _saved(plot_confusion(classification, "published"), path)
