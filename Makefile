@@ -12,7 +12,8 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env demo test test-avx2 test-slow coverage lint docs tables reference paper bench clean
+.PHONY: env data demo test test-avx2 test-slow coverage lint docs tables reference paper bench \
+	clean
 
 env: $(VENV)/.done
 
@@ -81,6 +82,10 @@ reference: env
 paper: env
 	$(BIN)/python -m validation.paper
 
+# The zips that solspace.load_dataset downloads, and their hashes in solspace/store/datasets.json.
+data: env
+	$(BIN)/python -m stores.make_zips dist/data
+
 bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
@@ -92,4 +97,4 @@ bench: env
 	$(BIN)/python benchmarks/stability.py
 
 clean:
-	rm -rf $(VENV) docs/_build docs/_notebooks stores/demo.zarr stores/demo.html stores/demo_files
+	rm -rf $(VENV) docs/_build docs/_outside stores/demo.zarr stores/demo.html stores/demo_files

@@ -1,8 +1,8 @@
 """A Sphinx extension: pages that are made from the code while the site is built.
 
 `command-line` shows every command from the parser itself, `public-names` every public name of a
-package from its docstring. Notebooks, which lie beside `docs/`, are copied to where Sphinx finds
-them. Nothing of it is kept, so none of it can be out of date.
+package from its docstring. Notebooks and what is said of stores, which lie beside `docs/`, are
+copied to where Sphinx finds them. Nothing of it is kept, so none of it can be out of date.
 """
 
 from __future__ import annotations
@@ -253,7 +253,8 @@ ELSEWHERE = {
     "../CHANGELOG.md": "changelog.md",
     "../CONTRIBUTING.md": "contributing.md",
     "../README.md": "index.md",
-    "../notebooks/": "_notebooks/",
+    "../notebooks/": "_outside/notebooks/",
+    "../stores/README.md": "_outside/stores.md",
 }
 
 
@@ -263,20 +264,23 @@ def lead_to_pages(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({path}", f"]({page}")
 
 
-def copy_notebooks(app: Sphinx, config: Any) -> None:
-    """Put the notebooks where Sphinx reads them, with the links that hold there."""
-    target = DOCS / "_notebooks"
+def copy_outside(app: Sphinx, config: Any) -> None:
+    """Put what lies beside `docs/` where Sphinx reads it, with links that hold there."""
+    root, target = DOCS.parent, DOCS / "_outside"
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    for path in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
-        text = path.read_text(encoding="utf-8").replace("](../docs/", "](../")
-        (target / path.name).write_text(text, encoding="utf-8")
+    (target / "notebooks").mkdir(parents=True)
+    pages = {f"notebooks/{path.name}": path for path in (root / "notebooks").glob("*.ipynb")}
+    pages["stores.md"] = root / "stores" / "README.md"
+    for name, path in pages.items():
+        up = "../" * (name.count("/") + 1)
+        text = path.read_text(encoding="utf-8").replace("](../docs/", f"]({up}")
+        (target / name).write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("command-line", CommandLine)
     app.add_directive("public-names", PublicNames)
-    app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", copy_outside)
     app.connect("source-read", lead_to_pages)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("missing-reference", find_name)

@@ -255,7 +255,7 @@ def test_extrapolation_shows_each_row_of_the_output(task_name):
 
     task = get_task(task_name)
     ds = extrapolate(population(task_name))
-    picture = plot_extrapolation(ds, 1, task)
+    picture = plot_extrapolation(ds, 1)
     values = {name: ds[name].values for name in task.parameters}
     rows, held, trials = choose_trials(values, ds.target.values[..., 0], trained_values(task))
     (image,) = picture.traverse(lambda x: x, [hv.Image])
@@ -274,12 +274,26 @@ def test_lines_are_the_onsets_of_inputs_and_target():
     import holoviews as hv
 
     ds = extrapolate(population("interval_reproduction"))
-    picture = plot_extrapolation(ds, 0, "interval_reproduction")
+    picture = plot_extrapolation(ds, 0)
     t_in = ds.t_in.values
-    ready, set_, go = (c.dimension_values(0) for c in picture.traverse(lambda x: x, [hv.Curve]))
+    ready, set_, trained = (
+        c.dimension_values(0) for c in picture.traverse(lambda x: x, [hv.Curve])
+    )
     np.testing.assert_array_equal(ready, 5)
     np.testing.assert_array_equal(set_, 5 + t_in)
-    np.testing.assert_array_equal(go, 5 + 2 * t_in)
+    # What was asked for lies under the output, and is a little wider.
+    (asked,) = picture.traverse(lambda x: x, [hv.Rectangles])
+    left, right = asked.dimension_values("left"), asked.dimension_values("right")
+    assert len(left) == len(t_in)
+    beside = 5 + 2 * t_in - 0.5 - left
+    np.testing.assert_allclose(beside, beside[0])
+    assert 0 < beside[0] < 10 and (right > left + 2 * beside[0]).all()
+    # Nothing is drawn past what there is, and the output hides no line.
+    (image,) = picture.traverse(lambda x: x, [hv.Image])
+    end = image.dimension_values(0, expanded=False).max()
+    put_out = np.flatnonzero((np.abs(ds.output.values[0, ..., 0]) > 0.1).any(axis=0)).max()
+    assert end <= 1.05 * max(put_out, right.max()) + 2
+    assert trained[0] > end
 
 
 @settings(max_examples=50, deadline=None)
@@ -294,18 +308,17 @@ def test_onsets(first, size):
 
 def test_extrapolation_refuses_what_is_not_there():
     ds = extrapolate(population("delayed_discrimination"))
-    task = get_task("delayed_discrimination")
     with pytest.raises(SolspaceError, match=r"no 'output'.*solspace extrapolate"):
-        plot_extrapolation(ds.drop_vars("output"), 0, task)
+        plot_extrapolation(ds.drop_vars("output"), 0)
     with pytest.raises(SolspaceError, match=r"no recorded output.*solspace extrapolate"):
-        plot_extrapolation(ds.assign(output=ds.output * np.nan), 0, task)
+        plot_extrapolation(ds.assign(output=ds.output * np.nan), 0)
     with pytest.raises(SolspaceError, match=r"no trial parameter 'f3'; parameters: f1, f2, delay"):
-        plot_extrapolation(ds, 0, task, rows="f3")
+        plot_extrapolation(ds, 0, rows="f3")
     with pytest.raises(SolspaceError, match=r"no trial has delay = 7; values: 0, 10"):
-        plot_extrapolation(ds, 0, task, at={"delay": 7})
+        plot_extrapolation(ds, 0, at={"delay": 7})
     with pytest.raises(SolspaceError, match="every trial parameter is held"):
-        plot_extrapolation(ds, 0, task, at={"f1": 2, "f2": 8, "delay": 0})
-    picture = plot_extrapolation(ds, 0, task, rows="delay", at={"f1": 2, "f2": 8})
+        plot_extrapolation(ds, 0, at={"f1": 2, "f2": 8, "delay": 0})
+    picture = plot_extrapolation(ds, 0, rows="delay", at={"f1": 2, "f2": 8})
     assert "choice asked for" in texts(picture)
 
 
@@ -340,17 +353,50 @@ def test_trajectories_join_the_epochs_of_each_trial(architecture):
     picture = plot_trajectories(ds, "of6", trials=3)
     plane, _ = principal_plane(ds.activity.values[0][..., :6])
     pieces = [
-        piece[["component 1", "component 2"]].values if hasattr(piece, "values") else piece
+        piece[["component 1", "component 2"]].values
         for path in picture.traverse(lambda x: x, [hv.Path])
         for piece in path.split(datatype="dataframe")
     ]
     shown = shown_trials(31, 3)
-    assert len(pieces) == 3 * len(np.unique(ds.epoch.values))
-    steps = sum(len(np.asarray(piece)) - 1 for piece in pieces)
-    assert steps == 3 * (ds.sizes["time"] - 1)
-    ends = picture.traverse(lambda x: x, [hv.Points])
-    found = np.stack([ends[0].dimension_values(i) for i in range(2)], axis=-1)
-    np.testing.assert_allclose(found, plane[shown, -1])
+    assert len(pieces) == 3
+    for piece, trial in zip(pieces, shown, strict=True):
+        np.testing.assert_allclose(piece, plane[trial])
+    marks = [
+        np.stack([points.dimension_values(i) for i in range(2)], axis=-1)
+        for points in picture.traverse(lambda x: x, [hv.Points])
+    ]
+    np.testing.assert_allclose(marks[0], plane[shown, -1])
+    # A mark stands where each epoch of each trial begins.
+    spots = np.concatenate(marks)
+    for trial in shown:
+        begins = np.flatnonzero(np.diff(ds.epoch.values[trial])) + 1
+        for step in begins:
+            assert np.abs(spots - plane[trial, step]).sum(axis=1).min() < 1e-6
+
+
+def test_trials_are_coloured_by_their_parameter_light_and_dark():
+    import holoviews as hv
+
+    ds = record(population("delayed_discrimination"))
+    colors = {}
+    for by in (None, "f1", "f2"):
+        picture = plot_trajectories(ds, 0, trials=8, by=by)
+        colors[by] = [
+            hv.Store.lookup_options("matplotlib", path, "style").kwargs["color"]
+            for path in picture.traverse(lambda x: x, [hv.Path])
+        ]
+        values = ds[by or "f1"].values[shown_trials(ds.sizes["trial"], 8)]
+        pairs = {(v, c) for v, c in zip(values.tolist(), colors[by], strict=True)}
+        assert len(pairs) == len({v for v, _ in pairs}) == len({c for _, c in pairs})
+    assert colors[None] == colors["f1"] != colors["f2"]
+    with pytest.raises(SolspaceError, match=r"no parameter 'f3'.*parameters: f1, f2"):
+        plot_trajectories(ds, 0, by="f3")
+    # One network that was chosen before needs no second choice, and several need one.
+    assert len(plot_trajectories(ds.sel(network=1))) == len(plot_trajectories(ds, 1))
+    with pytest.raises(SolspaceError, match="2 networks; say which"):
+        plot_trajectories(ds)
+    with pytest.raises(SolspaceError, match=r"'of6' was asked for.*one alone, 'of9'"):
+        plot_trajectories(ds.sel(network=1), "of6")
 
 
 def test_trajectories_refuse_what_is_not_there():
@@ -384,10 +430,26 @@ def test_pictures_are_saved_whole_and_the_same_each_time(tmp_path):
         with open(a, "rb") as one, open(b, "rb") as two:
             assert one.read() == two.read()
     with Image.open(first[0]) as image:
-        assert image.info["dpi"] == pytest.approx((200, 200), abs=1)
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
         assert len(np.unique(np.asarray(image))) > 10
     with pytest.raises(SolspaceError, match="unknown format 'gif'; formats: png, svg, pdf"):
         save(plot_trajectories(ds, 0), tmp_path / "three", formats=["gif"])
+
+
+def test_a_suffix_says_which_file_is_written(tmp_path):
+    import holoviews as hv
+
+    picture = hv.Curve([1, 2, 3])
+    for name in ("t.pdf", "u.SVG", "v0.5.png"):
+        assert save(picture, tmp_path / name) == [str(tmp_path / name)]
+    assert (tmp_path / "t.pdf").read_bytes().startswith(b"%PDF")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.pdf", "u.SVG", "v0.5.png"]
+    named = save(picture, tmp_path / "noise_1.5", formats=["svg"])  # a dot that is no suffix
+    assert named == [str(tmp_path / "noise_1.5.svg")]
+    with pytest.raises(SolspaceError, match=r"'t.pdf' is a pdf and formats=\['png'\]"):
+        save(picture, "t.pdf", formats=["png"])
+    with pytest.raises(SolspaceError, match="unknown format 'jpg'; formats: png, svg, pdf"):
+        save(picture, "t.jpg")
 
 
 def test_importing_the_pictures_does_not_choose_a_backend():

@@ -9,18 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.plots.backends import both
 from solspace.plots.style import (
     COLUMN,
     DIVERGING,
     FONT,
     INK,
     SEQUENTIAL,
-    TARGET,
+    Key,
+    Scale,
+    color_scale,
     holoviews,
-    pick,
+    of_one,
     symbol,
 )
-from solspace.tasks import Task, get_task
+from solspace.population.describe import task_of
+from solspace.tasks import Task
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -31,6 +35,9 @@ __all__ = ["choose_trials", "onsets", "plot_extrapolation", "trained_values"]
 _NEEDS = ("output", "input", "target")
 _DASHES = ((0, (1, 1.6)), (0, (4, 2)), (0, (4, 1.5, 1, 1.5)))
 NO_TRIAL = "#E4E4E4"
+# Neither of the blues nor of the ambers that outputs have, also in grey.
+TARGET_BAND, TARGET_INK = "#EBA6C9", "#A8447E"
+_SOMETHING = 0.1  # output that counts
 # Share of the height kept free above the image for the names of the lines.
 _HEADROOM = 0.09
 
@@ -60,6 +67,7 @@ def trained_values(task: Task) -> dict[str, NDArray[Any]]:
 
     Examples
     --------
+    >>> from solspace.tasks import get_task
     >>> values = trained_values(get_task("delayed_discrimination"))["delay"]
     >>> values.min().item(), values.max().item()
     (0, 19)
@@ -139,25 +147,28 @@ def _along(
 
 def plot_extrapolation(
     extrapolation: xr.Dataset,
-    network: int | str,
-    task: str | Task,
+    network: int | str | None = None,
     *,
+    task: str | Task | None = None,
     rows: str | None = None,
     at: Mapping[str, float] | None = None,
     channel: int = 0,
 ) -> hv.Overlay:
     """One network's output over time, a row for each trial, with what came in and was asked for.
 
-    Black lines are the onsets of the inputs, the coloured one that of the target. The bar on the
-    right marks the rows within the trained range; a grey row is one that no trial stands for.
+    Black lines are the onsets of the inputs; what was asked for is a band under the output, which
+    shows through wherever the network does not answer. Time ends after the last output and the last
+    target. The bar on the right marks the rows within the trained range; a grey row is one that no
+    trial stands for.
 
     Parameters
     ----------
     extrapolation : Dataset
         The extrapolation group.
-    network : int or str
-        Position along ``network``, or name.
-    task : str or Task
+    network : int or str, optional
+        Position along ``network``, or name; not needed of one network alone.
+    task : str or Task, optional
+        By default the dataset's own.
     rows : str, optional
         The trial parameter that runs upwards. By default that along which the target differs
         most.
@@ -182,66 +193,77 @@ def plot_extrapolation(
     >>> from solspace.simulation.stage import extrapolate
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
-    >>> picture = plot_extrapolation(extrapolate(ds), "mine", "interval_reproduction")
+    >>> picture = plot_extrapolation(extrapolate(ds), "mine")
     >>> type(picture).__name__
     'Overlay'
     """
-    i = pick(extrapolation, network, _NEEDS, "extrapolate")
-    task = get_task(task)
-    values = {n: extrapolation[n].values for n in task.parameters if n in extrapolation.variables}
+    one = of_one(extrapolation, network, _NEEDS, "extrapolate")
+    task = task_of(extrapolation, task)
+    values = {n: one[n].values for n in task.parameters if n in one.variables}
     if not values:
         raise SolspaceError(
             f"the dataset has no parameter of {task.name} on its trials "
             f"({', '.join(task.parameters)}); {how_to_make('extrapolate')}"
         )
     trained = trained_values(task)
-    wanted = extrapolation["target"].isel(output_channel=channel).values
+    wanted = one["target"].isel(output_channel=channel).values
     rows, held, trials = choose_trials(values, wanted, trained, rows, at)
-    output = extrapolation["output"].isel(network=i, trial=trials, output_channel=channel).values
+    output = one["output"].isel(trial=trials, output_channel=channel).values
     if np.isnan(output).all():
         raise SolspaceError(
             f"network {network} has no recorded output; {how_to_make('extrapolate')}"
         )
     y, image = _evenly(values[rows][trials], output.astype(float))
-    inputs = extrapolation["input"].isel(trial=trials).values
+    inputs = one["input"].isel(trial=trials).values
     target = wanted[trials]
+    at_row = values[rows][trials]
     signed = bool((target < 0).any())
-    # All of what is asked for, and half as long again for what comes unasked.
-    asked = np.flatnonzero((target != 0).any(axis=0))
-    steps = min(output.shape[1], int(1.55 * asked[-1])) if len(asked) else output.shape[1]
+    steps = _last_step(output, target)
     image = image[:, :steps]
-    lines: list[tuple[str, NDArray[Any], str, Any]] = [
-        (name, onsets(inputs[..., c]), INK, _DASHES[c % len(_DASHES)])
+    lines: list[tuple[str, NDArray[Any], Any]] = [
+        (name, onsets(inputs[..., c]), _DASHES[c % len(_DASHES)])
         for c, name in enumerate(task.inputs)
     ]
-    lines.append((f"{task.outputs[channel]} asked for", onsets(target), TARGET, (0, (2.2, 2.2))))
     hv = holoviews()
     half = (y[1] - y[0]) / 2 if len(y) > 1 else 0.5
     low, high = y[0] - half, y[-1] + half
     top = high + _HEADROOM * (high - low)
-    x_label, y_label = "time (steps)", symbol(rows) + _unit(task, rows)
-    picture = hv.Image(
-        (np.arange(steps), y, image), kdims=["time", rows], vdims=["output value"]
-    ).opts(
-        cmap=_colormap(signed),
-        clim=(-1, 1) if signed else (0, 1),
-        clipping_colors={"NaN": NO_TRIAL},
-        backend="matplotlib",
-    )
-    curves, names = [], []
-    for name, onset, color, style in lines:
-        there = ~np.isnan(onset)
-        if not there.any():
-            continue
-        at_row = values[rows][trials][there]
-        curves.append(
-            hv.Curve((onset[there], at_row), "time", rows).opts(
-                color=color, linestyle=style, linewidth=1.0, backend="matplotlib"
+    dims = ["time", rows]
+    asked_for = f"{task.outputs[channel]} asked for"
+    parts: list[Any] = []
+    bands = _bands(target[:, :steps], at_row, half, 0.012 * steps)
+    if bands:
+        parts.append(
+            hv.Rectangles(bands, kdims=["left", "bottom", "right", "top"]).opts(
+                facecolor=TARGET_BAND, edgecolor="none", linewidth=0, backend="matplotlib"
             )
         )
-        names.append((onset[there][-1], high + 0.02 * (high - low), name, color))
-    texts = [
-        hv.Labels([(x, at_y, name)], ["time", rows], "text").opts(
+    parts.append(
+        hv.Image((np.arange(steps), y, image), kdims=dims, vdims=["output value"]).opts(
+            cmap=_colormap(signed),
+            clim=(-1, 1) if signed else (0, 1),
+            clipping_colors={"NaN": NO_TRIAL},
+            backend="matplotlib",
+        )
+    )
+    names = []
+    for name, onset, style in lines:
+        there = ~np.isnan(onset) & (onset < steps)
+        if not there.any():
+            continue
+        parts.append(
+            hv.Curve((onset[there], at_row[there]), "time", rows).opts(
+                color=INK, linestyle=style, linewidth=1.0, backend="matplotlib"
+            )
+        )
+        names.append((onset[there][-1], high + 0.02 * (high - low), name, INK))
+    first = onsets(target)
+    there = ~np.isnan(first) & (first < steps)
+    if there.any():
+        names.append((first[there][-1], high + 0.02 * (high - low), asked_for, TARGET_INK))
+    right = steps * 1.05
+    parts += [
+        hv.Labels([(x, at_y, name)], dims, "text").opts(
             color=color,
             size=FONT["ticks"],
             verticalalignment="bottom",
@@ -250,23 +272,66 @@ def plot_extrapolation(
         )
         for x, at_y, name, color in _apart(names, steps)
     ]
+    if rows in trained:
+        span = max(float(trained[rows].min()), low), min(float(trained[rows].max()), high)
+        parts += [
+            hv.Curve(([steps * 1.02] * 2, span), "time", rows).opts(
+                color=INK, linewidth=2.5, backend="matplotlib"
+            ),
+            hv.Labels([(steps * 1.035, sum(span) / 2, "trained")], dims, "text").opts(
+                color=INK,
+                size=FONT["ticks"],
+                rotation=90,
+                horizontalalignment="left",
+                verticalalignment="center",
+                backend="matplotlib",
+            ),
+        ]
+        right = steps * 1.1
     title = ", ".join(f"{symbol(name)} = {value:g}" for name, value in held.items())
     title = title.replace("{", "{{").replace("}", "}}")  # HoloViews fills in braces
-    return (hv.Overlay([picture, *curves, *texts])).opts(
+    scale = Scale(
+        "output",
+        -1 if signed else 0,
+        1,
+        DIVERGING if signed else SEQUENTIAL,
+        (-1, 0, 1) if signed else (0, 0.5, 1),
+    )
+    picture = hv.Overlay(parts).opts(
         title=title,
         fig_inches=(COLUMN, 2.45),
-        xlim=(-0.5, steps),
+        xlim=(-0.5, right),
         ylim=(low, top),
-        xlabel=x_label,
-        ylabel=y_label,
+        xlabel="time (steps)",
+        ylabel=symbol(rows) + _unit(task, rows),
         fontsize=FONT,
         show_legend=False,
-        hooks=[
-            _trained_bar(trained.get(rows), (low, high)),
-            _frame(high, (-1, 0, 1) if signed else (0, 0.5, 1)),
-        ],
+        hooks=[_frame(high, steps, right, scale)],
         backend="matplotlib",
     )
+    return both(picture, [Key(asked_for, TARGET_BAND, patch=True)], [scale])
+
+
+def _last_step(output: NDArray[Any], target: NDArray[Any]) -> int:
+    """Where time ends: a little after all that is put out and all that is asked for."""
+    there = (np.abs(np.nan_to_num(output)) > _SOMETHING).any(axis=0) | (target != 0).any(axis=0)
+    used = np.flatnonzero(there)
+    return min(output.shape[1], int(1.04 * (used[-1] + 1)) + 1) if len(used) else output.shape[1]
+
+
+def _bands(
+    target: NDArray[Any], rows: NDArray[Any], half: float, beside: float
+) -> list[tuple[float, float, float, float]]:
+    """Where something is asked for, a rectangle for each stretch of each row, a little wider."""
+    found = []
+    for row, wanted in zip(rows, target, strict=True):
+        edges = np.flatnonzero(np.diff((wanted != 0).astype(np.int8), prepend=0, append=0))
+        found += [
+            (float(first - 0.5 - beside), float(row - half), float(last - 0.5 + beside),
+             float(row + half))
+            for first, last in zip(edges[::2], edges[1::2], strict=True)
+        ]  # fmt: skip
+    return found
 
 
 def _evenly(
@@ -291,9 +356,12 @@ def _unit(task: Task, parameter: str) -> str:
 
 
 def _colormap(signed: bool) -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
+    """White is left clear, so that what was asked for shows through where nothing is put out."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
-    return LinearSegmentedColormap.from_list("output", DIVERGING if signed else SEQUENTIAL)
+    colors = DIVERGING if signed else SEQUENTIAL
+    clear = [to_rgba(c, 0.0 if c == "#FFFFFF" else 1.0) for c in colors]
+    return LinearSegmentedColormap.from_list("output", clear)
 
 
 def _apart(
@@ -310,42 +378,20 @@ def _apart(
     return placed
 
 
-def _trained_bar(trained: NDArray[Any] | None, span: tuple[float, float]) -> Any:
-    """Mark the trained rows beside the frame."""
-
-    def hook(plot: Any, element: Any) -> None:
-        if trained is None:
-            return
-        axes = plot.handles["axis"]
-        low, high = max(float(np.min(trained)), span[0]), min(float(np.max(trained)), span[1])
-        beside = axes.get_yaxis_transform()
-        axes.plot(
-            [1.025] * 2, [low, high], transform=beside, color=INK, linewidth=2.2, clip_on=False,
-            solid_capstyle="butt",
-        )  # fmt: skip
-        axes.text(
-            1.045, (low + high) / 2, "trained", transform=beside, rotation=90, va="center",
-            ha="left", fontsize=FONT["ticks"], color=INK,
-        )  # fmt: skip
-
-    return hook
-
-
-def _frame(high: float, ticks: tuple[float, ...]) -> Any:
+def _frame(high: float, steps: int, right: float, scale: Scale) -> Any:
     """Frame around the image only, and the scale of its colours."""
 
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.15, 0.17, 0.65, 0.7))
+        axes.set_position((0.15, 0.17, 0.68, 0.7))
         low = axes.get_ylim()[0]
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines["left"].set_bounds(low, high)
+        axes.spines["bottom"].set_bounds(axes.get_xlim()[0], steps)
         axes.set_yticks([t for t in axes.get_yticks() if low <= t <= high])
-        bar = axes.inset_axes((1.13, 0.0, 0.035, 1 / (1 + _HEADROOM)))
-        scale = axes.figure.colorbar(axes.images[0], cax=bar, ticks=ticks, extend="neither")
-        scale.ax.tick_params(labelsize=FONT["ticks"])
-        scale.set_label("output", fontsize=FONT["labels"], labelpad=2)
-        scale.outline.set_linewidth(0.6)
+        axes.set_xticks([t for t in axes.get_xticks() if 0 <= t <= steps])
+        axes.set_xlim(-0.5, right)
+        color_scale(axes, scale, (1.02, 0.0, 0.035, 1 / (1 + _HEADROOM)))
 
     return hook

@@ -13,23 +13,26 @@ from solspace.plots.style import RC, holoviews
 __all__ = ["save", "to_svg"]
 
 FORMATS = ("png", "svg", "pdf")
+_OTHERS = ("jpg", "jpeg", "gif", "tif", "tiff", "eps", "ps", "webp", "html", "bmp")
 
 
 def save(
     picture: Any,
-    stem: str | os.PathLike[str],
+    path: str | os.PathLike[str],
     *,
-    formats: Sequence[str] = ("png", "svg"),
-    dpi: int = 200,
+    formats: Sequence[str] | None = None,
+    dpi: int = 300,
 ) -> list[str]:
     """Write a picture to files.
 
     Parameters
     ----------
     picture : HoloViews element
-    stem : path
-        Without the suffix, which each format adds.
-    formats : sequence of {"png", "svg", "pdf"}
+    path : path
+        With one of the suffixes ``.png``, ``.svg`` and ``.pdf`` that file is written, and no
+        other; without, a file of each format.
+    formats : sequence of {"png", "svg", "pdf"}, optional
+        By default the suffix of the path, else PNG and SVG.
     dpi : int
         Of the PNG, and of images inside the others.
 
@@ -41,48 +44,61 @@ def save(
     Raises
     ------
     SolspaceError
-        For an unknown format.
+        For an unknown format, and for a suffix beside other formats.
 
     Examples
     --------
     >>> import os, tempfile, holoviews as hv
-    >>> files = save(hv.Curve([1, 2, 3]), tempfile.mkdtemp() + "/line", formats=["svg"])
+    >>> files = save(hv.Curve([1, 2, 3]), tempfile.mkdtemp() + "/line.pdf")
     >>> [os.path.basename(f) for f in files]
-    ['line.svg']
+    ['line.pdf']
     """
     import matplotlib
 
+    stem, suffix = os.path.splitext(os.fspath(path))
+    own = suffix[1:].lower()
+    if own not in FORMATS:
+        # What stands behind a dot may be part of the name, unless it is known to be a format.
+        if own in _OTHERS:
+            raise SolspaceError(f"unknown format {own!r}; formats: {', '.join(FORMATS)}")
+        stem, suffix, own = os.fspath(path), "", ""
+    if formats is None:
+        formats = (own,) if own else ("png", "svg")
     if unknown := [f for f in formats if f not in FORMATS]:
         raise SolspaceError(f"unknown format {unknown[0]!r}; formats: {', '.join(FORMATS)}")
+    if own and list(formats) != [own]:
+        raise SolspaceError(
+            f"{os.fspath(path)!r} is a {own} and formats={list(formats)!r} was given; leave one out"
+        )
     written = []
     with matplotlib.rc_context(RC):
         figure = _figure(picture)
         try:
-            for suffix in formats:
-                path = f"{os.fspath(stem)}.{suffix}"
+            for name in formats:
+                target = f"{stem}{suffix or '.' + name}"
                 # Without the date the same picture is the same file.
                 metadata: dict[str, Any] = {
                     "svg": {"Date": None, "Creator": None},
                     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
                     "png": {"Software": None},
-                }[suffix]
-                unfinished = f"{path}.unfinished"
+                }[name]
+                unfinished = f"{target}.unfinished"
                 figure.savefig(
                     unfinished,
-                    format=suffix,
+                    format=name,
                     dpi=dpi,
                     bbox_inches="tight",
                     pad_inches=0.03,
                     metadata=metadata,
                 )
-                os.replace(unfinished, path)
-                written.append(path)
+                os.replace(unfinished, target)
+                written.append(target)
         finally:
             _close(figure)
     return written
 
 
-def to_svg(picture: Any, *, prefix: str = "", label: str = "", dpi: int = 200) -> str:
+def to_svg(picture: Any, *, prefix: str = "", label: str = "", dpi: int = 300) -> str:
     """A picture as one ``<svg>`` element to be put inside a page.
 
     Parameters

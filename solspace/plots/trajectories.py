@@ -9,10 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
-from solspace.plots.style import COLUMN, EPOCH_COLORS, FONT, INK, LEGEND_BESIDE, holoviews, pick
-from solspace.population.describe import named_of
-from solspace.tasks import get_task
-from solspace.tasks.registry import is_known
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    COLUMN,
+    FONT,
+    INK,
+    PARAMETER_COLORS,
+    Key,
+    Scale,
+    color_scale,
+    holoviews,
+    legend,
+    of_one,
+    symbol,
+    varying,
+)
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -20,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_trajectories", "principal_plane"]
 
-_NO_EPOCH = "#D9D9D9"
+# Where epochs begin, in their order.
+_MARKERS = ("^", "D", "v", "p", "P", "X", "*", "<")
 
 
 def principal_plane(
@@ -78,10 +90,15 @@ def shown_trials(count: int, wanted: int) -> NDArray[np.intp]:
 
 
 def plot_trajectories(
-    training: xr.Dataset, network: int | str, *, trials: Sequence[int] | int = 6
+    training: xr.Dataset,
+    network: int | str | None = None,
+    *,
+    trials: Sequence[int] | int = 6,
+    by: str | None = None,
 ) -> hv.Overlay:
     """Several trials of one network in the plane of its first two principal components.
 
+    A line for each trial, coloured by a parameter of the trials; a mark where each epoch begins.
     The components are those of all recorded trials; for an LSTM, of the hidden state. Of a
     recording they are of the trials and units that were observed throughout, in spikes per second,
     and ``trials`` counts those.
@@ -90,10 +107,12 @@ def plot_trajectories(
     ----------
     training : Dataset
         The training group, or a recorded population.
-    network : int or str
-        Position along ``network``, or name.
+    network : int or str, optional
+        Position along ``network``, or name; not needed of one network alone.
     trials : int or sequence of int
         Which trials by position, or how many of them, evenly from the first to the last.
+    by : str, optional
+        The parameter of the trials that colours them; by default the first that differs.
 
     Returns
     -------
@@ -102,7 +121,7 @@ def plot_trajectories(
     Raises
     ------
     SolspaceError
-        Where there is no recorded activity, or no such trial.
+        Where there is no recorded activity, or no such trial or parameter.
 
     Examples
     --------
@@ -111,18 +130,11 @@ def plot_trajectories(
     >>> from solspace.simulation.stage import record
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(2, 8), "readout": torch.nn.Linear(8, 1)})
     >>> ds = import_networks("interval_reproduction", "vanilla", {"mine": model.state_dict()})
-    >>> type(plot_trajectories(record(ds), "mine")).__name__
+    >>> type(plot_trajectories(record(ds), "mine", by="t_in")).__name__
     'Overlay'
     """
-    i = pick(training, network, ("activity", "epoch"), "record")
-    activity = training["activity"].isel(network=i).values
-    activity = activity[..., ~np.isnan(activity).all(axis=(0, 1))]
-    epoch = training["epoch"].values
-    recorded = "network" in training["epoch"].dims
-    if recorded:
-        from solspace.features.recorded import complete_part
-
-        activity, epoch = complete_part(activity, epoch[i])[:2]
+    one = of_one(training, network, ("activity", "epoch"), "record")
+    activity, epoch, kept = observed(one)
     if not activity.shape[-1]:
         raise SolspaceError(f"network {network} has no recorded activity; {how_to_make('record')}")
     count = len(activity)
@@ -135,56 +147,129 @@ def plot_trajectories(
         if not len(shown) or shown.min() < 0 or shown.max() >= count:
             raise SolspaceError(f"trials {list(trials)} of {count}; give some of 0 to {count - 1}")
     plane, share = principal_plane(activity)
-    meanings = str(training["epoch"].attrs.get("flag_meanings", "")).split()
+    parameter, values = colored_by(one, kept[shown], by)
+    colors = shades_of(values)
+    meanings = str(one["epoch"].attrs.get("flag_meanings", "")).split()
     known = [int(e) for e in np.unique(epoch[shown][np.isfinite(plane[shown, :, 0])])]
     names = {e: meanings[e] if e < len(meanings) else f"epoch {e}" for e in known}
-    at = {e: _place(training, names[e], e) if recorded else e for e in known}
-    colors = {e: EPOCH_COLORS[at[e] % len(EPOCH_COLORS)] if e >= 0 else _NO_EPOCH for e in known}
-    names |= {-1: "no epoch"}
     first, last = _ends(plane[shown])
     hv = holoviews()
     axes = ["component 1", "component 2"]
     parts = [
-        hv.Path(
-            [piece for trial in shown for piece in _pieces(plane[trial], epoch[trial], e)], axes
-        ).opts(color=colors[e], linewidth=1.3, alpha=0.9, backend="matplotlib")
-        for e in known
+        hv.Path([plane[trial][np.isfinite(plane[trial, :, 0])]], axes).opts(
+            color=color, linewidth=1.3, backend="matplotlib"
+        )
+        for trial, color in zip(shown, colors, strict=True)
     ]
+    keys = []
+    ends = hv.Points(last, axes).opts(color=INK, marker="s", s=11, backend="matplotlib")
+    parts.append(ends)
+    marked = [e for e in known if e >= 0]
+    begun = 0
+    for e in marked:
+        found = [(k, _begins(epoch[trial], e)) for k, trial in enumerate(shown)]
+        at = [(k, step) for k, step in found if step > 0 and np.isfinite(plane[shown[k], step, 0])]
+        if not at:
+            continue
+        marker = _MARKERS[begun % len(_MARKERS)]
+        begun += 1
+        spots = np.array([plane[shown[k], step] for k, step in at])
+        same = len(np.unique(spots.round(9), axis=0)) == 1
+        for spot, (k, _) in list(zip(spots, at, strict=True))[: 1 if same else None]:
+            parts.append(
+                hv.Points([tuple(spot)], axes).opts(
+                    color="white" if same else colors[k],
+                    edgecolor=INK,
+                    marker=marker,
+                    s=20,
+                    linewidth=0.6,
+                    backend="matplotlib",
+                )
+            )
+        keys.append(
+            Key(f"{names[e].replace('_', ' ')} begins", INK, marker=marker, face="white", size=4.2)
+        )
     starts = hv.Points(np.unique(first.round(9), axis=0), axes).opts(
         color="white", edgecolor=INK, marker="o", s=28, linewidth=1.1, backend="matplotlib"
     )
-    ends = hv.Points(last, axes).opts(color=INK, marker="s", s=9, backend="matplotlib")
-    return hv.Overlay([*parts, ends, starts]).opts(
-        fig_inches=(COLUMN, 2.45),
+    keys = [
+        Key("first step", INK, marker="o", face="white", size=5.2),
+        *keys,
+        Key("last step", INK, marker="s", size=3.3),
+    ]
+    scale = scale_of(one, parameter, values)
+    picture = hv.Overlay([*parts, starts]).opts(
+        fig_inches=(COLUMN, 2.6),
         xlabel=f"PC 1 ({share[0]:.0%} of variance)",
         ylabel=f"PC 2 ({share[1]:.0%} of variance)",
         fontsize=FONT,
         padding=0.06,
         show_legend=False,
-        hooks=[_legend({names[e].replace("_", " "): colors[e] for e in known})],
+        hooks=[_legend(keys, scale)],
         backend="matplotlib",
     )
+    return both(picture, keys, [scale] if scale else [])
 
 
-def _pieces(points: NDArray[Any], epoch: NDArray[Any], index: int) -> list[NDArray[Any]]:
-    """The stretches of one epoch, each from the last point of the stretch before."""
-    # Past its end a recorded trial is nowhere.
-    inside = np.flatnonzero((epoch == index) & np.isfinite(points[:, 0]))
-    if not len(inside):
-        return []
-    parts = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
-    pieces = [points[max(part[0] - 1, 0) : part[-1] + 1] for part in parts]
-    return [piece[np.isfinite(piece[:, 0])] for piece in pieces]
+def observed(one: xr.Dataset) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
+    """Activity and epochs of one network, without padding, and which trials these are of.
 
-
-def _place(ds: xr.Dataset, name: str, flag: int) -> int:
-    """Which of the colours an epoch of a recording has: that of the task's own epoch.
-
-    Of no task the first colour, which says that nothing happens yet, is left out.
+    Of a recording the trials and units that were observed throughout.
     """
-    task = named_of(ds, "task")
-    epochs = get_task(task).epochs if task and is_known(task) else ()
-    return epochs.index(name) if name in epochs else flag + 1
+    from solspace.plots.style import is_recorded
+
+    activity, epoch = one["activity"].values, one["epoch"].values
+    activity = activity[..., ~np.isnan(activity).all(axis=(0, 1))]
+    kept = np.arange(len(activity))
+    if is_recorded(one):
+        from solspace.features.recorded import complete_part
+
+        part = complete_part(activity, epoch)
+        return part.activity, part.epoch, kept[part.trials]
+    return activity, epoch, kept
+
+
+def colored_by(
+    one: xr.Dataset, trials: NDArray[np.intp], by: str | None
+) -> tuple[str, NDArray[np.float64]]:
+    """The parameter that colours these trials, and its value for each; their number without one."""
+    names = varying(one)
+    if by is None:
+        by = next(iter(varying(one, trials) or names), "")
+    if not by:
+        return "trial", trials.astype(float)
+    if by not in names:
+        raise SolspaceError(
+            f"no parameter {by!r} that differs between trials; parameters: "
+            f"{', '.join(names) or 'none'}"
+        )
+    return by, one[by].values[trials].astype(float)
+
+
+def shades_of(values: NDArray[np.float64]) -> list[str]:
+    """The colour of each value on the scale from the smallest to the largest."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    shades = LinearSegmentedColormap.from_list("shades", PARAMETER_COLORS)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    span = high - low or 1.0
+    return [to_hex(shades((value - low) / span)) for value in values]
+
+
+def scale_of(one: xr.Dataset, parameter: str, values: NDArray[np.float64]) -> Scale | None:
+    """The bar of colours beside, where there is more than one value."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if low == high:
+        return None
+    unit = str(one[parameter].attrs.get("units", "")) if parameter in one.variables else ""
+    label = symbol(parameter) + (f" ({unit})" if unit not in ("", "1") else "")
+    return Scale(label, low, high, PARAMETER_COLORS)
+
+
+def _begins(epoch: NDArray[Any], flag: int) -> int:
+    """The first step of an epoch in a trial; -1 where it has none."""
+    inside = np.flatnonzero(epoch == flag)
+    return int(inside[0]) if len(inside) else -1
 
 
 def _ends(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -195,22 +280,16 @@ def _ends(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return plane[row, there.argmax(axis=1)], plane[row, last]
 
 
-def _legend(colors: dict[str, str]) -> Any:
+def _legend(keys: list[Key], scale: Scale | None) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.17, 0.56, 0.76))
+        axes.set_position((0.13, 0.16, 0.55, 0.78))
         axes.spines[["top", "right"]].set_visible(False)
-        lines = [Line2D([], [], color=c, linewidth=1.8, label=n) for n, c in colors.items()]
-        marks = [
-            Line2D(
-                [], [], linestyle="", marker="o", markersize=5, markerfacecolor="white",
-                markeredgecolor=INK, label="first step",
-            ),
-            Line2D([], [], linestyle="", marker="s", markersize=3, color=INK, label="last step"),
-        ]  # fmt: skip
-        axes.legend(handles=lines + marks, **LEGEND_BESIDE)
+        if scale is None:
+            legend(axes, keys)
+            return
+        color_scale(axes, scale, (1.08, 0.6, 0.05, 0.38))
+        legend(axes, keys, loc="upper left", bbox_to_anchor=(1.02, 0.52))
 
     return hook

@@ -49,7 +49,7 @@ def write_report(
     """Write a page about populations, and its pictures as files beside it.
 
     The page holds its pictures inside and asks nothing of the network. ``OUT.html`` has them
-    again, as PNG of 200 dpi and as SVG, in the folder ``OUT_files``.
+    again, as PNG of 300 dpi and as SVG, in the folder ``OUT_files``.
 
     Parameters
     ----------

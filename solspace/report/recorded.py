@@ -58,7 +58,7 @@ def _trajectories(ds: xr.Dataset, i: int, anchor: str, pictures: Pictures) -> st
     from solspace.plots import plot_trajectories
 
     who = str(ds["name"].values[i])
-    words = "Some of its trials, coloured by epoch, from the open circle to the squares."
+    words = "Some of its trials, coloured by their parameter, from the open circle to the squares."
     try:
         picture = plot_trajectories(ds, i)
     except SolspaceError as error:

@@ -137,7 +137,7 @@ def _solution(
         *(
             figure(
                 pictures.add(
-                    plot_extrapolation(groups["extrapolation"], i, task, channel=c),
+                    plot_extrapolation(groups["extrapolation"], i, task=task, channel=c),
                     f"{stem}-extrapolation" + (f"-{output}" if several else ""),
                     f"Output{f' {output}' if several else ''} over time, a row for each trial. "
                     f"{seen}",

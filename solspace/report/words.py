@@ -193,8 +193,8 @@ def trajectory_words(ds: xr.Dataset, i: int, task: Task) -> tuple[str, str]:
     names = [n for n in task.parameters if n in ds.variables and len(np.unique(ds[n].values)) > 1]
     told = ", ".join(tuple_of([f"{ds[n].values[t]:g}" for n in names]) for t in shown)
     return (
-        f"{len(shown)} of {len(activity)} trials, {tuple_of(names)} = {told}; coloured by epoch, "
-        "from the open circle to the squares.",
+        f"{len(shown)} of {len(activity)} trials, {tuple_of(names)} = {told}; coloured by "
+        f"{names[0] if names else 'trial'}, from the open circle to the squares.",
         f"{share.sum():.0%}",
     )
 

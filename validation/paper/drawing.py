@@ -310,7 +310,7 @@ def beyond_picture(
 ) -> Path:
     """Output far beyond training: over time for interval reproduction, else what is answered."""
     if task == "interval_reproduction":
-        picture = plot_extrapolation(panel, 0, task)
+        picture = plot_extrapolation(panel, 0, task=task)
         return _saved(picture.opts(fontsize=FONT | {"labels": LABEL}, backend="matplotlib"), path)
     names = list(get_task(task).parameters)
     label = "output at the answer"
