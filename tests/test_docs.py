@@ -44,10 +44,9 @@ def run(blocks: list[str]) -> dict[str, object]:
 def test_the_tutorial_runs(demo_store, tmp_path, monkeypatch, capsys):
     (tmp_path / "stores").mkdir()
     (tmp_path / "stores" / "demo.zarr").symlink_to(demo_store)
-    (tmp_path / "stores" / "turner2021.zarr").symlink_to(STORES / "turner2021.zarr")
     monkeypatch.chdir(tmp_path)
     names = run(python_blocks("docs/tutorial.md"))
-    for picture in ("solutions", "graph", "paths"):
+    for picture in ("solutions", "graph", "beyond", "paths"):
         assert (tmp_path / f"{picture}.png").stat().st_size > 3000
     # The network that plays the reader's is the first of those that ship.
     shipped = xr.open_zarr(STORES / "turner2021.zarr", group="interval_reproduction/vanilla")
