@@ -118,18 +118,22 @@ def _without_paths(text: str) -> str:
 
 
 def _small(png: str) -> str:
-    """The picture, and with a palette where it is too large: few colours are not quite the same."""
+    """The picture, and with a palette, then smaller, where it is too large."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    for colors in (None, COLORS, COLORS // 4):
-        out = io.BytesIO()
-        (picture if colors is None else picture.quantize(colors, kmeans=3)).save(
-            out, "PNG", optimize=True
-        )
-        if out.tell() <= LARGEST:
-            break
-    return base64.b64encode(out.getvalue()).decode()
+    whole = _encoded(picture)
+    # Only then: with few colours, some are not quite the same.
+    while len(whole) > LARGEST:
+        whole = _encoded(picture.quantize(COLORS, kmeans=3))
+        picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5))
+    return base64.b64encode(whole).decode()
+
+
+def _encoded(picture: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 def main() -> int:
