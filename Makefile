@@ -12,8 +12,8 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env data demo test test-avx2 test-slow coverage lint docs tables reference paper bench \
-	clean
+.PHONY: env data notebooks demo test test-avx2 test-slow coverage lint docs tables reference \
+	paper bench clean
 
 env: $(VENV)/.done
 
@@ -85,6 +85,10 @@ paper: env
 # The zips that solspace.load_dataset downloads, and their hashes in solspace/store/datasets.json.
 data: env
 	$(BIN)/python -m stores.make_zips dist/data
+
+# Runs every notebook, one after another, and keeps what they show in them; a few minutes.
+notebooks: env
+	$(BIN)/python -m notebooks.run
 
 bench: env
 	$(BIN)/python benchmarks/training.py

@@ -1,8 +1,8 @@
 """A Sphinx extension: pages that are made from the code while the site is built.
 
 `command-line` shows every command from the parser itself, `public-names` every public name of a
-package from its docstring. Notebooks and what is said of stores, which lie beside `docs/`, are
-copied to where Sphinx finds them. Nothing of it is kept, so none of it can be out of date.
+package from its docstring. Notebooks and pages that lie beside `docs/` are copied to where Sphinx
+finds them. Nothing of it is kept, so none of it can be out of date.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import os
 import re
 import shutil
 import textwrap
@@ -248,33 +249,60 @@ def find_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.N
 
 # --------------------------------------------------------------------------- what lies elsewhere
 
-# Files beside docs/ that pages link to, and the pages that show them.
-ELSEWHERE = {
-    "../CHANGELOG.md": "changelog.md",
-    "../CONTRIBUTING.md": "contributing.md",
-    "../README.md": "index.md",
-    "../notebooks/": "_outside/notebooks/",
-    "../stores/README.md": "_outside/stores.md",
-}
+ROOT = DOCS.parent
+OUTSIDE = DOCS / "_outside"  # where Sphinx finds what lies beside docs/
+
+
+def places() -> dict[Path, Path]:
+    """Pages and notebooks that lie beside `docs/`, and where they stand on the site."""
+    pages = {ROOT / name: OUTSIDE / name for name in ("CHANGELOG.md", "CONTRIBUTING.md")}
+    pages[ROOT / "stores" / "README.md"] = OUTSIDE / "stores.md"
+    folder = ROOT / "notebooks"
+    for path in [folder / "README.md", *sorted(folder.glob("*.ipynb"))]:
+        pages[path] = OUTSIDE / "notebooks" / path.name
+    return pages
+
+
+def relinked(text: str, old: Path, new: Path) -> str:
+    """Text whose relative links hold on a code host, so that they hold on the site.
+
+    Parameters
+    ----------
+    text : str
+        Markdown, or a notebook.
+    old, new : Path
+        Where it lies, and where it stands on the site.
+    """
+    moved = places() | {ROOT / "README.md": DOCS / "index.md"}
+
+    def here(found: re.Match[str]) -> str:
+        target = (old.parent / found[1]).resolve()
+        if target not in moved and not target.is_relative_to(DOCS):
+            return found[0]
+        return f"]({os.path.relpath(moved.get(target, target), new.parent)}{found[2]}"
+
+    return re.sub(r"\]\((?![a-z]+:)([^)#\s]+)([)#])", here, text)
 
 
 def lead_to_pages(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Turn links that hold on a code host into those that hold here."""
-    for path, page in ELSEWHERE.items():
-        source[0] = source[0].replace(f"]({path}", f"]({page}")
+    """Links of a page of `docs/` to what lies beside it."""
+    path = Path(app.env.doc2path(docname))
+    if OUTSIDE not in path.parents:
+        source[0] = relinked(source[0], path, path)
 
 
 def copy_outside(app: Sphinx, config: Any) -> None:
-    """Put what lies beside `docs/` where Sphinx reads it, with links that hold there."""
-    root, target = DOCS.parent, DOCS / "_outside"
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "notebooks").mkdir(parents=True)
-    pages = {f"notebooks/{path.name}": path for path in (root / "notebooks").glob("*.ipynb")}
-    pages["stores.md"] = root / "stores" / "README.md"
-    for name, path in pages.items():
-        up = "../" * (name.count("/") + 1)
-        text = path.read_text(encoding="utf-8").replace("](../docs/", f"]({up}")
-        (target / name).write_text(text, encoding="utf-8")
+    """Put what lies beside `docs/` where Sphinx reads it."""
+    shutil.rmtree(OUTSIDE, ignore_errors=True)
+    (OUTSIDE / "notebooks").mkdir(parents=True)
+    for old, new in places().items():
+        new.write_text(relinked(old.read_text(encoding="utf-8"), old, new), encoding="utf-8")
+    # The notebooks' own page lists them in words; Sphinx wants them in a table of contents too.
+    listed = re.findall(r"\]\((\w+)\.ipynb\)", (ROOT / "notebooks" / "README.md").read_text())
+    found = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    names = list(dict.fromkeys([name for name in listed if name in found] + found))
+    with (OUTSIDE / "notebooks" / "README.md").open("a", encoding="utf-8") as page:
+        print("", "```{toctree}", ":hidden:", "", *names, "```", sep="\n", file=page)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -20,6 +20,8 @@ STORES = ROOT / "stores"
 PAGES = sorted(["README.md", *(str(p.relative_to(ROOT)) for p in DOCS.rglob("*.md"))])
 PAGES = [page for page in PAGES if not page.startswith(("docs/_", "docs/api/"))]
 
+FURTHER = ["stores/README.md", "notebooks/README.md"]
+
 # Blocks that no test runs, by words in them: at most five, each with its reason.
 NOT_RUN = {
     ("docs/classification.md", "recording_size"): "needs hours of simulated recordings",
@@ -141,7 +143,7 @@ def links(page: Path) -> list[str]:
     return [target for target in found if not re.match(r"[a-z]+:", target)]
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "stores/README.md"])
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", *FURTHER])
 def test_links_and_pictures_are_there(page):
     path = ROOT / page
     for target in links(path):
