@@ -96,6 +96,7 @@ bench: env
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/own_data.py
+	$(BIN)/python benchmarks/opening.py
 	$(BIN)/python benchmarks/two_neuron.py
 	$(BIN)/python benchmarks/diversity.py --quick
 	$(BIN)/python benchmarks/stability.py

@@ -278,8 +278,8 @@ def test_the_picture_is_drawn_and_says_what_is_missing(tmp_path):
     unfinished["checkpoint_gradient_steps"][:, -2] = -1
     with pytest.raises(SolspaceError, match="no network reached its target loss"):
         plot_checkpoints(unfinished)
-    with pytest.raises(SolspaceError, match="give 1 to 7"):
-        plot_checkpoints(flow_of(solution), most=9)
+    with pytest.raises(SolspaceError, match="give 1 to 12"):
+        plot_checkpoints(flow_of(solution), most=13)
 
 
 def test_the_report_tells_which_solutions_turned_into_which(tmp_path):

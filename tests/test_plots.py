@@ -194,9 +194,9 @@ def test_windows_of_time_stand_on_the_edges():
     ds = graph_dataset([0, 1], [(0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 2)])
     ds["edge_earliest"] = ("network", "edge"), [[20, 30, -1, -1, -1, -1, -1]]
     ds["edge_latest"] = ("network", "edge"), [[45, -1, 12, -1, -1, -1, -1]]
-    labels = [part for part in plot_graph(ds, 0) if type(part).__name__ == "Labels"]
-    words = {str(word) for part in labels for word in part.dimension_values("text")}
-    assert words == {"start", "1", "pulse1 20–45", "from 30", "to 12", "pulse2"}
+    asked = {"start", "1", "pulse1 20–45", "from 30", "to 12", "pulse2"}
+    assert set(texts(plot_graph(ds, 0, windows=True))) == asked
+    assert set(texts(plot_graph(ds, 0))) == {"start", "1", "pulse1", "pulse2"}
 
 
 def test_missing_graphs_name_the_stage():
@@ -230,18 +230,33 @@ def test_histogram_counts_every_network_once(solution, most, seed):
             plot_solutions(ds)
         return
     picture = plot_solutions(ds, most=most)
-    heights = {}
-    for by_size in picture.traverse(lambda x: x, [hv.NdOverlay]):
-        for size, bars in by_size.items():
-            top, bottom = bars.dimension_values("top"), bars.dimension_values("bottom")
-            heights[int(size)] = top - bottom
+    heights: dict[int, dict[int, float]] = {}
+    for bar in picture.traverse(lambda x: x, [hv.Rectangles]):
+        (left,), (right,) = bar.dimension_values("left"), bar.dimension_values("right")
+        (row,) = bar.dimension_values("bottom")
+        heights.setdefault(int(bar.label), {})[round(row + 0.38)] = right - left
+    rows = min(max(solution) + 1, most + 1)
     for size, found in heights.items():
         of_it = np.array([s for s, n in zip(solution, sizes, strict=True) if n == size and s >= 0])
-        np.testing.assert_array_equal(
-            found, [np.sum(np.minimum(of_it, most) == i) for i in range(len(found))]
-        )
-    assert sum(h.sum() for h in heights.values()) == sum(s >= 0 for s in solution)
-    assert len(next(iter(heights.values()))) <= most + 1
+        for i in range(rows):
+            assert found.get(rows - 1 - i, 0) == np.sum(np.minimum(of_it, most) == i)
+    counted = sum(sum(found.values()) for found in heights.values())
+    assert counted == sum(s >= 0 for s in solution)
+
+
+def test_a_solution_has_one_colour_wherever_it_appears():
+    from solspace.plots.style import _KNOWN, solution_colors
+
+    several = [f"solution_{k:04x}" for k in range(9)]
+    alone = {name: solution_colors([name])[name] for name in (*several, *_KNOWN)}
+    for task in ("go waits", "memory", "late"):
+        known = [name for name in _KNOWN if name.split("_")[0] in task.split()]
+        together = solution_colors(known)
+        assert together == {name: alone[name] for name in known}  # the shipped ones keep theirs
+        assert len(set(together.values())) == len(known)
+    many = solution_colors([*several, *_KNOWN[:7], ""])
+    assert len(set(many.values())) == 17 and many[""] == "#D9D9D9"
+    assert many == solution_colors([*several[::-1], *_KNOWN[:7], ""])
 
 
 # --------------------------------------------------------------------------- extrapolation

@@ -231,7 +231,12 @@ def test_pictures_are_drawn(tmp_path):
     shown = hv.Store.lookup_options("matplotlib", curves, "plot").kwargs
     assert shown["xticks"] == [(0, "5"), (1, "all")]
     named = hv.renderer("matplotlib").get_plot(curves).handles["axis"].get_legend().get_texts()
-    assert [text.get_text() for text in named] == ["no spikes", "10 trials", "1 trial"]
+    assert [text.get_text() for text in named] == [
+        "no spikes",
+        "10 trials",
+        "1 trial",
+        "95% interval",
+    ]
     with pytest.raises(SolspaceError, match="no set of features 'all'"):
         plot_confusion(result, "all")
     with pytest.raises(SolspaceError, match="solspace recording-size STORE"):

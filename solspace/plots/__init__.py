@@ -1,8 +1,9 @@
 """Pictures of a population: HoloViews elements made from in-memory datasets.
 
-Every function takes a dataset like the store's group of that name and returns HoloViews
-elements, styled for the matplotlib backend. Show one in a notebook after
-``holoviews.extension("matplotlib")``, or write it with `save`.
+Every plot is a function ``plot_X`` of a dataset like the store's group of that name, and returns
+HoloViews elements that take ``.opts``, styled for Matplotlib and for Bokeh. Show one in a notebook
+after ``holoviews.extension("matplotlib")`` or ``("bokeh")``, or write it with `save`. Sizes are
+those of print: one column (89 mm) or two (183 mm), with no letter under 6 pt.
 
 A picture is one file: whatever the modules of this folder have in ``__all__`` is found by itself.
 """

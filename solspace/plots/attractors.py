@@ -8,8 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.plots.style import COLUMN, FONT, INK, LEGEND_BESIDE, TARGET, holoviews, pick, ramp
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    COLUMN,
+    FONT,
+    INK,
+    TARGET,
+    Key,
+    Scale,
+    color_scale,
+    holoviews,
+    legend,
+    pick,
+    place,
+    ramp,
+    styled,
+)
 from solspace.plots.style import symbol as set_in_print
+from solspace.plots.trajectories import shades_of
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -49,6 +65,7 @@ def shown_silences(silences: Silences, after: str | None = None) -> tuple[str, N
     return after, np.flatnonzero(np.asarray(silences.after) == after)
 
 
+@styled
 def plot_attractors(
     population: xr.Dataset,
     network: int | str,
@@ -122,7 +139,9 @@ def plot_attractors(
 
     hv = holoviews()
     dims = ["component 1", "component 2"]
-    colors = ramp(_COLORS, len(places))
+    told = next(iter(p for p, v in settled.silences.parameters.items() if _tells(v[places])), "")
+    values = settled.silences.parameters[told][places] if told else None
+    colors = shades_of(values, _COLORS) if values is not None else ramp(_COLORS[:1], len(places))
     parts: list[Any] = [
         hv.Path([on_plane(line)], dims).opts(
             color=color, linewidth=0.8, alpha=0.9, backend="matplotlib"
@@ -155,18 +174,18 @@ def plot_attractors(
     starts = hv.Points(on_plane(start), dims).opts(
         color="white", edgecolor=INK, marker="o", s=16, linewidth=0.8, backend="matplotlib"
     )
-    told = next(iter(p for p, v in settled.silences.parameters.items() if _tells(v[places])), "")
-    values = settled.silences.parameters[told][places] if told else None
-    return hv.Overlay([*parts, starts]).opts(
+    keys, scale = _keys(name, told, values, kinds)
+    picture = hv.Overlay([*parts, starts]).opts(
         fig_inches=(COLUMN, 2.45),
         xlabel=f"PC 1 ({share[0]:.0%} of variance)",
         ylabel=f"PC 2 ({share[1]:.0%} of variance)",
         fontsize=FONT,
         padding=0.06,
         show_legend=False,
-        hooks=[_legend(name, told, values, colors, kinds)],
+        hooks=[_legend(keys, scale)],
         backend="matplotlib",
     )
+    return both(picture, keys, [scale] if scale else [])
 
 
 def _plane(
@@ -190,49 +209,37 @@ def _tells(values: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(values).all() and len(np.unique(values)) > 1)
 
 
-def _legend(
-    after: str,
-    parameter: str,
-    values: NDArray[np.float64] | None,
-    colors: list[str],
-    kinds: set[str],
-) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
+def _keys(
+    after: str, parameter: str, values: NDArray[np.float64] | None, kinds: set[str]
+) -> tuple[list[Key], Scale | None]:
+    """What lines and marks mean, and the scale of the lines' colours."""
+    scale = None
+    keys = []
+    if values is None:
+        keys.append(Key(f"after {after}", _COLORS[0], line="-", width=1.4))
+    else:
+        low, high = float(values.min()), float(values.max())
+        scale = Scale(f"{set_in_print(parameter)}, after {after}", low, high, _COLORS)
+    keys.append(Key("silence begins", INK, marker="o", face="white", size=4))
+    known = {
+        "point": Key("point", TARGET, marker="o", size=5.5),
+        "cycle": Key("cycle", TARGET, line="-", width=2.2),
+        "quick cycle": Key("quick cycle", TARGET, marker=".", size=3),
+        "wandering": Key("wandered over", TARGET, marker=".", size=3),
+    }
+    return keys + [key for kind, key in known.items() if kind in kinds], scale
 
+
+def _legend(keys: list[Key], scale: Scale | None) -> Any:
+    def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.14, 0.17, 0.54, 0.76))
+        place(axes, (0.13, 0.17, 0.55, 0.77))
         axes.spines[["top", "right"]].set_visible(False)
-        if values is None:
-            lines = [Line2D([], [], color=colors[0], linewidth=1.4, label=f"after {after}")]
-        else:
-            order = np.argsort(values, kind="stable")
-            picked = [order[0], order[len(order) // 2], order[-1]]
-            lines = [
-                Line2D([], [], color=colors[k], linewidth=1.4,
-                       label=f"{set_in_print(parameter)} = {values[k]:g}")
-                for k in picked
-            ]  # fmt: skip
-        marks = [
-            Line2D([], [], linestyle="", marker="o", markersize=4, markerfacecolor="white",
-                   markeredgecolor=INK, label="silence begins"),
-        ]  # fmt: skip
-        drawn: dict[str, dict[str, Any]] = {
-            "point": {"linestyle": "", "marker": "o", "markersize": 5.5},
-            "cycle": {"linewidth": 2.2},
-            "quick cycle": {"linestyle": "", "marker": ".", "markersize": 3},
-            "wandering": {"linestyle": "", "marker": ".", "markersize": 3},
-        }
-        names = {
-            "point": "point", "cycle": "cycle", "quick cycle": "quick cycle",
-            "wandering": "wandered over",
-        }  # fmt: skip
-        marks += [
-            Line2D([], [], color=TARGET, label=names[kind], **style)
-            for kind, style in drawn.items()
-            if kind in kinds
-        ]
-        axes.legend(handles=[*lines, *marks], **LEGEND_BESIDE)
+        if scale is None:
+            legend(axes, keys)
+            return
+        color_scale(axes, scale, (1.08, 0.5, 0.05, 0.48))
+        legend(axes, keys, loc="upper left", bbox_to_anchor=(1.02, 0.4))
 
     return hook

@@ -14,10 +14,11 @@ __all__: list[str] = []
 
 # Pixels of the screen that an inch of paper has.
 _PIXELS = 130
+_BESIDE = 60  # more for a legend or a scale, which stand outside of what inches measure
 _MARKERS = {
     "o": "circle", "s": "square", "^": "triangle", "v": "inverted_triangle", "D": "diamond",
-    "X": "x", "P": "plus", "*": "star", "<": "triangle", ">": "triangle", ".": "circle",
-    "p": "hex", "h": "hex", "d": "diamond",
+    "X": "x", "P": "cross", "*": "star", "<": "triangle", ">": "triangle", ".": "circle",
+    "p": "square_pin", "h": "hex", "d": "diamond",
 }  # fmt: skip
 _DASHES = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dashdot"}
 _BASELINES = {"center": "middle", "top": "top", "bottom": "bottom", "baseline": "alphabetic"}
@@ -63,15 +64,20 @@ def both(picture: Any, keys: Sequence[Key] = (), scales: Sequence[Scale] = ()) -
     inches = inches if isinstance(inches, tuple) else (inches, inches)
     options = {name: found[name] for name in _KEPT if name in found and name != "colorbar"}
     options |= {
-        name: plain(found[name]) for name in ("xlabel", "ylabel", "title") if found.get(name)
+        name: plain(found[name])
+        for name in ("xlabel", "ylabel", "title")
+        if found.get(name) is not None
     }
+    beside = _BESIDE * (bool(keys) + bool(scales))
     options |= {
-        "width": int(inches[0] * _PIXELS),
+        "width": int(inches[0] * _PIXELS) + beside,
         "height": int(inches[1] * _PIXELS),
         "show_legend": False,
         "toolbar": "above",
         "hooks": [_hook(tuple(keys), tuple(scales))],
     }
+    if found.get("aspect") in ("equal", "square"):
+        options["data_aspect"] = 1
     if found.get("show_frame") is not None:
         options["show_frame"] = found["show_frame"]
     return picture.opts(backend="bokeh", **options)
@@ -137,7 +143,7 @@ def _dash(style: Any) -> Any:
     if style is None or style == "solid":
         return None
     if isinstance(style, tuple):  # lengths in widths of the line
-        return [max(1, round(2 * part)) for part in style[1]]
+        return " ".join(str(max(1, round(2 * part))) for part in style[1])
     return _DASHES.get(style, style)
 
 

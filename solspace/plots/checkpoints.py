@@ -9,7 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
-from solspace.plots.style import FONT, INK, holoviews
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    COLUMN,
+    FONT,
+    INK,
+    PAGE,
+    Key,
+    holoviews,
+    legend,
+    place,
+    solution_colors,
+    solution_names,
+    solution_words,
+    styled,
+)
 from solspace.population.describe import label_of
 
 if TYPE_CHECKING:
@@ -18,8 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["followed_networks", "plot_checkpoints", "solution_changes"]
 
-# Okabe & Ito's palette in an order that keeps neighbours in the stack apart, also in grey.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+_MOST = 12  # solutions that can still be told apart
 OTHER, NONE = "#9A9A9A", "#E9E9E9"
 _BAR = 0.19  # half of a bar's width; one from checkpoint to checkpoint
 
@@ -82,6 +95,7 @@ def solution_changes(solution: NDArray[Any]) -> list[tuple[int, int, int, int]]:
     return [(*key, found[key]) for key in sorted(found)]
 
 
+@styled
 def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     """Networks per solution at each loss, and which solution turned into which between.
 
@@ -116,8 +130,8 @@ def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     >>> type(plot_checkpoints(ds)).__name__
     'Overlay'
     """
-    if not 1 <= most <= len(COLORS):
-        raise SolspaceError(f"most={most} solutions with a colour; give 1 to {len(COLORS)}")
+    if not 1 <= most <= _MOST:
+        raise SolspaceError(f"most={most} solutions with a colour; give 1 to {_MOST}")
     networks = followed_networks(checkpoints)
     hv = holoviews()
     solution = checkpoints["checkpoint_solution"].values[networks]
@@ -128,8 +142,12 @@ def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
     for i, value in enumerate(shown):
         place[solution == value] = i
     place[solution < 0] = len(shown) + 1
+    named = _names(checkpoints)
     names = [*map(str, shown), "other", "no label"]
-    colors = [*COLORS[: len(shown)], OTHER, NONE]
+    colors_of = solution_colors(named[s] for s in shown)
+    colors = [*(colors_of[named[s]] for s in shown), OTHER, NONE]
+    # With the number that stands in the bars.
+    words = [f"{s} {_line(named[s])}" for s in shown] + ["other", "no label"]
     total, count = len(place), place.shape[-1]
     heights = (place[..., None] == np.arange(len(names))).sum(axis=0)  # (checkpoint, place)
     feet = np.concatenate([np.zeros((count, 1), int), np.cumsum(heights, axis=1)], axis=1)
@@ -167,11 +185,12 @@ def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
         )
     levels = np.median(checkpoints["checkpoint_loss_level"].values[networks], axis=0)
     ticks = [(k, "initial" if np.isinf(v) else f"{v:.2g}") for k, v in enumerate(levels)]
-    width = max(3.35, 0.62 * count + 1.1)
+    width = float(np.clip(0.5 * count + 2.0, COLUMN, PAGE))
     used = [p for p in range(len(names)) if heights[:, p].any()]
     by = label_of(checkpoints.attrs)
-    title = f"solution by\n{by}" if by else "solution"
-    return hv.Overlay(layers).opts(
+    # In the order of the stack, the topmost first.
+    keys = [Key(words[p], colors[p], patch=True) for p in used][::-1]
+    picture = hv.Overlay(layers).opts(
         fig_inches=(width, 2.6),
         xlim=(-0.35, count - 0.65),
         ylim=(0, total),
@@ -180,9 +199,30 @@ def plot_checkpoints(checkpoints: xr.Dataset, *, most: int = 6) -> hv.Overlay:
         ylabel="networks",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish([names[p] for p in used], [colors[p] for p in used], width, title)],
+        hooks=[_finish(keys, width, f"solution by {by}" if by else "solution")],
         backend="matplotlib",
     )
+    return both(picture, keys)
+
+
+def _names(checkpoints: xr.Dataset) -> dict[int, str]:
+    """The name of each solution of any checkpoint, by its number."""
+    named: dict[int, str] = {}
+    if "checkpoint_solution_key" in checkpoints.variables:
+        numbers = checkpoints["checkpoint_solution"].values.ravel().tolist()
+        keys = checkpoints["checkpoint_solution_key"].values.ravel().tolist()
+        named = {
+            i: "solution_" + str(k).rpartition(":")[2][:16]
+            for i, k in zip(numbers, keys, strict=True)
+        }
+    else:
+        named = {i: str(i) for i in checkpoints["checkpoint_solution"].values.ravel().tolist()}
+    return named | solution_names(checkpoints)
+
+
+def _line(name: str) -> str:
+    """A name in one line of the legend; nothing where it is the number alone."""
+    return "" if name.isdigit() else "\n".join(solution_words(name))
 
 
 def _bands(
@@ -213,31 +253,18 @@ def _ink(color: str) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else INK
 
 
-def _finish(names: list[str], colors: list[str], width: float, title: str) -> Any:
+def _finish(keys: list[Key], width: float, title: str) -> Any:
     """Frame and legend, which HoloViews does not make for rectangles."""
 
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.patches import Patch
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.5 / width, 0.19, 1 - 1.4 / width, 0.78))
+        beside = 1.35
+        place(axes, (0.5 / width, 0.19, 1 - (0.55 + beside) / width, 0.78))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
         axes.yaxis.get_major_locator().set_params(integer=True)
-        # In the order of the stack, the topmost first.
-        patches = [Patch(facecolor=c, label=n) for n, c in zip(names, colors, strict=True)]
-        axes.legend(
-            handles=patches[::-1],
-            title=title,
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            fontsize=FONT["legend"],
-            title_fontsize=FONT["legend_title"],
-            frameon=False,
-            handlelength=1.0,
-            handleheight=1.0,
-            labelspacing=0.3,
-        )
+        legend(axes, keys, title=title, title_fontsize=FONT["legend_title"], handlelength=1.0,
+               labelspacing=0.5, alignment="left")  # fmt: skip
 
     return hook

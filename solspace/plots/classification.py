@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.plots.backends import both
 from solspace.plots.style import (
     BLUE,
     COLUMN,
     FONT,
     GREY,
     INK,
-    LEGEND_BESIDE,
     ORANGE,
+    PAGE,
     SEQUENTIAL,
     SIZE_COLORS,
+    Key,
     holoviews,
+    legend,
+    place,
     ramp,
+    solution_names,
+    solution_words,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["plot_confusion", "plot_importance", "plot_kappa", "plot_recording_size"]
 
 SET_COLORS = {"published": GREY, "activity": BLUE, "all": ORANGE}
-MOST_CLASSES = 12
+INTERVAL = "95% interval"
+# A hue and a mark for each number of trials: lines that cross stay apart, also in grey.
+_CURVES = (
+    ("#56B4E9", "o"), ("#0072B2", "s"), ("#332288", "^"), ("#009E73", "D"), ("#CC79A7", "v"),
+    ("#882255", "P"),
+)  # fmt: skip
 
 
 def _needs(ds: xr.Dataset, name: str, verb: str) -> None:
@@ -51,6 +63,14 @@ def _short(name: str) -> str:
     return name if len(name) <= 6 else name.split(":")[-1][:4]
 
 
+def _class_words(name: str, named: Mapping[int, str]) -> str:
+    """A class by its number and, where it is a solution, its name."""
+    if not name.isdigit() or int(name) not in named:
+        return ""
+    return "\n".join(solution_words(named[int(name)]))
+
+
+@styled
 def plot_confusion(
     classification: xr.Dataset, feature_set: str | None = None, *, title: bool = True
 ) -> hv.Overlay:
@@ -105,34 +125,47 @@ def plot_confusion(
             [(j, n - 1 - i, f"{100 * share[i, j]:.0f}") for i, j in places],
             ["predicted", "class"],
             "text",
-        ).opts(size=FONT["ticks"] if n <= 8 else 5, color=color, backend="matplotlib")
+        ).opts(size=FONT["ticks"] if n <= 8 else 6, color=color, backend="matplotlib")
         for color, places in (
             (INK, [(i, j) for i in range(n) for j in range(n) if 0.005 <= share[i, j] < 0.55]),
             ("white", [(i, j) for i in range(n) for j in range(n) if share[i, j] >= 0.55]),
         )
         if places
     ]
-    side = min(max(0.26 * n + 1.15, 2.1), COLUMN)
-    picture = hv.Overlay([heat, *words])
-    rows = [f"{name} ({total[i]:.0f})" for i, name in enumerate(names)]
-    return picture.opts(
-        fig_inches=(side + 0.6, side),
+    label = str(classification.attrs.get("label", "solution"))
+    named = solution_names(classification) if label == "solution" else {}
+    full = [_class_words(str(name), named) for name in one["label_class"].values]
+    rows = [
+        f"{told} ({names[i]}, {total[i]:.0f})" if told else f"{name} ({total[i]:.0f})"
+        for i, (name, told) in enumerate(zip(names, full, strict=True))
+    ]
+    longest = max(len(line) for row in rows for line in row.split("\n"))
+    cell = 0.3 if n <= 8 else 0.21
+    wide = max(cell * n, 1.1)
+    left, right = 0.3 + 0.056 * longest, 0.62
+    inches = (left + wide + right, wide + 0.75)
+    picture = hv.Overlay([heat, *words]).opts(
+        fig_inches=inches,
         xticks=list(enumerate(names)),
         yticks=[(n - 1 - i, row) for i, row in enumerate(rows)],
         xlabel="predicted solution",
-        ylabel="solution (networks)",
+        ylabel="solution (number, networks)" if any(full) else "solution (networks)",
         title=f"{which}: kappa {float(one['kappa']):.2f}" if title else "",
-        fontsize=FONT,
+        fontsize=FONT | ({"yticks": 6.5} if any(full) else {}),
         show_legend=False,
-        hooks=[_matrix(n)],
+        hooks=[
+            _matrix(n, (left / inches[0], 0.42 / inches[1], wide / inches[0], wide / inches[1]))
+        ],
         backend="matplotlib",
     )
+    return both(picture)
 
 
-def _matrix(n: int) -> Any:
+def _matrix(n: int, at: tuple[float, float, float, float]) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
-        axes.set_aspect("equal")
+        axes.set_aspect("auto")
+        place(axes, at)
         axes.set_xlim(-0.5, n - 0.5)
         axes.set_ylim(-0.5, n - 0.5)
         axes.tick_params(length=0)
@@ -140,6 +173,9 @@ def _matrix(n: int) -> Any:
             label.set_rotation(0)
         for other in axes.figure.axes:
             if other is not axes:
+                other.set_axes_locator(None)
+                other.set_position((at[0] + at[2] * 1.05, at[1], at[2] * 0.06,
+                                    at[3]))  # fmt: skip
                 other.tick_params(labelsize=FONT["ticks"], width=0.6)
                 other.yaxis.label.set_size(FONT["labels"])
                 for spine in other.spines.values():
@@ -148,6 +184,7 @@ def _matrix(n: int) -> Any:
     return hook
 
 
+@styled
 def plot_kappa(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
     """Kappa of each set of features in each population, with 95 % intervals.
 
@@ -196,9 +233,11 @@ def plot_kappa(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
         )
         parts.append(hv.Path(bounds).opts(color=INK, linewidth=0.9, backend="matplotlib"))
     count = len(results)
-    inches = max(COLUMN, 0.95 * count + 0.7)
+    inches = min(max(COLUMN, 0.95 * count + 0.7), PAGE)
     ticks = [(i, name.replace("/", "\n").replace("_", "\n")) for i, name in enumerate(results)]
-    return hv.Overlay(parts).opts(
+    keys = [Key(name, color, patch=True) for name, color in colors.items()]
+    keys.append(Key(INTERVAL, INK, line="-", width=0.9))
+    picture = hv.Overlay(parts).opts(
         fig_inches=(inches, 2.3),
         xlim=(-0.55, count - 0.45),
         ylim=(0, 1.05),
@@ -207,36 +246,26 @@ def plot_kappa(results: Mapping[str, xr.Dataset]) -> hv.Overlay:
         ylabel="kappa, networks held out",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_bars(colors, inches)],
+        hooks=[_bars(keys, inches)],
         backend="matplotlib",
     )
+    return both(picture, keys)
 
 
-def _bars(colors: Mapping[str, str], inches: float) -> Any:
+def _bars(keys: list[Key], inches: float) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.patches import Patch
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.5 / inches, 0.26, 1 - 0.55 / inches, 0.64))
+        place(axes, (0.5 / inches, 0.26, 1 - 0.55 / inches, 0.64))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
-        axes.legend(
-            handles=[Patch(facecolor=c, label=n) for n, c in colors.items()],
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=len(colors),
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.0,
-            handleheight=1.0,
-            columnspacing=1.2,
-            borderaxespad=0.2,
-        )
+        legend(axes, keys, loc="lower center", bbox_to_anchor=(0.46, 1.0), ncols=min(len(keys), 4),
+               handlelength=1.0, columnspacing=1.0, borderaxespad=0.2)  # fmt: skip
 
     return hook
 
 
+@styled
 def plot_importance(
     classification: xr.Dataset,
     feature_set: str | None = None,
@@ -245,6 +274,8 @@ def plot_importance(
     most: int = 12,
 ) -> hv.Overlay:
     """Which features carry a prediction: the fall of kappa when they are dealt out anew.
+
+    It is the mean over held-out folds; how it varies between them is not kept by the stage.
 
     Parameters
     ----------
@@ -290,18 +321,19 @@ def plot_importance(
     ) * hv.VLine(0).opts(color=INK, linewidth=0.6, backend="matplotlib")
     longest = max(len(names[k]) for k in order)
     low = min(0.0, min(b[0] for b in bars))
-    return picture.opts(
+    picture = picture.opts(
         fig_inches=(COLUMN, 0.19 * n + 0.75),
         xlim=(low * 1.1, max(max(b[2] for b in bars) * 1.08, 0.02)),
         ylim=(-0.6, n - 0.4),
         yticks=[(n - 1 - i, names[k]) for i, k in enumerate(order)],
-        xlabel="fall of kappa",
+        xlabel="fall of kappa, mean of the held-out folds",
         ylabel="",
         fontsize=FONT,
         show_legend=False,
         hooks=[_lying(n, longest)],
         backend="matplotlib",
     )
+    return both(picture)
 
 
 def _lying(n: int, longest: int) -> Any:
@@ -310,13 +342,14 @@ def _lying(n: int, longest: int) -> Any:
         axes.set_aspect("auto")
         high = 0.19 * n + 0.75
         left = min((0.062 * longest + 0.1) / COLUMN, 0.6)
-        axes.set_position((left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
+        place(axes, (left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
 
     return hook
 
 
+@styled
 def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) -> hv.Overlay:
     """Kappa over the number of units recorded, a curve a number of trials, with 95 % intervals.
 
@@ -342,8 +375,14 @@ def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) ->
     units = recording["recorded_units"].values.tolist()
     trials = recording["recorded_trials"].values.tolist()
     spiking = [n for n in trials if np.isfinite(n)]
-    shades = dict(zip(spiking, ramp(SIZE_COLORS[1:], len(spiking)), strict=True))
-    shades[np.inf] = ORANGE
+    if len(spiking) > len(_CURVES):
+        raise SolspaceError(
+            f"{len(spiking)} numbers of trials, and {len(_CURVES)} can be told apart; give fewer, "
+            "recording.sel(recorded_trials=[...])"
+        )
+    shades = {n: color for n, (color, _) in zip(spiking, _CURVES, strict=False)}
+    marks = {n: mark for n, (_, mark) in zip(spiking, _CURVES, strict=False)}
+    shades[np.inf], marks[np.inf] = ORANGE, "*"
     parts: list[Any] = []
     if whole is not None:
         parts.append(
@@ -361,13 +400,24 @@ def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) ->
                 color=shades[count], linewidth=1.3, backend="matplotlib"
             ),
             hv.Points((x, y), ["units", "kappa"]).opts(
-                color=shades[count], s=14, backend="matplotlib"
+                color=shades[count],
+                marker=marks[count],
+                s=34 if count == np.inf else 15,
+                backend="matplotlib",
             ),
         ]
     words = {n: f"{n:g} trial{'s' * (n > 1)}" if n < np.inf else "no spikes" for n in trials}
     top = float(np.nanmax(recording["kappa_high"].values))
     bottom = min(0.0, float(np.nanmin(recording["kappa_low"].values)))
-    return hv.Overlay(parts).opts(
+    keys = [
+        Key(words[n], shades[n], line="-", width=1.3, marker=marks[n],
+            size=5.5 if n == np.inf else 3.5)
+        for n in trials[::-1]
+    ]  # fmt: skip
+    keys.append(Key(INTERVAL, INK, marker="|", size=8))
+    if whole is not None:
+        keys.append(Key("published\nfeatures", GREY, line="--", width=1.0))
+    picture = hv.Overlay(parts).opts(
         fig_inches=(COLUMN, 2.3),
         xlim=(-0.35, len(units) - 0.65),
         ylim=(bottom - 0.02, min(1.02, max(top, whole or 0) * 1.08)),
@@ -376,26 +426,18 @@ def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) ->
         ylabel="kappa, networks held out",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_curves({words[n]: shades[n] for n in trials[::-1]}, whole)],
+        hooks=[_curves(keys)],
         backend="matplotlib",
     )
+    return both(picture, keys)
 
 
-def _curves(colors: Mapping[str, str], whole: float | None) -> Any:
+def _curves(keys: list[Key]) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.17, 0.56, 0.76))
+        place(axes, (0.13, 0.17, 0.56, 0.76))
         axes.spines[["top", "right"]].set_visible(False)
-        lines = [Line2D([], [], color=c, linewidth=1.8, label=n) for n, c in colors.items()]
-        if whole is not None:
-            lines.append(
-                Line2D(
-                    [], [], color=GREY, linestyle="--", linewidth=1.0, label="published\nfeatures"
-                )
-            )
-        axes.legend(handles=lines, **LEGEND_BESIDE)
+        legend(axes, keys)
 
     return hook

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError
-from solspace.plots.style import BLUE, COLUMN, FONT, GREY, INK, ORANGE, TARGET, holoviews
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    BLUE,
+    COLUMN,
+    FONT,
+    GREY,
+    INK,
+    ORANGE,
+    TARGET,
+    Key,
+    holoviews,
+    legend,
+    place,
+    styled,
+)
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -23,6 +37,7 @@ AXES = {
 }
 
 
+@styled
 def plot_rarefaction(
     results: Mapping[str, xr.Dataset], curve: str = "expected_classes", *, band: bool = True
 ) -> hv.Overlay:
@@ -101,7 +116,8 @@ def plot_rarefaction(
         )
     last = max(int(ds["sample_size"].max()) for ds in results.values())
     top = max(float(ds[f"{curve}_high" if band else curve].max()) for ds in results.values())
-    return hv.Overlay(parts).opts(
+    keys = _keys(colors, band)
+    picture = hv.Overlay(parts).opts(
         fig_inches=(COLUMN, 2.9),
         xlim=(0, last),
         ylim=_range(curve, results, top),
@@ -109,9 +125,10 @@ def plot_rarefaction(
         ylabel=AXES[curve],
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish(colors)],
+        hooks=[_finish(keys)],
         backend="matplotlib",
     )
+    return both(picture, keys)
 
 
 def _range(curve: str, results: Mapping[str, xr.Dataset], top: float) -> tuple[float, float]:
@@ -126,38 +143,26 @@ def _range(curve: str, results: Mapping[str, xr.Dataset], top: float) -> tuple[f
     return low, 1 + (1 - low) / 40
 
 
-def _finish(colors: Mapping[str, str]) -> Any:
-    """Frame, and one legend below: populations by colour, and what the lines are."""
+def _keys(colors: Mapping[str, str], band: bool) -> list[Key]:
+    """Populations by colour, then what lines, dots and bands are."""
+    keys = [Key(name, color, line="-", width=1.8) for name, color in colors.items()]
+    keys += [
+        Key("rarefied, to all", INK, line="-", width=1.2, marker="o", size=3.5),
+        Key("extrapolated", INK, line="--", width=1.2),
+    ]
+    return keys + ([Key("95% interval", GREY, patch=True, alpha=0.3)] if band else [])
+
+
+def _finish(keys: list[Key]) -> Any:
+    """Frame, and one legend below."""
 
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        rows = int(np.ceil(len(colors) / 2)) + 1
-        foot = 0.18 + 0.06 * rows
-        axes.set_position((0.13, foot, 0.84, 0.98 - foot))
+        foot = 0.18 + 0.06 * int(np.ceil(len(keys) / 2))
+        place(axes, (0.13, foot, 0.84, 0.98 - foot))
         axes.spines[["top", "right"]].set_visible(False)
-        lines = [Line2D([], [], color=c, linewidth=1.8, label=n) for n, c in colors.items()]
-        if len(lines) % 2:
-            lines.append(Line2D([], [], color="none", label=""))
-        half = len(lines) // 2
-        told = [
-            Line2D([], [], color=INK, linewidth=1.2, marker="o", markersize=3.5, label="rarefied"),
-            Line2D([], [], color=INK, linewidth=1.2, linestyle="--", label="extrapolated"),
-        ]
-        # Columns are filled from the top; the two lines stand at their feet.
-        axes.legend(
-            handles=[*lines[:half], told[0], *lines[half:], told[1]],
-            loc="upper center",
-            bbox_to_anchor=(0.45, -0.22),
-            ncols=2,
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.9,
-            labelspacing=0.35,
-            columnspacing=1.4,
-            borderaxespad=0.0,
-        )
+        legend(axes, keys, loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2,
+               handlelength=1.9, labelspacing=0.35, columnspacing=1.4)  # fmt: skip
 
     return hook

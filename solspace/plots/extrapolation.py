@@ -21,6 +21,8 @@ from solspace.plots.style import (
     color_scale,
     holoviews,
     of_one,
+    place,
+    styled,
     symbol,
 )
 from solspace.population.describe import task_of
@@ -111,11 +113,11 @@ def choose_trials(
             raise SolspaceError(f"no trial parameter {rows!r}; parameters: {', '.join(values)}")
         return (rows, *_along(rows, values, trained, at or {}))
     options = []
-    for place, name in enumerate(values):
+    for number, name in enumerate(values):
         if name in (at or {}):
             continue
         held, trials = _along(name, values, trained, at or {})
-        options.append((len(np.unique(target[trials], axis=0)), place, name, held, trials))
+        options.append((len(np.unique(target[trials], axis=0)), number, name, held, trials))
     if not options:
         raise SolspaceError("every trial parameter is held by at={...}; leave one out")
     return max(options, key=lambda option: option[:2])[2:]
@@ -145,6 +147,7 @@ def _along(
     return held, order[np.argsort(values[rows][order], kind="stable")]
 
 
+@styled
 def plot_extrapolation(
     extrapolation: xr.Dataset,
     network: int | str | None = None,
@@ -384,7 +387,7 @@ def _frame(high: float, steps: int, right: float, scale: Scale) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.15, 0.17, 0.68, 0.7))
+        place(axes, (0.15, 0.17, 0.68, 0.7))
         low = axes.get_ylim()[0]
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines["left"].set_bounds(low, high)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.plots.backends import both
 from solspace.plots.layout import (
     COLUMN,
     RADIUS,
@@ -19,18 +20,17 @@ from solspace.plots.layout import (
     node_positions,
 )
 from solspace.plots.shapes import (
-    INCHES,
     PULSE,
     circle,
-    fill_figure,
     head,
     lines,
+    on_figure,
     on_paper,
     polygons,
     square,
     texts,
 )
-from solspace.plots.style import BLUE, INK, ORANGE, holoviews, pick
+from solspace.plots.style import BLUE, INK, ORANGE, Key, of_one, styled
 from solspace.population.describe import task_of
 from solspace.tasks.symbols import symbol_text
 
@@ -53,21 +53,31 @@ _NEEDS = (
 )
 
 
-def plot_graph(graph: xr.Dataset, network: int | str) -> hv.Overlay:
+@styled
+def plot_graph(
+    graph: xr.Dataset,
+    network: int | str | None = None,
+    *,
+    windows: bool = False,
+    key: bool = True,
+) -> hv.Overlay:
     """Draw one network's reduced-dynamics graph.
 
     Of several outputs nodes carry a sign for each, and all that put something out are blue circles.
     Silent nodes are open circles; output nodes are filled and carry their output, +1 a circle
-    and -1 a square. The root has a second ring and the mark "start". Autonomous edges are solid,
-    pulse edges dashed and labelled with the pulse. Where edges have windows of time, their first
-    and last step are given.
+    and -1 a square. The arrow "start" leads to the root. Autonomous edges are solid, pulse edges
+    dashed and labelled with the pulse.
 
     Parameters
     ----------
     graph : Dataset
         The graph group.
-    network : int or str
-        Position along ``network``, or name.
+    network : int or str, optional
+        Position along ``network``, or name; not needed of one network alone.
+    windows : bool
+        Whether edges that can be taken in some steps only carry the first and the last of these.
+    key : bool
+        Whether to say below what the marks mean.
 
     Returns
     -------
@@ -100,16 +110,15 @@ def plot_graph(graph: xr.Dataset, network: int | str) -> hv.Overlay:
             "method='turner2021'), or `solspace reduce STORE --method turner2021`"
         )
     autonomous = symbol == 0
-    windows = _windows(graph, network, len(source))
+    spans = _windows(graph, network, len(source)) if windows else [""] * len(source)
     labels = [
         " ".join(word for word in ("" if s == 0 else names[s], window) if word)
-        for s, window in zip(symbol, windows, strict=True)
+        for s, window in zip(symbol, spans, strict=True)
     ]
     longest = max(map(len, labels), default=0)
     column = COLUMN + min(0.09 * max(longest - 4, 0), 0.6)
     at = node_positions(nodes, source, target, autonomous, output, column)
     drawn = edge_curves(at, source, target, autonomous, labels)
-    hv = holoviews()
     flow = [e for e in drawn if e.autonomous]
     pulse = [e for e in drawn if not e.autonomous]
     start = at[0] + np.array([[-RADIUS - 0.36, 0.0], [-RADIUS - 0.2, 0.0], [-RADIUS - 0.07, 0.0]])
@@ -126,7 +135,6 @@ def plot_graph(graph: xr.Dataset, network: int | str) -> hv.Overlay:
         lines([start[:2]], INK, "solid"),
         polygons([head(start[2])], INK),
         texts([(start[0, 0] - 0.03, start[0, 1], "start")], INK, halign="right"),
-        polygons([circle(at[0], RADIUS + 0.045)], "white", edge=INK, width=0.9),
         polygons([circle(p, RADIUS) for p in at[output == 0]], "white", edge=INK),
         polygons([circle(p, RADIUS) for p in at[up]], BLUE, edge=INK),
         polygons([square(p, RADIUS) for p in at[down]], ORANGE, edge=INK),
@@ -145,31 +153,40 @@ def plot_graph(graph: xr.Dataset, network: int | str) -> hv.Overlay:
         ]
     )
     low, high = corners.min(axis=0) - 0.13, corners.max(axis=0) + 0.13
-    return hv.Overlay([part for part in parts if part is not None]).opts(
-        xlim=(low[0], high[0]),
-        ylim=(low[1], high[1]),
-        xaxis=None,
-        yaxis=None,
-        show_frame=False,
-        show_legend=False,
-        fig_inches=tuple(float(x) * INCHES for x in high - low),
-        aspect="equal",
-        hooks=[fill_figure],
-        backend="matplotlib",
-    )
+    keys = _keys(output, up, down, bool(flow), bool(pulse)) if key else []
+    picture = on_figure([part for part in parts if part is not None], low, high, keys)
+    return both(picture, keys)
+
+
+def _keys(
+    output: NDArray[Any], up: NDArray[Any], down: NDArray[Any], flow: bool, pulse: bool
+) -> list[Key]:
+    """What the marks that a drawing has mean."""
+    found = []
+    if (output == 0).any():
+        found.append(Key("silent", INK, marker="o", face="white", size=7))
+    if up.any():
+        found.append(Key("puts out", INK, marker="o", face=BLUE, size=7))
+    if down.any():
+        found.append(Key("puts out below 0", INK, marker="s", face=ORANGE, size=6.5))
+    if flow:
+        found.append(Key("left alone", INK, line="-", width=1.1))
+    if pulse:
+        found.append(Key("after a pulse", PULSE, line=(0, (3.2, 1.8)), width=1.1))
+    return found
 
 
 def _arrays(
-    graph: xr.Dataset, network: int | str
+    graph: xr.Dataset, network: int | str | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], list[str]]:
     """Output of each node; source, target and symbol of each edge; names of the symbols."""
-    i = pick(graph, network, _NEEDS, "reduce")
-    nodes, edges = int(graph["n_nodes"].values[i]), int(graph["n_edges"].values[i])
+    graph = of_one(graph, network, _NEEDS, "reduce")
+    nodes, edges = int(graph["n_nodes"].values), int(graph["n_edges"].values)
     if nodes < 1:
         raise SolspaceError(f"network {network} has no graph; {how_to_make('reduce')}")
-    output = graph["node_output"].isel(network=i, node=slice(nodes)).values.astype(int)
+    output = graph["node_output"].isel(node=slice(nodes)).values.astype(int)
     source, target, symbol = (
-        graph[name].isel(network=i, edge=slice(edges)).values.astype(int)
+        graph[name].isel(edge=slice(edges)).values.astype(int)
         for name in ("edge_source", "edge_target", "edge_input")
     )
     return output, source, target, symbol, [str(x) for x in graph["input_symbol"].values]
@@ -186,13 +203,13 @@ def too_large(nodes: int, edges: int) -> bool:
     return nodes > MOST_NODES or edges > MOST_EDGES
 
 
-def _windows(graph: xr.Dataset, network: int | str, edges: int) -> list[str]:
+def _windows(graph: xr.Dataset, network: int | str | None, edges: int) -> list[str]:
     """First and last step at which each edge can be taken, empty where it can at any."""
     if "edge_earliest" not in graph or "edge_latest" not in graph:
         return [""] * edges
-    i = pick(graph, network, _NEEDS, "reduce")
+    graph = of_one(graph, network, _NEEDS, "reduce")
     bounds = (
-        graph[name].isel(network=i, edge=slice(edges)).values.tolist()
+        graph[name].isel(edge=slice(edges)).values.tolist()
         for name in ("edge_earliest", "edge_latest")
     )
     return [
@@ -207,7 +224,7 @@ def _windows(graph: xr.Dataset, network: int | str, edges: int) -> list[str]:
     ]
 
 
-def describe_graph(graph: xr.Dataset, network: int | str) -> str:
+def describe_graph(graph: xr.Dataset, network: int | str | None = None) -> str:
     """What a drawing shows, in words: the flow from the start, then every pulse.
 
     Nodes are numbered as in the store, the root being 0.

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError
+from solspace.plots.backends import both
 from solspace.plots.graph import too_large
 from solspace.plots.layout import COLUMN, RADIUS, edge_curves, half_size, node_positions
 from solspace.plots.shapes import (
-    INCHES,
     PULSE,
     circle,
-    fill_figure,
     lines,
+    on_figure,
     on_paper,
     polygons,
     square,
     texts,
 )
-from solspace.plots.style import BLUE, INK, ORANGE, holoviews
+from solspace.plots.style import BLUE, INK, ORANGE, Key, styled
 from solspace.responses.words import MORE
 from solspace.tasks.symbols import symbol_text
 
@@ -35,7 +35,8 @@ __all__ = ["plot_machine"]
 _DOT, _INNER = 0.07, 0.145
 
 
-def plot_machine(ds: xr.Dataset, network: int | str) -> hv.Overlay:
+@styled
+def plot_machine(ds: xr.Dataset, network: int | str = 0, *, key: bool = True) -> hv.Overlay:
     """Draw what one network answers to pulses.
 
     Circles are what the network settles to, lettered as in its ``response_description``: open
@@ -53,6 +54,8 @@ def plot_machine(ds: xr.Dataset, network: int | str) -> hv.Overlay:
         As `solspace.find_responses` returns it, or the group ``response`` of a store.
     network : int or str
         Position along ``network``, or name.
+    key : bool
+        Whether to say below what the marks mean.
 
     Returns
     -------
@@ -100,7 +103,6 @@ def plot_machine(ds: xr.Dataset, network: int | str) -> hv.Overlay:
         COLUMN + min(2 * max(widest - 0.2, 0), 1.4),
     )
     drawn = edge_curves(at, source, target, silent, labels)
-    hv = holoviews()
     flow = [e for e in drawn if e.autonomous]
     pulse = [e for e in drawn if not e.autonomous]
     states = list(enumerate(machine.states))[1:]
@@ -150,18 +152,24 @@ def plot_machine(ds: xr.Dataset, network: int | str) -> hv.Overlay:
         ]
     )
     low, high = corners.min(axis=0) - 0.13, corners.max(axis=0) + 0.13
-    return hv.Overlay([part for part in parts if part is not None]).opts(
-        xlim=(low[0], high[0]),
-        ylim=(low[1], high[1]),
-        xaxis=None,
-        yaxis=None,
-        show_frame=False,
-        show_legend=False,
-        fig_inches=tuple(float(x) * INCHES for x in high - low),
-        aspect="equal",
-        hooks=[fill_figure],
-        backend="matplotlib",
-    )
+    keys = []
+    if silence:
+        keys.append(Key("silent", INK, marker="o", face="white", size=7))
+    if up:
+        keys.append(Key("puts out", INK, marker="o", face=BLUE, size=7))
+    if down:
+        keys.append(Key("puts out below 0", INK, marker="s", face=ORANGE, size=6.5))
+    if round_:
+        keys.append(Key("goes round", INK, marker="$\\circledcirc$", size=9))
+    if wander:
+        keys.append(Key("not settled", INK, marker="$\\odot$", size=9))
+    if flow:
+        keys.append(Key("left alone", INK, line="-", width=1.1))
+    if pulse:
+        keys.append(Key("pulse / answer", PULSE, line=(0, (3.2, 1.8)), width=1.1))
+    keys = keys if key else []
+    picture = on_figure([part for part in parts if part is not None], low, high, keys)
+    return both(picture, keys)
 
 
 def _labelled(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from solspace.errors import SolspaceError
-from solspace.plots.style import RC, holoviews
+from solspace.plots.style import RC, current
 
 __all__ = ["save", "to_svg"]
 
@@ -156,7 +156,8 @@ def inline(svg: str, *, prefix: str = "", label: str = "") -> str:
 
 
 def _figure(picture: Any) -> Any:
-    return holoviews().render(picture, backend="matplotlib")
+    with current("matplotlib") as hv:
+        return hv.render(picture, backend="matplotlib")
 
 
 def _close(figure: Any) -> None:

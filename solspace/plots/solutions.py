@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
-from solspace.plots.style import COLUMN, FONT, INK, SIZE_COLORS, holoviews, ramp
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    COLUMN,
+    FONT,
+    GREY,
+    INK,
+    Key,
+    holoviews,
+    legend,
+    place,
+    shaded,
+    solution_colors,
+    solution_names,
+    solution_words,
+    styled,
+)
 from solspace.population.describe import label_of
 
 if TYPE_CHECKING:
@@ -16,9 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_solutions"]
 
+# How far towards white the smallest networks' part of a bar is; the largest have full colour.
+_PALEST = 0.7
+_ROW = 0.27  # of one bar, in inches
 
+
+@styled
 def plot_solutions(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
-    """Networks per solution, most common first, segments by hidden size.
+    """Networks per solution, most common on top, in the colour of each, segments by hidden size.
+
+    A solution has its colour by its ``solution_name``, the same in every plot. The darker a
+    segment, the larger its networks.
 
     Parameters
     ----------
@@ -55,87 +78,95 @@ def plot_solutions(population: xr.Dataset, *, most: int = 10) -> hv.Overlay:
     solution = solution[solution >= 0]
     known = np.unique(sizes)
     total, count = len(solution), int(solution.max()) + 1
-    bars = [str(i) for i in range(min(count, most))]
+    named = solution_names(population)
+    own = list(range(min(count, most)))
+    colors_of = solution_colors(named.get(i, str(i)) for i in own)
+    colors = [colors_of[named.get(i, str(i))] for i in own]
+    bars = ["\n".join(solution_words(named.get(i, f"solution {i}"))) for i in own]
     place = np.minimum(solution, most)
     if count > most:
         rest = count - most
         bars.append(f"{rest} other" + ("s" if rest > 1 else ""))
+        colors.append(GREY)
     table = np.array(
         [[np.sum((place == i) & (sizes == s)) for s in known] for i in range(len(bars))]
     )
     foot = np.concatenate([np.zeros((len(bars), 1), int), np.cumsum(table, axis=1)], axis=1)
-    segments = hv.NdOverlay(
-        {
-            int(size): hv.Rectangles(
-                [(i - 0.38, foot[i, j], i + 0.38, foot[i, j + 1]) for i in range(len(bars))],
-                kdims=["left", "bottom", "right", "top"],
-            ).opts(color=color, edgecolor="white", linewidth=0.5, backend="matplotlib")
-            for j, (size, color) in enumerate(
-                zip(known, ramp(SIZE_COLORS, len(known)), strict=True)
-            )
-        },
-        kdims=["units"],
-    )
-    top = foot[:, -1]
-    lift = top.max() * 0.015
-    labels = hv.Labels(
-        [(i, float(n + lift), f"{n}\n{_percent(n / total)}") for i, n in enumerate(top)],
-        ["x", "y"],
-        "text",
-    ).opts(
-        size=FONT["ticks"],
-        color=INK,
-        verticalalignment="bottom",
-        backend="matplotlib",
+    pale = np.linspace(_PALEST, 0, len(known)) if len(known) > 1 else [0.0]
+    rows = len(bars) - 1 - np.arange(len(bars))
+    parts: list[Any] = [
+        hv.Rectangles(
+            [(foot[i, j], rows[i] - 0.38, foot[i, j + 1], rows[i] + 0.38)],
+            kdims=["left", "bottom", "right", "top"],
+            group="Units",
+            label=str(int(size)),
+        ).opts(
+            facecolor=shaded(colors[i], float(pale[j])),
+            edgecolor="white",
+            linewidth=0.4,
+            backend="matplotlib",
+        )
+        for j, size in enumerate(known)
+        for i in range(len(bars))
+        if table[i, j]
+    ]
+    end = foot[:, -1]
+    parts.append(
+        hv.Labels(
+            [
+                (float(n + end.max() * 0.015), float(rows[i]), f"{n}  {_percent(n / total)}")
+                for i, n in enumerate(end)
+            ],
+            ["x", "y"],
+            "text",
+        ).opts(
+            size=FONT["ticks"],
+            color=INK,
+            horizontalalignment="left",
+            verticalalignment="center",
+            backend="matplotlib",
+        )
     )
     told = label_of(population.attrs)
-    width = max(COLUMN, 0.42 * len(bars) + 0.6)
-    ticks = list(enumerate(bars))
-    return (segments * labels).opts(
-        fig_inches=(width, 2.3),
-        xlim=(-0.6, max(len(bars), 5) - 0.4),
-        ylim=(0, top.max() * 1.22),
-        xticks=ticks,
-        xlabel=f"solution{f' by {told}' if told else ''}, most common first",
-        ylabel="networks",
-        fontsize=FONT,
+    high = _ROW * max(len(bars), 4) + 0.55
+    keys = [
+        Key(f"{s} units", shaded(GREY, float(p)), patch=True)
+        for s, p in zip(known.tolist(), pale, strict=True)
+    ]
+    longest = max(len(line) for bar in bars for line in bar.split("\n"))
+    picture = hv.Overlay(parts).opts(
+        fig_inches=(COLUMN, high),
+        xlim=(0, end.max() * 1.25),
+        ylim=(len(bars) - max(len(bars), 4) - 0.6, len(bars) - 0.4),
+        yticks=list(zip(rows.tolist(), bars, strict=True)),
+        xlabel=f"networks, of each solution{f' by {told}' if told else ''}",
+        ylabel="",
+        fontsize=FONT | {"yticks": 6.5},
         show_legend=False,
-        hooks=[_finish(known.tolist(), ramp(SIZE_COLORS, len(known)), width)],
+        hooks=[_finish(keys, longest, high)],
         backend="matplotlib",
     )
+    return both(picture, keys)
 
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 or share == 0 else "<1%"
 
 
-def _finish(sizes: list[int], colors: list[str], width: float) -> Any:
-    """Frame and legend, which HoloViews does not make for rectangles."""
+def _finish(keys: list[Key], longest: int, high: float) -> Any:
+    """Frame, and one legend where bars are short."""
 
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.patches import Patch
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.4 / width, 0.17, 1 - 0.45 / width, 0.8))
+        left = min((0.054 * longest + 0.12) / COLUMN, 0.55)
+        place(axes, (left, 0.42 / high, 0.985 - left, 1 - 0.45 / high))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(axis="x", length=0)
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        # In the order of the stack, the topmost first.
-        handles = [Patch(facecolor=c, label=str(s)) for s, c in zip(sizes, colors, strict=True)][
-            ::-1
-        ]
-        axes.legend(
-            handles=handles,
-            title="units",
-            loc="upper right",
-            fontsize=FONT["legend"],
-            title_fontsize=FONT["legend_title"],
-            frameon=False,
-            handlelength=1.0,
-            handleheight=1.0,
-            borderaxespad=0.0,
-            labelspacing=0.3,
-        )
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        for text in axes.get_yticklabels():
+            text.set_linespacing(0.95)
+        legend(axes, keys, loc="lower right", bbox_to_anchor=(1.0, 0.03), handlelength=1.0,
+               labelspacing=0.3)  # fmt: skip
 
     return hook

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solspace.errors import SolspaceError, how_to_make
-from solspace.plots.style import COLUMN, FONT, holoviews
+from solspace.plots.backends import both
+from solspace.plots.style import COLUMN, FONT, INK, PAGE, Key, holoviews, legend, place, styled
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -21,6 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _WIDTH = 0.7  # of the place that one perturbation has
 
 
+@styled
 def plot_stability(stability: xr.Dataset) -> hv.Overlay:
     """Shares of networks that keep a label, with their intervals, for all that was tried.
 
@@ -85,8 +87,13 @@ def plot_stability(stability: xr.Dataset) -> hv.Overlay:
         )
     names = [_worded(str(stability["perturbation"].values[j])) for j in tried]
     bottom = min(0.9, float(np.nanmin(low)))
-    width = max(COLUMN, 0.75 * len(tried) + 0.7)
-    return hv.Overlay(layers).opts(
+    width = min(max(COLUMN, 0.75 * len(tried) + 0.7), PAGE)
+    keys = [
+        Key(name, color, line="-", width=1.2, marker=marker, size=4)
+        for color, marker, name in zip(COLORS, MARKERS, labels, strict=False)
+    ]
+    keys.append(Key("95% interval", INK, marker="|", size=8))
+    picture = hv.Overlay(layers).opts(
         fig_inches=(width, 2.4),
         xlim=(-0.5, len(tried) - 0.5),
         ylim=(bottom - 0.02, 1.02),
@@ -95,9 +102,10 @@ def plot_stability(stability: xr.Dataset) -> hv.Overlay:
         ylabel="share that keep the label",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish(labels, width)],
+        hooks=[_finish(keys, width)],
         backend="matplotlib",
     )
+    return both(picture, keys)
 
 
 def _worded(name: str) -> str:
@@ -109,31 +117,16 @@ def _worded(name: str) -> str:
     }.get(kind, name)
 
 
-def _finish(labels: list[str], width: float) -> Any:
+def _finish(keys: list[Key], width: float) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
-
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        rows = -(-len(labels) // 2)
-        axes.set_position((0.5 / width, 0.17, 1 - 0.55 / width, 0.79 - 0.065 * rows))
+        rows = -(-len(keys) // 2)
+        place(axes, (0.5 / width, 0.17, 1 - 0.55 / width, 0.79 - 0.065 * rows))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", length=0)
-        handles = [
-            Line2D([], [], color=c, marker=m, linewidth=1.2, markersize=4, label=n)
-            for c, m, n in zip(COLORS, MARKERS, labels, strict=False)
-        ]
-        axes.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=2,
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.4,
-            columnspacing=1.2,
-            labelspacing=0.3,
-            borderaxespad=0.2,
-        )
+        legend(axes, keys, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2,
+               handlelength=1.4, columnspacing=1.2, labelspacing=0.3,
+               borderaxespad=0.2)  # fmt: skip
 
     return hook

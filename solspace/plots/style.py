@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ __all__ = [
     "BLUE", "COLUMN", "EPOCH_COLORS", "FONT", "GREY", "INK", "ORANGE", "PAGE", "TARGET", "Key",
     "holoviews", "solution_colors", "symbol",
 ]  # fmt: skip
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Okabe & Ito's palette, told apart with every common kind of colour vision and in grey.
 BLUE, ORANGE, INK, GREY = "#0072B2", "#E69F00", "#222222", "#767676"
@@ -65,16 +71,42 @@ def holoviews() -> ModuleType:
     """HoloViews with both backends registered; the user's own choice stays current."""
     try:
         import holoviews
-        import holoviews.plotting.bokeh  # both register themselves
-        import holoviews.plotting.mpl
     except ImportError as error:
         raise SolspaceError(
             f"pictures need {error.name}, which is not installed; "
             "type `pip install 'solspace[plots]'`"
         ) from None
-    if not holoviews.Store.current_backend:
-        holoviews.Store.set_current_backend("matplotlib")
+    chosen = holoviews.Store.current_backend
+    for backend, module in (("matplotlib", "mpl"), ("bokeh", "bokeh")):
+        if backend not in holoviews.Store.renderers:
+            # What a backend registers is added to the defaults of the current one.
+            holoviews.Store.current_backend = backend
+            importlib.import_module(f"holoviews.plotting.{module}")
+    holoviews.Store.set_current_backend(chosen or "matplotlib")
     return holoviews
+
+
+@contextmanager
+def current(backend: str) -> Iterator[ModuleType]:
+    """HoloViews with one backend current: options of another would be mixed with its defaults."""
+    hv = holoviews()
+    before = hv.Store.current_backend
+    hv.Store.set_current_backend(backend)
+    try:
+        yield hv
+    finally:
+        hv.Store.set_current_backend(before)
+
+
+def styled(function: Callable[P, T]) -> Callable[P, T]:
+    """A plot function, whichever backend is current where it is called."""
+
+    @wraps(function)
+    def plot(*args: P.args, **kwargs: P.kwargs) -> T:
+        with current("matplotlib"):
+            return function(*args, **kwargs)
+
+    return plot
 
 
 def symbol(name: str) -> str:
@@ -145,7 +177,7 @@ def solution_colors(names: Iterable[str]) -> dict[str, str]:
     >>> colors[""]
     '#D9D9D9'
     """
-    palette = [_shaded(hue, shade) for shade in _SHADES for hue in _HUES]
+    palette = [shaded(hue, shade) for shade in _SHADES for hue in _HUES]
     wanted = sorted({str(name) for name in names}, key=lambda n: (n not in _KNOWN, n))
     colors: dict[str, str] = {}
     for name in wanted:
@@ -163,11 +195,28 @@ def solution_colors(names: Iterable[str]) -> dict[str, str]:
     return colors
 
 
-def _shaded(color: str, shade: float) -> str:
+def shaded(color: str, shade: float) -> str:
     """A colour so far towards white, or, below 0, towards black."""
     parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     end = 255 if shade > 0 else 0
     return "#" + "".join(f"{round(part + abs(shade) * (end - part)):02X}" for part in parts)
+
+
+def solution_names(ds: xr.Dataset) -> dict[int, str]:
+    """The name of each solution by its number, as far as a dataset tells.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ds = xr.Dataset({"solution": ("network", [1, -1])},
+    ...                 {"solution_name": ("network", ["waits_late_set_go", ""])})
+    >>> solution_names(ds)
+    {1: 'waits_late_set_go'}
+    """
+    if "solution" not in ds.variables or "solution_name" not in ds.variables:
+        return {}
+    numbers, names = np.ravel(ds["solution"].values), np.ravel(ds["solution_name"].values)
+    return {int(i): str(n) for i, n in zip(numbers, names, strict=True) if i >= 0 and str(n)}
 
 
 def solution_words(name: str, most: int = 24) -> list[str]:
@@ -361,3 +410,18 @@ def color_scale(axes: Any, scale: Scale, place: tuple[float, float, float, float
     drawn.set_label(scale.label, fontsize=FONT["labels"], labelpad=2)
     drawn.outline.set_linewidth(0.6)
     return drawn
+
+
+def place(axes: Any, rectangle: Sequence[float]) -> None:
+    """Put axes where a plot wants them, within its own panel where it is one of a layout."""
+    rows, columns, start, _ = axes.get_subplotspec().get_geometry()
+    row, column = divmod(start, columns)
+    left, bottom, width, height = rectangle
+    axes.set_position(
+        (
+            (column + left) / columns,
+            1 - (row + 1 - bottom) / rows,
+            width / columns,
+            height / rows,
+        )
+    )

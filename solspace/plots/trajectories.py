@@ -21,6 +21,8 @@ from solspace.plots.style import (
     holoviews,
     legend,
     of_one,
+    place,
+    styled,
     symbol,
     varying,
 )
@@ -89,6 +91,7 @@ def shown_trials(count: int, wanted: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.intp))
 
 
+@styled
 def plot_trajectories(
     training: xr.Dataset,
     network: int | str | None = None,
@@ -246,11 +249,11 @@ def colored_by(
     return by, one[by].values[trials].astype(float)
 
 
-def shades_of(values: NDArray[np.float64]) -> list[str]:
+def shades_of(values: NDArray[np.float64], colors: tuple[str, ...] = PARAMETER_COLORS) -> list[str]:
     """The colour of each value on the scale from the smallest to the largest."""
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-    shades = LinearSegmentedColormap.from_list("shades", PARAMETER_COLORS)
+    shades = LinearSegmentedColormap.from_list("shades", colors)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     span = high - low or 1.0
     return [to_hex(shades((value - low) / span)) for value in values]
@@ -284,7 +287,7 @@ def _legend(keys: list[Key], scale: Scale | None) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        axes.set_position((0.13, 0.16, 0.55, 0.78))
+        place(axes, (0.13, 0.16, 0.55, 0.78))
         axes.spines[["top", "right"]].set_visible(False)
         if scale is None:
             legend(axes, keys)

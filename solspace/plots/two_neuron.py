@@ -10,7 +10,19 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.plots.style import BLUE, FONT, GREY, INK, ORANGE, TARGET, holoviews
+from solspace.plots.backends import both
+from solspace.plots.style import (
+    BLUE,
+    FONT,
+    GREY,
+    INK,
+    ORANGE,
+    TARGET,
+    Key,
+    holoviews,
+    legend,
+    styled,
+)
 from solspace.two_neuron.dynamics import DURATION, START, as_weights, speed, trajectories
 from solspace.two_neuron.dynamics import TARGET as TARGET_STATE
 from solspace.two_neuron.objects import dynamical_objects
@@ -59,6 +71,7 @@ def _square(title: str, **options: Any) -> dict[str, Any]:
     }
 
 
+@styled
 def architecture_drawing(*, title: str = "Network") -> Any:
     """Two neurons and their four weights.
 
@@ -108,12 +121,14 @@ def architecture_drawing(*, title: str = "Network") -> Any:
         ),
         hv.Labels(names, axes, "text").opts(size=FONT["labels"], color=INK, **_MPL),
     ]
-    return hv.Overlay(parts).opts(
+    picture = hv.Overlay(parts).opts(
         **_square(title, xaxis=None, yaxis=None, xlim=(-2.2, 2.2), ylim=(-2.2, 2.2)),
         show_frame=False,
     )
+    return both(picture)
 
 
+@styled
 def task_picture(weights: ArrayLike, *, title: str = "Task") -> Any:
     """States of one network during the task, from (1, 0) to the target (0, 1).
 
@@ -140,7 +155,7 @@ def task_picture(weights: ArrayLike, *, title: str = "Task") -> Any:
                 color=color, size=FONT["labels"], horizontalalignment="left", **_MPL
             ),
         ]
-    return hv.Overlay(parts).opts(
+    picture = hv.Overlay(parts).opts(
         **_square(
             title,
             xlabel="time (time constants)",
@@ -150,8 +165,10 @@ def task_picture(weights: ArrayLike, *, title: str = "Task") -> Any:
         ),
         hooks=[_open_frame],
     )
+    return both(picture)
 
 
+@styled
 def plot_slice(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
     """Loss over a plane of weights, with bifurcation curves, networks, and linear solutions.
 
@@ -204,7 +221,8 @@ def plot_slice(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
                 color=BLUE, edgecolor="white", marker=MARKS[k % 3], s=48, linewidth=0.8, **_MPL
             )
         )
-    return hv.Overlay(parts).opts(
+    keys = _slice_keys(ds, len(linear) > 0)
+    picture = hv.Overlay(parts).opts(
         **_square(
             title,
             xlabel="first direction $a$",
@@ -212,11 +230,15 @@ def plot_slice(ds: xr.Dataset, *, title: str = "Slice of weights") -> Any:
             xlim=(float(a[0]), float(a[-1])),
             ylim=(float(b[0]), float(b[-1])),
         ),
-        hooks=[_slice_legend(len(linear) > 0)],
+        hooks=[_legend_below(keys, -0.32)],
     )
+    return both(picture, keys)
 
 
-def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 40.0) -> Any:
+@styled
+def plot_phase_portrait(
+    weights: ArrayLike, *, title: str = "", after: float = 40.0, key: bool = True
+) -> Any:
     """Flow of one network: speed, fixed points, cycles, and the trajectory during and after.
 
     Parameters
@@ -225,6 +247,8 @@ def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 4
     title : str
     after : float
         Time shown after the task's end.
+    key : bool
+        Whether to say below what the marks mean.
 
     Examples
     --------
@@ -254,24 +278,34 @@ def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 4
         **_MPL,
     )
     parts = [image]
+    keys = [
+        Key("start", ORANGE, marker="s", face="white", size=4.5),
+        Key("target", TARGET, marker="X", size=5.5),
+        Key("during the task", ORANGE, line="-", width=1.9),
+        Key("after it", INK, line="--", width=0.8),
+    ]
     for cycle in found.limit_cycles:
         ring = trajectories(w, start=cycle.state, duration=cycle.period, points=301)[0]
         style = "solid" if cycle.kind == "stable" else "dotted"
         parts.append(
             hv.Path([ring], axes).opts(color="#F7E6A6", linewidth=3.2, linestyle=style, **_MPL)
         )
+    for kind in dict.fromkeys(cycle.kind for cycle in found.limit_cycles):
+        line = "-" if kind == "stable" else ":"
+        keys.append(Key(f"{kind} cycle", "#E3C75B", line=line, width=3.2))
     parts += [
         hv.Path([later], axes).opts(color=INK, linewidth=0.8, linestyle="dashed", **_MPL),
         hv.Path([during], axes).opts(color=ORANGE, linewidth=1.9, **_MPL),
     ]
-    for prefix, face in (
-        ("stable", INK),
-        ("saddle", GREY),
-        ("unstable", "white"),
-        ("other", TARGET),
+    for prefix, face, told in (
+        ("stable", INK, "stable point"),
+        ("saddle", GREY, "saddle"),
+        ("unstable", "white", "unstable point"),
+        ("other", TARGET, "other point"),
     ):
         states = [p.state for p in found.fixed_points if p.kind.split("_")[0] == prefix]
         if states:
+            keys.append(Key(told, INK, marker="o", face=face, size=4.5))
             parts.append(
                 hv.Points(np.array(states), axes).opts(
                     color=face, edgecolor=INK, s=22, linewidth=0.9, **_MPL
@@ -285,7 +319,7 @@ def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 4
             color=TARGET, marker="X", s=46, edgecolor="white", linewidth=0.5, **_MPL
         ),
     ]
-    return hv.Overlay(parts).opts(
+    picture = hv.Overlay(parts).opts(
         **_square(
             title or found.ending.replace("_", " "),
             xlabel="$x_1$",
@@ -293,10 +327,12 @@ def plot_phase_portrait(weights: ArrayLike, *, title: str = "", after: float = 4
             xlim=(-reach, reach),
             ylim=(-reach, reach),
         ),
-        hooks=[_even_ticks],
+        hooks=[_even_ticks, *([_legend_below(keys, -0.3)] if key else [])],
     )
+    return both(picture, keys)
 
 
+@styled
 def plot_two_neuron(
     weights: ArrayLike, ds: xr.Dataset, *, titles: Sequence[str] | None = None
 ) -> Any:
@@ -343,6 +379,7 @@ def plot_two_neuron(
     )
 
 
+@styled
 def plot_linear(
     weights: ArrayLike, kinds: Sequence[str] | None = None, *, title: str = "Linear solutions"
 ) -> Any:
@@ -392,8 +429,9 @@ def plot_linear(
         )
         for name in dict.fromkeys(names)
     ]
-    shown = {str(n).replace("_", " "): KIND_COLORS.get(str(n), BLUE) for n in dict.fromkeys(names)}
-    return hv.Overlay(parts).opts(
+    keys = [_kind_key(str(n)) for n in dict.fromkeys(names)]
+    keys.append(Key("between sheets", GREY, line="--", width=0.7))
+    picture = hv.Overlay(parts).opts(
         title=title,
         fontsize=FONT,
         aspect="square",
@@ -403,11 +441,13 @@ def plot_linear(
         ylabel="half turns during the task  |  split of real pair",
         xlim=(growth[0], growth[-1]),
         ylim=(turns[0], turns[-1]),
-        hooks=[_dots_legend(shown)],
+        hooks=[_legend_below(keys, -0.17)],
         **_MPL,
     )
+    return both(picture, keys)
 
 
+@styled
 def plot_path(ds: xr.Dataset, *, title: str = "Where starts lead") -> Any:
     """Map of the commonest kind that starts in each bin led to; paler where kinds are mixed.
 
@@ -434,16 +474,18 @@ def plot_path(ds: xr.Dataset, *, title: str = "Where starts lead") -> Any:
     image = hv.RGB((x, y, *np.moveaxis(rgb, -1, 0)), ["rotation", "trace"])
     there = [str(ds["kind"].values[i]) for i in np.unique(best[~empty])]
     accuracy = float(ds["accuracy"].mean())
-    return hv.Overlay([image]).opts(
-        title=f"{title} (predicted: {accuracy:.0%})",
+    keys = [_kind_key(kind) for kind in there]
+    picture = hv.Overlay([image]).opts(
+        title=f"{title}\nkind predicted from the start: {accuracy:.0%} right",
         fontsize=FONT,
         aspect="square",
         fig_inches=(3.3, 3.3),
         xlabel="initial $w_{21} - w_{12}$",
         ylabel="initial $w_{11} + w_{22}$",
-        hooks=[_dots_legend({k.replace("_", " "): KIND_COLORS[k] for k in there})],
+        hooks=[_legend_below(keys, -0.17)],
         **_MPL,
     )
+    return both(picture, keys)
 
 
 # --------------------------------------------------------------------------- hooks
@@ -461,70 +503,30 @@ def _even_ticks(plot: Any, element: Any) -> None:
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
 
 
-def _slice_legend(linear: bool) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
+def _kind_key(kind: str) -> Key:
+    return Key(kind.replace("_", " "), KIND_COLORS.get(kind, BLUE), marker="o", size=4)
 
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=CURVES[k][0],
-                linestyle=CURVES[k][1],
-                linewidth=1.4,
-                label=k.replace("_", "-").replace("hopf", "Hopf"),
-            )
-            for k in BIFURCATIONS
-        ]
-        if linear:
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    linestyle="",
-                    marker="X",
-                    markersize=5,
-                    markeredgewidth=0,
-                    color=TARGET,
-                    label="linear",
-                )
-            )
-        axes = plot.handles["axis"]
-        axes.legend(
-            handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.32),
-            ncols=2,
-            fontsize=FONT["legend"],
-            frameon=False,
-            handlelength=1.4,
-            labelspacing=0.3,
-            columnspacing=0.9,
-            borderaxespad=0.0,
+
+def _slice_keys(ds: xr.Dataset, linear: bool) -> list[Key]:
+    """Bifurcations by their line, networks by their mark, and linear solutions where there are."""
+    keys = [
+        Key(
+            kind.replace("_", "-").replace("hopf", "Hopf"),
+            CURVES[kind][0],
+            line="-" if CURVES[kind][1] == "solid" else "--",
+            width=1.4,
         )
+        for kind in BIFURCATIONS
+    ]
+    if ds.sizes["representative"]:
+        keys.append(Key("networks", BLUE, marker="o", size=4.5))
+    return keys + ([Key("linear", TARGET, marker="X", size=5)] if linear else [])
 
-    return hook
 
-
-def _dots_legend(colors: dict[str, str]) -> Any:
+def _legend_below(keys: list[Key], low: float) -> Any:
     def hook(plot: Any, element: Any) -> None:
-        from matplotlib.lines import Line2D
-
-        handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=4, color=c, label=n)
-            for n, c in colors.items()
-        ]
-        plot.handles["axis"].legend(
-            handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.17),
-            ncols=2,
-            fontsize=FONT["legend"],
-            frameon=False,
-            handletextpad=0.2,
-            columnspacing=1.0,
-            labelspacing=0.3,
-            borderaxespad=0.0,
-        )
+        legend(plot.handles["axis"], keys, loc="upper center", bbox_to_anchor=(0.5, low), ncols=2,
+               handlelength=1.4, handletextpad=0.5, labelspacing=0.3,
+               columnspacing=0.9)  # fmt: skip
 
     return hook

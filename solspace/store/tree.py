@@ -146,12 +146,14 @@ def _with_indexes(
     ds: xr.Dataset, folder: str, seen: dict[tuple[bytes, ...], xr.Coordinates]
 ) -> xr.Dataset:
     """Coordinates along their own dim made indices; those whose files are the same, once."""
+    variables, indexes = {}, {}
     for name in [str(dim) for dim in ds.dims if dim in ds.variables]:
         files = _files(os.path.join(folder, name))
         if files not in seen:
             seen[files] = xr.Coordinates({name: ds.variables[name].load()})
-        ds = ds.assign_coords(seen[files])
-    return ds
+        variables[name] = seen[files].variables[name]
+        indexes[name] = seen[files].xindexes[name]
+    return ds.assign_coords(xr.Coordinates(variables, indexes))
 
 
 def _files(folder: str) -> tuple[bytes, ...]:

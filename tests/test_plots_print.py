@@ -1,0 +1,187 @@
+"""Every plot in both backends and in print: type that can be read, and no wider than a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import solspace
+from solspace import plots
+from solspace.plots.style import PAGE, SMALLEST, current
+
+STORE = Path(solspace.__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
+GROUP = "interval_reproduction/vanilla"
+
+
+def opened(group: str = "", networks: slice = slice(0, 3)) -> xr.Dataset:
+    return xr.open_zarr(STORE, group=f"{GROUP}{group}").isel(network=networks).load()
+
+
+@pytest.fixture(scope="module")
+def groups() -> dict[str, xr.Dataset]:
+    population = opened()
+    few = population.isel(network=[0])
+    return {
+        "population": population,
+        "training": solspace.record(few),
+        "extrapolation": solspace.extrapolate(few),
+        "graph": opened("/graph"),
+        "response": opened("/response"),
+        "classification": opened("/classification"),
+        "stability": opened("/stability").isel(label=slice(0, 8)),
+        "features": opened("", slice(0, 24)),
+        "trained": xr.open_zarr(STORE, group="interval_reproduction/gru")[
+            ["loss_curve", "solution_name"]
+        ]
+        .isel(network=slice(0, 8))
+        .load(),
+        "checkpoints": xr.open_zarr(
+            STORE.with_name("learning.zarr"), group=f"{GROUP}/checkpoints"
+        ).load(),
+    }
+
+
+def recording_size() -> xr.Dataset:
+    kappa = np.add.outer([0.1, 0.3], [0.1, 0.2, 0.3])
+    dims = ("recorded_units", "recorded_trials")
+    values = {"kappa": kappa, "kappa_low": kappa - 0.05, "kappa_high": kappa + 0.05}
+    return xr.Dataset(
+        {name: (dims, value) for name, value in values.items()},
+        coords={"recorded_units": [5, np.inf], "recorded_trials": [10, 30, np.inf]},
+    )
+
+
+PLOTS = {
+    "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
+    "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
+    "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
+    "plot_extrapolation": lambda g: plots.plot_extrapolation(g["extrapolation"]),
+    "plot_graph": lambda g: plots.plot_graph(g["graph"], 0, windows=True),
+    "plot_importance": lambda g: plots.plot_importance(g["classification"]),
+    "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),
+    "plot_linear": lambda g: plots.plot_linear(np.eye(2)[None] + [[0.1, 0.3], [-0.3, 0.2]]),
+    "plot_loss": lambda g: plots.plot_loss(g["trained"]),
+    "plot_machine": lambda g: plots.plot_machine(g["response"], 0),
+    "plot_map": lambda g: plots.plot_map(g["features"], method="pca"),
+    "plot_network": lambda g: plots.plot_network(g, 0),
+    "plot_phase_portrait": lambda g: plots.plot_phase_portrait([[1.1, 0.5], [-0.7, 1.3]]),
+    "plot_psth": lambda g: plots.plot_psth(g["training"], align="set"),
+    "plot_rarefaction": lambda g: plots.plot_rarefaction(
+        {"few": solspace.solution_coverage({"a": 9, "b": 3, "c": 1}, resamples=5)}
+    ),
+    "plot_recording_size": lambda g: plots.plot_recording_size(recording_size(), whole=0.4),
+    "plot_solutions": lambda g: plots.plot_solutions(g["population"]),
+    "plot_stability": lambda g: plots.plot_stability(g["stability"]),
+    "plot_trajectories": lambda g: plots.plot_trajectories(g["training"]),
+    "plot_weights": lambda g: plots.plot_weights(g["population"], 0, sort="cluster"),
+}
+# What takes minutes to compute is drawn where it is tested: tests/test_two_neuron_plane.py.
+ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
+
+
+def test_every_plot_is_looked_at():
+    assert {n for n in plots.__all__ if n.startswith("plot_")} == {*PLOTS, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_in_both_backends_and_in_print(groups, name):
+    """Nothing under 6 pt, nothing wider than two columns, and options of one's own."""
+    import matplotlib.pyplot as plt
+    from matplotlib.text import Text
+
+    picture = PLOTS[name](groups).opts(title="mine", backend="matplotlib")
+    with current("matplotlib") as hv:
+        figure = hv.render(picture, backend="matplotlib")
+    try:
+        figure.canvas.draw()
+        shown = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+        assert any(text.get_text() == "mine" for text in shown)
+        small = {t.get_text(): t.get_fontsize() for t in shown if t.get_fontsize() < SMALLEST}
+        assert not small
+        width = figure.get_tightbbox().width
+        assert width <= PAGE, f"{25.4 * width:.0f} mm"
+    finally:
+        plt.close(figure)
+    with current("bokeh") as hv:
+        model = hv.render(picture, backend="bokeh")
+    from bokeh.models import Legend
+
+    named = sorted(
+        item.label.value for legend in model.select({"type": Legend}) for item in legend.items
+    )
+    assert named or name in ("plot_confusion", "plot_importance", "plot_weights"), "no key"
+
+
+def test_units_are_averaged_by_condition(groups):
+    ds = groups["training"]
+    halved = xr.concat([ds, ds], "trial", data_vars="minimal", coords="minimal")
+    halved["activity"] = xr.concat([ds.activity + 0.1, ds.activity - 0.1], "trial")
+    picture = plots.plot_psth(halved, units=[3], by="t_in")
+    lines = [element for element in picture if type(element).__name__ == "Curve"][:-1]
+    values = np.unique(ds.t_in.values)[np.linspace(0, 30, 12).round().astype(int)]
+    mean = ds.activity.isel(network=0, unit=3).swap_dims(trial="t_in").sel(t_in=values).values
+    for line, expected in zip(lines, mean - mean.min(), strict=True):
+        np.testing.assert_allclose(line.dimension_values(1), expected, atol=1e-6)
+    for wrong, words in (
+        ({"units": [99]}, "no unit 99; units: 0 to 19"),
+        ({"align": "pause"}, "no epoch 'pause'; epochs: quiet, ready"),
+        ({"by": "f1"}, "no parameter 'f1'.*parameters: t_in"),
+    ):
+        with pytest.raises(solspace.SolspaceError, match=words):
+            plots.plot_psth(ds, **wrong)
+
+
+def test_maps_say_what_is_to_be_trusted(groups):
+    from sklearn.manifold import trustworthiness
+
+    ds = groups["features"]
+    features = ds.features.values
+    plane, trust, neighbors, used = plots.map_population(features, "tsne")
+    kept = features[:, (features.std(axis=0) > 1e-12) & np.isfinite(features).all(axis=0)]
+    scaled = (kept - kept.mean(axis=0)) / kept.std(axis=0)
+    assert used == kept.shape[1] and neighbors == 11
+    assert trust == pytest.approx(trustworthiness(scaled, plane, n_neighbors=neighbors))
+    # Neighbours that are dealt out anew are not to be trusted.
+    dealt = np.random.default_rng(0).permutation(plane)
+    assert trust > trustworthiness(scaled, dealt, n_neighbors=neighbors) + 0.2
+    for by in ("hidden_size", "solution", str(ds.feature.values[3])):
+        picture = plots.plot_map(ds, by, method="pca")
+        assert sum(len(points) for points in picture) == ds.sizes["network"]
+    with pytest.raises(solspace.SolspaceError, match="nothing of each network is named 'colour'"):
+        plots.plot_map(ds, "colour", method="pca")
+    with pytest.raises(solspace.SolspaceError, match=r"5 networks.*needs 6"):
+        plots.plot_map(ds.isel(network=slice(0, 5)))
+
+
+def test_weights_are_those_of_the_network_in_the_order_asked_for(groups):
+    ds = groups["population"]
+    size = int(ds.hidden_size[0])
+    own = ds.weight_hh.values[0, 0, :size, :size]
+    out = ds.weight_out.values[0, 0, :size]
+    for sort, order in ((None, np.arange(size)), ("output", np.argsort(-out, kind="stable"))):
+        (image,) = plots.plot_weights(ds, 0, sort=sort)
+        shown = image.dimension_values(2, flat=False)
+        np.testing.assert_allclose(shown, own[np.ix_(order, order)])
+    (image,) = plots.plot_weights(ds, 0, sort="cluster")
+    np.testing.assert_allclose(np.sort(image.dimension_values(2)), np.sort(own.ravel()))
+    with pytest.raises(solspace.SolspaceError, match="no order 'size' of units; orders: output"):
+        plots.plot_weights(ds, 0, sort="size")
+    with pytest.raises(solspace.SolspaceError, match="each of 0 to 19 once"):
+        plots.plot_weights(ds, 0, sort=[0, 1])
+
+
+def test_losses_are_those_that_were_kept(groups):
+    ds = groups["trained"]
+    (path, *_) = plots.plot_loss(ds, 2)
+    shown = path.split(datatype="array")[0]
+    curve = ds.loss_curve.values[2]
+    known = np.isfinite(curve)
+    np.testing.assert_allclose(shown, np.stack([ds.check.values[known], curve[known]], axis=1))
+    several = plots.plot_loss(ds)
+    lines = [line for path in several if type(path).__name__ == "Path" for line in path.split()]
+    assert len(lines) == ds.sizes["network"]
+    with pytest.raises(solspace.SolspaceError, match=r"no 'loss_curve'.*solspace train"):
+        plots.plot_loss(groups["population"], 0)
