@@ -12,7 +12,8 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env demo test test-avx2 test-slow coverage lint docs reference paper bench clean
+.PHONY: env data notebooks demo test test-avx2 test-slow coverage lint docs tables reference \
+	paper bench clean
 
 env: $(VENV)/.done
 
@@ -58,8 +59,13 @@ lint: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The tables that are made from the code.
+# The site, into docs/_build/html: its pages are Markdown, its reference is made from the code.
 docs: env
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q -d docs/_build/trees docs docs/_build/html
+	@echo "The site is docs/_build/html/index.html."
+
+# The tables and pictures that pages of docs have from code and stores; some minutes.
+tables: env
 	$(BIN)/python -m docs.make_schema
 	$(BIN)/python -m docs.make_recipes
 	$(BIN)/python -m docs.make_needs
@@ -76,15 +82,24 @@ reference: env
 paper: env
 	$(BIN)/python -m validation.paper
 
+# The zips that solspace.load_dataset downloads, and their hashes in solspace/store/datasets.json.
+data: env
+	$(BIN)/python -m stores.make_zips dist/data
+
+# Runs every notebook, one after another, and keeps what they show in them; a few minutes.
+notebooks: env
+	$(BIN)/python -m notebooks.run
+
 bench: env
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/own_data.py
+	$(BIN)/python benchmarks/opening.py
 	$(BIN)/python benchmarks/two_neuron.py
 	$(BIN)/python benchmarks/diversity.py --quick
 	$(BIN)/python benchmarks/stability.py
 
 clean:
-	rm -rf $(VENV) stores/demo.zarr stores/demo.html stores/demo_files
+	rm -rf $(VENV) docs/_build docs/_outside stores/demo.zarr stores/demo.html stores/demo_files

@@ -11,7 +11,7 @@ from solspace.tasks import get_task, task_names
 INTRODUCTION = f"""\
 # The store
 
-Made by `make docs` from the declarations of the stages; schema version {SCHEMA_VERSION}.
+Made by `make tables` from the declarations of the stages; schema version {SCHEMA_VERSION}.
 
 A store is one Zarr v3 hierarchy that `xarray.open_zarr` reads. A *population* is all networks of
 one architecture trained on one task: the group `/TASK/ARCHITECTURE`, with further groups below it

@@ -60,6 +60,9 @@ from .stages.decorator import stage as stage
 from .store.check import check_store as check_store
 from .store.handle import open_population as open_population
 from .store.migrate import migrate as migrate
+from .store.shipped import dataset_names as dataset_names
+from .store.shipped import load_dataset as load_dataset
+from .store.tree import open_store as open_store
 from .tasks import Recipe as Recipe
 from .tasks import Task as Task
 from .tasks import Trials as Trials

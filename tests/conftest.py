@@ -22,6 +22,28 @@ def reference_path(*parts: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory) -> str:
+    """What `make demo` leaves, of four networks that ship: quick to make. Copy it to change it."""
+    import xarray as xr
+
+    import solspace
+    from solspace.networks import PARAMETERS
+
+    shipped = Path(__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
+    ds = xr.open_zarr(shipped, group="interval_reproduction/vanilla")
+    kept = [name for name in ds.data_vars if str(name).removeprefix("initial_") in PARAMETERS]
+    kept += ["loss", "gradient_steps", "attempts", "status_train"]
+    small = ds[kept].isel(network=slice(4)).load()
+    small.attrs.clear()  # the recipe and the provenance of all 400
+    labels = ["solution", "solution_key", "solution_name", "graph_key"]
+    path = str(tmp_path_factory.mktemp("demo") / "demo.zarr")
+    solspace.add_population(path, small.drop_vars(labels), shard_size=2)
+    for stage in ("record", "extrapolate", "reduce", "responses", "label"):
+        solspace.run_stage(path, stage)
+    return path
+
+
 @pytest.fixture
 def few_trees(monkeypatch):
     """Forests of five trees, where a test does not ask how well they predict."""

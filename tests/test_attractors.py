@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -404,8 +404,7 @@ def test_the_page_runs(monkeypatch, capsys):
     """docs/attractors.md from top to bottom."""
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
-    text = (ROOT / "docs" / "attractors.md").read_text()
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+    for block in python_blocks("docs/attractors.md"):
         exec(compile(block, "docs/attractors.md", "exec"), names)
     printed = capsys.readouterr().out
     # The picture of three points, and that of three cycles and a point.

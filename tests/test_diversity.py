@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
@@ -443,7 +443,7 @@ def test_the_page_runs_and_is_of_the_store(tmp_path, monkeypatch, capsys):
     (tmp_path / "stores").symlink_to(ROOT / "stores")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+    for block in python_blocks("docs/coverage.md"):
         exec(block, names)
     assert "sample_size" in capsys.readouterr().out
     assert (tmp_path / "coverage.png").exists()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from blocks import python_blocks
 from torch import nn
 
 from solspace import SolspaceError, get_task, import_networks, read_networks
@@ -376,6 +377,7 @@ def test_a_composed_architecture_takes_every_stage(tmp_path):
 def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
+    assert len(python_blocks("docs/import.md")) == 3  # all of them, with the commands between
     for language, block in re.findall(r"```(python|sh)\n(.*?)```", PAGE.read_text(), flags=re.S):
         if language == "python":
             with warnings.catch_warnings():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 import string
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -322,8 +322,7 @@ def test_the_page_runs(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     try:
-        text = (ROOT / "docs" / "solutions.md").read_text()
-        for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        for block in python_blocks("docs/solutions.md"):
             exec(compile(block, "docs/solutions.md", "exec"), names)
     finally:
         unregister_label("readout_sign")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from blocks import python_blocks
 
 import solspace
 from solspace import SolspaceError, Variable, run_stage, stage
@@ -29,7 +30,7 @@ def page(tmp_path_factory):
     """The page's blocks, run one after the other in a folder of its own."""
     folder = tmp_path_factory.mktemp("own_analysis")
     (folder / "stores").mkdir()
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
+    blocks = python_blocks("docs/own_analysis.md")
     (folder / "my_analysis.py").write_text(blocks[0])
     names: dict = {"np": np, "solspace": solspace}
     with pytest.MonkeyPatch.context() as patch:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from blocks import python_blocks
 
 from solspace import (
     Recipe,
@@ -63,7 +64,7 @@ def forgotten():
 def page(tmp_path_factory):
     store = str(tmp_path_factory.mktemp("own") / "leaky_tanh.zarr")
     names: dict = {"store": store}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S):
+    for block in python_blocks("docs/own_architecture.md"):
         exec(block.replace('"stores/leaky_tanh.zarr"', repr(store)), names)
     return names
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from threadpoolctl import threadpool_limits
 
 import solspace.features
@@ -301,9 +301,7 @@ def test_what_cannot_be_sent_to_workers_is_said_before_anything_is_computed(own,
 
 
 def test_the_page_shows_a_feature_that_works(own, population):
-    page = Path(__file__).resolve().parents[1] / "docs" / "classification.md"
-    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)
-                if "def farthest" in b]  # fmt: skip
+    (block,) = python_blocks("docs/classification.md", containing="def farthest")
     exec(block, {})
     ds = extract(record(population), families=["own"])
     assert ds.feature.values[0].startswith("farthest_") and (ds.features > 0).all()

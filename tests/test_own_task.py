@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 
 from solspace import (
     Recipe,
@@ -32,7 +33,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "own_task.md"
 def page(tmp_path_factory):
     store = str(tmp_path_factory.mktemp("own") / "two_delays.zarr")
     names: dict = {"store": store}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S):
+    for block in python_blocks("docs/own_task.md"):
         exec(block.replace('"stores/two_delays.zarr"', repr(store)), names)
     return names
 

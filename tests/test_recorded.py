@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import shlex
 import warnings
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -546,13 +546,9 @@ def session(training, tmp_path, monkeypatch):
     return tmp_path
 
 
-def python_of(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.S)
-
-
 def test_the_page_runs_as_written(session, capsys):
     names: dict = {}
-    for block in python_of("docs/recordings.md"):
+    for block in python_blocks("docs/recordings.md"):
         exec(block, names)
     assert (session / "session.png").stat().st_size > 3000
     assert names["recording"].sizes["trial"] == 31 and names["by_side"].sizes["trial"] == 2
@@ -566,7 +562,7 @@ def test_the_page_runs_as_written(session, capsys):
 
 
 def test_the_readme_goes_from_nwb_to_a_picture_in_five_lines(session):
-    (block,) = (b for b in python_of("README.md") if "recording_from_nwb" in b)
+    (block,) = python_blocks("README.md", containing="recording_from_nwb")
     lines = ast.parse(block).body
     assert len(lines) - isinstance(lines[0], ast.Import) <= 5
     names: dict = {}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -373,7 +374,7 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "stores" / STORE.name).symlink_to(STORE)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
+    for block in python_blocks("docs/responses.md"):
         exec(compile(block, "docs/responses.md", "exec"), names)
     shown = re.findall(r"^    (Pulses, .*)$", page, flags=re.M)
     assert len(shown) == 2

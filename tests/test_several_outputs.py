@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 
 from solspace import SolspaceError, check_store, get_task, reduce
 from solspace.cli import main
@@ -38,9 +38,7 @@ def page(tmp_path_factory):
     before = registry.registered()
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="forgets 0"):
         patch.chdir(folder)
-        for block in re.findall(
-            r"```python\n(.*?)```", (ROOT / "docs" / "flip_flop.md").read_text(), flags=re.S
-        ):
+        for block in python_blocks("docs/flip_flop.md"):
             exec(compile(block, "docs/flip_flop.md", "exec"), names)
     yield names | {"store": str(folder / names["store"])}
     registry.restore(before)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -410,12 +410,11 @@ def test_a_sample_is_the_same_networks_in_a_store_as_in_memory(tmp_path, populat
 
 def test_every_line_of_the_page_runs(tmp_path, monkeypatch, capsys):
     """docs/stability.md from top to bottom; without further training, which is tried above."""
-    source = (ROOT / "docs" / "stability.md").read_text()
     (tmp_path / "stores").mkdir()
     (tmp_path / "stores" / "turner2021.zarr").symlink_to(STORE)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    blocks = re.findall(r"```python\n(.*?)```", source, flags=re.S)
+    blocks = python_blocks("docs/stability.md")
     for block in blocks:
         block = block.replace("slice(4)", "slice(2)").replace(
             "further_steps=100", "further_steps=5"

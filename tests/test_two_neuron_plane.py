@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -202,7 +201,7 @@ def test_kinds_are_not_predicted_from_nothing():
         predict_kind(initial, np.zeros(300))
 
 
-# --------------------------------------------------------------------------- pictures, notebook
+# --------------------------------------------------------------------------- pictures
 
 
 def test_the_figure_has_six_panels_and_is_drawn(a_slice, tmp_path):
@@ -222,18 +221,3 @@ def test_the_other_pictures_are_drawn(path, tmp_path):
     ):
         (file,) = save(picture, tmp_path / name, formats=["png"], dpi=60)
         assert Path(file).stat().st_size > 5_000
-
-
-@pytest.mark.slow
-def test_the_notebook_runs(tmp_path, monkeypatch):
-    notebook = json.loads((ROOT / "notebooks" / "two_neuron.ipynb").read_text())
-    monkeypatch.chdir(ROOT / "notebooks")
-    names: dict = {"display": lambda x: x}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            code = "".join(cell["source"])
-            code = code.replace("resolution=161", "resolution=21")
-            code = code.replace('"../docs/images/', f'"{tmp_path}/')
-            exec(code, names)
-    assert len(names["figure"]) == 6
-    assert (tmp_path / "two_neuron.png").exists()

@@ -6,7 +6,7 @@ Each line is shown in docs/xarray.md. No warning of xarray, zarr or dask reaches
 from __future__ import annotations
 
 import dataclasses
-import re
+import shutil
 import warnings
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 
 import solspace
 from solspace.store.handle import Store
@@ -406,21 +407,13 @@ def test_architectures_are_joined():
 # --------------------------------------------------------------------------- the page
 
 
-def test_every_line_of_the_page_runs(fresh, tmp_path, monkeypatch):
+def test_every_line_of_the_page_runs(demo_store, tmp_path, monkeypatch):
     """docs/xarray.md from top to bottom, where its `demo.zarr` is a small recorded store."""
-    source = (ROOT / "docs" / "xarray.md").read_text()
-    path = str(tmp_path / "stores" / "demo.zarr")
-    population = xr.open_zarr(path_of("turner2021.zarr"), group="interval_reproduction/vanilla")
-    small = population[PARAMETERS].isel(network=slice(4)).load()
-    small.attrs.clear()  # the recipe and the provenance of all 400
-    labels = ["solution", "solution_key", "solution_name", "graph_key"]
-    solspace.add_population(path, small.drop_vars(labels), shard_size=2)
-    for stage in ("record", "extrapolate", "reduce", "responses", "label"):
-        solspace.run_stage(path, stage)
+    shutil.copytree(demo_store, tmp_path / "stores" / "demo.zarr")
     (tmp_path / "stores" / "turner2021.zarr").symlink_to(STORES / "turner2021.zarr")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", source, flags=re.S)
+    blocks = python_blocks("docs/xarray.md")
     assert len(blocks) > 8
     for block in blocks:
         with warnings.catch_warnings():

@@ -42,7 +42,7 @@ class Label:
         Of the label, and of the variable along ``network`` that holds it.
     summary : str
         What two networks with one key have in common, such as "the same reduced-dynamics graph".
-    compute : callable (task, architecture, weights, **options) -> str or (str, str)
+    compute : callable (task, architecture, weights, ...) -> str or (str, str)
         The key of one network's weights (see `solspace.networks`; without padding), the same on
         every machine, and, where it has some, words about it.
     stage : str

@@ -108,7 +108,7 @@ class Architecture:
         Of letters, digits and _; the store's group name.
     description : str
         Its equations, in one line.
-    step : callable (weights, drive, *state) -> state, or None
+    step : callable (weights, drive, state, ...) -> state, or None
         One step of many networks in torch. ``weights`` are tensors (network, ...), and what is
         beyond the six is shaped so that it broadcasts against the state: (network, 1, 1) where
         it is one number, (network, 1, unit) where it is one for each unit; of more dims it stays

@@ -303,7 +303,7 @@ def velocity(weights: ArrayLike, x: ArrayLike) -> NDArray[Any]:
 
 
 def speed(weights: ArrayLike, x: ArrayLike) -> NDArray[Any]:
-    """q = 1/2 |dx/dt|^2 at states (..., 2) (Sussillo & Barak 2013).
+    """``q = 1/2 |dx/dt|^2`` at states (..., 2) (Sussillo & Barak 2013).
 
     Examples
     --------
