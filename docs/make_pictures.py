@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ DOCS = Path(__file__).resolve().parent
 STORE = DOCS.parent / "stores" / "turner2021.zarr"
 # Of a page, which of the files that it saves is which of its pictures.
 PAGES = {
-    "flip_flop.md": ("flip_flop.png", "flip_flop.png"),
-    "recordings.md": ("session.png", "recording.png"),
+    "flip_flop.md": {"flip_flop.png": "flip_flop.png"},
+    "recordings.md": {"session.png": "recording.png"},
+    "plots.md": {f"{name}.png": f"plot_{name}.png" for name in ("network", "map", "psth")},
 }
 
 
@@ -29,19 +32,23 @@ def write_session(path: str) -> str:
     return solspace.write_nwb(solspace.record(ds), path, trials=20)
 
 
-def main() -> None:
-    for page, (saved, picture) in PAGES.items():
+def main(pages: Sequence[str] = ()) -> None:
+    """Make the pictures of these pages, or of all."""
+    for page in pages or PAGES:
         blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.S)
         names: dict[str, Any] = {}
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             os.chdir(folder)
-            write_session("session.nwb")
+            os.symlink(STORE.parent, "stores")
+            if "session.nwb" in "".join(blocks):
+                write_session("session.nwb")
             for block in blocks:
                 exec(compile(block, page, "exec"), names)
-            shutil.copy(saved, DOCS / "images" / picture)
+            for saved, picture in PAGES[page].items():
+                shutil.copy(saved, DOCS / "images" / picture)
             os.chdir(DOCS)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

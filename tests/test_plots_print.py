@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 
 import solspace
 from solspace import plots
@@ -185,3 +186,16 @@ def test_losses_are_those_that_were_kept(groups):
     assert len(lines) == ds.sizes["network"]
     with pytest.raises(solspace.SolspaceError, match=r"no 'loss_curve'.*solspace train"):
         plots.plot_loss(groups["population"], 0)
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    """docs/plots.md from top to bottom, which names every plot."""
+    (tmp_path / "stores").symlink_to(STORE.parent)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in python_blocks("docs/plots.md"):
+        exec(compile(block, "docs/plots.md", "exec"), names)
+    for file in ("network.png", "map.png", "psth.png", "solutions.pdf"):
+        assert (tmp_path / file).stat().st_size > 3000
+    page = (STORE.parents[1] / "docs" / "plots.md").read_text()
+    assert {*PLOTS, *ELSEWHERE} <= {name for name in plots.__all__ if f"`{name}`" in page}
