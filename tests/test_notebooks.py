@@ -98,3 +98,17 @@ def test_they_run(name, tmp_path):
     made = json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8"))
     kinds = [[o["output_type"] for o in c.get("outputs", [])] for c in made["cells"]]
     assert kinds == [[o["output_type"] for o in c.get("outputs", [])] for c in read(name)["cells"]]
+
+
+def test_panels_stand_beside_each_other_and_keep_to_a_width():
+    from PIL import Image
+
+    from validation.paper.showing import GAP, side_by_side
+
+    made = {"A": Image.new("RGB", (300, 100), "red"), "B": Image.new("RGB", (200, 50), "blue")}
+    row = side_by_side(made, ["A", "none", "B"])
+    assert row.size == (500 + GAP, 100)
+    assert [row.getpixel((x, 50)) for x in (0, 310, 400)] == [
+        (255, 0, 0), (255, 255, 255), (0, 0, 255)
+    ]  # fmt: skip
+    assert side_by_side(made, ["A", "B"], width=262).size == (262, 50)
