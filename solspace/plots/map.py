@@ -60,8 +60,8 @@ def map_population(
 
     Examples
     --------
-    >>> grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(4.0)), axis=-1).reshape(-1, 2)
-    >>> plane, trust, neighbors, used = map_population(grid, "pca")
+    >>> two = np.random.default_rng(0).normal(size=(20, 2))
+    >>> plane, trust, neighbors, used = map_population(two, "pca")
     >>> plane.shape, round(trust, 3), used
     ((20, 2), 1.0, 2)
     """
