@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # Of one panel, in inches; a figure of three is two columns wide.
-PANEL = 2.25
+PANEL = 2.2
 GREEN = "#009E73"
 CURVES = {
     "hopf": (ORANGE, "solid"),
