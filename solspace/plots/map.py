@@ -60,17 +60,10 @@ def map_population(
 
     Examples
     --------
-<<<<<<< HEAD
-    >>> grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(4.0)), axis=-1).reshape(-1, 2)
-    >>> plane, trust, neighbors, used = map_population(grid, "pca")
-    >>> plane.shape, trust > 0.95, used
-    ((20, 2), True, 2)
-=======
     >>> two = np.random.default_rng(0).normal(size=(20, 2))
     >>> plane, trust, neighbors, used = map_population(two, "pca")
     >>> plane.shape, round(trust, 3), used
     ((20, 2), 1.0, 2)
->>>>>>> i14-plots
     """
     try:
         from sklearn.manifold import TSNE, trustworthiness
