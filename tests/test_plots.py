@@ -389,6 +389,7 @@ def test_trajectories_join_the_epochs_of_each_trial(architecture):
             assert np.abs(spots - plane[trial, step]).sum(axis=1).min() < 1e-6
 
 
+@pytest.mark.slow
 def test_trials_are_coloured_by_their_parameter_light_and_dark():
     import holoviews as hv
 

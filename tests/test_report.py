@@ -353,6 +353,7 @@ def test_a_row_is_answered_where_its_output_comes_on_time_and_right(task_name, l
     assert found.all() if abs(late) <= long and not flip else not found.any()
 
 
+@pytest.mark.slow
 def test_published_networks_of_each_task(tmp_path):
     populations = {}
     for name in ("interval_reproduction/gru", "delayed_discrimination/vanilla"):

@@ -87,6 +87,7 @@ def nothing_beside(path: str) -> bool:
     ]
 
 
+@pytest.mark.slow
 def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     whole, split = str(tmp_path / "whole.zarr"), str(tmp_path / "split.zarr")
     create_population(whole, described(), shard_size=2)

@@ -204,6 +204,7 @@ def test_kinds_are_not_predicted_from_nothing():
 # --------------------------------------------------------------------------- pictures
 
 
+@pytest.mark.slow
 def test_the_figure_has_six_panels_and_is_drawn(a_slice, tmp_path):
     figure = plot_two_neuron(THREE, a_slice)
     assert len(figure) == 6

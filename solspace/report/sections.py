@@ -82,6 +82,7 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
             f"the larger ({found} of {n} networks have a solution).",
         ),
     ]
+    out.append(_losses(population, anchor, pictures))
     if "graph" in groups:
         out.append(trust_section(population))
     out.append(features_section(population))
@@ -97,6 +98,24 @@ def section(name: str, groups: Mapping[str, xr.Dataset], most: int, pictures: Pi
         out.append(_solution(row.solution, row.networks, found, task, groups, anchor, pictures))
     out += [provenance(population), "</section>"]
     return "\n".join(out)
+
+
+def _losses(population: xr.Dataset, anchor: str, pictures: Pictures) -> str:
+    """How the loss fell, of networks that were trained here."""
+    from solspace.plots import plot_loss
+
+    curves = population.variables.get("loss_curve")
+    if curves is None or not np.isfinite(curves.values).any():
+        return ""
+    taken: list[int] = []
+    if "gradient_steps" in population.variables:
+        taken = [s for s in population["gradient_steps"].values.tolist() if s >= 0]
+    words = "The best mean squared error so far, by gradient step, each network in the colour of "
+    words += "its solution"
+    if taken:
+        words += f"; {min(taken)} to {max(taken)} steps, {np.median(taken):.0f} by the median"
+    picture = pictures.add(plot_loss(population), f"{anchor}-loss", f"Curves. {words}.")
+    return "<h3>How the loss fell</h3>" + figure(picture, f"{words}.")
 
 
 _GRAPHS = (
