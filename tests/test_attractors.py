@@ -319,6 +319,7 @@ def population():
     return import_networks("interval_reproduction", "vanilla", networks)
 
 
+@pytest.mark.slow
 def test_a_store_gives_what_the_dataset_gives_and_check_finds_what_is_at_odds(tmp_path, population):
     whole = find_attractors(population)
     for shard_size, where in ((1, {"workers": 2}), (3, {})):

@@ -379,6 +379,7 @@ def test_only_features_and_label_are_read(reduced, tmp_path):
 
 
 @pytest.mark.usefixtures("few_trees")
+@pytest.mark.slow
 def test_a_store_keeps_the_result_with_its_provenance(reduced, tmp_path, capsys):
     path = str(tmp_path / "kept.zarr")
     shutil.copytree(reduced, path)

@@ -279,6 +279,7 @@ def test_networks_without_a_label_are_left_out_and_counted():
     assert "1 network without it" in coverage_table([found])[-1]
 
 
+@pytest.mark.slow
 def test_labels_are_the_keys_there_are():
     ds = population(GRU).load()
     every = ["attractor_key", "automaton_key", "graph_key", "response_key"]

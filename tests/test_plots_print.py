@@ -87,12 +87,12 @@ def test_every_plot_is_looked_at():
     assert {n for n in plots.__all__ if n.startswith("plot_")} == {*PLOTS, *ELSEWHERE}
 
 
-# Of these the page or another test draws one at least; they take long.
-LONG = ("plot_attractors", "plot_network", "plot_phase_portrait", "plot_checkpoints")
+# The others take a second or more each.
+QUICK = ("plot_graph", "plot_extrapolation", "plot_trajectories", "plot_solutions", "plot_kappa")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in PLOTS]
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PLOTS]
 )
 def test_plots_in_both_backends_and_in_print(groups, name):
     """Nothing under 6 pt, nothing wider than two columns, and options of one's own."""

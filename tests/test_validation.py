@@ -23,6 +23,7 @@ def said(text: str) -> set[str]:
     return {line for line in text.splitlines() if line.strip()}
 
 
+@pytest.mark.slow
 def test_what_the_page_says_of_classification_is_in_the_store(tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "IMAGES", tmp_path)
     text = classification.ours(classification.stored_results())
@@ -31,6 +32,7 @@ def test_what_the_page_says_of_classification_is_in_the_store(tmp_path, monkeypa
     assert len(list(tmp_path.glob("*.png"))) == 12
 
 
+@pytest.mark.slow
 def test_what_the_page_says_of_the_populations_is_in_the_store(tmp_path, monkeypatch):
     reference_path("populations")
     monkeypatch.setattr(populations, "PICTURE", tmp_path / "populations.png")

@@ -118,6 +118,7 @@ def test_a_store_from_before_the_stage_gets_its_variables(tmp_path, population):
     assert "graph_recall" in xr.open_zarr(path, group=GROUP)
 
 
+@pytest.mark.slow
 def test_doing_a_stage_again_calls_what_was_made_of_it_pending(tmp_path, population):
     path = str(tmp_path / "again.zarr")
     add_population(path, population)

@@ -212,15 +212,7 @@ def test_chunks_agree_and_blocks_are_mapped(opened):
 
 @pytest.mark.parametrize("chunks", [{}, "auto", {"network": 16}, {"network": -1}, None],
                          ids=["stored", "auto", "16", "whole", "none"])  # fmt: skip
-@pytest.mark.parametrize(
-    "store",
-    [
-        pytest.param("turner2021.zarr", marks=pytest.mark.slow),
-        "learning.zarr",
-        "two_neuron.zarr",
-        "fresh",
-    ],
-)
+@pytest.mark.parametrize("store", ["turner2021.zarr", "learning.zarr", "two_neuron.zarr", "fresh"])
 def test_every_way_to_chunk_opens_without_a_warning(store, chunks, fresh):
     path = fresh if store == "fresh" else path_of(store)
     groups = [g for s, g in EVERY if s == store]
@@ -379,7 +371,15 @@ def test_a_function_streams_over_lazy_activity(training):
 # --------------------------------------------------------------------------- whole stores
 
 
-@pytest.mark.parametrize("store", ["turner2021.zarr", "learning.zarr", "two_neuron.zarr", "fresh"])
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param("turner2021.zarr", marks=pytest.mark.slow),
+        "learning.zarr",
+        "two_neuron.zarr",
+        "fresh",
+    ],
+)
 def test_a_store_opens_as_a_tree(store, fresh):
     path = fresh if store == "fresh" else path_of(store)
     tree = xr.open_datatree(path, engine="zarr", chunks="auto")
