@@ -280,7 +280,8 @@ class Files:
             more = -(-(len(missing) - len(free)) // _LINES) * _LINES
             free += range(len(new), len(new) + more)
             new += [""] * more
-            self._array.resize((len(new),))
+            with quiet():
+                self._array.resize((len(new),))
             self._lines += [""] * more
         for at, line in zip(free, missing, strict=False):
             new[at] = line
