@@ -92,11 +92,14 @@ def _check(population: Population, tree: intact.Tree, quick: bool) -> Iterator[s
     base = population.group_path("population")
     own = [name for name in tree.below(base) if tree.created(f"{base}/{name}")]
     groups = ["population", *own]
+    yield from (fault.told for fault in changed)
+    damaged = set()
     if not quick:
+        named = {fault.path for fault in changed}
         for group in groups:
-            changed += intact.array_faults(population, tree, group, vouched)
-    yield from (fault.told for fault in changed if fault.told)
-    damaged = {fault.path for fault in changed}
+            unreadable = intact.array_faults(population, tree, group, vouched, named)
+            yield from (fault.told for fault in unreadable if fault.told)
+            damaged |= {fault.path for fault in unreadable}
     views = {group: _view(tree, population.group_path(group)) for group in groups}
     structural = list(_structure_faults(population, kind, views, quick))
     yield from structural
@@ -234,12 +237,23 @@ def _value_faults(
             continue
         yield from (f"{population}: {fault}" for fault in _check_statuses(parts["population"]))
         for stage in stages:
+            if damaged & _paths(stage, population):
+                continue
             for looks in (stage.faults, partial(_empty, stage, population.architecture)):
                 if looks is not None:
                     yield from (
                         f"{population}: {fault}"
                         for fault in _guarded(looks(parts), population, stage.name, damaged)
                     )
+
+
+def _paths(stage: Stage, population: Population) -> set[str]:
+    """Arrays that a stage fills, by their paths in the store."""
+    return {
+        f"{population.group_path(group)}/{name}"
+        for group in dict.fromkeys(v.group for v in stage.fills)
+        for name in stage.variables(group, population.architecture)
+    }
 
 
 def _without(population: Population, group: str, damaged: set[str]) -> xr.Dataset:

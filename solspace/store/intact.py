@@ -297,27 +297,29 @@ def _shard_fault(
     by_file: bool,
 ) -> str:
     """What is wrong with one shard; empty where nothing is."""
-    which = f"{_networks(shard)} of {stage}"
+    are = f"{stage}: {_networks(shard, 'are')}"
+    at = shard.start // population.shard_size
+    key = f"{population.group_path('population')}/{WRITING}/{stage}/record/c/{at}/0"
     wrote, told = int(row[0]), int(row[1])
     free = token in (records.NOBODY, records.LOST)
     if (status == PENDING).all():
         if not free and wrote == token and not by_file:
             return (
-                f"{which} were written and are called pending: the process was killed just then, "
-                f"or their status was lost; type `solspace {stage.replace('_', '-')} "
+                f"{are} called pending, though all was written: the process was killed just "
+                f"then, or the status was lost; type `solspace {stage.replace('_', '-')} "
                 f"{population.path}`"
             )
         return ""
     if not free and wrote == records.NOBODY:
-        return f"{which} have ended, and the record of who wrote them is missing"
+        return f"{are} called done or failed without a record of who wrote that (file {key})"
     if not free and wrote != token:
         return (
-            f"{which} were written by another run ({_run(population, wrote)}) than the one that "
-            f"they belong to ({_run(population, token)}); type `solspace "
+            f"{are} written by another run ({_run(population, wrote)}) than the last one "
+            f"({_run(population, token)}); type `solspace "
             f"{stage.replace('_', '-')} {population.path} --redo`"
         )
     if told and not by_file and records.status_digest(status) != told:
-        return f"{which}: status_{stage} is not what was written with them"
+        return f"{stage}: {_networks(shard, 'have')} another status_{stage} than was written"
     return ""
 
 
@@ -333,9 +335,11 @@ def _run(population: Population, token: int) -> str:
     return f"run {token:012x}, of which nothing is known"
 
 
-def _networks(shard: Sequence[int]) -> str:
+def _networks(shard: Sequence[int], verb: str = "") -> str:
     start, stop = shard
-    return f"network {start}" if stop - start == 1 else f"networks {start}..{stop - 1}"
+    one = stop - start == 1
+    verb = {"are": " is", "have": " has", "": ""}[verb] if one else f" {verb}".rstrip()
+    return (f"network {start}" if one else f"networks {start}..{stop - 1}") + verb
 
 
 def _shard_files_gone(
@@ -353,7 +357,7 @@ def _shard_files_gone(
         told = found.digests(row)[path]
         if len(gone) == len(keys) and told != records.digest_of_shard([records.EMPTY] * len(keys)):
             base = population.group_path("population")
-            yield f"{base}/{path}: {_networks(shard)} are missing ({_files_told(gone)} missing)"
+            yield f"{base}/{path}: {_networks(shard, 'are')} missing ({_files_told(gone)} missing)"
 
 
 def _recorded(
@@ -454,23 +458,21 @@ def digest_faults(
                 there = [records.read_key(tree.store, key) or b"" for key in keys]
                 if records.digest_of_shard([records.digest(d) for d in there]) == digests[path]:
                     sound |= set(keys)
-                elif any(there):
-                    array = f"{base}/{path}"
+                elif any(there):  # else named before
                     run = _run(population, int(row[0]))
-                    found.append(
-                        Fault(
-                            array,
-                            f"{array}: {_networks(shard)} are not what {stage} wrote ({run}; file"
-                            f"{'s' * (len(keys) > 1)} {', '.join(keys[:3])})",
-                        )
-                    )
-                else:
-                    found.append(Fault(f"{base}/{path}", ""))  # named before
+                    files_of = f"file{'s' * (len(keys) > 1)} {', '.join(keys[:3])}"
+                    told = f"{_networks(shard, 'are')} not what {stage} wrote ({run}; {files_of})"
+                    found.append(Fault(f"{base}/{path}", f"{base}/{path}: {told}"))
     return found, sound
 
 
-def array_faults(population: Population, tree: Tree, group: str, sound: set[str]) -> list[Fault]:
-    """Arrays of a group that cannot be read: those for whose files no digest vouches are read."""
+def array_faults(
+    population: Population, tree: Tree, group: str, sound: set[str], named: set[str]
+) -> list[Fault]:
+    """Arrays of a group that cannot be read: those for whose files no digest vouches are read.
+
+    Those that are named by their digest already are not told of again.
+    """
     found: list[Fault] = []
     path = population.group_path(group)
     for name in tree.below(path):
@@ -488,7 +490,8 @@ def array_faults(population: Population, tree: Tree, group: str, sound: set[str]
             found.append(Fault(where, told))
             continue
         if keys - sound:
-            found += [Fault(where, told) for told in _unreadable(array, where, keys - sound)]
+            faults = list(_unreadable(array, where, keys - sound))
+            found += [Fault(where, "" if where in named else told) for told in faults]
     return found
 
 
