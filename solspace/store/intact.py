@@ -113,7 +113,7 @@ def _look(tree: Tree, path: str, depth: int, found: list[Fault]) -> None:
 
 def _named(tree: Tree, path: str, depth: int) -> bool:
     """Whether a folder without metadata is one of a store."""
-    inside = [k for k in tree.files if k.startswith(f"{path}/")]
+    inside = [k for k in tree.files if not path or k.startswith(f"{path}/")]
     if any(k.endswith(f"/{_JSON}") for k in inside):
         return True
     return depth >= 3 and any(k.startswith(f"{path}/c/") or k == f"{path}/c" for k in inside)

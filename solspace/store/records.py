@@ -375,14 +375,13 @@ def mend_files(population: Population) -> None:
         return
     files = Files.made(population)
     base = population.group_path("population")
-    store = population.zarr_group().store_path.store
+    store, groups = population.zarr_group().store_path.store, population.groups()
     for prefix in sorted(files.marks):
         for path in files.under([prefix]):
             del files.digests[path]
-        group, _, name = prefix.rpartition("/")
-        of_group = population.has(prefix) and prefix != "population"
-        if not of_group and not (population.has(group or "population") and name):
-            continue
+        group = prefix.rpartition("/")[0]
+        if prefix not in groups and (group or "population") not in groups:
+            continue  # was being created
         for key in keys_under(store, f"{base}/{prefix}"):
             data = read_key(store, key)
             if data is not None and b'"node_type": "group"' not in data:
