@@ -27,7 +27,7 @@ from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import finish, replaced_variables, write_whole
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
-from solspace.run.reading import read_inputs, split_results
+from solspace.run.reading import read_inputs, split_results, written_by_shard
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
@@ -279,6 +279,8 @@ def _undo(population: Population, status: Variable) -> None:
     if (population.status(status.name.removeprefix("status_")) != PENDING).any():
         with population.briefly():
             creation.prepare_shards(population, [status])
+        stage = status.name.removeprefix("status_")
+        population.release(stage)
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(status.name, nothing)
 
@@ -335,7 +337,8 @@ def _run_shards(
     with ExitStack() as noted:
         with population.briefly():
             create_groups(population, stage, task, options)
-            noted.enter_context(provenance.noted(population, stage.name, options, where))
+            run = noted.enter_context(provenance.noted(population, stage.name, options, where))
+            population.take(stage.name, pending, written_by_shard(population, stage), run)
         whole = read_inputs(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, computed, progress))
@@ -343,6 +346,7 @@ def _run_shards(
             _run_shard,
             population,
             stage,
+            run,
             sent,
             options | prepared,
             bar.update if local else None,
@@ -388,6 +392,7 @@ def _run_whole(
 def _run_shard(
     population: Population,
     stage: Stage,
+    run: int,
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
@@ -411,7 +416,8 @@ def _run_shard(
             out = checked(stage, ds, stage.function(ds, **kwargs))
     if compute.stopping() and sent is None:
         raise KeyboardInterrupt
-    population.write_shard(shard, stage.name, split_results(out, stage, population))
+    results = split_results(out, stage, population)
+    population.write_shard(shard, stage.name, results, token=run)
 
 
 def _one_thread() -> None:

@@ -18,7 +18,7 @@ from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, recipe_of, task_of
 from solspace.population.variables import check
 from solspace.run.own_tasks import note_sources, with_source
-from solspace.run.reading import split_results
+from solspace.run.reading import split_results, written_by_shard
 from solspace.run.recordings import add_recordings
 from solspace.stages import collection
 from solspace.stages.template import wanted
@@ -217,10 +217,13 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
         ds = ds.assign({train.message.name: ("network", none)})
     coordinates = ds.drop_vars(list(ds.data_vars))
     population = create_population(path, coordinates, shard_size=shard_size, verb="import")
-    with store.lock("import"), provenance.noted(population, "import"):
-        for shard in population.pending("train"):
+    with store.lock("import"), provenance.noted(population, "import") as run:
+        pending = population.pending("train")
+        population.take("train", pending, written_by_shard(population, train), run)
+        for shard in pending:
             part = ds.isel(network=slice(shard.start, shard.stop))
-            population.write_shard(shard, "train", split_results(part, train, population))
+            results = split_results(part, train, population)
+            population.write_shard(shard, "train", results, token=run)
     store.consolidate()
     return population
 

@@ -11,7 +11,7 @@ from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population
 
-__all__ = ["lengths", "read_inputs", "read_labels", "split_results"]
+__all__ = ["lengths", "read_inputs", "read_labels", "split_results", "written_by_shard"]
 
 
 def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
@@ -130,6 +130,17 @@ def split_results(
         if name in ds.variables or name == stage.status.name:
             out["population"][name] = ds[name]
     return out
+
+
+def written_by_shard(population: Population, stage: Stage) -> list[str]:
+    """Paths of what `split_results` can give, but for the status."""
+    own = [
+        name if group == "population" else f"{group}/{name}"
+        for group in dict.fromkeys(v.group for v in stage.fills)
+        for name, v in stage.variables(group, population.architecture).items()
+        if v.dims[:1] == ("network",)
+    ]
+    return [*own, stage.message.name]
 
 
 def _only_finished(stage: Stage, group: str, name: str) -> bool:

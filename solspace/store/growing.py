@@ -16,8 +16,8 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, Variable, is_label
-from solspace.store import replacing
-from solspace.store.handle import Population, Store
+from solspace.store import records, replacing
+from solspace.store.handle import Population
 from solspace.store.layout import (
     WHOLE,
     checked_text,
@@ -72,7 +72,8 @@ def grow(
     SolspaceError
         Where the networks have other channels.
     """
-    root = Store(population.path).root("r+")
+    noting = records.noting_store(population.path)
+    root = zarr.open_group(noting, mode="r+", use_consolidated=False)
     have = population.open()
     free = ("network", *_UNITS, *(() if joined is None else _RECORDED))
     for dim in have.dims:
@@ -154,6 +155,7 @@ def grow(
         target.attrs.update({n: v for n, v in kept.items() if v is not None} | {
             "shard_size": shard, "chunk_size": chunk, "coordinates": " ".join(coordinates),
         })  # fmt: skip
+    records.note_copy(population, noting, beside)
     population.before_change()
     replacing.swap_in(population.folder())
 

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -236,15 +236,11 @@ def fill_array(target: Any, array: xr.DataArray) -> None:
             target.attrs.update(_plain(array.attrs))
 
 
-def write_part(group: zarr.Group, name: str, array: xr.DataArray, start: int, stop: int) -> None:
+def write_part(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> None:
     """Write the networks ``start <= network < stop`` of an array.
 
     In a thread of its own perhaps, so no filters of warnings are changed here.
     """
-    try:
-        target: Any = group[name]
-    except KeyError:
-        raise ValueError(f"variable {name!r} is not in group {group.path!r}") from None
     expected = (stop - start, *target.shape[1:])
     if array.shape != expected:
         raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
@@ -261,12 +257,15 @@ def shard_of(array: Any) -> int:
 
 
 def relayout(
-    store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int
-) -> None:
+    store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int,
+    noting: Callable[[Any], Any] = lambda store: store,
+) -> Any:  # fmt: skip
     """Create an array anew in other shards, before a stage writes into that of a packed store.
 
     The array is whole at every moment: it is copied beside the store and takes the old one's
     place when it is done.
+
+    Returns what ``noting`` made of the store that the copy was written through.
     """
     with quiet():
         old = group[variable.name]
@@ -276,8 +275,9 @@ def relayout(
         beside = f"{store}.relayout"
         shutil.rmtree(beside, ignore_errors=True)
         sizes = dict(zip(variable.dims, old.shape, strict=True))
+        through = noting(zarr.create_group(beside, zarr_format=3).store_path.store)
         target = create_array(
-            zarr.create_group(beside, zarr_format=3),
+            zarr.open_group(through, mode="r+", use_consolidated=False),
             variable,
             sizes,
             shard_size=shard_size,
@@ -293,6 +293,7 @@ def relayout(
         os.rename(final, f"{beside}.old")
         os.rename(os.path.join(beside, variable.name), final)
         mend_relayout(store)
+        return through
 
 
 def mend_relayout(store: str) -> None:

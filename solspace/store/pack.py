@@ -17,6 +17,7 @@ from solspace.population.variables import (
     message_variable,
     status_variable,
 )
+from solspace.store import records
 from solspace.store.handle import Population, Store
 from solspace.store.layout import WHOLE, create_array, packed_variable, quiet
 
@@ -42,7 +43,8 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         Names of groups, ``training`` or ``extrapolation``.
     """
     copy = Population(store.path, population.task, population.architecture)
-    root = store.root("r+")
+    noting = records.noting_store(store.path)
+    root = zarr.open_group(noting, mode="r+", use_consolidated=False)
     for group in population.groups():
         if group in leave_out:
             continue
@@ -58,7 +60,7 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         if "provenance" in attrs:
             attrs["provenance"] = without_folders(str(attrs["provenance"]))
         target.attrs.update(attrs)
-    own = copy.zarr_group(mode="r+")
+    own: Any = root[copy.group_path("population")]
     # Recordings are made by no stage.
     for group in leave_out if "status_record" in own or "status_extrapolate" in own else ():
         stage = _MADE_BY[group]
@@ -67,6 +69,7 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
             if name in own:
                 waiting: Any = own[name]
                 waiting[:] = np.full(population.networks, value, waiting.dtype)
+    records.note_copy(copy, noting, copy.group_path("population"))
     return copy
 
 
