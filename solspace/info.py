@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import textwrap
@@ -87,16 +88,19 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
         else np.full(len(keys), "", dtype=object)
     )
     rows = []
-    for value in range(int(solution.max(initial=-1)) + 1):
-        of_it = solution == value
+    # Sorted once: solutions may be thousands, and networks many more.
+    order = np.argsort(solution, kind="stable")
+    edges = np.searchsorted(solution[order], np.arange(int(solution.max(initial=-1)) + 2))
+    for value, (start, stop) in enumerate(itertools.pairwise(edges.tolist())):
+        of_it = order[start:stop]
         by_size, counts = np.unique(sizes[of_it], return_counts=True)
         wordings = Counter(map(str, descriptions[of_it]))
         rows.append(
             SolutionRow(
                 value,
-                str(keys[of_it][0]),
+                str(keys[of_it[0]]),
                 min(wordings, key=lambda words: (-wordings[words], words)),
-                int(of_it.sum()),
+                len(of_it),
                 dict(zip(by_size.tolist(), counts.tolist(), strict=True)),
             )
         )

@@ -45,9 +45,10 @@ __all__ = [
 CHUNK_BYTES = 1 << 20
 # A kill loses a shard; memory holds one for each worker.
 MOST_SHARD_BYTES = 1 << 28
-# Reading an array takes about a fifth of a millisecond a chunk, however small.
-MOST_CHUNKS = 512
-MOST_CHUNK_BYTES = 1 << 25
+# But reading takes a fifth of a millisecond a chunk, however small, and several times less where
+# a shard is one chunk. So chunks are larger, up to so many bytes, where there would be more of them
+# along ``network`` than this.
+MORE_CHUNKS = ((128, 1 << 22), (512, 1 << 25))
 
 WHOLE = 0  # one shard for all networks
 # A packed array of more than this has several: one is in memory when it is written.
@@ -102,7 +103,8 @@ def default_shard_size(networks: int, bytes_each: int = 1, least: int = 1) -> in
 def chunk_size(shard_size: int, bytes_each: int, networks: int = 1) -> int:
     """Networks in one inner chunk: the most that divide a shard and are about 1 MB.
 
-    More, up to 32 MB, where an array of so many networks would be of over 512 chunks.
+    More where an array would be of many chunks: up to 4 MB where they are over 128, up to 32 MB
+    where they are over 512.
 
     Parameters
     ----------
@@ -117,10 +119,11 @@ def chunk_size(shard_size: int, bytes_each: int, networks: int = 1) -> int:
     >>> chunk_size(8, 10_000), chunk_size(8, 300_000), chunk_size(8, 930_000)
     (8, 2, 1)
     >>> chunk_size(192, 930_000, 10_000), chunk_size(288, 10_000, 100_000)
-    (16, 144)
+    (16, 288)
     """
     each = max(bytes_each, 1)
-    most = max(CHUNK_BYTES // each, min(-(-networks // MOST_CHUNKS), MOST_CHUNK_BYTES // each), 1)
+    larger = [min(-(-networks // chunks), most // each) for chunks, most in MORE_CHUNKS]
+    most = max(1, CHUNK_BYTES // each, *larger)
     return max(n for n in range(1, shard_size + 1) if shard_size % n == 0 and n <= most)
 
 
@@ -173,7 +176,8 @@ def create_array(
     if "network" in variable.dims and shape[variable.dims.index("network")]:
         at = variable.dims.index("network")
         n = shape[at]
-        inner = min(chunk, n)
+        # What is along its own dim is read when a group is opened, and never in blocks.
+        inner = n if variable.dims == (variable.name,) else min(chunk, n)
         # Coordinates are written once, or by the one process that ends a stage.
         whole = shard_size == WHOLE or variable.coordinate or at != 0
         # A shard that holds all networks ends with the last chunk.
