@@ -123,18 +123,26 @@ def look(path: str, networks: int) -> Row:
 
     task, architecture = GROUP.split("/")
 
-    def choose() -> None:
+    def chosen(ds: Any) -> Any:
+        """The losses of one solution, or of one size where none is known."""
+        known = bool((ds["solution"].values >= 0).any())
+        of, wanted = ("solution", 2) if known else ("hidden_size", 30)
+        return ds.isel(network=np.flatnonzero(ds[of].values == wanted))["loss"].load()
+
+    def mean() -> Any:
         ds = xr.open_zarr(path, group=GROUP)
-        of = "solution" if bool((ds["solution"] >= 0).any()) else "hidden_size"
-        wanted = 2 if of == "solution" else 30
-        ds.isel(network=np.flatnonzero(ds[of].values == wanted))["loss"].load()
+        return ds["loss"].where(ds["solution"] == 2).mean().compute()
 
     ways: dict[str, Callable[[], object]] = {
         "xr.open_zarr": lambda: xr.open_zarr(path, group=GROUP),
         "open_population": lambda: solspace.open_population(path, task, architecture),
         "open_store": lambda: solspace.open_store(path),
         "info": lambda: describe(path),
-        "choose by solution": choose,
+        "choose, open_population": lambda: chosen(
+            solspace.open_population(path, task, architecture)
+        ),
+        "choose, open_store": lambda: chosen(solspace.open_store(path)[GROUP].to_dataset()),
+        "where, xr.open_zarr": mean,
     }
     if with_quick_check():
         ways["check --quick"] = lambda: solspace.check_store(path, quick=True)  # type: ignore[call-arg]
