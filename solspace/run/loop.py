@@ -27,7 +27,12 @@ from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import finish, replaced_variables, write_whole
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
-from solspace.run.reading import read_inputs, split_results, written_by_shard
+from solspace.run.reading import (
+    among_stored,
+    read_inputs,
+    split_results,
+    written_by_shard,
+)
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
@@ -303,7 +308,7 @@ def _run_population(
     again = redo and stage.over == "population"
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
-    computed = sum(shard.stop - shard.start for shard in pending)
+    computed = sum(_networks(population, stage, pending).values())
     if pending and stage.over == "population":
         _run_whole(population, stage, where, options, progress)
     elif pending:
@@ -331,7 +336,7 @@ def _run_shards(
     progress: bool,
 ) -> None:
     workers, scheduler = where["workers"], where["scheduler"]
-    computed = sum(shard.stop - shard.start for shard in pending)
+    each = _networks(population, stage, pending)
     local = workers is None and scheduler is None
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
@@ -341,7 +346,7 @@ def _run_shards(
             population.take(stage.name, pending, written_by_shard(population, stage), run)
         whole = read_inputs(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
-        bar = noted.enter_context(_bar(population, stage, computed, progress))
+        bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
         function = partial(
             _run_shard,
             population,
@@ -358,7 +363,15 @@ def _run_shards(
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
             if not local:
-                bar.update(shard.stop - shard.start)
+                bar.update(each[shard])
+
+
+def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
+    """How many networks of each of these shards are computed in this run."""
+    if stage.over == "population":
+        return {shard: shard.stop - shard.start for shard in shards}
+    waiting = population.status(stage.name) == PENDING
+    return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
 
 
 def _run_whole(
@@ -405,7 +418,10 @@ def _run_shard(
         _one_thread()
     # A process elsewhere reads its own networks alone.
     whole = read_inputs(population, stage, all_labels=False) if whole is None else whole
-    ds = whole.isel(network=slice(shard.start, shard.stop)).load()
+    ds = whole.isel(network=slice(shard.start, shard.stop))
+    # Where networks were added to others, the last of those may share a shard with new ones.
+    waiting = population.status(stage.name, shard) == PENDING
+    ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
@@ -417,6 +433,8 @@ def _run_shard(
     if compute.stopping() and sent is None:
         raise KeyboardInterrupt
     results = split_results(out, stage, population)
+    if not waiting.all():
+        results = among_stored(population, shard, waiting, results)
     population.write_shard(shard, stage.name, results, token=run)
 
 

@@ -147,7 +147,7 @@ def _fill(
     own = [undeclared(ds[n], group) for n in map(str, ds.variables) if n not in here]
     everything = [*here.values(), *own]
     n = sizes.get("network", 1)
-    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes))
+    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes), n)
     for variable in everything:
         array = create_array(
             target,

@@ -285,15 +285,16 @@ class Population:
             self.path, group=self.group_path(group), consolidated=False, chunks=None
         )
 
-    def status(self, stage: str) -> NDArray[np.uint8]:
-        """Progress of a stage, a value for each network."""
+    def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
+        """Progress of a stage, a value for each network, of all or of one shard."""
         group = self.zarr_group()
         name = status_variable(stage).name
+        block = slice(None) if shard is None else slice(*shard)
         if name not in group:  # created before there was such a stage
-            return np.full(self.networks, PENDING, np.uint8)
+            return np.full(self.networks, PENDING, np.uint8)[block]
         array = group[name]
         assert isinstance(array, zarr.Array)
-        return np.asarray(array[:], dtype=np.uint8)
+        return np.asarray(array[block], dtype=np.uint8)
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
