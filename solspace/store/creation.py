@@ -241,6 +241,8 @@ def remove_group(population: Population, group: str) -> None:
     """Take away a group, to create it anew."""
     population.before_change()
     root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+    # Killed half way, what is left of it is no group.
+    population.zarr_group(group, "r+").attrs[CREATED] = 0
     del root[population.group_path(group)]
 
 
