@@ -24,7 +24,12 @@ from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts, of_other_length
-from solspace.run.finishing import finish, replaced_variables, write_whole
+from solspace.run.finishing import (
+    finish,
+    replaced_variables,
+    write_whole,
+    write_whole_status,
+)
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
 from solspace.run.reading import (
@@ -315,6 +320,11 @@ def _run_population(
         _run_shards(population, stage, task, pending, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
+        if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
+            # Killed when all was written; what was told then is so to the end.
+            before = provenance.last_options(population, stage.name)
+            with provenance.noted(population, stage.name, before, where):
+                pass
     status = population.status(stage.name)
     return Outcome(
         population=population,
@@ -400,6 +410,8 @@ def _run_whole(
         replaced_variables(population, stage, out)  # refused before anything is changed
         _call_pending(population, stage)
         write_whole(population, stage, out)
+    # Killed before this, it is computed again; after it, its options are known.
+    write_whole_status(population, stage, out)
 
 
 def _run_shard(

@@ -214,6 +214,12 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
     with store.lock("import"):
         found = store.populations(task, architecture)
         if found and not found[0].pending("train"):
+            if not provenance.ended(found[0], "import") and _are_there(found[0], ds):
+                # Killed when all was written, and typed again.
+                with provenance.noted(found[0], "import"):
+                    pass
+                store.consolidate()
+                return found[0]
             return _add_networks(store, found[0], ds, shard_size)
     train = collection.find("train", kind.name)
     if train.message.name not in ds.variables:  # packed stores leave out what is all empty
@@ -230,6 +236,13 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
             population.write_shard(shard, "train", results, token=run)
     store.consolidate()
     return population
+
+
+def _are_there(population: Population, ds: xr.Dataset) -> bool:
+    """Whether these very networks are all that a population has."""
+    have = population.open()
+    names = ["name", "hidden_size", *kind_of(population.architecture).weights]
+    return all(n in have and n in ds and _same(have[n].values, ds[n].values) for n in names)
 
 
 def _add_networks(
@@ -271,11 +284,12 @@ def _add_networks(
             ds,
             lambda group, name: known[group].get(name),
             [stage.status.name for stage in again],
-            {most: max(checked) if len(checked) == 2 else None},
+            {
+                most: max(checked) if len(checked) == 2 else None,
+                "provenance": provenance.with_entry(population.attrs, "import"),
+            },
             shard_size=size,
         )
-    with provenance.noted(population, "import"):
-        pass
     store.consolidate()
     return population
 

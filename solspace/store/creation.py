@@ -267,6 +267,8 @@ def remove_group(population: Population, group: str) -> None:
     population.before_change()
     with population.briefly(), population.rewriting(group):
         root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        # Killed half way, what is left of it is no group.
+        population.zarr_group(group, "r+").attrs[CREATED] = 0
         del root[population.group_path(group)]
 
 

@@ -35,6 +35,7 @@ from solspace.store.metadata import (
     forget_consolidated,
     gather,
     has_consolidated,
+    unmark,
 )
 
 __all__ = ["Population", "Shard", "Store", "open_population"]
@@ -137,7 +138,7 @@ class Store:
 
         Shared by processes that write slices, each of which claims its own.
         """
-        with locks.hold(self.path, verb, shared=shared):
+        with locks.hold(self.path, verb, shared=shared) as killed:
             # Also where others hold the store: what one of them has under way is done in such a
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
@@ -146,7 +147,10 @@ class Store:
                 for population in self.populations():
                     population.mend()
                     records.mend_files(population)
-            gathered = has_consolidated(self.path)
+                if killed:
+                    replacing.remove_partial(self.path)
+                    unmark(self.path)
+            gathered = killed or has_consolidated(self.path)
             try:
                 yield
             finally:

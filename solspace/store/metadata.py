@@ -20,6 +20,7 @@ __all__ = [
     "forget_consolidated",
     "gather",
     "has_consolidated",
+    "unmark",
 ]
 
 SCHEMA_VERSION = 2
@@ -56,3 +57,11 @@ def gather(store: str, groups: Iterable[str]) -> None:
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
             zarr.consolidate_metadata(store, zarr_format=3)
+
+
+def unmark(store: str) -> None:
+    """Take away the mark of a store that was not whole, keeping the copy of all metadata."""
+    group = zarr.open_group(store, mode="r+")
+    if UNFINISHED in group.attrs:
+        with quiet():
+            del group.attrs[UNFINISHED]
