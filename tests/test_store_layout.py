@@ -21,6 +21,7 @@ from solspace.run.populations import add_population, create_population
 from solspace.stages import collection
 from solspace.store import Store, layout
 from solspace.store.check import check_store
+from solspace.store.metadata import WRITING
 from solspace.tasks import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +41,8 @@ def random_networks(n: int, units: int, seed: int = 1) -> dict[str, dict[str, np
 
 def arrays(path: str) -> dict[str, zarr.Array]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
-    return {n: a for n, a in root.members(max_depth=None) if isinstance(a, zarr.Array)}
+    own = {n: a for n, a in root.members(max_depth=None) if isinstance(a, zarr.Array)}
+    return {n: a for n, a in own.items() if f"/{WRITING}/" not in n}
 
 
 def assert_same(path: str, other: str, but: tuple[str, ...] = ()) -> None:

@@ -20,8 +20,7 @@ from zarr.storage import LocalStore
 from solspace.population.variables import PENDING, status_variable
 from solspace.store import records, replacing
 from solspace.store.handle import Population, Shard
-from solspace.store.metadata import CREATED
-from solspace.store.records import WRITING
+from solspace.store.metadata import CREATED, WRITING
 
 __all__ = ["Tree", "array_faults", "digest_faults", "reason", "run_faults", "tree_faults"]
 
@@ -151,7 +150,8 @@ def _consolidated_faults(tree: Tree, at: str) -> Iterator[Fault]:
             )
             yield Fault(path, told_other)
     for path in sorted(tree.nodes):
-        if path.startswith(prefix) and path not in (at, "") and path not in told:
+        ours = path.split("/")[2:3] == [WRITING]  # left out on purpose
+        if path.startswith(prefix) and path not in (at, "") and path not in told and not ours:
             above = path.rpartition("/")[0]
             if above in ("", at) or above in told:
                 hidden = f"{path}: is not in the copy of metadata in {key}, which hides it"

@@ -34,6 +34,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
 from solspace.store.layout import quiet
+from solspace.store.metadata import WRITING
 
 if TYPE_CHECKING:
     from solspace.store.handle import Population
@@ -55,7 +56,6 @@ __all__ = [
     "take_shards",
 ]
 
-WRITING = "writing"
 RECORDS = "solspace_records"  # in a population's attributes: its group `writing` has to be there
 
 NOBODY = 0
