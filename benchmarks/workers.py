@@ -64,6 +64,7 @@ def main() -> None:
                     assert outcome.computed == (given.networks if at else 4)
                     if at:  # not what is compiled and loaded
                         seconds.setdefault((stage, workers), []).append(spent)
+                        print(f"round {at}: {stage}, {workers}: {spent:.1f} s", flush=True)
         load = os.getloadavg()[0]
     print(f"{given.networks} networks, median of {given.rounds} rounds")
     print(f"{os.cpu_count()} cores, load {load:.1f} of which two are the workers")

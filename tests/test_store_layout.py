@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from solspace import SolspaceError, import_networks, new_population, pack
 from solspace.networks import parameter_shapes
@@ -177,6 +179,18 @@ def test_any_shard_size_fits_any_number_of_networks(tmp_path, networks, shard_si
     assert run_stage(path, "record")[0].done == networks
     assert check_store(path) == []
     assert xr.open_zarr(path, group=f"{GROUP}/training").chunks
+
+
+@given(networks=st.integers(1, 10**7), each=st.integers(1, 10**9))
+def test_shards_are_few_or_as_large_as_memory_allows(networks, each):
+    size = layout.default_shard_size(networks, each)
+    assert 1 <= size <= networks
+    assert size == 1 or size * each <= layout.MOST_SHARD_BYTES
+    allowed = layout.MOST_SHARD_BYTES // each
+    assert -(-networks // size) <= 100 or size >= allowed * 7 // 8
+    chunk = layout.chunk_size(size, each, networks)
+    assert size % chunk == 0
+    assert chunk == 1 or chunk * each <= 1 << 25
 
 
 def test_files_are_as_many_as_shards(store):
