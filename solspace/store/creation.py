@@ -147,7 +147,7 @@ def _fill(
     own = [undeclared(ds[n], group) for n in map(str, ds.variables) if n not in here]
     everything = [*here.values(), *own]
     n = sizes.get("network", 1)
-    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes))
+    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes), n)
     for variable in everything:
         array = create_array(
             target,
@@ -267,6 +267,8 @@ def remove_group(population: Population, group: str) -> None:
     population.before_change()
     with population.briefly(), population.rewriting(group):
         root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        # Killed half way, what is left of it is no group.
+        population.zarr_group(group, "r+").attrs[CREATED] = 0
         del root[population.group_path(group)]
 
 

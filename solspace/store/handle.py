@@ -35,6 +35,7 @@ from solspace.store.metadata import (
     forget_consolidated,
     gather,
     has_consolidated,
+    unmark,
 )
 
 __all__ = ["Population", "Shard", "Store", "open_population"]
@@ -137,7 +138,7 @@ class Store:
 
         Shared by processes that write slices, each of which claims its own.
         """
-        with locks.hold(self.path, verb, shared=shared):
+        with locks.hold(self.path, verb, shared=shared) as killed:
             # Also where others hold the store: what one of them has under way is done in such a
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
@@ -146,7 +147,10 @@ class Store:
                 for population in self.populations():
                     population.mend()
                     records.mend_files(population)
-            gathered = has_consolidated(self.path)
+                if killed:
+                    replacing.remove_partial(self.path)
+                    unmark(self.path)
+            gathered = killed or has_consolidated(self.path)
             try:
                 yield
             finally:
@@ -285,15 +289,16 @@ class Population:
             self.path, group=self.group_path(group), consolidated=False, chunks=None
         )
 
-    def status(self, stage: str) -> NDArray[np.uint8]:
-        """Progress of a stage, a value for each network."""
+    def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
+        """Progress of a stage, a value for each network, of all or of one shard."""
         group = self.zarr_group()
         name = status_variable(stage).name
+        block = slice(None) if shard is None else slice(*shard)
         if name not in group:  # created before there was such a stage
-            return np.full(self.networks, PENDING, np.uint8)
+            return np.full(self.networks, PENDING, np.uint8)[block]
         array = group[name]
         assert isinstance(array, zarr.Array)
-        return np.asarray(array[:], dtype=np.uint8)
+        return np.asarray(array[block], dtype=np.uint8)
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""

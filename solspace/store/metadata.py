@@ -22,6 +22,7 @@ __all__ = [
     "forget_consolidated",
     "gather",
     "has_consolidated",
+    "unmark",
 ]
 
 SCHEMA_VERSION = 2
@@ -80,3 +81,11 @@ def _leave_out(group: zarr.Group, name: str) -> None:
     node["consolidated_metadata"]["metadata"] = kept
     data = json.dumps(node, indent=2).encode()
     sync(store.set("zarr.json", prototype.buffer.from_bytes(data)))
+
+
+def unmark(store: str) -> None:
+    """Take away the mark of a store that was not whole, keeping the copy of all metadata."""
+    group = zarr.open_group(store, mode="r+")
+    if UNFINISHED in group.attrs:
+        with quiet():
+            del group.attrs[UNFINISHED]

@@ -31,6 +31,7 @@ from solspace.store.layout import (
     create_array,
     default_shard_size,
     network_bytes,
+    packed_shard_size,
     packed_variable,
     quiet,
 )
@@ -414,7 +415,11 @@ def _write(
         if text is not None or math.prod(array.shape) <= _SMALL:
             whole = np.asarray(array.values[...]) if text is None else text
             variable = packed_variable(variable, whole)
-        out = create_array(target, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
+        of_shard = WHOLE
+        if text is None and array.dims[:1] == ("network",):
+            itemsize = np.dtype(variable.dtype).itemsize
+            of_shard = packed_shard_size(array.shape, itemsize, chunk)
+        out = create_array(target, variable, sizes, shard_size=of_shard, chunk=chunk, packed=True)
         kept = {k: v for k, v in array.attrs.items() if k not in ("lists", "long_name", "units")}
         with quiet():
             if kept:
