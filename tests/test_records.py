@@ -206,7 +206,7 @@ def test_workers_of_a_dead_client_do_not_write_over_another_run(store, tmp_path)
     solspace.run_stage(undisturbed, "reduce", options={"method": "turner2021"}, redo=True)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         workers = list(client.run(os.getpid).values())
         # They are stopped within what they compute, whenever that begins.

@@ -448,12 +448,13 @@ class Population:
                     written += files
         if message not in data["population"]:
             digests.pop(message, None)
-        records.make_durable(opened.noting, written)
         # A writer that was stopped until now leaves the other run's record, which tells on it.
         half = "what it had begun to write there is named by `solspace check`"
         self._check_token(opened, shard, stage, token, half)
         values = data["population"][status]
-        opened.records.write(at, token, records.status_digest(np.asarray(values)), digests)
+        ended = records.status_digest(np.asarray(values))
+        written += opened.records.write(at, token, ended, digests)
+        records.make_durable(opened.noting, written)
         self._check_token(opened, shard, stage, token, half)
         # The status last: only what is whole is called done.
         files, _ = opened.write("population", status, values, shard)

@@ -310,6 +310,8 @@ def _shard_fault(
                 f"{population.path}`"
             )
         return ""
+    if (status == PENDING).any() and wrote != token:
+        return ""  # its new networks wait for the run that it belongs to
     if not free and wrote == records.NOBODY:
         return f"{are} called done or failed without a record of who wrote that (file {key})"
     if not free and wrote != token:
