@@ -149,7 +149,7 @@ def _pool() -> Any:
 def make_durable(store: Any, keys: Iterable[str], *, deep: bool = False) -> None:
     """Have the system put files on the disk, and the folders that lead to them.
 
-    To an array's own folder; ``deep`` to the store's.
+    To an array's own folder; ``deep`` to the store's, with the metadata of the groups there.
 
     Other stores than folders of this machine do so themselves before they answer. The environment
     variable ``SOLSPACE_FSYNC=0`` leaves it out.
@@ -165,9 +165,13 @@ def make_durable(store: Any, keys: Iterable[str], *, deep: bool = False) -> None
         parent = os.path.dirname(key)
         while parent:
             paths[parent] = None
-            if not deep and "/c" not in parent:
+            if deep:
+                paths[f"{parent}/zarr.json"] = None
+            elif "/c" not in parent:
                 break
             parent = os.path.dirname(parent)
+    if deep:
+        paths |= dict.fromkeys(("zarr.json", "."))
     # Side by side, so that the disk is waited for once.
     root = str(store.root)
     list(_pool().map(_fsync, [os.path.join(root, path) for path in paths]))
