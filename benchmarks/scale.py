@@ -78,7 +78,7 @@ def lay(path: str, networks: int) -> Row:
 def graphs(path: str, networks: int) -> Row:
     """What ``reduce`` would have found, from the graphs of the shipped networks."""
     from solspace.run.creating import create_groups
-    from solspace.run.reading import split_results
+    from solspace.run.reading import split_results, written_by_shard
     from solspace.stages import collection
     from solspace.store import Store
     from solspace.tasks import get_task
@@ -93,9 +93,12 @@ def graphs(path: str, networks: int) -> Row:
     with store.lock("reduce"):
         with population.briefly():
             create_groups(population, reduce, get_task(population.task), {})
-        for shard in population.pending("reduce"):
+        pending = population.pending("reduce")
+        run = population.take("reduce", pending, written_by_shard(population, reduce))
+        for shard in pending:
             part = ds.isel(network=slice(*shard)).load()
-            population.write_shard(shard, "reduce", split_results(part, reduce, population))
+            results = split_results(part, reduce, population)
+            population.write_shard(shard, "reduce", results, token=run)
     return {}
 
 
@@ -143,9 +146,8 @@ def look(path: str, networks: int) -> Row:
         ),
         "choose, open_store": lambda: chosen(solspace.open_store(path)[GROUP].to_dataset()),
         "where, xr.open_zarr": mean,
+        "check --quick": lambda: solspace.check_store(path, quick=True),
     }
-    if with_quick_check():
-        ways["check --quick"] = lambda: solspace.check_store(path, quick=True)  # type: ignore[call-arg]
     out: Row = {}
     for called, way in ways.items():
         spent = []
@@ -156,14 +158,6 @@ def look(path: str, networks: int) -> Row:
         out[called] = round(sorted(s for s, _ in spent)[1], 2)
         out[f"{called}, processor"] = round(sorted(s for _, s in spent)[1], 2)
     return {"look": out}
-
-
-def with_quick_check() -> bool:
-    import inspect
-
-    import solspace
-
-    return "quick" in inspect.signature(solspace.check_store).parameters
 
 
 STEPS: dict[str, Callable[[str, int], Row]] = {
