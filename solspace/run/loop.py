@@ -26,10 +26,20 @@ from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
 from solspace.run.creating import create_groups, group_layouts, of_other_length
-from solspace.run.finishing import finish, replaced_variables, write_whole
+from solspace.run.finishing import (
+    finish,
+    replaced_variables,
+    write_whole,
+    write_whole_status,
+)
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
-from solspace.run.reading import read_inputs, split_results
+from solspace.run.reading import (
+    among_stored,
+    read_inputs,
+    split_results,
+    written_by_shard,
+)
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
@@ -295,6 +305,8 @@ def _undo(population: Population, status: Variable) -> None:
     if (population.status(status.name.removeprefix("status_")) != PENDING).any():
         with population.briefly():
             creation.prepare_shards(population, [status])
+        stage = status.name.removeprefix("status_")
+        population.release(stage)
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(status.name, nothing)
 
@@ -317,13 +329,18 @@ def _run_population(
     again = redo and stage.over == "population"
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
-    computed = sum(shard.stop - shard.start for shard in pending)
+    computed = sum(_networks(population, stage, pending).values())
     if pending and stage.over == "population":
         _run_whole(population, stage, where, options, progress)
     elif pending:
         _run_shards(population, stage, task, pending, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
+        if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
+            # Killed when all was written; what was told then is so to the end.
+            before = provenance.last_options(population, stage.name)
+            with provenance.noted(population, stage.name, before, where):
+                pass
     status = population.status(stage.name)
     return Outcome(
         population=population,
@@ -344,16 +361,18 @@ def _run_shards(
     options: dict[str, Any],
     progress: bool,
 ) -> None:
-    computed = sum(shard.stop - shard.start for shard in pending)
+    each = _networks(population, stage, pending)
     local = _is_local(where)
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
         with population.briefly():
             create_groups(population, stage, task, options)
-            noted.enter_context(provenance.noted(population, stage.name, options, _told(where)))
+            told_where = _told(where)
+            run = noted.enter_context(provenance.noted(population, stage.name, options, told_where))
+            population.take(stage.name, pending, written_by_shard(population, stage), run)
         whole = read_inputs(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
-        bar = noted.enter_context(_bar(population, stage, computed, progress))
+        bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
 
         def told(networks: int) -> None:
             if compute.stopping():  # between two networks, where a shard takes long
@@ -364,6 +383,7 @@ def _run_shards(
             _run_shard,
             population if local else replace(population, path=_real(population.path)),
             stage,
+            run,
             sent,
             options | prepared,
             told if local else None,
@@ -381,7 +401,15 @@ def _run_shards(
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
             if not local:
-                bar.update(shard.stop - shard.start)
+                bar.update(each[shard])
+
+
+def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
+    """How many networks of each of these shards are computed in this run."""
+    if stage.over == "population":
+        return {shard: shard.stop - shard.start for shard in shards}
+    waiting = population.status(stage.name) == PENDING
+    return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
 
 
 def _is_local(where: Mapping[str, Any]) -> bool:
@@ -424,11 +452,14 @@ def _run_whole(
         replaced_variables(population, stage, out)  # refused before anything is changed
         _call_pending(population, stage)
         write_whole(population, stage, out)
+    # Killed before this, it is computed again; after it, its options are known.
+    write_whole_status(population, stage, out)
 
 
 def _run_shard(
     population: Population,
     stage: Stage,
+    run: int,
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
@@ -443,7 +474,12 @@ def _run_shard(
         _one_thread()
     # A process elsewhere reads its own networks alone.
     whole = read_inputs(population, stage, all_labels=False) if whole is None else whole
-    ds = whole.isel(network=slice(shard.start, shard.stop)).load()
+    ds = whole.isel(network=slice(shard.start, shard.stop))
+    # Where networks were added to others, the last of those may share a shard with new ones.
+    waiting = population.status(stage.name, shard) == PENDING
+    if not waiting.any():
+        return  # another run has done it since this was sent
+    ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
@@ -454,7 +490,10 @@ def _run_shard(
             out = checked(stage, ds, stage.function(ds, **kwargs))
     if compute.stopping() and sent is None:
         raise KeyboardInterrupt
-    population.write_shard(shard, stage.name, split_results(out, stage, population))
+    results = split_results(out, stage, population)
+    if not waiting.all():
+        results = among_stored(population, shard, waiting, results)
+    population.write_shard(shard, stage.name, results, token=run)
 
 
 def _one_thread() -> None:

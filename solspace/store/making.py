@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 import zarr
 
 from solspace.errors import SolspaceError
+from solspace.store import locks
 from solspace.store.metadata import SCHEMA_VERSION, VERSION
 
 __all__ = ["check_version", "is_empty", "make"]
@@ -23,6 +25,22 @@ def is_empty(path: str) -> bool:
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
     path = os.path.realpath(path)  # where a symbolic link points, as the locks are
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with locks.briefly(path):
+        if not os.path.lexists(path) or is_empty(path):
+            _remove_begun(path)
+            _make(path, marks)
+
+
+def _remove_begun(path: str) -> None:
+    """Take away what was left by a process killed in `_make`, which holds metadata at most."""
+    for folder in glob.glob(f"{glob.escape(path)}.{'[0-9a-f]' * 8}.unfinished"):
+        inside = os.listdir(folder) if os.path.isdir(folder) else ["a file"]
+        if all(name.startswith("zarr.") for name in inside):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(path: str, marks: Mapping[str, str] | None) -> None:
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
     from solspace import __version__
 
