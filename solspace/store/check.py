@@ -12,6 +12,7 @@ from solspace.kinds import kind_of
 from solspace.population.describe import label_of
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
+from solspace.store import place
 from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
@@ -19,6 +20,7 @@ __all__ = ["check_store"]
 BLOCK_BYTES = 1 << 26  # of networks looked at together
 
 
+@place.one_moment()
 def check_store(path: str, task: str | None = None, architecture: str | None = None) -> list[str]:
     """All faults of a store on disk, a sentence each; an empty list where it is sound.
 

@@ -16,7 +16,7 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import BASE, Variable, is_label
-from solspace.store import locks, replacing
+from solspace.store import locks, place, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     WHOLE,
@@ -110,7 +110,7 @@ def _create(
     if population.has(group) and not suffix:
         return
     population.before_change()
-    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+    root = zarr.open_group(place.opened(population.path, "r+"), mode="r+", use_consolidated=False)
     path = population.group_path(group) + suffix
     # A group without the mark was being created when its writer was killed.
     if path in root:
@@ -240,7 +240,7 @@ def prepare_shards(
 def remove_group(population: Population, group: str) -> None:
     """Take away a group, to create it anew."""
     population.before_change()
-    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+    root = zarr.open_group(place.opened(population.path, "r+"), mode="r+", use_consolidated=False)
     del root[population.group_path(group)]
 
 

@@ -24,7 +24,7 @@ from solspace.population.variables import (
     message_variable,
     status_variable,
 )
-from solspace.store import locks, replacing
+from solspace.store import locks, place, replacing
 from solspace.store.layout import fill_array, mend_relayout, write_part
 from solspace.store.making import check_version, is_empty, make
 from solspace.store.metadata import (
@@ -69,16 +69,19 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
-        self.path = os.fspath(path)
-        if not os.path.exists(self.path) and not create:
+        self.path = place.named(path)
+        there = place.exists(self.path)
+        if not there and not create:
             raise SolspaceError(
                 f"{self.path}: no such store; make one with `solspace train {self.path} ...` "
                 f"or `solspace import {self.path} ...`"
             )
-        if not os.path.exists(self.path) or (create and is_empty(self.path)):
+        if not there or (create and is_empty(self.path)):
             make(self.path)
         try:
             root = self.root()
+        except SolspaceError:
+            raise
         except Exception:
             raise SolspaceError(
                 f"{self.path}: exists and is no solspace store (no Zarr group there); "
@@ -88,7 +91,7 @@ class Store:
 
     def root(self, mode: str = "r") -> zarr.Group:
         """The root as Zarr sees it."""
-        return zarr.open_group(self.path, mode=mode, use_consolidated=False)
+        return zarr.open_group(place.opened(self.path, mode), mode=mode, use_consolidated=False)
 
     def populations(
         self, task: str | None = None, architecture: str | None = None
@@ -200,7 +203,7 @@ class Population:
     def zarr_group(self, group: str = "population", mode: str = "r") -> zarr.Group:
         """A group as Zarr sees it."""
         return zarr.open_group(
-            self.path,
+            place.opened(self.path, mode),
             path=self.group_path(group),
             mode=mode,
             use_consolidated=False,
@@ -245,7 +248,7 @@ class Population:
 
         They are there again when anything is written to the store next.
         """
-        return replacing.groups_aside(self.folder())
+        return [] if place.is_remote(self.path) else replacing.groups_aside(self.folder())
 
     def told_aside(self, group: str, verb: str = "run") -> str:
         """What a user can do about such a group."""
@@ -272,14 +275,20 @@ class Population:
             Where the group is not there yet; the message names the stage to run.
         """
         if not self.has(group):
-            if replacing.is_aside(self.folder(group)):
+            if group in self.groups_aside():
                 raise SolspaceError(f"{self.path}: {self.told_aside(group, stage)}")
             raise SolspaceError(
                 f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
             )
+        source = place.opened(self.path)
+        if isinstance(source, place.Remote):
+            source.fetch_coordinates([self.group_path(group)])
         return xr.open_zarr(
-            self.path, group=self.group_path(group), consolidated=False, chunks=None
+            source,
+            group=self.group_path(group),
+            consolidated=False,
+            chunks=None,
         )
 
     def status(self, stage: str) -> NDArray[np.uint8]:
@@ -402,6 +411,7 @@ class Population:
         fill_array(self.zarr_group(group, mode="r+")[name], xr.DataArray(values, name=name))
 
 
+@place.one_moment()
 def open_population(
     path: str | os.PathLike[str], task: str, architecture: str, group: str = "population"
 ) -> xr.Dataset:

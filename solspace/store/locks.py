@@ -31,8 +31,18 @@ from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn, TypeVar
 
 from solspace.errors import SolspaceError
+from solspace.store import place
 
-__all__ = ["Slice", "briefly", "check_held", "check_places", "claim", "claimed", "hold"]
+__all__ = [
+    "Slice",
+    "briefly",
+    "check_held",
+    "check_places",
+    "claim",
+    "claimed",
+    "hold",
+    "while_nobody_writes",
+]
 
 _BRIEF = ".brief.lock"
 Item = TypeVar("Item")
@@ -122,6 +132,29 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
             os.close(handle)
             if folder is not None:
                 os.close(folder)
+
+
+@contextlib.contextmanager
+def while_nobody_writes(store: str, verb: str) -> Iterator[None]:
+    """For a store behind an address that is read from the first to the last byte, as by `pack`.
+
+    It is not locked, as a reader need not be able to write there: it is looked whether anybody
+    writes, before and after.
+
+    Raises
+    ------
+    SolspaceError
+        Where another process is writing it.
+    """
+    before = place.lock_beside(store)
+    if before:
+        _refuse(store, [before])
+    yield
+    if place.lock_beside(store):
+        raise SolspaceError(
+            f"{store}: another process began to write it while {verb} read it; type the same "
+            "command again when that has ended"
+        )
 
 
 # Locks of this process, by file and handle: the store that each is of.
@@ -274,6 +307,7 @@ def briefly(store: str) -> Iterator[None]:
 
 
 def _path(store: str) -> str:
+    place.check_local(store, "cannot be written to; copy it here and write to the copy")
     return os.path.realpath(store)
 
 

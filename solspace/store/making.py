@@ -11,17 +11,19 @@ from typing import Any
 import zarr
 
 from solspace.errors import SolspaceError
+from solspace.store import place
 from solspace.store.metadata import SCHEMA_VERSION, VERSION
 
 __all__ = ["check_version", "is_empty", "make"]
 
 
 def is_empty(path: str) -> bool:
-    return os.path.isdir(path) and not os.listdir(path)
+    return not place.is_remote(path) and os.path.isdir(path) and not os.listdir(path)
 
 
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
+    place.check_local(path, "cannot be written to; copy it here and write to the copy")
     path = os.path.realpath(path)  # where a symbolic link points, as the locks are
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
     from solspace import __version__

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import zarr
 
+from solspace.store import place
 from solspace.store.layout import quiet
 
 __all__ = [
@@ -33,7 +34,7 @@ UNFINISHED = "solspace_unfinished"
 def has_consolidated(store: str, path: str = "") -> bool:
     """Whether a group holds a copy of the metadata below it."""
     try:
-        group = zarr.open_group(store, path=path, mode="r")
+        group = zarr.open_group(place.opened(store), path=path, mode="r")
     except FileNotFoundError:
         return False
     return group.metadata.consolidated_metadata is not None
@@ -44,7 +45,8 @@ def forget_consolidated(store: str, path: str = "") -> bool:
     found = has_consolidated(store, path)
     if found:
         # Attributes of a group opened without the copy are written without it.
-        group = zarr.open_group(store, path=path, mode="r+", use_consolidated=False)
+        opened = place.opened(store, "r+")
+        group = zarr.open_group(opened, path=path, mode="r+", use_consolidated=False)
         group.update_attributes({})
     return found
 
@@ -55,4 +57,4 @@ def gather(store: str, groups: Iterable[str]) -> None:
         # One that another program put into a group below hides what comes later there.
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
-            zarr.consolidate_metadata(store, zarr_format=3)
+            zarr.consolidate_metadata(place.opened(store, "r+"), zarr_format=3)
