@@ -100,7 +100,7 @@ def test_opening_asks_for_metadata_once(bucket, asked):
     assert asked.count("zarr.json") == 1 and len(asked) == 1 + len(ds.indexes)
     asked.clear()
     assert main(["info", url]) == 0
-    assert asked.count("zarr.json") <= 3  # for the tasks, and for what is said
+    assert asked.count("zarr.json") <= 2  # for the tasks, and for what is said
 
 
 @pytest.mark.parametrize("kind", ["bucket", "web"])

@@ -83,6 +83,7 @@ def load_file(file: str) -> None:
         )
 
 
+@place.one_moment()
 def know_tasks(path: str) -> None:
     """Find the tasks of a store that are not of the package.
 
