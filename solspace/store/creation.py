@@ -162,6 +162,9 @@ def replace_group(
     For results that are made over all networks together, such as a classification.
     """
     with population.briefly():
+        if place.is_remote(population.path):
+            _replace_in_place(population, group, variables, ds)
+            return
         population.mend(group)
         _create(
             population,
@@ -175,6 +178,19 @@ def replace_group(
         )
         population.before_change()
         replacing.swap_in(population.folder(group))
+
+
+def _replace_in_place(
+    population: Population, group: str, variables: Iterable[Variable], ds: xr.Dataset
+) -> None:
+    """In a bucket, where nothing can be renamed: without its mark the group is not there.
+
+    The stage that fills it is pending meanwhile, so that after a kill it is made again.
+    """
+    if population.has(group):
+        population.before_change()
+        del population.zarr_group(group, "r+").attrs[CREATED]
+    _create(population, group, variables, ds, {}, population.shard_size, whole=True)
 
 
 def add_variables(

@@ -16,7 +16,7 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, Variable, is_label
-from solspace.store import replacing
+from solspace.store import place, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     WHOLE,
@@ -72,6 +72,11 @@ def grow(
     SolspaceError
         Where the networks have other channels.
     """
+    place.check_local(
+        population.path,
+        f"{population} is there already, and networks are added to a store on a file system only; "
+        "copy it here, add them, and copy it back",
+    )
     root = Store(population.path).root("r+")
     have = population.open()
     free = ("network", *_UNITS, *(() if joined is None else _RECORDED))

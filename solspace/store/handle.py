@@ -142,10 +142,11 @@ class Store:
             # Also where others hold the store: what one of them has under way is done in such a
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
-                mend_relayout(self.path)
-                self._mend_populations()
-                for population in self.populations():
-                    population.mend()
+                if not place.is_remote(self.path):  # where nothing is written beside
+                    mend_relayout(self.path)
+                    self._mend_populations()
+                    for population in self.populations():
+                        population.mend()
             gathered = has_consolidated(self.path)
             try:
                 yield
@@ -354,6 +355,8 @@ class Population:
 
     def mend(self, group: str | None = None) -> None:
         """Undo what was killed while it replaced groups; no other process writes at this moment."""
+        if place.is_remote(self.path):
+            return
         for found in replacing.groups_half_done(self.folder()):
             if group in (None, found):
                 self.before_change()

@@ -26,6 +26,7 @@ from zarr.errors import UnstableSpecificationWarning
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import Variable, text_array
+from solspace.store import place
 
 __all__ = [
     "chunk_size",
@@ -268,6 +269,11 @@ def relayout(
     The array is whole at every moment: it is copied beside the store and takes the old one's
     place when it is done.
     """
+    place.check_local(
+        store,
+        "was packed: each array is one object, which is laid in shards on a file system only; copy "
+        "it here, run the stage, and copy it back",
+    )
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)

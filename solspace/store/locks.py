@@ -15,6 +15,8 @@ file                                         held
 ``STORE.brief.lock``                         for a moment, by whoever changes what all share:
                                              metadata, provenance, and these locks
 ============================================ ======================================================
+
+A store behind an address is locked by `solspace.store.lease`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn, TypeVar
 
 from solspace.errors import SolspaceError
-from solspace.store import place
+from solspace.store import lease, place
 
 __all__ = [
     "Slice",
@@ -101,6 +103,12 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
     """
     import fcntl
 
+    if place.is_remote(store):
+        if shared:
+            _path(store)  # refuses
+        with lease.hold(store, verb):
+            yield
+        return
     path = _path(store)
     file = f"{path}.lock"
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -146,11 +154,11 @@ def while_nobody_writes(store: str, verb: str) -> Iterator[None]:
     SolspaceError
         Where another process is writing it.
     """
-    before = place.lock_beside(store)
-    if before:
-        _refuse(store, [before])
+    said, _, there = lease.look(store)
+    if there:
+        _refuse(store, [str(said.get("held by", ""))])
     yield
-    if place.lock_beside(store):
+    if lease.look(store)[2]:
         raise SolspaceError(
             f"{store}: another process began to write it while {verb} read it; type the same "
             "command again when that has ended"
@@ -186,6 +194,9 @@ def check_held(store: str) -> None:
         ...
     solspace.errors.SolspaceError: ...small.zarr.lock: this lock file was deleted ...
     """
+    if place.is_remote(store):
+        lease.check(store)
+        return
     path = _path(store)
     for (file, handle), of in list(_held.items()):
         if of == path and not _is_at(handle, file):
@@ -205,6 +216,9 @@ def check_places(store: str) -> None:
     SolspaceError
         For a folder, a symbolic link or a file of somebody else's.
     """
+    if place.is_remote(store):
+        lease.check_conditions(store)
+        return
     path = _path(store)
     for file in (f"{path}.lock", path + _BRIEF):
         if os.path.lexists(file):
@@ -263,6 +277,8 @@ def claim(store: str, what: str, start: int, stop: int, verb: str) -> Iterator[N
 
 def claimed(store: str, what: str) -> int:
     """How many processes write slices of this population and stage."""
+    if place.is_remote(store):
+        return 0
     with briefly(store):
         return len(_claims(_path(store), what))
 
@@ -284,6 +300,15 @@ def briefly(store: str) -> Iterator[None]:
     """
     import fcntl
 
+    if place.is_remote(store):
+        with _threads:
+            # Nobody else writes where one run holds all of it.
+            if lease.is_held(store):
+                yield
+            else:
+                with lease.hold(store, "for a moment"):
+                    yield
+        return
     path = _path(store)
     with _threads:
         if path in _brief:
@@ -307,7 +332,11 @@ def briefly(store: str) -> Iterator[None]:
 
 
 def _path(store: str) -> str:
-    place.check_local(store, "cannot be written to; copy it here and write to the copy")
+    place.check_local(
+        store,
+        "slices are for stores on a file system; give --workers or --scheduler, which send shards "
+        "of a store in a bucket to any number of machines",
+    )
     return os.path.realpath(store)
 
 

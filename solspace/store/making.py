@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
 
 from solspace.errors import SolspaceError
 from solspace.store import place
@@ -23,9 +25,6 @@ def is_empty(path: str) -> bool:
 
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
-    place.check_local(path, "cannot be written to; copy it here and write to the copy")
-    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
-    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
     from solspace import __version__
 
     attributes = {
@@ -34,6 +33,11 @@ def make(path: str, marks: Mapping[str, str] | None = None) -> None:
         "source": f"solspace {__version__}",
         **(marks or {}),
     }
+    if place.is_remote(path):
+        _put(path, attributes)
+        return
+    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
+    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
     zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
     try:
         os.rename(unfinished, path)
@@ -41,6 +45,13 @@ def make(path: str, marks: Mapping[str, str] | None = None) -> None:
         shutil.rmtree(unfinished)
         if not os.path.exists(path):
             raise
+
+
+def _put(url: str, attributes: Mapping[str, Any]) -> None:
+    """In a bucket: one object, put there where there is none."""
+    made = GroupMetadata(attributes=dict(attributes), zarr_format=3)
+    for key, content in made.to_buffer_dict(default_buffer_prototype()).items():
+        place.put_new(url, key, content.to_bytes())
 
 
 def check_version(path: str, version: Any) -> None:

@@ -38,7 +38,7 @@ from zarr.storage import ObjectStore
 
 from solspace.errors import SolspaceError
 
-__all__ = ["check_local", "exists", "is_remote", "lock_beside", "named", "one_moment", "opened"]
+__all__ = ["check_local", "exists", "is_remote", "named", "one_moment", "opened"]
 
 BUCKETS = ("s3", "gs", "az")
 SCHEMES = (*BUCKETS, "https", "http")
@@ -169,17 +169,24 @@ def beside(path: str) -> tuple[Any, str] | None:
     return None if where.endswith("/") else (_client(where), name)
 
 
-def lock_beside(path: str) -> str:
-    """What the lock of a store behind an address says; empty where there is none."""
-    found = beside(path)
-    if found is None:
-        return ""
-    with told(path):
-        try:
-            text = bytes(_obstore().get(found[0], f"{found[1]}.lock").bytes())
-        except FileNotFoundError:
-            return ""
-    return text[:1000].decode(errors="replace").strip() or "unknown"
+def put_new(url: str, key: str, content: bytes) -> None:
+    """Put an object into a store where nothing lies yet, unless another process was first.
+
+    Raises
+    ------
+    SolspaceError
+        Where other objects lie there.
+    """
+    library, client = load_obstore(), _client(url)
+    with told(url, but=(library.exceptions.AlreadyExistsError,)):
+        listed = library.list_with_delimiter(client, None)
+        if [*listed["common_prefixes"], *listed["objects"]] and not exists(url):
+            raise SolspaceError(
+                f"{url}: holds objects and is no solspace store (no Zarr group there); give "
+                "another address"
+            )
+        with contextlib.suppress(library.exceptions.AlreadyExistsError):
+            library.put(client, key, content, mode="create")
 
 
 # --------------------------------------------------------------------------- the copy at the root
@@ -199,7 +206,7 @@ _MOST_SEEN = 4
 
 def _look(url: str) -> Copy | None:
     """The metadata at the root as they are now; None where there is none. One request."""
-    obstore = _obstore()
+    obstore = load_obstore()
     key = (url, _settings())
     moment = _moment.get()
     if moment is not None and key in moment:
@@ -270,6 +277,8 @@ def _read_copy(url: str, raw: bytes) -> Copy:
 
 # --------------------------------------------------------------------------- the store
 
+_MOST_WHOLE = 2
+
 
 class Remote(ObjectStore):
     """A store behind an address, as Zarr takes it.
@@ -287,6 +296,7 @@ class Remote(ObjectStore):
         self.url = url
         self.copy = copy
         self.kept: dict[str, bytes] = {}
+        self.whole: dict[str, bytes] = {}
 
     def with_read_only(self, read_only: bool = False) -> Remote:
         return Remote(self.url, read_only=read_only, copy=self.copy if read_only else None)
@@ -339,7 +349,9 @@ class Remote(ObjectStore):
     async def _ask(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None
     ) -> Buffer | None:
-        obstore = _obstore()
+        obstore = load_obstore()
+        if byte_range is not None and key in self.whole:
+            return prototype.buffer.from_bytes(_part(self.whole[key], byte_range))
         with told(self.url):
             try:
                 return await super().get(key, prototype, byte_range)
@@ -350,7 +362,11 @@ class Remote(ObjectStore):
             whole = await super().get(key, prototype, None)
         if whole is None:
             return None
-        return prototype.buffer.from_bytes(_part(whole.to_bytes(), byte_range))
+        # Its other parts are asked for next.
+        while len(self.whole) >= _MOST_WHOLE:
+            self.whole.pop(next(iter(self.whole)), None)
+        self.whole[key] = whole.to_bytes()
+        return prototype.buffer.from_bytes(_part(self.whole[key], byte_range))
 
     async def get_partial_values(
         self,
@@ -441,7 +457,7 @@ class Remote(ObjectStore):
 
 
 def _ignores_ranges(error: Exception) -> bool:
-    kind = _obstore().exceptions.NotSupportedError
+    kind = load_obstore().exceptions.NotSupportedError
     return isinstance(error, kind) or "non-partial response" in str(error)
 
 
@@ -482,7 +498,7 @@ async def _told_each(url: str, names: AsyncIterator[str]) -> AsyncGenerator[str,
 # --------------------------------------------------------------------------- obstore
 
 
-def _obstore() -> Any:
+def load_obstore() -> Any:
     try:
         import obstore
         import obstore.exceptions
@@ -503,7 +519,7 @@ _clients: dict[tuple[Any, ...], Any] = {}
 
 def _client(url: str) -> Any:
     """obstore's view of what is at and below an address; the same for the same environment."""
-    stores = _obstore().store
+    stores = load_obstore().store
     key = (url, os.getpid(), _settings())
     if key not in _clients:
         scheme = url.partition("://")[0]
@@ -522,17 +538,19 @@ def _client(url: str) -> Any:
 
 
 @contextlib.contextmanager
-def told(url: str) -> Iterator[None]:
+def told(url: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """What a server or obstore says against it, in one line that says what to do."""
-    obstore = _obstore()
+    obstore = load_obstore()
     try:
         yield
+    except but:
+        raise
     except (obstore.exceptions.BaseError, FileNotFoundError, PermissionError) as error:
         raise SolspaceError(f"{url}: {_reason(url, error)}") from error
 
 
 def _reason(url: str, error: Exception) -> str:
-    obstore = _obstore()
+    obstore = load_obstore()
     text = str(error).partition("Debug source:")[0]
     code = (re.findall(r"<Code>(\w+)</Code>", text) or [""])[0]
     status = (re.findall(r"status code: (\d+[^:<\n]*)", text) or [""])[0].strip()
