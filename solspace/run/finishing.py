@@ -17,7 +17,7 @@ from solspace.stages.record import Stage
 from solspace.store import Population, creation, provenance
 from solspace.tasks import get_task
 
-__all__ = ["finish", "replaced_variables", "write_whole"]
+__all__ = ["finish", "replaced_variables", "write_whole", "write_whole_status"]
 
 
 def replaced_variables(population: Population, stage: Stage, out: xr.Dataset) -> list[str]:
@@ -34,7 +34,10 @@ def replaced_variables(population: Population, stage: Stage, out: xr.Dataset) ->
 
 
 def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
-    """Write what a stage over all networks computed, in place of an earlier result."""
+    """Write what a stage over all networks computed, in place of an earlier result.
+
+    All but its status: `write_whole_status` calls it done when it is noted how it was made.
+    """
     with population.briefly():
         for group in dict.fromkeys(v.group for v in stage.fills):
             own = list(stage.variables(group, population.architecture).values())
@@ -56,6 +59,10 @@ def write_whole(population: Population, stage: Stage, out: xr.Dataset) -> None:
         creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
     if stage.message.name in out.variables:
         population.write_all(stage.message.name, out[stage.message.name].values)
+
+
+def write_whole_status(population: Population, stage: Stage, out: xr.Dataset) -> None:
+    """Call a stage over all networks done, or failed for some."""
     done = np.full(population.networks, DONE)
     status = out[stage.status.name].values if stage.status.name in out else done
     population.write_all(stage.status.name, status.astype(np.uint8))

@@ -63,10 +63,14 @@ def add_recordings(
         labels = [v for v in declared.values() if v.dims == ("network",) and v.coordinate]
         variables = list({v.name: v for v in (*own, *labels, *first)}.values())
         population = creation.create_population(
-            store, ds.load(), variables, {}, shard_size=max(ds.sizes["network"], 1)
+            store,
+            ds.load().assign_attrs(
+                provenance=provenance.with_entry(ds.attrs, "import_recording", options)
+            ),
+            variables,
+            {},
+            shard_size=max(ds.sizes["network"], 1),
         )
-        with provenance.noted(population, "import_recording", options):
-            pass
         store.consolidate()
     return population
 
@@ -104,12 +108,14 @@ def _add(
         ds,
         lambda group, name: collection.declared(group, "recorded").get(name),
         [stage.status.name for stage in collection.over_all("recorded")],
-        {"exclusions": joined.attrs["exclusions"], "features_left_out": None},
+        {
+            "exclusions": joined.attrs["exclusions"],
+            "features_left_out": None,
+            "provenance": provenance.with_entry(population.attrs, "import_recording", options),
+        },
         joined=joined,
         lost=[c for c in columns if c not in joined.variables],
     )
-    with provenance.noted(population, "import_recording", options):
-        pass
     store.consolidate()
     return population
 

@@ -75,8 +75,8 @@ def check_conditions(store: str) -> None:
 
 
 @contextlib.contextmanager
-def hold(store: str, verb: str) -> Iterator[None]:
-    """Hold a store for writing, alone.
+def hold(store: str, verb: str) -> Iterator[bool]:
+    """Hold a store for writing, alone; whether the lock of a run that died was there.
 
     Raises
     ------
@@ -86,10 +86,10 @@ def hold(store: str, verb: str) -> Iterator[None]:
     store = place.named(store)
     check_conditions(store)
     lease = _Lease(store, verb)
-    lease.take()
+    killed = lease.take()
     _held[store] = lease
     try:
-        yield
+        yield killed
     finally:
         del _held[store]
         lease.give_back()
@@ -176,7 +176,8 @@ class _Lease:
         # Without an object there is nothing to match, which some servers call not found.
         return (told.AlreadyExistsError, told.PreconditionError, FileNotFoundError)
 
-    def take(self) -> None:
+    def take(self) -> bool:
+        killed = False
         for _ in range(3):
             if self._put("create"):
                 break
@@ -192,7 +193,7 @@ class _Lease:
                     f"was killed, its lock {self.key} is taken over {_span(STALE)} after it was "
                     "last heard of"
                 )
-            if self._put({"e_tag": tag}):
+            if killed := self._put({"e_tag": tag}):
                 break
         else:
             raise SolspaceError(
@@ -200,6 +201,7 @@ class _Lease:
                 "command again"
             )
         self.thread.start()
+        return killed
 
     def _server_time(self) -> datetime:
         obstore, key = (

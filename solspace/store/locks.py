@@ -93,8 +93,10 @@ class Slice(NamedTuple):
 
 
 @contextlib.contextmanager
-def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
+def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[bool]:
     """Hold a store for writing, alone or together with others that write slices of it.
+
+    Yields whether the last one who held it was killed, and nobody else holds it.
 
     Raises
     ------
@@ -106,16 +108,18 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
     if place.is_remote(store):
         if shared:
             _path(store)  # refuses
-        with lease.hold(store, verb):
-            yield
+        with lease.hold(store, verb) as killed:
+            yield killed
         return
     path = _path(store)
     file = f"{path}.lock"
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with briefly(store):
+        left = os.path.lexists(file)
         handle = _lock(file, kind)
         if handle is None:
             _refuse(store, [_read(file), *(c.note for c in _claims(path))])
+        left = left and (not shared or _is_alone(handle))
         try:
             folder = _lock_folder(path, kind)
         except BlockingIOError:
@@ -128,7 +132,7 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[None]:
             _note(handle, verb)
         _held[file, handle] = path
     try:
-        yield
+        yield left
     finally:
         with briefly(store):
             del _held[file, handle]
@@ -392,6 +396,19 @@ def _is_at(handle: int, path: str) -> bool:
         return os.path.sameopenfile(handle, again)
     finally:
         os.close(again)
+
+
+def _is_alone(handle: int) -> bool:
+    """Whether nobody else shares a lock; briefly held, so that nobody comes meanwhile."""
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    return True
 
 
 def _lock_folder(path: str, kind: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -13,7 +14,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.group import GroupMetadata
 
 from solspace.errors import SolspaceError
-from solspace.store import place
+from solspace.store import locks, place
 from solspace.store.metadata import SCHEMA_VERSION, VERSION
 
 __all__ = ["check_version", "is_empty", "make"]
@@ -25,33 +26,47 @@ def is_empty(path: str) -> bool:
 
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
+    if place.is_remote(path):
+        made = GroupMetadata(attributes=_attributes(marks), zarr_format=3)
+        for key, content in made.to_buffer_dict(default_buffer_prototype()).items():
+            place.put_new(path, key, content.to_bytes())
+        return
+    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with locks.briefly(path):
+        if not os.path.lexists(path) or is_empty(path):
+            _remove_begun(path)
+            _make(path, marks)
+
+
+def _remove_begun(path: str) -> None:
+    """Take away what was left by a process killed in `_make`, which holds metadata at most."""
+    for folder in glob.glob(f"{glob.escape(path)}.{'[0-9a-f]' * 8}.unfinished"):
+        inside = os.listdir(folder) if os.path.isdir(folder) else ["a file"]
+        if all(name.startswith("zarr.") for name in inside):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attributes(marks: Mapping[str, str] | None) -> dict[str, Any]:
     from solspace import __version__
 
-    attributes = {
+    return {
         "Conventions": "CF-1.11",
         VERSION: SCHEMA_VERSION,
         "source": f"solspace {__version__}",
         **(marks or {}),
     }
-    if place.is_remote(path):
-        _put(path, attributes)
-        return
-    path = os.path.realpath(path)  # where a symbolic link points, as the locks are
+
+
+def _make(path: str, marks: Mapping[str, str] | None) -> None:
     unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
-    zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
+    zarr.create_group(unfinished, zarr_format=3, attributes=_attributes(marks))
     try:
         os.rename(unfinished, path)
     except OSError:
         shutil.rmtree(unfinished)
         if not os.path.exists(path):
             raise
-
-
-def _put(url: str, attributes: Mapping[str, Any]) -> None:
-    """In a bucket: one object, put there where there is none."""
-    made = GroupMetadata(attributes=dict(attributes), zarr_format=3)
-    for key, content in made.to_buffer_dict(default_buffer_prototype()).items():
-        place.put_new(url, key, content.to_bytes())
 
 
 def check_version(path: str, version: Any) -> None:

@@ -41,6 +41,7 @@ from solspace.errors import SolspaceError
 __all__ = ["check_local", "exists", "is_remote", "named", "one_moment", "opened"]
 
 BUCKETS = ("s3", "gs", "az")
+_BUCKET_URLS = tuple(f"{scheme}://" for scheme in BUCKETS)
 SCHEMES = (*BUCKETS, "https", "http")
 
 # What may change which server is asked, and as whom.
@@ -136,7 +137,7 @@ def exists(path: str) -> bool:
     return _look(named(path)) is not None
 
 
-def opened(path: str | os.PathLike[str], mode: str = "r") -> Any:
+def opened(path: str | os.PathLike[str], mode: str = "r", *, copy: bool = True) -> Any:
     """What Zarr and xarray open: the path itself, or a store for an address.
 
     Parameters
@@ -144,6 +145,8 @@ def opened(path: str | os.PathLike[str], mode: str = "r") -> Any:
     path : path
     mode : str
         As of `zarr.open_group`; all but ``"r"`` write.
+    copy : bool
+        Take metadata from the copy at the root where that is there.
 
     Raises
     ------
@@ -153,11 +156,12 @@ def opened(path: str | os.PathLike[str], mode: str = "r") -> Any:
     text = named(path)
     if not is_remote(text):
         return text
-    if mode != "r" and not text.startswith(tuple(f"{s}://" for s in BUCKETS)):
+    if mode != "r" and not text.startswith(_BUCKET_URLS):
         raise SolspaceError(
             f"{text}: is read only, as every store on a web server; copy it here to write to it"
         )
-    return Remote(text, read_only=mode == "r", copy=_look(text) if mode == "r" else None)
+    look = copy and mode == "r"
+    return Remote(text, read_only=mode == "r", copy=_look(text) if look else None)
 
 
 def beside(path: str) -> tuple[Any, str] | None:
@@ -278,6 +282,8 @@ def _read_copy(url: str, raw: bytes) -> Copy:
 # --------------------------------------------------------------------------- the store
 
 _MOST_WHOLE = 2
+# The group of a population that the copy has not (`solspace.store.metadata.WRITING`).
+_LEFT_OUT = "writing"
 
 
 class Remote(ObjectStore):
@@ -336,12 +342,17 @@ class Remote(ObjectStore):
         if key == "zarr.json":
             return self.copy.raw
         folder, _, name = key.rpartition("/")
-        if self.copy.below is None or name not in (
-            "zarr.json",
-            ".zarray",
-            ".zgroup",
-            ".zattrs",
-            ".zmetadata",
+        if (
+            self.copy.below is None
+            or folder.split("/")[2:3] == [_LEFT_OUT]
+            or name
+            not in (
+                "zarr.json",
+                ".zarray",
+                ".zgroup",
+                ".zattrs",
+                ".zmetadata",
+            )
         ):
             return None
         return self.copy.below.get(folder, b"") if name == "zarr.json" else b""
@@ -404,15 +415,24 @@ class Remote(ObjectStore):
             return await super().getsize(key)
 
     def list(self) -> AsyncGenerator[str, None]:
+        self._check_listing()
         return _told_each(self.url, super().list())
 
+    def _check_listing(self) -> None:
+        if not self.url.startswith(_BUCKET_URLS):
+            raise SolspaceError(
+                f"{self.url}: a web server does not list its files, which is needed here; copy the "
+                "store here, or give the bucket that it is in"
+            )
+
     def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        self._check_listing()
         return _told_each(self.url, super().list_prefix(prefix))
 
     def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         if self.copy is not None and self.copy.below is not None:
             return _each(self.copy.names.get(prefix.strip("/"), []))
-        if not self.url.startswith(tuple(f"{s}://" for s in BUCKETS)):
+        if not self.url.startswith(_BUCKET_URLS):
             raise SolspaceError(
                 f"{self.url}: its metadata are not gathered at its root, without which nothing is "
                 "found on a web server: it is being written, or a run was killed there; what "

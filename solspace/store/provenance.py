@@ -17,7 +17,7 @@ from typing import Any
 from solspace.store.handle import Population
 from solspace.tasks.files import read_source
 
-__all__ = ["last_options", "noted"]
+__all__ = ["ended", "last_options", "noted", "with_entry"]
 
 
 def last_options(
@@ -30,14 +30,50 @@ def last_options(
     return dict(found[-1]) if found else None
 
 
+def ended(population: Population, stage: str) -> bool:
+    """Whether the last run of a stage, where there was one, came to its end.
+
+    Not where it was killed, though it may have written everything before.
+    """
+    entries = json.loads(str(population.attrs.get("provenance", "[]")))
+    own = [entry for entry in entries if entry["stage"] == stage]
+    return not own or "finished" in own[-1]
+
+
+def with_entry(
+    attrs: Mapping[str, Any], stage: str, options: Mapping[str, Any] | None = None
+) -> str:
+    """The provenance of attributes with a run that has ended, for what is written in one moment."""
+    entries = json.loads(str(attrs.get("provenance", "[]")))
+    entry = _begun(attrs, stage, options, None)
+    return json.dumps([*entries, entry | {"finished": _now(), "seconds": 0.0}])
+
+
 @contextlib.contextmanager
 def noted(
     population: Population,
     stage: str,
     options: Mapping[str, Any] | None = None,
     where: Mapping[str, Any] | None = None,
-) -> Iterator[None]:
-    """Note in the population's attrs what was run, on what, and when it began and ended."""
+) -> Iterator[int]:
+    """Note in the population's attrs what was run, on what, and when it began and ended.
+
+    Yields the number of the run, its entry's ``run`` in hexadecimals: the token of what it writes.
+    """
+    entry = _begun(population.attrs, stage, options, where)
+    _note(population, entry)
+    began = time.monotonic()
+    yield int(entry["run"], 16)
+    entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
+    _note(population, entry)
+
+
+def _begun(
+    attrs: Mapping[str, Any],
+    stage: str,
+    options: Mapping[str, Any] | None,
+    where: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "stage": stage,
         "options": dict(options or {}),
@@ -49,13 +85,9 @@ def noted(
         "run": uuid.uuid4().hex[:12],
         "started": _now(),
     }
-    if (source := read_source(population.attrs)) is not None:  # a task of somebody's own
+    if (source := read_source(attrs)) is not None:  # a task of somebody's own
         entry["task"] = {name: value for name, value in source.items() if name != "text"}
-    _note(population, entry)
-    began = time.monotonic()
-    yield
-    entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
-    _note(population, entry)
+    return entry
 
 
 def _command(words: Sequence[str]) -> str:

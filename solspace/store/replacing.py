@@ -6,7 +6,9 @@ they change places.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "groups_half_done",
     "is_aside",
     "mend_group",
+    "remove_partial",
     "swap_in",
 ]
 
@@ -54,3 +57,18 @@ def mend_group(folder: str) -> None:
         os.rename(folder + OLD, folder)
     for leftover in (folder + UNFINISHED, folder + OLD):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+# As Zarr names a file until it is whole.
+_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
+
+
+def remove_partial(store: str) -> None:
+    """Take away files that were being written when their process was killed.
+
+    No reader sees them, but they would stay, and be sent with a copy.
+    """
+    for folder, _, files in os.walk(store):
+        for name in filter(_PARTIAL.search, files):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))

@@ -12,9 +12,8 @@ import zarr
 from solspace.errors import SolspaceError
 from solspace.store import locks, place
 from solspace.store.handle import Store
-from solspace.store.layout import quiet
 from solspace.store.making import make
-from solspace.store.metadata import UNFINISHED
+from solspace.store.metadata import UNFINISHED, unmark
 
 __all__ = ["whole_or_nothing"]
 
@@ -44,6 +43,9 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     )
     path = path.rstrip("/")
     if os.path.lexists(path):
+        if _is_unfinished(path):  # killed in its last moment
+            with locks.hold(path, verb):
+                unmark(path)
         raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
     unfinished = f"{path}.unfinished"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -64,11 +66,10 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
             store = Store(unfinished)
             yield store
             store.consolidate()
-            # With the consolidated copy, which is kept.
-            with quiet():
-                del zarr.open_group(unfinished, mode="r+").attrs[UNFINISHED]
             locks.check_held(path)
             os.rename(unfinished, path)
+            # After it, so that what has the other name is known by its mark at any moment.
+            unmark(path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
