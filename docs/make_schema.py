@@ -43,7 +43,8 @@ Things to know when reading:
 
 How arrays lie: each is cut into shards of `shard_size` networks (an attribute of the group; one
 shard an array in packed stores), written by one writer each, and inside them into chunks of
-`chunk_size` networks, the same in all arrays of a group, about 1 MB of the largest. Every chunk has
+`chunk_size` networks, the same in all arrays of a group, about 1 MB of the largest
+([more](scale.md) in large populations). Every chunk has
 a checksum (`crc32c`), so a damaged one raises in any reader. Metadata are consolidated at the root
 only, and that copy is taken away while a store is being written. Strings are UTF-32 of fixed width
 (`U64`: at most 64 characters), which Zarr's specification does not have yet: zarr-python reads

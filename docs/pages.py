@@ -17,7 +17,8 @@ def write_part(page: Path, script: str, text: str) -> None:
     ValueError
         If the page has no such place.
     """
-    begin = f"<!-- written by docs/{Path(script).name} -->"
+    folder = Path(script).resolve().parent.name
+    begin = f"<!-- written by {folder}/{Path(script).name} -->"
     before, found, rest = page.read_text().partition(begin)
     _, ended, after = rest.partition(END)
     if not (found and ended):

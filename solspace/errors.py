@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SolspaceError", "how_to_make"]
+__all__ = ["ClusterError", "SolspaceError", "how_to_make"]
 
 # Functions of stages, where they are not named as their stage.
 _FUNCTIONS = {
@@ -27,6 +27,13 @@ class SolspaceError(ValueError):
     Traceback (most recent call last):
         ...
     solspace.errors.SolspaceError: unknown task 'ready_set_stop'; ...
+    """
+
+
+class ClusterError(SolspaceError):
+    """A scheduler, a worker or the way to them failed, and what was typed was right.
+
+    What is stored is whole: the same command goes on. The command line exits with 1.
     """
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from solspace.diversity.coverage import coverage_table, solution_coverage
 from solspace.diversity.difference import compare_solutions, difference_table
@@ -44,6 +46,9 @@ __all__ = [
 # A description, not a dump: the store itself has all solutions.
 _LISTED = 12
 _DESCRIBED = 4
+_ASKED = (
+    1000  # networks of a solution of which descriptions are read, the longest strings there are
+)
 
 
 class SolutionRow(NamedTuple):
@@ -87,20 +92,35 @@ def solutions_table(ds: xr.Dataset) -> list[SolutionRow]:
         else np.full(len(keys), "", dtype=object)
     )
     rows = []
-    for value in range(int(solution.max(initial=-1)) + 1):
-        of_it = solution == value
+    # Sorted once: solutions may be thousands, and networks many more.
+    order = np.argsort(solution, kind="stable")
+    edges = np.searchsorted(solution[order], np.arange(int(solution.max(initial=-1)) + 2))
+    for value, (start, stop) in enumerate(itertools.pairwise(edges.tolist())):
+        of_it = order[start:stop]
         by_size, counts = np.unique(sizes[of_it], return_counts=True)
-        wordings = Counter(map(str, descriptions[of_it]))
         rows.append(
             SolutionRow(
                 value,
-                str(keys[of_it][0]),
-                min(wordings, key=lambda words: (-wordings[words], words)),
-                int(of_it.sum()),
+                str(keys[of_it[0]]),
+                _commonest(descriptions[of_it]),
+                len(of_it),
                 dict(zip(by_size.tolist(), counts.tolist(), strict=True)),
             )
         )
     return rows
+
+
+def _commonest(wordings: NDArray[Any]) -> str:
+    counts = Counter(map(str, wordings))
+    return min(counts, key=lambda words: (-counts[words], words))
+
+
+def _described(ds: xr.Dataset, solution: int) -> str:
+    """How one solution is described, without reading the descriptions of all networks."""
+    if "solution_description" not in ds:
+        return ""
+    of_it = np.flatnonzero(ds["solution"].values == solution)[:_ASKED]
+    return _commonest(ds["solution_description"].isel(network=of_it).values)
 
 
 def label_told(ds: xr.Dataset) -> str:
@@ -271,7 +291,7 @@ def _failure_lines(ds: xr.Dataset) -> Iterator[str]:
 
 
 def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
-    rows = solutions_table(ds)
+    rows = solutions_table(ds.drop_vars("solution_description", errors="ignore"))
     total = sum(row.networks for row in rows)
     head = "".join(f"{f'N={s}':>7}" for s in sizes)
     width = max(len(solution_name(row.key)) for row in rows[:_LISTED])
@@ -292,7 +312,7 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
         yield f"{small / total:.0%} of the networks are in solutions of fewer than ten"
     yield ""
     for row in rows[:_DESCRIBED]:
-        text = row.description or "not described; run label again"
+        text = _described(ds, row.solution) or "not described; run label again"
         yield from textwrap.wrap(
             f"{row.solution}: {text}", 96, initial_indent="", subsequent_indent="   "
         )

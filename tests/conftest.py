@@ -13,6 +13,9 @@ import pytest
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+# Thousands of small shards are written: the tests of what is put on the disk ask for it themselves.
+os.environ.setdefault("SOLSPACE_FSYNC", "0")
+
 
 def reference_path(*parts: str) -> Path:
     """A path in ``shared/reference`` beside the checkout, or skip where that is absent."""

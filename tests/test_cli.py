@@ -62,8 +62,8 @@ def save_networks(folder, sizes=(4, 6, 5), module=torch.nn.RNN, gain=1.0):
     return files
 
 
-def assert_fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert result.returncode == 2, result.stderr
+def assert_fails(result: subprocess.CompletedProcess[str], *words: str, status: int = 2) -> None:
+    assert result.returncode == status, result.stderr
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("solspace: ")
@@ -255,7 +255,10 @@ def test_workers_and_schedulers_that_cannot_be(store):
     assert_fails(
         solspace("record", store, "--quiet", "--scheduler", "tcp://127.0.0.1:1"),
         "no dask scheduler answers",
+        status=1,
     )
+    assert_fails(solspace("record", store, "--workers", 2, "--slurm", 2), "not both")
+    assert_fails(solspace("record", store, "--slurm-option", "queue=short"), "--slurm N")
 
 
 def test_a_running_scheduler_does_the_work(store):
@@ -289,7 +292,7 @@ def test_a_full_disk(tmp_path):
         subprocess.run(
             ["mount", "-o", f"remount,size={used // 1024 + 200}k", str(disk)], check=True
         )
-        assert_fails(solspace("record", path, "--quiet"), str(path), "no space left")
+        assert_fails(solspace("record", path, "--quiet"), str(path), "no space left", status=1)
         before = xr.open_zarr(str(path), group=GROUP, consolidated=False).load()
         assert (before.status_train == 1).all()
         assert (before.status_record != 1).any()

@@ -65,6 +65,16 @@ def test_a_packed_store_gets_back_what_was_left_out(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out.split() == ["False", "True"]
 
 
+def test_networks_are_laid_and_chosen_as_the_page_on_large_populations_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = run(python_blocks("docs/scale.md"))
+    chosen = names["chosen"]
+    laid = xr.open_zarr(names["path"], group="interval_reproduction/vanilla", chunks=None)
+    assert laid.sizes["network"] == chosen.sizes["network"] == 20
+    assert laid.weight_hh.variable.equals(chosen.weight_hh.variable)
+    assert len(names["loss"]) > 1
+
+
 def test_the_landing_page_runs(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     names = run(python_blocks("docs/index.md"))

@@ -35,8 +35,8 @@ from solspace.store import locks
 from solspace.cli import main
 from solspace.store import Population
 write = Population.write_shard
-def then_lose(self, shard, *rest):
-    write(self, shard, *rest)
+def then_lose(self, shard, *rest, **token):
+    write(self, shard, *rest, **token)
     if shard.start == 0:
         os.unlink(sys.argv[2])
 Population.write_shard = then_lose

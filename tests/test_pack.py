@@ -24,6 +24,7 @@ from solspace.run.populations import add_population, create_population
 from solspace.stages import collection
 from solspace.store import Store
 from solspace.store.check import check_store
+from solspace.store.metadata import WRITING
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -37,7 +38,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
-        if isinstance(member, zarr.Array):
+        if isinstance(member, zarr.Array) and f"/{WRITING}/" not in name:
             found[name] = member[...]
     return found
 

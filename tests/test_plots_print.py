@@ -11,7 +11,8 @@ from blocks import python_blocks
 
 import solspace
 from solspace import plots
-from solspace.plots.style import PAGE, SMALLEST, current
+from solspace.plots import style
+from solspace.plots.style import COLUMN, PAGE, SMALLEST, current
 
 STORE = Path(solspace.__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
 GROUP = "interval_reproduction/vanilla"
@@ -83,6 +84,10 @@ PLOTS = {
 ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
 
 
+# Panels or rows side by side; all others fit into one column of a page.
+TWO_COLUMNS = {"plot_checkpoints", "plot_network", "plot_stability"}
+
+
 def test_every_plot_is_looked_at():
     assert {n for n in plots.__all__ if n.startswith("plot_")} == {*PLOTS, *ELSEWHERE}
 
@@ -109,7 +114,8 @@ def test_plots_in_both_backends_and_in_print(groups, name):
         small = {t.get_text(): t.get_fontsize() for t in shown if t.get_fontsize() < SMALLEST}
         assert not small
         width = figure.get_tightbbox().width
-        assert width <= PAGE, f"{25.4 * width:.0f} mm"
+        most = PAGE if name in TWO_COLUMNS else COLUMN
+        assert width <= most, f"{25.4 * width:.0f} mm"
     finally:
         plt.close(figure)
     with current("bokeh") as hv:
@@ -205,3 +211,39 @@ def test_the_page_runs(tmp_path, monkeypatch):
         assert (tmp_path / file).stat().st_size > 3000
     page = (STORE.parents[1] / "docs" / "plots.md").read_text()
     assert {*PLOTS, *ELSEWHERE} <= {name for name in plots.__all__ if f"`{name}`" in page}
+
+
+# Machado, Oliveira & Fernandes (IEEE TVCG 2009), table 1, severity 1: linear RGB as it is seen.
+SEEN_AS = {
+    "all colours": np.eye(3),
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+XYZ = [[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]]  # of sRGB, D65
+
+
+def least_difference(colors, seen_as) -> float:
+    """The smallest distance of two of these colours in CIELAB."""
+    rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colors])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(seen_as), 0, 1)
+    xyz = linear @ np.transpose(XYZ) / [0.9505, 1, 1.0888]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    return float(apart[np.triu_indices(len(colors), 1)].min())
+
+
+@pytest.mark.parametrize("vision", SEEN_AS)
+def test_colours_are_told_apart_with_every_common_kind_of_colour_vision(vision):
+    """A distance of 2 is just seen side by side; 10 is plain across a page."""
+    palettes = [
+        style._HUES,
+        style.SIZE_COLORS,
+        style.PARAMETER_COLORS,
+        style.SEQUENTIAL,
+        style.DIVERGING,
+        (style.BLUE, style.ORANGE, style.GREY, style.INK),
+    ]
+    assert min(least_difference(colors, SEEN_AS[vision]) for colors in palettes) > 15

@@ -24,6 +24,7 @@ from solspace.run.populations import add_population, create_population
 from solspace.store import Population, Store, provenance
 from solspace.store.check import check_store
 from solspace.store.locks import Slice
+from solspace.store.metadata import WRITING
 from solspace.tasks import Recipe
 
 GROUP = "interval_reproduction/vanilla"
@@ -54,7 +55,7 @@ def arrays(path: str) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     root = zarr.open_group(path, mode="r", use_consolidated=False)
     for name, member in root.members(max_depth=None):
-        if isinstance(member, zarr.Array):
+        if isinstance(member, zarr.Array) and f"/{WRITING}/" not in name:
             found[name] = member[...]
     return found
 

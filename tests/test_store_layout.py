@@ -6,21 +6,27 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from solspace import SolspaceError, import_networks, new_population, pack
 from solspace.networks import parameter_shapes
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.store import Store
+from solspace.stages import collection
+from solspace.store import Store, layout
 from solspace.store.check import check_store
+from solspace.store.metadata import WRITING
 from solspace.tasks import Recipe
 
+ROOT = Path(__file__).resolve().parents[1]
 GROUP = "interval_reproduction/vanilla"
 LEFT_OUT = ("/training/", "/extrapolation/", "status_record", "status_extrapolate")
 QUICK = Recipe(target_loss=0.2, max_steps=20, learning_rate=0.01, attempts=1, check_every=10)
@@ -37,7 +43,8 @@ def random_networks(n: int, units: int, seed: int = 1) -> dict[str, dict[str, np
 
 def arrays(path: str) -> dict[str, zarr.Array]:
     root = zarr.open_group(path, mode="r", use_consolidated=False)
-    return {n: a for n, a in root.members(max_depth=None) if isinstance(a, zarr.Array)}
+    own = {n: a for n, a in root.members(max_depth=None) if isinstance(a, zarr.Array)}
+    return {n: a for n, a in own.items() if f"/{WRITING}/" not in n}
 
 
 def assert_same(path: str, other: str, but: tuple[str, ...] = ()) -> None:
@@ -174,7 +181,75 @@ def test_any_shard_size_fits_any_number_of_networks(tmp_path, networks, shard_si
     assert xr.open_zarr(path, group=f"{GROUP}/training").chunks
 
 
+@given(networks=st.integers(1, 10**7), each=st.integers(1, 10**9))
+def test_shards_are_few_or_as_large_as_memory_allows(networks, each):
+    size = layout.default_shard_size(networks, each)
+    assert 1 <= size <= networks
+    assert size == 1 or size * each <= layout.MOST_SHARD_BYTES
+    allowed = layout.MOST_SHARD_BYTES // each
+    assert -(-networks // size) <= 100 or size >= allowed * 7 // 8
+    chunk = layout.chunk_size(size, each, networks)
+    assert size % chunk == 0
+    assert chunk == 1 or chunk * each <= 1 << 25
+
+
+def test_files_are_as_many_as_shards(store):
+    """No stage writes a file a network or a chunk: an array has its metadata and a file a shard."""
+    (population,) = Store(store).populations()
+    shards = len(population.shards())
+    for name in arrays(store):
+        files = [f for f in (Path(store) / name).rglob("*") if f.is_file()]
+        assert len(files) <= 1 + shards, name
+
+
+def test_laying_takes_memory_for_a_shard_and_not_for_all(tmp_path):
+    """Of a population that is read lazily, 400 networks of 24 kB, in ten shards."""
+    source = xr.open_zarr(ROOT / "stores" / "turner2021.zarr", group=GROUP, chunks=None)
+    train = collection.find("train", "recurrent")
+    kept = {train.status.name, *(v.name for v in train.fills)}
+    ds = source.drop_vars([n for n in source.data_vars if n not in kept])
+    ds = ds.drop_vars([n for n in ds.coords if str(n).endswith("_key") or "solution" in str(n)])
+    add_population(str(tmp_path / "first.zarr"), ds.isel(network=slice(4)))  # what loads modules
+    weights = sum(v.nbytes for v in ds.data_vars.values())
+    tracemalloc.start()
+    try:
+        population = add_population(str(tmp_path / "all.zarr"), ds, shard_size=40)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert weights > 8e6
+    assert peak < weights / 2
+    laid = population.open()
+    for name in ("weight_hh", "initial_weight_out", "loss", "name"):
+        np.testing.assert_array_equal(laid[name].values, source[name].values)
+
+
+def test_shards_grow_with_what_is_added(tmp_path):
+    path = str(tmp_path / "grown.zarr")
+    few = import_networks("interval_reproduction", "vanilla", random_networks(3, 4))
+    assert add_population(path, few).shard_size == 1
+    assert run_stage(path, "extrapolate")[0].computed == 3
+    before = xr.open_zarr(path, group=f"{GROUP}/extrapolation").output.load()
+    index = np.arange(101)
+    more = few.isel(network=index % 3)
+    more = more.assign_coords(network=index, name=("network", [f"more{i}" for i in index]))
+    assert add_population(path, more).shard_size == 2
+    after = xr.open_zarr(path, group=f"{GROUP}/extrapolation").output
+    np.testing.assert_array_equal(after[:3], before)
+    status = xr.open_zarr(path, group=GROUP).status_extrapolate.values
+    assert status.tolist() == [1, 1, 1] + [0] * 101
+
+
 # --------------------------------------------------------------------------- packed stores
+
+
+def test_a_large_array_is_packed_shard_by_shard(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "MOST_PACKED_BYTES", 8000)  # of five networks' recurrent weights
+    path = str(tmp_path / "packed.zarr")
+    pack([store], path)
+    array = arrays(path)[f"{GROUP}/weight_hh"]
+    assert (array.shards or array.chunks)[0] == 4
+    assert_same(path, store, but=LEFT_OUT)
 
 
 @pytest.fixture

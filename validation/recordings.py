@@ -174,8 +174,12 @@ def picture() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ds, _, group = grouped_rat()
-        shown = plots.plot_trajectories(_averaged(ds, group), 0)
+        ds, waited, group = grouped_rat()
+        averaged = _averaged(ds, group)
+        medians = [[float(np.median(waited[group == k])) for k in range(GROUPS)]]
+        # Coloured by how long it waited, not by the number of the group.
+        told = (("network", "trial"), medians, {"units": "ms", "long_name": "waited"})
+        shown = plots.plot_trajectories(averaged.assign_coords(waited=told), 0)
         plots.save(shown, PICTURE.with_suffix(""), formats=["png"])
 
 

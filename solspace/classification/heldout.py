@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.classification.models import MODELS, draw_folds, make_model, quiet
-from solspace.classification.scores import cohen_kappa
+from solspace.classification.scores import cohen_kappa, kappa_interval
 
 __all__ = ["Heldout", "permuted_kappa", "predict_heldout"]
 
@@ -38,6 +38,8 @@ class Heldout(NamedTuple):
         same.
     group_importance : array (group,)
         The same for all features of a group at once.
+    importance_interval, group_importance_interval : arrays (feature, 2) and (group, 2)
+        95 % intervals of them, by drawing the networks anew.
     """
 
     prediction: Labels
@@ -45,6 +47,8 @@ class Heldout(NamedTuple):
     model: NDArray[Any]
     importance: Array
     group_importance: Array
+    importance_interval: Array
+    group_importance_interval: Array
 
 
 def predict_heldout(
@@ -118,11 +122,17 @@ def predict_heldout(
         if progress:
             progress(1)
     fall = np.full(shuffled.shape[1], np.nan)
+    interval = np.full((shuffled.shape[1], 2), np.nan)
     if importance:
         whole = float(cohen_kappa(label, prediction[0], classes))
         fall = whole - cohen_kappa(label, shuffled, classes).mean(axis=0)
+        compared = [prediction[:1], *shuffled.swapaxes(0, 1)]
+        gain = kappa_interval(label, compared, classes, seed=seed)[1]
+        interval = -gain[1:, ::-1]
     each = features.shape[1]
-    return Heldout(prediction, probability, chosen, fall[:each], fall[each:])
+    return Heldout(
+        prediction, probability, chosen, fall[:each], fall[each:], interval[:each], interval[each:]
+    )
 
 
 def _one_fold(

@@ -388,6 +388,8 @@ def _classify(
     n, shape = len(used), (len(held), len(names))
     rows: dict[str, list[Any]] = {}
     per_feature, per_family = np.full(shape, np.nan), np.full((len(held), len(kinds)), np.nan)
+    between_feature = np.full((*per_feature.shape, 2), np.nan)
+    between_family = np.full((*per_family.shape, 2), np.nan)
     for i, which in enumerate(held.values()):
         own = families[which]
         groups = [np.flatnonzero(own == kind) for kind in kinds]
@@ -397,7 +399,10 @@ def _classify(
             jobs=jobs, progress=progress,
         )  # fmt: skip
         per_feature[i, which] = result.importance
-        per_family[i, [bool(len(g)) for g in groups]] = result.group_importance
+        has = [bool(len(g)) for g in groups]
+        per_family[i, has] = result.group_importance
+        between_feature[i, which] = result.importance_interval
+        between_family[i, has] = result.group_importance_interval
         observed, null = permuted_kappa(
             x[:, which], y, permutations=permutations, folds=min(5, folds), seed=seed
         )
@@ -436,7 +441,11 @@ def _classify(
         "null_observed": ("feature_set", rows["null_observed"]),
         "p_value": ("feature_set", rows["p_value"]),
         "importance": (("feature_set", "feature"), per_feature),
+        "importance_low": (("feature_set", "feature"), between_feature[..., 0]),
+        "importance_high": (("feature_set", "feature"), between_feature[..., 1]),
         "family_importance": (("feature_set", "family"), per_family),
+        "family_importance_low": (("feature_set", "family"), between_family[..., 0]),
+        "family_importance_high": (("feature_set", "family"), between_family[..., 1]),
         "in_set": (("feature_set", "feature"), np.stack(list(held.values())).astype(np.int8)),
     }
     by_network = {

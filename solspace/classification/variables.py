@@ -69,6 +69,16 @@ CLASSIFICATION = (
         "feature_set family",
         "the same for a family at once; NaN where none of it is in the set",
     ),
+    *(
+        _score(
+            f"{prefix}importance_{end}",
+            f"feature_set {dim}",
+            f"{which} end of the 95 % interval of {prefix}importance, networks drawn anew",
+            optional=True,  # not in classifications of earlier versions
+        )
+        for prefix, dim in (("", "feature"), ("family_", "family"))
+        for end, which in (("low", "lower"), ("high", "upper"))
+    ),
     _score("in_set", "feature_set feature", "1 where the set holds the feature", "int8", fill=0),
     _score("label", "network", "position of its class; -1 left out", "int16"),
     _score("exclusion", "network", "why it was left out; empty where it was not", "U96"),

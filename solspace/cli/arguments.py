@@ -336,7 +336,7 @@ def _stages(verbs: Verbs) -> None:
             _where(sub)
             _slice(sub)
         else:
-            sub.set_defaults(workers=None, scheduler=None)
+            sub.set_defaults(workers=None, scheduler=None, slurm=None, slurm_option=None)
             _quiet(sub)
         sub.add_argument(
             "--redo",
@@ -582,6 +582,19 @@ def _where(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"
+    )
+    parser.add_argument(
+        "--slurm",
+        type=int,
+        metavar="N",
+        help="N workers, each a job of SLURM, that end with the command",
+    )
+    parser.add_argument(
+        "--slurm-option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="of these jobs, such as queue=short, account=me, memory=4GB, walltime=02:00:00; what "
+        "is not given is of dask's configuration (docs/cluster.md)",
     )
     _quiet(parser)
 

@@ -64,7 +64,7 @@ def train(args: argparse.Namespace) -> None:
         if (value := getattr(args, name)) is not None
     }
     # Before anything is made.
-    compute.check_where(args.workers, args.scheduler)
+    compute.check_where(args.workers, args.scheduler, _slurm(args))
     if args.slice is not None:
         Slice.parse(args.slice)
     # With a description nothing is looked up: other slices may be making the store right now.
@@ -258,6 +258,7 @@ def run(args: argparse.Namespace) -> None:
                 architecture=args.architecture,
                 workers=args.workers,
                 scheduler=args.scheduler,
+                slurm=_slurm(args),
                 options=options,
                 redo=args.redo,
                 part=args.slice,
@@ -357,12 +358,25 @@ def _run_stages(args: argparse.Namespace, stages: Sequence[str]) -> None:
                 architecture=args.architecture,
                 workers=args.workers,
                 scheduler=args.scheduler,
+                slurm=_slurm(args),
                 options=options,
                 redo=getattr(args, "redo", False),
                 part=getattr(args, "slice", None),
                 progress=not args.quiet,
             ),
         )
+
+
+def _slurm(args: argparse.Namespace) -> dict[str, Any] | None:
+    """How many jobs of SLURM to start, and their options."""
+    pairs = args.slurm_option or []
+    if args.slurm is None:
+        if pairs:
+            raise SolspaceError("--slurm-option is of --slurm N; give both")
+        return None
+    usage = "--slurm-option NAME=VALUE"
+    options = {name.replace("-", "_"): value for name, value in _named_values(pairs, usage)}
+    return {"workers": args.slurm, **options}
 
 
 def _say_outcomes(args: argparse.Namespace, stage: str, outcomes: Any) -> None:

@@ -20,6 +20,7 @@ from solspace.plots.style import (
     SEQUENTIAL,
     SIZE_COLORS,
     Key,
+    beside_legend,
     holoviews,
     legend,
     place,
@@ -275,7 +276,8 @@ def plot_importance(
 ) -> hv.Overlay:
     """Which features carry a prediction: the fall of kappa when they are dealt out anew.
 
-    It is the mean over held-out folds; how it varies between them is not kept by the stage.
+    With 95 % intervals over networks where the classification has them; those of earlier versions
+    have none.
 
     Parameters
     ----------
@@ -320,23 +322,34 @@ def plot_importance(
         color=BLUE, edgecolor="none", backend="matplotlib"
     ) * hv.VLine(0).opts(color=INK, linewidth=0.6, backend="matplotlib")
     longest = max(len(names[k]) for k in order)
-    low = min(0.0, min(b[0] for b in bars))
+    ends = [b[0] for b in bars] + [b[2] for b in bars]
+    keys: list[Key] = []
+    if f"{variable}_low" in classification:
+        bounds = [classification[f"{variable}_{end}"].values[place] for end in ("low", "high")]
+        lines = [
+            np.array([[float(bound[k]), n - 1 - i] for bound in bounds])
+            for i, k in enumerate(order)
+        ]
+        ends += [float(line[j, 0]) for line in lines for j in (0, 1)]
+        picture = picture * hv.Path(lines).opts(color=INK, linewidth=0.9, backend="matplotlib")
+        keys = [Key(INTERVAL, INK, line="-", width=0.9)]
+    low, high = min(0.0, *ends), max(ends)
     picture = picture.opts(
         fig_inches=(COLUMN, 0.19 * n + 0.75),
-        xlim=(low * 1.1, max(max(b[2] for b in bars) * 1.08, 0.02)),
+        xlim=(low * 1.1, max(high * 1.08, 0.02)),
         ylim=(-0.6, n - 0.4),
         yticks=[(n - 1 - i, names[k]) for i, k in enumerate(order)],
-        xlabel="fall of kappa, mean of the held-out folds",
+        xlabel="fall of kappa, networks held out",
         ylabel="",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_lying(n, longest)],
+        hooks=[_lying(n, longest, keys)],
         backend="matplotlib",
     )
-    return both(picture)
+    return both(picture, keys)
 
 
-def _lying(n: int, longest: int) -> Any:
+def _lying(n: int, longest: int, keys: list[Key]) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
@@ -345,6 +358,8 @@ def _lying(n: int, longest: int) -> Any:
         place(axes, (left, 0.5 / high, 0.97 - left, 1 - 0.55 / high))
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
+        if keys:
+            legend(axes, keys, loc="lower right")
 
     return hook
 
@@ -426,18 +441,7 @@ def plot_recording_size(recording: xr.Dataset, *, whole: float | None = None) ->
         ylabel="kappa, networks held out",
         fontsize=FONT,
         show_legend=False,
-        hooks=[_curves(keys)],
+        hooks=[beside_legend(keys, (0.13, 0.17, 0.56, 0.76))],
         backend="matplotlib",
     )
     return both(picture, keys)
-
-
-def _curves(keys: list[Key]) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        axes = plot.handles["axis"]
-        axes.set_aspect("auto")
-        place(axes, (0.13, 0.17, 0.56, 0.76))
-        axes.spines[["top", "right"]].set_visible(False)
-        legend(axes, keys)
-
-    return hook

@@ -15,10 +15,9 @@ from solspace.plots.style import (
     FONT,
     GREY,
     Key,
+    beside_legend,
     holoviews,
-    legend,
     of_one,
-    place,
     solution_colors,
     solution_words,
     styled,
@@ -131,18 +130,7 @@ def plot_loss(population: xr.Dataset, network: int | str | None = None) -> hv.Ov
         ylabel="mean squared error" + (", best so far" if several else ""),
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish(keys)],
+        hooks=[beside_legend(keys, (0.16, 0.18, 0.48, 0.77))],
         backend="matplotlib",
     )
     return both(picture, keys)
-
-
-def _finish(keys: list[Key]) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        axes = plot.handles["axis"]
-        axes.set_aspect("auto")
-        place(axes, (0.16, 0.18, 0.48, 0.77))
-        axes.spines[["top", "right"]].set_visible(False)
-        legend(axes, keys)
-
-    return hook

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
-    "BLUE", "COLUMN", "EPOCH_COLORS", "FONT", "GREY", "INK", "ORANGE", "PAGE", "TARGET", "Key",
+    "BLUE", "COLUMN", "FONT", "GREY", "INK", "ORANGE", "PAGE", "TARGET", "Key",
     "holoviews", "solution_colors", "symbol",
 ]  # fmt: skip
 
@@ -31,7 +31,6 @@ T = TypeVar("T")
 # Okabe & Ito's palette, told apart with every common kind of colour vision and in grey.
 BLUE, ORANGE, INK, GREY = "#0072B2", "#E69F00", "#222222", "#767676"
 TARGET = "#D55E00"
-EPOCH_COLORS = ("#999999", "#E69F00", "#56B4E9", "#D55E00", "#0072B2", "#009E73", "#CC79A7")
 # Light to dark, read in order also in grey.
 SIZE_COLORS = ("#C6DBEF", "#7FB3D9", "#3A86BF", "#0B4F8A", "#062C52")
 # Of parameters of trials: of even lightness steps (viridis), without its pale end.
@@ -425,3 +424,16 @@ def place(axes: Any, rectangle: Sequence[float]) -> None:
             height / rows,
         )
     )
+
+
+def beside_legend(keys: list[Key], box: tuple[float, float, float, float]) -> Any:
+    """A hook for curves: axes in this box of the figure, open at the top, their key beside them."""
+
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        place(axes, box)
+        axes.spines[["top", "right"]].set_visible(False)
+        legend(axes, keys)
+
+    return hook

@@ -9,15 +9,17 @@ when it is started again.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from solspace import __version__
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
@@ -32,7 +34,12 @@ from solspace.run.finishing import (
 )
 from solspace.run.options import check_options_fit, check_same_options, notable
 from solspace.run.own_tasks import know_tasks, note_sources, refusal, waited_for
-from solspace.run.reading import read_inputs, split_results
+from solspace.run.reading import (
+    among_stored,
+    read_inputs,
+    split_results,
+    written_by_shard,
+)
 from solspace.stages import collection
 from solspace.stages.carry import carried, take
 from solspace.stages.options import check_options
@@ -69,6 +76,7 @@ def run_stage(
     architecture: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: int | Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     redo: bool = False,
     part: str | None = None,
@@ -85,9 +93,13 @@ def run_stage(
     task, architecture : str, optional
         Only these populations; all of the store by default.
     workers : int, optional
-        Processes of a local dask cluster; by default threads of this process.
+        Processes of a local dask cluster. By default the workers of the active
+        `distributed.Client`, and where there is none threads of this process.
     scheduler : str, optional
         Address of a dask scheduler to send the shards to.
+    slurm : int or mapping, optional
+        How many workers to start as jobs of SLURM, or ``{"workers": 8, "queue": "short"}`` and
+        further options of `dask_jobqueue.SLURMCluster`.
     options : mapping, optional
         Passed to the stage's function.
     redo : bool
@@ -110,6 +122,8 @@ def run_stage(
     SolspaceError
         Where there are no networks, an earlier stage is missing, options differ from those that
         stored results were made with, or another process is writing.
+    ClusterError
+        Where a scheduler or a worker died; the same call goes on.
 
     Examples
     --------
@@ -118,7 +132,10 @@ def run_stage(
         ...
     solspace.errors.SolspaceError: nowhere.zarr: no such store; ...
     """
-    compute.check_where(workers, scheduler)
+    if isinstance(slurm, int):
+        slurm = {"workers": slurm}
+    compute.check_where(workers, scheduler, slurm)
+    elsewhere = workers or scheduler or slurm
     name = _named(stage)
     given = notable(name, options or {})
     only = None if part is None else Slice.parse(part)
@@ -130,7 +147,11 @@ def run_stage(
     store = Store(path)
     know_tasks(path)
     verb = name if only is None else f"{name} --slice {only}"
+    if not elsewhere:
+        scheduler = compute.active_scheduler()
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+    if slurm is not None:
+        where["slurm"] = dict(slurm)
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
@@ -155,11 +176,11 @@ def run_stage(
                         f"{record.verb} looks at all networks of a population together; give it "
                         "without --slice"
                     )
-                if record.over == "population" and not needed and (workers or scheduler):
+                if record.over == "population" and not needed and elsewhere:
                     more = ", --jobs N for more processes" if "jobs" in record.options else ""
                     raise SolspaceError(
                         f"{record.verb} looks at all networks of a population together, in one "
-                        f"process; give it without --workers and --scheduler{more}"
+                        f"process; give it without --workers, --scheduler and --slurm{more}"
                     )
                 if not redo:
                     check_same_options(population, record, given)
@@ -244,7 +265,7 @@ def _check_startable(
         laid = group_layouts(population, stage, task, population.open(), given)
         if "population" in laid:
             of_other_length(population, stage, laid["population"].sizes)
-        if where["workers"] is not None or where["scheduler"] is not None:
+        if not _is_local(where):
             carried(task)
 
 
@@ -284,6 +305,8 @@ def _undo(population: Population, status: Variable) -> None:
     if (population.status(status.name.removeprefix("status_")) != PENDING).any():
         with population.briefly():
             creation.prepare_shards(population, [status])
+        stage = status.name.removeprefix("status_")
+        population.release(stage)
         nothing = np.full(population.networks, PENDING, np.uint8)
         population.write_all(status.name, nothing)
 
@@ -306,7 +329,7 @@ def _run_population(
     again = redo and stage.over == "population"
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
-    computed = sum(shard.stop - shard.start for shard in pending)
+    computed = sum(_networks(population, stage, pending).values())
     if pending and stage.over == "population":
         _run_whole(population, stage, where, options, progress)
     elif pending:
@@ -338,33 +361,69 @@ def _run_shards(
     options: dict[str, Any],
     progress: bool,
 ) -> None:
-    workers, scheduler = where["workers"], where["scheduler"]
-    computed = sum(shard.stop - shard.start for shard in pending)
-    local = workers is None and scheduler is None
+    each = _networks(population, stage, pending)
+    local = _is_local(where)
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
         with population.briefly():
             create_groups(population, stage, task, options)
-            noted.enter_context(provenance.noted(population, stage.name, options, where))
+            told_where = _told(where)
+            run = noted.enter_context(provenance.noted(population, stage.name, options, told_where))
+            population.take(stage.name, pending, written_by_shard(population, stage), run)
         whole = read_inputs(population, stage)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
-        bar = noted.enter_context(_bar(population, stage, computed, progress))
+        bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
+
+        def told(networks: int) -> None:
+            if compute.stopping():  # between two networks, where a shard takes long
+                raise KeyboardInterrupt
+            bar.update(networks)
+
         function = partial(
             _run_shard,
-            population,
+            population if local else replace(population, path=_real(population.path)),
             stage,
+            run,
             sent,
             options | prepared,
-            bar.update if local else None,
+            told if local else None,
             whole if local else None,
+            __version__,
         )
         for shard, _ in compute.map_unordered(
-            function, pending, workers=workers, scheduler=scheduler
+            function,
+            pending,
+            workers=where["workers"],
+            scheduler=where["scheduler"],
+            slurm=where.get("slurm"),
+            name=f"{stage.verb} {population}",
         ):
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
             if not local:
-                bar.update(shard.stop - shard.start)
+                bar.update(each[shard])
+
+
+def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
+    """How many networks of each of these shards are computed in this run."""
+    if stage.over == "population":
+        return {shard: shard.stop - shard.start for shard in shards}
+    waiting = population.status(stage.name) == PENDING
+    return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
+
+
+def _is_local(where: Mapping[str, Any]) -> bool:
+    return where["workers"] is where["scheduler"] is where.get("slurm") is None
+
+
+def _told(where: Mapping[str, Any]) -> dict[str, Any]:
+    """What the provenance says of where a stage ran; no folders of this machine."""
+    return {n: value["workers"] if n == "slurm" else value for n, value in where.items()}
+
+
+def _real(path: str) -> str:
+    """The same place for a process that is in another folder."""
+    return path if "://" in path else os.path.realpath(path)
 
 
 def _run_whole(
@@ -377,7 +436,7 @@ def _run_whole(
     """A stage over all networks together, which reads them lazily."""
     whole = read_inputs(population, stage)
     with (
-        provenance.noted(population, stage.name, options, where),
+        provenance.noted(population, stage.name, options, _told(where)),
         _bar(population, stage, population.networks, progress) as bar,
     ):
         function = compute_own if stage.plain else None
@@ -400,19 +459,27 @@ def _run_whole(
 def _run_shard(
     population: Population,
     stage: Stage,
+    run: int,
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
     whole: xr.Dataset | None,
+    version: str,
     shard: Shard,
 ) -> None:
     """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
     if sent is not None:
+        compute.check_worker(population.path, version)
         take(sent)  # a worker knows only what is of the package
         _one_thread()
     # A process elsewhere reads its own networks alone.
     whole = read_inputs(population, stage, all_labels=False) if whole is None else whole
-    ds = whole.isel(network=slice(shard.start, shard.stop)).load()
+    ds = whole.isel(network=slice(shard.start, shard.stop))
+    # Where networks were added to others, the last of those may share a shard with new ones.
+    waiting = population.status(stage.name, shard) == PENDING
+    if not waiting.any():
+        return  # another run has done it since this was sent
+    ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
@@ -423,7 +490,10 @@ def _run_shard(
             out = checked(stage, ds, stage.function(ds, **kwargs))
     if compute.stopping() and sent is None:
         raise KeyboardInterrupt
-    population.write_shard(shard, stage.name, split_results(out, stage, population))
+    results = split_results(out, stage, population)
+    if not waiting.all():
+        results = among_stored(population, shard, waiting, results)
+    population.write_shard(shard, stage.name, results, token=run)
 
 
 def _one_thread() -> None:

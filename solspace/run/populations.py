@@ -18,7 +18,7 @@ from solspace.networks import get_architecture
 from solspace.population.describe import architecture_of, recipe_of, task_of
 from solspace.population.variables import check
 from solspace.run.own_tasks import note_sources, with_source
-from solspace.run.reading import split_results
+from solspace.run.reading import split_results, written_by_shard
 from solspace.run.recordings import add_recordings
 from solspace.stages import collection
 from solspace.stages.template import wanted
@@ -83,14 +83,18 @@ def create_population(
         if own is not None:
             ds = ds.assign_coords(own.coordinates.coords)
         variables = _first_variables(kind.name, architecture)
-        each = _largest(kind.name, architecture, ds, variables)
-        size = shard_size or default_shard_size(
-            ds.sizes["network"], each, get_architecture(architecture).batch
-        )
+        size = shard_size or _shard_size(ds, ds.sizes["network"], variables)
         ds = with_source(ds, task)
         population = creation.create_population(store, ds, variables, {}, shard_size=size)
         store.consolidate()
         return population
+
+
+def _shard_size(ds: xr.Dataset, networks: int, first: list[Any]) -> int:
+    """Networks in a shard of a population of so many like those of a dataset."""
+    architecture = architecture_of(ds)
+    each = _largest(kind_of(architecture).name, architecture, ds, first)
+    return default_shard_size(networks, each, get_architecture(architecture).batch)
 
 
 def _first_variables(kind: str, architecture: str) -> list[Any]:
@@ -223,10 +227,13 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
         ds = ds.assign({train.message.name: ("network", none)})
     coordinates = ds.drop_vars(list(ds.data_vars))
     population = create_population(path, coordinates, shard_size=shard_size, verb="import")
-    with store.lock("import"), provenance.noted(population, "import"):
-        for shard in population.pending("train"):
+    with store.lock("import"), provenance.noted(population, "import") as run:
+        pending = population.pending("train")
+        population.take("train", pending, written_by_shard(population, train), run)
+        for shard in pending:
             part = ds.isel(network=slice(shard.start, shard.stop))
-            population.write_shard(shard, "train", split_results(part, train, population))
+            results = split_results(part, train, population)
+            population.write_shard(shard, "train", results, token=run)
     store.consolidate()
     return population
 
@@ -264,6 +271,11 @@ def _add_networks(
         )
     again = collection.over_all(kind_of(population.architecture).name)
     known = {g: collection.declared(g, population.architecture) for g in population.groups()}
+    # More networks, larger shards: files do not grow with how often networks were added.
+    networks = population.networks + ds.sizes["network"]
+    first = _first_variables(kind_of(population.architecture).name, population.architecture)
+    largest = max((have, ds), key=lambda one: one.sizes.get("unit", 0))
+    size = max(population.shard_size, _shard_size(largest, networks, first))
     most = "largest_output_difference"  # of all networks, or of none
     checked = [float(d.attrs[most]) for d in (have, ds) if most in d.attrs]
     with locks.briefly(population.path):
@@ -276,6 +288,7 @@ def _add_networks(
                 most: max(checked) if len(checked) == 2 else None,
                 "provenance": provenance.with_entry(population.attrs, "import"),
             },
+            shard_size=size,
         )
     store.consolidate()
     return population

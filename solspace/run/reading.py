@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.variables import BASE, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
-from solspace.store import Population
+from solspace.store import Population, Shard
 
-__all__ = ["lengths", "read_inputs", "read_labels", "split_results"]
+__all__ = [
+    "among_stored",
+    "lengths",
+    "read_inputs",
+    "read_labels",
+    "split_results",
+    "written_by_shard",
+]
 
 
 def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
@@ -129,6 +140,47 @@ def split_results(
         # Without failures a packed store has no messages.
         if name in ds.variables or name == stage.status.name:
             out["population"][name] = ds[name]
+    return out
+
+
+def written_by_shard(population: Population, stage: Stage) -> list[str]:
+    """Paths of what `split_results` can give, but for the status."""
+    own = [
+        name if group == "population" else f"{group}/{name}"
+        for group in dict.fromkeys(v.group for v in stage.fills)
+        for name, v in stage.variables(group, population.architecture).items()
+        if v.dims[:1] == ("network",)
+    ]
+    return [*own, stage.message.name]
+
+
+def among_stored(
+    population: Population,
+    shard: Shard,
+    waiting: NDArray[np.bool_],
+    data: Mapping[str, Mapping[str, xr.DataArray]],
+) -> dict[str, dict[str, xr.DataArray]]:
+    """A whole shard of which only some networks were computed, with what is stored of the others.
+
+    Parameters
+    ----------
+    population : Population
+    shard : Shard
+    waiting : array of bool (network,)
+        Which of the shard's networks were computed.
+    data : mapping of group name to mapping of variable name to DataArray
+        Of those networks, as `split_results` gives it.
+    """
+    out: dict[str, dict[str, xr.DataArray]] = {}
+    for group, arrays in data.items():
+        there = population.open(group)
+        out[group] = {}
+        for name, array in arrays.items():
+            stored = there[name].variable.isel(network=slice(*shard)).load()
+            # A string that is longer than the store has room for is refused when it is written.
+            values = stored.values.astype(np.result_type(stored.dtype, array.dtype))
+            values[waiting] = array.values
+            out[group][name] = xr.DataArray(values, dims=stored.dims, attrs=array.attrs)
     return out
 
 

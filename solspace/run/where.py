@@ -1,4 +1,4 @@
-"""Where work runs: threads of this process, a local cluster, or a scheduler's address.
+"""Where work runs: threads of this process, a local cluster, a scheduler, or jobs of SLURM.
 
 The only file that knows ``dask.distributed``. The unit of work is a shard, so results are the
 same wherever it runs.
@@ -6,20 +6,31 @@ same wherever it runs.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from solspace.errors import SolspaceError
+from solspace.errors import ClusterError, SolspaceError
 
-__all__ = ["check_where", "map_unordered", "stopping"]
+__all__ = ["active_scheduler", "check_where", "check_worker", "map_unordered", "stopping"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _stop = threading.Event()
+_POLITE = 1.5  # seconds that worker processes are given to end in order
+_CLOSING = 8  # and all of a cluster
+_POLL = 0.02  # seconds between two looks at what is done
+_LOOK = 5  # and at which workers there are
+_NONE_LEFT = 60  # seconds after which workers that went away are not waited for
 
 
 def stopping() -> bool:
@@ -27,12 +38,65 @@ def stopping() -> bool:
     return _stop.is_set()
 
 
-def check_where(workers: int | None, scheduler: str | None) -> None:
+def check_where(
+    workers: int | None, scheduler: str | None, slurm: Mapping[str, Any] | None = None
+) -> None:
     """Refuse numbers of workers that cannot be, before anything is begun."""
-    if workers is not None and scheduler is not None:
-        raise SolspaceError("give --workers or --scheduler, not both")
-    if workers is not None and workers < 1:
-        raise SolspaceError(f"{workers} workers; give 1 or more, or leave it out to use threads")
+    given = {"--workers": workers, "--scheduler": scheduler, "--slurm": slurm}
+    two = [flag for flag, value in given.items() if value is not None]
+    if len(two) > 1:
+        raise SolspaceError(f"give {' or '.join(two)}, not both")
+    number = slurm["workers"] if slurm is not None else workers
+    if number is not None and number < 1:
+        raise SolspaceError(f"{number} workers; give 1 or more, or leave it out to use threads")
+    if slurm is not None:
+        _slurm_there()
+
+
+def active_scheduler() -> str | None:
+    """The address of the scheduler whose `distributed.Client` is active here; None without one.
+
+    Nothing of dask is imported to find that out.
+    """
+    client = _active_client()
+    return None if client is None else str(client.scheduler.address)
+
+
+def _active_client() -> Any:
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    with contextlib.suppress(ValueError):
+        client = Client.current()
+        if client.status == "running" and not client.asynchronous:
+            return client
+    return None
+
+
+def check_worker(path: str, version: str) -> None:
+    """In a worker: is the store there, and is this the solspace that sends the work?
+
+    Raises
+    ------
+    SolspaceError
+        Where it is not; the machine is named.
+    """
+    import socket
+
+    from solspace import __version__
+
+    here = f"the worker on {socket.gethostname()}"
+    if version != __version__:
+        raise SolspaceError(
+            f"{here} has solspace {__version__}, and {version} sends it work; install one "
+            "version on both"
+        )
+    if "://" not in path and not os.path.isdir(path):
+        raise SolspaceError(
+            f"{path}: {here} sees no store there; put the store into a folder that every worker "
+            "sees under the same name"
+        )
 
 
 def map_unordered(
@@ -41,24 +105,33 @@ def map_unordered(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+    name: str = "work",
 ) -> Iterator[tuple[Item, Result]]:
     """Apply a function to every item and yield (item, result) as each is done.
 
     Parameters
     ----------
     function : callable
-        Importable by name where workers are used.
+        Importable by name where workers are used. It travels once, as does what is bound to it;
+        tasks carry items alone.
     items : sequence
     workers : int, optional
         Processes of a local cluster. By default threads of this process, one a core.
     scheduler : str, optional
-        Address of a running dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
+        Address of a running dask scheduler, such as ``"tcp://10.0.0.1:8786"``. Where a
+        `distributed.Client` of it is active, that is used.
+    slurm : mapping, optional
+        ``workers``, how many, and options of `dask_jobqueue.SLURMCluster`.
+    name : str
+        What the tasks are called on dask's dashboard.
 
     Raises
     ------
     SolspaceError
-        For less than one worker, both options at once, an address nobody answers at, or a
-        worker that died.
+        For less than one worker, two of these options at once, or an address nobody answers at.
+    ClusterError
+        Where a worker or the scheduler died.
     Exception
         The first one the function raises; what was not begun is then dropped.
 
@@ -67,13 +140,14 @@ def map_unordered(
     >>> sorted(map_unordered(abs, [-1, 2]))
     [(-1, 1), (2, 2)]
     """
-    check_where(workers, scheduler)
+    check_where(workers, scheduler, slurm)
     if not items:
         return
-    if workers is None and scheduler is None:
+    if workers is None and scheduler is None and slurm is None:
         yield from _threads(function, items)
-    else:
-        yield from _distributed(function, items, workers, scheduler)
+        return
+    with _client(min(workers or 1, len(items)), scheduler, slurm) as client:
+        yield from _distributed(client, function, items, name)
 
 
 def _cores() -> int:
@@ -103,56 +177,245 @@ def _threads(
             raise
 
 
-def _distributed(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    workers: int | None,
-    scheduler: str | None,
-) -> Iterator[tuple[Item, Result]]:
+# --------------------------------------------------------------------------- dask
+
+
+@contextlib.contextmanager
+def _client(workers: int, scheduler: str | None, slurm: Mapping[str, Any] | None) -> Iterator[Any]:
+    """A client: the one that is active, or a new one, closed at the end with what it started."""
     import dask
     from distributed import Client, LocalCluster
-    from distributed import as_completed as distributed_as_completed
-    from distributed.scheduler import KilledWorker
 
+    active = _active_client()
+    if scheduler is not None and active is not None and active.scheduler.address == scheduler:
+        yield active
+        return
     # Zarr runs a thread of its own, which does not survive a fork.
-    with dask.config.set(
-        {
-            "distributed.worker.multiprocessing-method": "spawn",
-            # One death means a bug or a full memory, not bad luck worth three more.
-            "distributed.scheduler.allowed-failures": 1,
-            "distributed.comm.timeouts.connect": "10s",
-        }
-    ):
-        cluster: Any = None
-        if scheduler is None:
+    config = {
+        "distributed.worker.multiprocessing-method": "spawn",
+        # One death means a bug or a full memory, not bad luck worth three more.
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.comm.timeouts.connect": "10s",
+    }
+    cluster: Any = None
+    with dask.config.set(config), _unlogged(), contextlib.ExitStack() as started:
+        if slurm is not None:
+            cluster = _slurm_cluster(slurm)
+        elif scheduler is None:
             cluster = LocalCluster(
-                n_workers=min(workers or 1, len(items)),
+                loop=started.enter_context(_deaf_loop()),
+                n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                silence_logs="ERROR",
+                silence_logs="CRITICAL",
             )
+        if cluster is not None:
+            started.callback(_end_cluster, cluster)
         try:
-            try:
-                client = Client(scheduler or cluster)
-            except (OSError, ValueError) as error:
-                raise SolspaceError(
-                    f"no dask scheduler answers at {scheduler!r} ({error}); give the address "
-                    "that `dask scheduler` prints, such as tcp://127.0.0.1:8786"
-                ) from None
-            with client:
-                futures = [client.submit(function, item, pure=False) for item in items]
-                where = {future.key: item for future, item in zip(futures, items, strict=True)}
-                try:
-                    for future in distributed_as_completed(futures):
-                        yield where[future.key], future.result()
-                except KilledWorker as error:
-                    raise SolspaceError(
-                        f"a worker process died ({error}); what is stored is whole, type the "
-                        "same command again, with fewer --workers if memory was short"
-                    ) from None
-                finally:
-                    client.cancel(futures, force=True)
-        finally:
-            if cluster is not None:
-                cluster.close()
+            client = Client(scheduler or cluster, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"no dask scheduler answers at {scheduler!r} ({error}); give the address "
+                "that `dask scheduler` prints, such as tcp://127.0.0.1:8786"
+            ) from None
+        started.callback(_end_client, client)
+        yield client
+
+
+@contextlib.contextmanager
+def _deaf_loop() -> Iterator[Any]:
+    """A loop whose thread starts processes that Ctrl-C does not reach: it is answered here.
+
+    A terminal sends it to all processes of a command, and each would tell of it at length.
+    """
+    import signal
+    from multiprocessing import resource_tracker
+
+    from distributed.utils import LoopRunner
+
+    resource_tracker.ensure_running()  # lets the signal through again in the thread that starts it
+    runner = LoopRunner()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # its thread inherits this
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        yield runner.loop
+    finally:
+        with contextlib.suppress(Exception):
+            runner.stop(timeout=_CLOSING)
+
+
+def _end_client(client: Any) -> None:
+    with contextlib.suppress(Exception):
+        client.close(timeout=_CLOSING)
+
+
+def _end_cluster(cluster: Any) -> None:
+    """In order, or after a moment by force: a store is whole whenever its writers end."""
+    import signal
+
+    pids = [pid for w in cluster.workers.values() if (pid := getattr(w, "pid", None))]
+
+    def kill() -> None:
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+    # A worker does not leave a shard by itself, and dask asks it politely for long.
+    late = threading.Timer(_POLITE, kill)
+    late.start()
+    try:
+        with contextlib.suppress(Exception):
+            cluster.close(timeout=_CLOSING)
+    finally:
+        late.cancel()
+
+
+def _distributed(
+    client: Any, function: Callable[[Item], Result], items: Sequence[Item], name: str
+) -> Iterator[tuple[Item, Result]]:
+    from distributed import as_completed as distributed_as_completed
+    from distributed.comm import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    address = client.scheduler.address
+    # Dask takes what stands before the first number for the kind of a task.
+    run = f"0{uuid.uuid4().hex[:8]}"
+    futures: list[Any] = []
+    try:
+        # A task rather than scattered data: a worker that dies with it is no loss, and workers
+        # may come later.
+        sent = client.submit(_same, function, key=f"prepare {name}-{run}", pure=False)
+        futures = [
+            client.submit(_apply, sent, item, key=f"{name}-{run}-{i}", pure=False)
+            for i, item in enumerate(items)
+        ]
+        where = {future.key: item for future, item in zip(futures, items, strict=True)}
+        done = distributed_as_completed(futures, loop=client.loop)
+        watch = _Watch(client)
+        while not done.is_empty():
+            while not done.has_ready():
+                time.sleep(_POLL)
+                watch.look()
+            future = next(done)
+            watch.seen = True
+            yield where[future.key], future.result()
+    except KilledWorker as error:
+        raise ClusterError(
+            f"a worker process died at {error.task} ({error.last_worker.address}), most often for "
+            "want of memory; what is stored is whole, type the same command again, with fewer "
+            "workers if memory was short"
+        ) from None
+    except (CancelledError, CommClosedError) as error:
+        reason = getattr(error, "reason", "") or str(error) or type(error).__name__
+        raise ClusterError(
+            f"the dask scheduler at {address} went away or dropped the work ({reason}); what is "
+            "stored is whole, see that it runs and type the same command again"
+        ) from None
+    finally:
+        if futures and client.status == "running":
+            with contextlib.suppress(Exception):
+                client.cancel([*futures, sent], force=True)
+
+
+class _Watch:
+    """Looks whether there are workers at all, while one waits for them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.seen = self.told = False
+        self.looked = self.there = time.monotonic()
+
+    def look(self) -> None:
+        """Raise where all workers went away; warn where none has come."""
+        now = time.monotonic()
+        if now - self.looked < _LOOK:
+            return
+        self.looked = now
+        if self.client.nthreads():
+            self.seen, self.there = True, now
+        elif self.seen and now - self.there > _NONE_LEFT:
+            raise ClusterError(
+                f"no worker is left at {self.client.scheduler.address}; what is stored is whole, "
+                "start workers and type the same command again"
+            )
+        elif not self.seen and not self.told:
+            self.told = True
+            warnings.warn(
+                f"no worker has come to {self.client.scheduler.address} yet; waiting", stacklevel=2
+            )
+
+
+def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    return function
+
+
+def _apply(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """What goes wrong on a cluster is said once, by an error: dask's own log is kept quiet."""
+    # Each of dask's has a level of its own.
+    parents = ("distributed", "tornado", "asyncio")
+    known = [n for n in logging.root.manager.loggerDict if n.partition(".")[0] in parents]
+    loggers = [logging.getLogger(name) for name in dict.fromkeys([*parents, *known])]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# --------------------------------------------------------------------------- SLURM
+
+
+def _slurm_there() -> None:
+    """Refuse where no job can be sent."""
+    import shutil
+    from importlib.util import find_spec
+
+    if find_spec("dask_jobqueue") is None:
+        raise SolspaceError(
+            "--slurm needs the package dask-jobqueue; type `pip install 'solspace[slurm]'`"
+        )
+    if shutil.which("sbatch") is None:
+        raise SolspaceError(
+            "--slurm sends jobs by the command sbatch, which is not found here; type this on a "
+            "machine of a SLURM cluster, or give --workers N"
+        )
+
+
+def _slurm_cluster(slurm: Mapping[str, Any]) -> Any:
+    """Jobs that are workers of one thread, as many as asked for.
+
+    What is not given is of dask's configuration, ``jobqueue.slurm``.
+    """
+    import dask
+    from dask_jobqueue import SLURMCluster
+
+    options = {name: value for name, value in slurm.items() if name != "workers"}
+
+    def known(name: str, otherwise: Any) -> Any:
+        configured = dask.config.get(f"jobqueue.slurm.{name}", None)
+        return options.pop(name, configured if configured is not None else otherwise)
+
+    cores = int(known("cores", 1))
+    processes = int(known("processes", cores))
+    memory = known("memory", f"{4 * processes}GB")
+    try:
+        cluster = SLURMCluster(cores=cores, processes=processes, memory=memory, **options)
+    except (TypeError, ValueError) as error:
+        raise SolspaceError(
+            f"--slurm: {error}; options are those of dask_jobqueue.SLURMCluster, such as "
+            "--slurm-option queue=short --slurm-option memory=4GB"
+        ) from None
+    cluster.scale(slurm["workers"])
+    return cluster

@@ -16,7 +16,7 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import BASE, Variable, is_label
-from solspace.store import locks, replacing
+from solspace.store import locks, records, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     WHOLE,
@@ -103,14 +103,32 @@ def _create(
     ds: xr.Dataset,
     extra_sizes: Mapping[str, int],
     shard_size: int,
+) -> None:
+    if population.has(group):
+        return
+    population.before_change()
+    paths = [] if group == "population" else [group]
+    with population.rewriting(*paths) as store:
+        _fill(population, group, variables, ds, extra_sizes, shard_size, store)
+    target = population.zarr_group(group, "r+")
+    target.attrs[CREATED] = 1
+    records.make_durable(target.store_path.store, [f"{target.path}/zarr.json"])
+
+
+def _fill(
+    population: Population,
+    group: str,
+    variables: Iterable[Variable],
+    ds: xr.Dataset,
+    extra_sizes: Mapping[str, int],
+    shard_size: int,
+    store: Any,
     *,
     whole: bool = False,
     suffix: str = "",
-) -> None:
-    if population.has(group) and not suffix:
-        return
-    population.before_change()
-    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+) -> zarr.Group:
+    """Create a group without the mark that says that it is whole."""
+    root = zarr.open_group(store, mode="r+", use_consolidated=False)
     path = population.group_path(group) + suffix
     # A group without the mark was being created when its writer was killed.
     if path in root:
@@ -129,7 +147,7 @@ def _create(
     own = [undeclared(ds[n], group) for n in map(str, ds.variables) if n not in here]
     everything = [*here.values(), *own]
     n = sizes.get("network", 1)
-    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes))
+    chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes), n)
     for variable in everything:
         array = create_array(
             target,
@@ -151,7 +169,7 @@ def _create(
             "chunk_size": int(max(chunk, 1)),
         }
     )
-    target.attrs[CREATED] = 1
+    return target
 
 
 def replace_group(
@@ -163,18 +181,17 @@ def replace_group(
     """
     with population.briefly():
         population.mend(group)
-        _create(
-            population,
-            group,
-            variables,
-            ds,
-            {},
-            population.shard_size,
-            whole=True,
-            suffix=replacing.UNFINISHED,
-        )
         population.before_change()
-        replacing.swap_in(population.folder(group))
+        aside = group + replacing.UNFINISHED
+        with records.rewriting(population, group, was={group: aside}) as store:
+            size = population.shard_size
+            made = _fill(
+                population, group, variables, ds, {}, size, store,
+                whole=True, suffix=replacing.UNFINISHED,
+            )  # fmt: skip
+            made.attrs[CREATED] = 1
+            population.before_change()
+            replacing.swap_in(population.folder(group))
 
 
 def add_variables(
@@ -185,31 +202,35 @@ def add_variables(
     group: str = "population",
 ) -> None:
     """Create further variables of a group, such as ``features`` of the population's."""
-    target = population.zarr_group(group, "r+")
+    there = population.zarr_group(group)
     here = {
         d: int(s)
-        for _, array in target.arrays()
+        for _, array in there.arrays()
         for d, s in zip(array.metadata.dimension_names or (), array.shape, strict=True)
     }
     here |= {str(d): int(s) for d, s in ds.sizes.items()} | dict(sizes or {})
-    chunk = int(target.attrs["chunk_size"])
-    missing = [v for v in variables if v.name not in target and set(v.dims) <= set(here)]
-    if missing:
-        population.before_change()
-    coordinates = str(target.attrs.get("coordinates", "")).split()
-    for variable in missing:
-        array = create_array(
-            target,
-            _by_shard(variable) if group == "population" else variable,
-            here,
-            shard_size=population.shard_size,
-            chunk=chunk,
+    chunk = int(there.attrs["chunk_size"])
+    missing = [v for v in variables if v.name not in there and set(v.dims) <= set(here)]
+    if not missing:
+        return
+    population.before_change()
+    with population.rewriting(*(_path(group, v.name) for v in missing)) as store:
+        target = zarr.open_group(
+            store, path=population.group_path(group), mode="r+", use_consolidated=False
         )
-        if variable.name in ds.variables:
-            fill_array(array, ds[variable.name])
-        if variable.coordinate and variable.dims != (variable.name,):
-            coordinates.append(variable.name)
-    if missing:
+        coordinates = str(target.attrs.get("coordinates", "")).split()
+        for variable in missing:
+            array = create_array(
+                target,
+                _by_shard(variable) if group == "population" else variable,
+                here,
+                shard_size=population.shard_size,
+                chunk=chunk,
+            )
+            if variable.name in ds.variables:
+                fill_array(array, ds[variable.name])
+            if variable.coordinate and variable.dims != (variable.name,):
+                coordinates.append(variable.name)
         target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
 
 
@@ -234,16 +255,21 @@ def prepare_shards(
         assert isinstance(array, zarr.Array)
         if variable.dims[:1] == ("network",) and size % shard_of(array):
             population.before_change()
-            relayout(population.path, target, variable, size, chunk)
+            path = _path(group, variable.name)
+            with population.rewriting(path) as store:
+                made = relayout(population.path, target, variable, size, chunk, records.Noting)
+                inside = f"{target.path}/"
+                store.noted |= {inside + key: told for key, told in made.noted.items()}
 
 
 def remove_group(population: Population, group: str) -> None:
     """Take away a group, to create it anew."""
     population.before_change()
-    root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
-    # Killed half way, what is left of it is no group.
-    population.zarr_group(group, "r+").attrs[CREATED] = 0
-    del root[population.group_path(group)]
+    with population.briefly(), population.rewriting(group):
+        root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        # Killed half way, what is left of it is no group.
+        population.zarr_group(group, "r+").attrs[CREATED] = 0
+        del root[population.group_path(group)]
 
 
 def outdated(population: Population, ds: xr.Dataset, group: str = "population") -> list[str]:
@@ -306,11 +332,12 @@ def remove_variables(
     if not gone:
         return
     population.before_change()
-    own = population.zarr_group(group, mode="r+")
-    for name in gone:
-        del own[name]
-    left = [n for n in str(own.attrs.get("coordinates", "")).split() if n not in gone]
-    own.attrs["coordinates"] = " ".join(left)
+    with population.briefly(), population.rewriting(*(_path(group, name) for name in gone)):
+        own = population.zarr_group(group, mode="r+")
+        for name in gone:
+            del own[name]
+        left = [n for n in str(own.attrs.get("coordinates", "")).split() if n not in gone]
+        own.attrs["coordinates"] = " ".join(left)
 
 
 def remove_dims(population: Population, dims: Sequence[str], group: str = "population") -> None:
@@ -326,6 +353,11 @@ def set_attrs(population: Population, attrs: Mapping[str, Any], group: str = "po
     if any(own.attrs.get(k) != v for k, v in attrs.items()):
         population.before_change()
         own.attrs.update(dict(attrs))
+
+
+def _path(group: str, name: str) -> str:
+    """Of a variable in the population."""
+    return name if group == "population" else f"{group}/{name}"
 
 
 def _by_shard(variable: Variable) -> Variable:

@@ -6,7 +6,7 @@ that a kill leaves the one or the other. What the networks there have is copied 
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -16,11 +16,12 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, Variable, is_label
-from solspace.store import replacing
-from solspace.store.handle import Population, Store
+from solspace.store import records, replacing
+from solspace.store.handle import Population
 from solspace.store.layout import (
     WHOLE,
     checked_text,
+    chunk_size,
     create_array,
     fill_array,
     quiet,
@@ -44,6 +45,7 @@ def grow(
     pending: Collection[str],
     attrs: Mapping[str, Any],
     *,
+    shard_size: int | None = None,
     joined: xr.Dataset | None = None,
     lost: Collection[str] = (),
 ) -> None:
@@ -61,6 +63,9 @@ def grow(
         they stand for depends on all networks.
     attrs : mapping
         Attributes of the population that change; None takes one away.
+    shard_size : int, optional
+        Networks in a shard from now on. One may hold networks for which a stage has ended beside
+        new ones. By default the largest that parts the new from those there.
     joined : Dataset, optional
         Variables of the population's own group of all networks, those there and those to add,
         which are written anew: recordings have trials of their own.
@@ -72,7 +77,8 @@ def grow(
     SolspaceError
         Where the networks have other channels.
     """
-    root = Store(population.path).root("r+")
+    noting = records.noting_store(population.path)
+    root = zarr.open_group(noting, mode="r+", use_consolidated=False)
     have = population.open()
     free = ("network", *_UNITS, *(() if joined is None else _RECORDED))
     for dim in have.dims:
@@ -87,8 +93,7 @@ def grow(
     sizes |= {d: max(have.sizes[d], ds.sizes[d]) for d in _UNITS if d in have.dims and d in ds.dims}
     if joined is not None:
         sizes |= {str(d): int(n) for d, n in joined.sizes.items()}
-    # No shard holds old and new networks: those there are not computed again.
-    shard = max(s for s in range(1, population.shard_size + 1) if n % s == 0)
+    shard = shard_size or max(s for s in range(1, population.shard_size + 1) if n % s == 0)
     population.before_change()
     beside = population.group_path("population") + replacing.UNFINISHED
     if beside in root:
@@ -100,7 +105,11 @@ def grow(
         source = population.zarr_group(group)
         with quiet():
             target = root.require_group(beside if group == "population" else f"{beside}/{group}")
-        chunk = math.gcd(int(str(source.attrs["chunk_size"])), shard)
+        each = max(
+            (a.nbytes // max(n, 1) for _, a in source.arrays() if _dims(a)[:1] == ("network",)),
+            default=1,
+        )
+        chunk = chunk_size(shard, each, n + more)
         coordinates = str(source.attrs.get("coordinates", "")).split()
         names = [name for name, _ in source.arrays()]
         # A group of its own may call other things trials.
@@ -114,7 +123,7 @@ def grow(
             made = _longer(target, array, known, here, shard, chunk, whole)
             values = None
             if name in ds.variables and group == "population":
-                values = ds[name].values
+                values = ds[name]
             elif name in labels and "network" in _dims(array):
                 values = labels[name]
             if name in _UNITS:
@@ -128,11 +137,11 @@ def grow(
                 if name.startswith("status_") and name in pending:
                     made[:n] = np.full(n, PENDING, made.dtype)
                 if values is not None:
-                    _add(made, values, n, name)
+                    _add(made, values, n, name, shard)
             else:
                 made[tuple(map(slice, array.shape))] = array[...]
             if group == "population" and name in coordinates and values is not None:
-                labels[name] = values
+                labels[name] = values.values
         if written is not None:
             for name in map(str, written.variables):
                 known = declared(group, name) or undeclared(written[name], group)
@@ -148,12 +157,13 @@ def grow(
                 made = create_array(target, known, sizes, shard_size=WHOLE, chunk=chunk)
                 old = (n, *(sizes.get(d, made.shape[i + 1]) for i, d in enumerate(known.dims[1:])))
                 made[:n] = _without(have, known, old)
-                _add(made, ds[name].values, n, name)
+                _add(made, ds[name], n, name, shard)
             coordinates += new
         kept = dict(source.attrs) | (dict(attrs) if group == "population" else {})
         target.attrs.update({n: v for n, v in kept.items() if v is not None} | {
             "shard_size": shard, "chunk_size": chunk, "coordinates": " ".join(coordinates),
         })  # fmt: skip
+    records.note_copy(population, noting, beside)
     population.before_change()
     replacing.swap_in(population.folder())
 
@@ -207,12 +217,15 @@ def _copy(array: Any, made: Any, n: int, shard: int) -> None:
         made[block] = array[block]
 
 
-def _add(made: Any, values: Any, n: int, name: str) -> None:
-    """What is known of the new networks, from the start of each axis."""
-    values = np.asarray(values)
-    if values.dtype.kind in "OTU":
-        values = checked_text(values, made, name)
-    made[(slice(n, n + len(values)), *map(slice, values.shape[1:]))] = values
+def _add(made: Any, values: Any, n: int, name: str, shard: int) -> None:
+    """What is known of the new networks, from the start of each axis, shard by shard."""
+    more = values.shape[0]
+    edges = [0, *range((-n) % shard or shard, more, shard), more]
+    for start, stop in itertools.pairwise(edges):
+        block = np.asarray(values[start:stop])
+        if block.dtype.kind in "OTU":
+            block = checked_text(block, made, name)
+        made[(slice(n + start, n + stop), *map(slice, block.shape[1:]))] = block
 
 
 def _without(have: xr.Dataset, known: Variable, shape: tuple[int, ...]) -> Any:

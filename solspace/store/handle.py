@@ -7,7 +7,9 @@ one writer, and its status after its data.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from solspace.population.variables import (
     message_variable,
     status_variable,
 )
-from solspace.store import locks, replacing
+from solspace.store import locks, records, replacing
 from solspace.store.layout import fill_array, mend_relayout, write_part
 from solspace.store.making import check_version, is_empty, make
 from solspace.store.metadata import (
@@ -144,6 +146,7 @@ class Store:
                 self._mend_populations()
                 for population in self.populations():
                     population.mend()
+                    records.mend_files(population)
                 if killed:
                     replacing.remove_partial(self.path)
                     unmark(self.path)
@@ -286,15 +289,16 @@ class Population:
             self.path, group=self.group_path(group), consolidated=False, chunks=None
         )
 
-    def status(self, stage: str) -> NDArray[np.uint8]:
-        """Progress of a stage, a value for each network."""
+    def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
+        """Progress of a stage, a value for each network, of all or of one shard."""
         group = self.zarr_group()
         name = status_variable(stage).name
+        block = slice(None) if shard is None else slice(*shard)
         if name not in group:  # created before there was such a stage
-            return np.full(self.networks, PENDING, np.uint8)
+            return np.full(self.networks, PENDING, np.uint8)[block]
         array = group[name]
         assert isinstance(array, zarr.Array)
-        return np.asarray(array[:], dtype=np.uint8)
+        return np.asarray(array[block], dtype=np.uint8)
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
@@ -354,10 +358,54 @@ class Population:
                 self.before_change()
                 replacing.mend_group(self.folder(found))
 
+    def take(
+        self, stage: str, shards: Sequence[Shard], arrays: Sequence[str], run: int | None = None
+    ) -> int:
+        """Give shards of a stage to a run: no writer of another run writes them from now on.
+
+        Parameters
+        ----------
+        stage : str
+        shards : sequence of Shard
+        arrays : sequence of str
+            What the stage fills shard by shard, by paths as ``loss`` or ``graph/edge_input``.
+        run : int, optional
+            A token of the run; a new one by default.
+
+        Returns
+        -------
+        int
+            The token, for `write_shard`.
+        """
+        token = run or secrets.randbits(48) | 1
+        with self.briefly():
+            records.take_shards(self, stage, shards, arrays, token)
+        return token
+
+    def release(self, stage: str) -> None:
+        """Let no run's writer write shards of a stage any more."""
+        with self.briefly():
+            found = records.ShardRecords.of(self, stage, "r+")
+            if found is not None:
+                found.take(range(len(found.tokens())), records.NOBODY)
+
+    def rewriting(self, *paths: str) -> AbstractContextManager[records.Noting]:
+        """Write arrays or groups alone, through the store that is given, with their digests."""
+        return records.rewriting(self, *paths)
+
     def write_shard(
-        self, shard: Shard, stage: str, data: Mapping[str, Mapping[str, xr.DataArray]]
+        self,
+        shard: Shard,
+        stage: str,
+        data: Mapping[str, Mapping[str, xr.DataArray]],
+        *,
+        token: int | None = None,
     ) -> None:
         """Write one shard of a stage's variables, and then its status.
+
+        The token is compared just before anything is written, and again before the status is. The
+        data and their digests are on the disk before the status is written, and it is when this
+        returns.
 
         Parameters
         ----------
@@ -367,35 +415,59 @@ class Population:
         data : mapping of group name to mapping of variable name to DataArray
             Variables with a network axis of the shard's length. Those of the population hold
             ``status_<stage>`` and ``message_<stage>``.
+        token : int, optional
+            From `take`. By default the shard is taken now.
 
         Raises
         ------
         SolspaceError
-            Where the block is not a whole shard.
+            Where the block is not a whole shard, or another run has taken it over.
         ValueError
             Where a variable is not declared or has another shape than its array.
         """
-        own = self.zarr_group("population", "r+")
-        networks = own["network"]
-        assert isinstance(networks, zarr.Array)
-        size, n = int(str(own.attrs["shard_size"])), networks.shape[0]
-        if shard.start not in range(0, n, size) or shard.stop != min(shard.start + size, n):
-            raise SolspaceError(
-                f"networks {shard[0]}..{shard[1] - 1} are not one shard of {self} "
-                f"(shards of {size} networks from 0); two writers in one shard "
-                "corrupt it, so write whole shards, see Population.shards()"
-            )
+        status, message = status_variable(stage).name, message_variable(stage).name
+        if token is None:
+            size, n = self.shard_size, self.networks
+            _check_whole(self, shard, size, n)
+            own = [f"{g}/{n}" for g, arrays in data.items() for n in arrays]
+            arrays = [n.removeprefix("population/") for n in own if n != f"population/{status}"]
+            token = self.take(stage, [shard], arrays)
+        opened = _opened(self, stage, token)
+        _check_whole(self, shard, opened.size, opened.networks)
         locks.check_held(self.path)
-        last = [v.name for v in (message_variable(stage), status_variable(stage))]
-        for group, arrays in data.items():
-            target = own if group == "population" else self.zarr_group(group, "r+")
-            for name, array in arrays.items():
-                if group != "population" or name not in last:
-                    write_part(target, name, array, *shard)
+        at = shard.start // opened.size
+        self._check_token(opened, shard, stage, token, "nothing was written")
+        digests: dict[str, str] = {}
+        written: list[str] = []
+        for group, arrays_of in data.items():
+            for name, array in arrays_of.items():
+                if (group, name) != ("population", status):
+                    path = name if group == "population" else f"{group}/{name}"
+                    files, told = opened.write(group, name, array, shard)
+                    digests[path] = told
+                    written += files
+        if message not in data["population"]:
+            digests.pop(message, None)
+        records.make_durable(opened.noting, written)
+        # A writer that was stopped until now leaves the other run's record, which tells on it.
+        half = "what it had begun to write there is named by `solspace check`"
+        self._check_token(opened, shard, stage, token, half)
+        values = data["population"][status]
+        opened.records.write(at, token, records.status_digest(np.asarray(values)), digests)
+        self._check_token(opened, shard, stage, token, half)
         # The status last: only what is whole is called done.
-        for name in last:
-            if name in data["population"] or name == last[-1]:
-                write_part(own, name, data["population"][name], *shard)
+        files, _ = opened.write("population", status, values, shard)
+        records.make_durable(opened.noting, files)
+
+    def _check_token(
+        self, opened: _Opened, shard: Shard, stage: str, token: int, told: str
+    ) -> None:
+        if opened.records.token(shard.start // opened.size) != token:
+            raise SolspaceError(
+                f"{self.path}: networks {shard.start}..{shard.stop - 1} of {stage} of {self} were "
+                f"taken over by another run while this one computed them; {told}. Let the other "
+                "run end, or type this command again after it"
+            )
 
     def write_all(self, name: str, values: NDArray[Any], group: str = "population") -> None:
         """Write one small variable for all networks at once.
@@ -403,7 +475,73 @@ class Population:
         For the one process that ends a stage, when no worker writes any more.
         """
         locks.check_held(self.path)
-        fill_array(self.zarr_group(group, mode="r+")[name], xr.DataArray(values, name=name))
+        path = name if group == "population" else f"{group}/{name}"
+        with self.briefly(), self.rewriting(path) as store:
+            target = zarr.open_array(store, path=f"{self.group_path(group)}/{name}", mode="r+")
+            fill_array(target, xr.DataArray(values, name=name))
+
+
+class _Opened:
+    """What a run writes of one stage, opened once."""
+
+    def __init__(self, population: Population, stage: str) -> None:
+        own = population.zarr_group("population", "r+")
+        networks = own["network"]
+        assert isinstance(networks, zarr.Array)
+        self.size, self.networks = int(str(own.attrs["shard_size"])), networks.shape[0]
+        self.noting = records.Noting(own.store_path.store)
+        self._population = population
+        self._groups: dict[str, zarr.Group] = {}
+        self._arrays: dict[tuple[str, str], Any] = {}
+        found = records.ShardRecords.of(population, stage, "r+")
+        if found is None:
+            raise SolspaceError(
+                f"{population.path}: nobody has taken networks of {population} for {stage}; call "
+                "Population.take first, or leave out the token"
+            )
+        self.records = found
+
+    def array(self, group: str, name: str) -> Any:
+        if group not in self._groups:
+            self._groups[group] = zarr.open_group(
+                self.noting, path=self._population.group_path(group), mode="r+",
+                use_consolidated=False,
+            )  # fmt: skip
+        if (group, name) not in self._arrays:
+            try:
+                self._arrays[group, name] = self._groups[group][name]
+            except KeyError:
+                path = self._groups[group].path
+                raise ValueError(f"variable {name!r} is not in group {path!r}") from None
+        return self._arrays[group, name]
+
+    def write(
+        self, group: str, name: str, array: xr.DataArray, shard: Shard
+    ) -> tuple[list[str], str]:
+        """Write a shard of an array: its files, and the digest of what is in them."""
+        target = self.array(group, name)
+        write_part(target, name, array, *shard)
+        keys = records.shard_files(target, *shard)
+        if keys is None:  # not of this shard alone
+            return [], ""
+        files = [f"{target.path}/{key}" for key in keys]
+        noted = [self.noting.noted.pop(file, records.EMPTY) for file in files]
+        return files, records.digest_of_shard(noted)
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(population: Population, stage: str, token: int) -> _Opened:
+    """With another token arrays may lie in other shards."""
+    return _Opened(population, stage)
+
+
+def _check_whole(population: Population, shard: Shard, size: int, n: int) -> None:
+    if shard.start not in range(0, n, size) or shard.stop != min(shard.start + size, n):
+        raise SolspaceError(
+            f"networks {shard[0]}..{shard[1] - 1} are not one shard of {population} "
+            f"(shards of {size} networks from 0); two writers in one shard "
+            "corrupt it, so write whole shards, see Population.shards()"
+        )
 
 
 def open_population(

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "default_shard_size",
     "fill_array",
     "network_bytes",
+    "packed_shard_size",
     "packed_variable",
     "quiet",
     "relayout",
@@ -44,8 +45,14 @@ __all__ = [
 CHUNK_BYTES = 1 << 20
 # A kill loses a shard; memory holds one for each worker.
 MOST_SHARD_BYTES = 1 << 28
+# But reading takes a fifth of a millisecond a chunk, however small, and several times less where
+# a shard is one chunk. So chunks are larger, up to so many bytes, where there would be more of them
+# along ``network`` than this.
+MORE_CHUNKS = ((128, 1 << 22), (512, 1 << 25))
 
 WHOLE = 0  # one shard for all networks
+# A packed array of more than this has several: one is in memory when it is written.
+MOST_PACKED_BYTES = 1 << 28
 
 
 @contextlib.contextmanager
@@ -82,24 +89,58 @@ def default_shard_size(networks: int, bytes_each: int = 1, least: int = 1) -> in
     Examples
     --------
     >>> [default_shard_size(n) for n in (8, 16, 400, 10_000)]
-    [1, 1, 8, 200]
+    [1, 1, 8, 192]
     >>> default_shard_size(10_000, bytes_each=12_000_000)
     22
     """
     size = max(networks // 50, least, 1)
-    return max(1, min(size, MOST_SHARD_BYTES // max(bytes_each, 1), max(networks, 1)))
+    size = max(1, min(size, MOST_SHARD_BYTES // max(bytes_each, 1), max(networks, 1)))
+    # A large one has many divisors, among which the size of chunks is chosen; a prime has none.
+    step = 1 << max(size.bit_length() - 4, 0)
+    return max(size // step * step, min(size, least))
 
 
-def chunk_size(shard_size: int, bytes_each: int) -> int:
+def chunk_size(shard_size: int, bytes_each: int, networks: int = 1) -> int:
     """Networks in one inner chunk: the most that divide a shard and are about 1 MB.
+
+    More where an array would be of many chunks: up to 4 MB where they are over 128, up to 32 MB
+    where they are over 512.
+
+    Parameters
+    ----------
+    shard_size : int
+    bytes_each : int
+        Of one network in the largest array.
+    networks : int
+        Of the population.
 
     Examples
     --------
     >>> chunk_size(8, 10_000), chunk_size(8, 300_000), chunk_size(8, 930_000)
     (8, 2, 1)
+    >>> chunk_size(192, 930_000, 10_000), chunk_size(288, 10_000, 100_000)
+    (16, 288)
     """
-    most = max(1, CHUNK_BYTES // max(bytes_each, 1))
+    each = max(bytes_each, 1)
+    larger = [min(-(-networks // chunks), most // each) for chunks, most in MORE_CHUNKS]
+    most = max(1, CHUNK_BYTES // each, *larger)
     return max(n for n in range(1, shard_size + 1) if shard_size % n == 0 and n <= most)
+
+
+def packed_shard_size(shape: Sequence[int], itemsize: int, chunk: int) -> int:
+    """Networks in a shard of a packed array whose first dim is ``network``.
+
+    Examples
+    --------
+    >>> packed_shard_size((400, 50, 50), 4, 16) == WHOLE
+    True
+    >>> packed_shard_size((100_000, 50, 50), 4, 96)
+    26784
+    """
+    each = math.prod(shape[1:]) * itemsize
+    if shape[0] * each <= MOST_PACKED_BYTES:
+        return WHOLE
+    return max(MOST_PACKED_BYTES // each // chunk, 1) * chunk
 
 
 def create_array(
@@ -135,7 +176,8 @@ def create_array(
     if "network" in variable.dims and shape[variable.dims.index("network")]:
         at = variable.dims.index("network")
         n = shape[at]
-        inner = min(chunk, n)
+        # What is along its own dim is read when a group is opened, and never in blocks.
+        inner = n if variable.dims == (variable.name,) else min(chunk, n)
         # Coordinates are written once, or by the one process that ends a stage.
         whole = shard_size == WHOLE or variable.coordinate or at != 0
         # A shard that holds all networks ends with the last chunk.
@@ -236,15 +278,11 @@ def fill_array(target: Any, array: xr.DataArray) -> None:
             target.attrs.update(_plain(array.attrs))
 
 
-def write_part(group: zarr.Group, name: str, array: xr.DataArray, start: int, stop: int) -> None:
+def write_part(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> None:
     """Write the networks ``start <= network < stop`` of an array.
 
     In a thread of its own perhaps, so no filters of warnings are changed here.
     """
-    try:
-        target: Any = group[name]
-    except KeyError:
-        raise ValueError(f"variable {name!r} is not in group {group.path!r}") from None
     expected = (stop - start, *target.shape[1:])
     if array.shape != expected:
         raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
@@ -261,12 +299,15 @@ def shard_of(array: Any) -> int:
 
 
 def relayout(
-    store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int
-) -> None:
+    store: str, group: zarr.Group, variable: Variable, shard_size: int, chunk: int,
+    noting: Callable[[Any], Any] = lambda store: store,
+) -> Any:  # fmt: skip
     """Create an array anew in other shards, before a stage writes into that of a packed store.
 
     The array is whole at every moment: it is copied beside the store and takes the old one's
     place when it is done.
+
+    Returns what ``noting`` made of the store that the copy was written through.
     """
     with quiet():
         old = group[variable.name]
@@ -276,8 +317,9 @@ def relayout(
         beside = f"{store}.relayout"
         shutil.rmtree(beside, ignore_errors=True)
         sizes = dict(zip(variable.dims, old.shape, strict=True))
+        through = noting(zarr.create_group(beside, zarr_format=3).store_path.store)
         target = create_array(
-            zarr.create_group(beside, zarr_format=3),
+            zarr.open_group(through, mode="r+", use_consolidated=False),
             variable,
             sizes,
             shard_size=shard_size,
@@ -293,6 +335,7 @@ def relayout(
         os.rename(final, f"{beside}.old")
         os.rename(os.path.join(beside, variable.name), final)
         mend_relayout(store)
+        return through
 
 
 def mend_relayout(store: str) -> None:

@@ -6,6 +6,7 @@ gathered again at the end of a run, so where it is there it is true.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import zarr
@@ -17,6 +18,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "UNFINISHED",
     "VERSION",
+    "WRITING",
     "forget_consolidated",
     "gather",
     "has_consolidated",
@@ -27,6 +29,8 @@ SCHEMA_VERSION = 2
 
 CREATED = "solspace_created"
 VERSION = "solspace_schema_version"
+# The group of a population that says who wrote what.
+WRITING = "writing"
 # Marks a store that is not whole yet, so that it can be told from a folder of the user's.
 UNFINISHED = "solspace_unfinished"
 
@@ -56,7 +60,27 @@ def gather(store: str, groups: Iterable[str]) -> None:
         # One that another program put into a group below hides what comes later there.
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
-            zarr.consolidate_metadata(store, zarr_format=3)
+            group = zarr.consolidate_metadata(store, zarr_format=3)
+            _leave_out(group, WRITING)
+
+
+def _leave_out(group: zarr.Group, name: str) -> None:
+    """Take groups of this name below populations out of the copy, so that trees do not show them.
+
+    They are no results, and their metadata change without the others.
+    """
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.core.sync import sync
+
+    store, prototype = group.store_path.store, default_buffer_prototype()
+    found = sync(store.get("zarr.json", prototype))
+    assert found is not None
+    node = json.loads(found.to_bytes())
+    gathered = node["consolidated_metadata"]["metadata"]
+    kept = {path: own for path, own in gathered.items() if path.split("/")[2:3] != [name]}
+    node["consolidated_metadata"]["metadata"] = kept
+    data = json.dumps(node, indent=2).encode()
+    sync(store.set("zarr.json", prototype.buffer.from_bytes(data)))
 
 
 def unmark(store: str) -> None:

@@ -21,7 +21,7 @@ from solspace.networks import get_architecture
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import BASE, DONE, LABELS, Variable, text_array
 from solspace.stages import collection
-from solspace.store import locks
+from solspace.store import locks, records
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     CHUNK_BYTES,
@@ -31,6 +31,7 @@ from solspace.store.layout import (
     create_array,
     default_shard_size,
     network_bytes,
+    packed_shard_size,
     packed_variable,
     quiet,
 )
@@ -161,7 +162,8 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
             own[f"status_{stage}"] = _Array(f"status_{stage}", ("network",), done)
             empty = np.full(n, "", "U1")
             own[f"message_{stage}"] = _Array(f"message_{stage}", ("network",), empty)
-    _write(new, copy.group_path("population"), own, declared, attrs, shard)
+    noting = records.noting_store(new.path)
+    _write(noting, copy.group_path("population"), own, declared, attrs, shard)
     for name, group in groups.items():
         called = _GROUPS.get(name, name)
         arrays = _arrays(group)
@@ -181,7 +183,8 @@ def _population(new: Store, task: str, architecture: str, old: zarr.Group) -> No
             _sizes_as_numbers(arrays)
         # One length for a name in a group and those below it.
         of_group = collection.declared(called, architecture)
-        _write(new, copy.group_path(called), arrays, of_group, _attrs(group, n), shard)
+        _write(noting, copy.group_path(called), arrays, of_group, _attrs(group, n), shard)
+    records.note_copy(copy, noting, copy.group_path("population"))
 
 
 def _read_size(networks: int, bytes_each: int) -> int:
@@ -391,14 +394,14 @@ def _variable(array: _Array, declared: Mapping[str, Variable]) -> Variable:
 
 
 def _write(
-    new: Store,
+    store: Any,
     path: str,
     arrays: Mapping[str, _Array],
     declared: Mapping[str, Variable],
     attrs: Mapping[str, Any],
     shard: int,
 ) -> None:
-    root = new.root("r+")
+    root = zarr.open_group(store, mode="r+", use_consolidated=False)
     with quiet():
         target = root.require_group(path)
     variables = {name: _variable(array, declared) for name, array in arrays.items()}
@@ -412,7 +415,11 @@ def _write(
         if text is not None or math.prod(array.shape) <= _SMALL:
             whole = np.asarray(array.values[...]) if text is None else text
             variable = packed_variable(variable, whole)
-        out = create_array(target, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
+        of_shard = WHOLE
+        if text is None and array.dims[:1] == ("network",):
+            itemsize = np.dtype(variable.dtype).itemsize
+            of_shard = packed_shard_size(array.shape, itemsize, chunk)
+        out = create_array(target, variable, sizes, shard_size=of_shard, chunk=chunk, packed=True)
         kept = {k: v for k, v in array.attrs.items() if k not in ("lists", "long_name", "units")}
         with quiet():
             if kept:

@@ -17,8 +17,15 @@ from solspace.population.variables import (
     message_variable,
     status_variable,
 )
+from solspace.store import records
 from solspace.store.handle import Population, Store
-from solspace.store.layout import WHOLE, create_array, packed_variable, quiet
+from solspace.store.layout import (
+    WHOLE,
+    create_array,
+    packed_shard_size,
+    packed_variable,
+    quiet,
+)
 
 __all__ = ["copy_packed", "pack_into", "without_folders"]
 
@@ -29,9 +36,9 @@ _MADE_BY = {"training": "record", "extrapolation": "extrapolate"}
 def pack_into(population: Population, store: Store, leave_out: Sequence[str]) -> Population:
     """Copy a population into another store, compressed, without some of its groups.
 
-    The stages that fill those are pending in the copy. Every array is one shard; before a
-    stage writes into one it is created anew in shards. Of files named in the commands of the
-    provenance only the last part of the path is kept.
+    The stages that fill those are pending in the copy. Every array is one shard, or several of
+    256 MB; before a stage writes into one it is created anew in the population's shards. Of files
+    named in the commands of the provenance only the last part of the path is kept.
 
     Parameters
     ----------
@@ -42,7 +49,8 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         Names of groups, ``training`` or ``extrapolation``.
     """
     copy = Population(store.path, population.task, population.architecture)
-    root = store.root("r+")
+    noting = records.noting_store(store.path)
+    root = zarr.open_group(noting, mode="r+", use_consolidated=False)
     for group in population.groups():
         if group in leave_out:
             continue
@@ -58,7 +66,7 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
         if "provenance" in attrs:
             attrs["provenance"] = without_folders(str(attrs["provenance"]))
         target.attrs.update(attrs)
-    own = copy.zarr_group(mode="r+")
+    own: Any = root[copy.group_path("population")]
     # Recordings are made by no stage.
     for group in leave_out if "status_record" in own or "status_extrapolate" in own else ():
         stage = _MADE_BY[group]
@@ -67,11 +75,12 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
             if name in own:
                 waiting: Any = own[name]
                 waiting[:] = np.full(population.networks, value, waiting.dtype)
+    records.note_copy(copy, noting, copy.group_path("population"))
     return copy
 
 
 def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
-    """Copy an array as one shard, compressed hard."""
+    """Copy an array as one shard, or one after another where it is large, compressed hard."""
     dims = tuple(array.metadata.dimension_names or ())
     name = str(array.basename)
     variable = Variable(
@@ -85,10 +94,16 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
     if array.size <= 1 << 20:
         variable = packed_variable(variable, array[...])
     sizes = dict(zip(dims, array.shape, strict=True))
-    target = create_array(group, variable, sizes, shard_size=WHOLE, chunk=chunk, packed=True)
+    by_network = dims[:1] == ("network",) and not variable.coordinate
+    shard = packed_shard_size(array.shape, array.dtype.itemsize, chunk) if by_network else WHOLE
+    target = create_array(group, variable, sizes, shard_size=shard, chunk=chunk, packed=True)
     with quiet():
         target.attrs.put(dict(array.attrs))
-        target[...] = array[...]
+        if shard == WHOLE:
+            target[...] = array[...]
+        else:
+            for start in range(0, array.shape[0], shard):
+                target[start : start + shard] = array[start : start + shard]
     return target
 
 

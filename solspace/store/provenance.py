@@ -55,12 +55,15 @@ def noted(
     stage: str,
     options: Mapping[str, Any] | None = None,
     where: Mapping[str, Any] | None = None,
-) -> Iterator[None]:
-    """Note in the population's attrs what was run, on what, and when it began and ended."""
+) -> Iterator[int]:
+    """Note in the population's attrs what was run, on what, and when it began and ended.
+
+    Yields the number of the run, its entry's ``run`` in hexadecimals: the token of what it writes.
+    """
     entry = _begun(population.attrs, stage, options, where)
     _note(population, entry)
     began = time.monotonic()
-    yield
+    yield int(entry["run"], 16)
     entry |= {"finished": _now(), "seconds": round(time.monotonic() - began, 1)}
     _note(population, entry)
 
