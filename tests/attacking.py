@@ -187,7 +187,7 @@ def _serve(folder: Path) -> None:
             print(pid, flush=True)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
             continue
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command answers it
         os.chdir(asked["folder"])
         os.dup2(os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
@@ -197,7 +197,7 @@ def _serve(folder: Path) -> None:
             _die(**asked["dies"])
         code: Any = 1
         try:
-            code = solspace.cli.main(asked["words"])
+            code = solspace.cli.main()
             missing = [n for n in sys.modules if n not in _KNOWN and "__main__" not in n]
             learned.write_text(json.dumps(missing))
         except SystemExit as error:
@@ -290,7 +290,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cases: dict[str, Case] = {}
-        self.server = Server(root / "server")
+        self.server = Server(root / f"server{os.getpid()}")
 
     def case(self, name: str) -> Case:
         if name not in self.cases:
@@ -470,6 +470,53 @@ def _write_networks(folder: Path) -> list[str]:
         np.savez(folder / f"net{i}.npz", **values)
         names.append(f"net{i}.npz")
     return names
+
+
+# --------------------------------------------------------------------------- clusters
+
+
+class Cluster:
+    """A scheduler of dask's and its workers, as processes of their own."""
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", "scheduler.json",
+        )  # fmt: skip
+        self._wait(self.scheduler, lambda: (folder / "scheduler.json").exists())
+        self.address = json.loads((folder / "scheduler.json").read_text())["address"]
+        self.workers = [
+            self._start("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+            for _ in range(workers)
+        ]
+        for worker in self.workers:
+            self._wait(worker, lambda w=worker: "Registered to" in self.said(w))
+
+    def _start(self, what: str, *words: str) -> subprocess.Popen[bytes]:
+        name = f"{what}{len(list(self.folder.glob('*.log')))}.log"
+        with open(self.folder / name, "wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{what}", *words],
+                cwd=self.folder, env=ENVIRONMENT, stdout=file, stderr=file,
+            )  # fmt: skip
+        process.log = self.folder / name  # type: ignore[attr-defined]
+        return process
+
+    def said(self, process: Any) -> str:
+        return str(process.log.read_text(errors="replace"))
+
+    def _wait(self, process: Any, ready: Any) -> None:
+        until = time.monotonic() + LONGEST
+        while not ready():
+            assert process.poll() is None and time.monotonic() < until, self.said(process)
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        for process in (self.scheduler, *self.workers):
+            process.kill()
+            process.wait()
 
 
 # --------------------------------------------------------------------------- what is there

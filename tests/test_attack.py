@@ -17,6 +17,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from attacking import (
     OTHERS,
     SIGNALS,
     WRITING,
+    Cluster,
     Counts,
     Workshop,
     arrays,
@@ -39,12 +41,15 @@ from attacking import (
     case_names,
     data_files,
     delete,
+    differences,
     flip,
+    leftovers,
     listing,
     lost,
     members,
     names,
     same,
+    solspace,
     start,
     stores,
     swap_chunks,
@@ -96,6 +101,8 @@ def test_killed_and_typed_again(name, workshop, counts, tmp_path):
             # Some are typed in a shell, with all their imports; most begin at once.
             begin = workshop.server.start if count["tried"] % 5 else start
             ended, said = _kill(begin, case, folder, rng, SIGNALS[count["tried"] % 3], working)
+            # Before anything of ours is read it is Python that answers.
+            assert "Traceback" not in said or begin is start, said
             if ended is None:
                 count["tried"] += 1
                 for store in stores(folder):
@@ -177,6 +184,109 @@ def _kill(
     return (None if running and process.returncode != 0 else process.returncode), said
 
 
+# --------------------------------------------------------------------------- clusters
+
+TRIES = max(ATTACKS // 4, 1)
+
+
+def _until_locked(process, folder: Path, before: list[str]) -> None:
+    while process.poll() is None and listing(folder) == before:
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def attacked_cluster(case, folder: Path, tmp_path: Path, rng) -> Iterator[tuple]:
+    """A command under way on a cluster, at some moment of its writing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(case.begun, folder)
+    shutil.rmtree(tmp_path / "cluster", ignore_errors=True)
+    cluster = Cluster(tmp_path / "cluster")
+    try:
+        before = listing(folder)
+        process = start((*case.words, "--scheduler", cluster.address), folder)
+        _until_locked(process, folder, before)
+        time.sleep(rng.uniform(0, 2 * max(case.seconds - case.until_lock, 0.5)))
+        yield cluster, process
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("what", ["a worker killed", "workers stopped", "the scheduler killed"])
+@pytest.mark.parametrize("name", ["reduce --redo", "record of recurrent"])
+def test_a_cluster_that_fails(name, what, workshop, counts, tmp_path):
+    case = workshop.case(name)
+    rng = np.random.default_rng(len(what))
+    folder = tmp_path / "attacked"
+    with counts.of(f"{what}: {name}") as count:
+        for _ in range(TRIES):
+            with attacked_cluster(case, folder, tmp_path, rng) as (cluster, process):
+                count["tried"] += 1
+                if what == "a worker killed":
+                    cluster.workers[0].kill()
+                elif what == "the scheduler killed":
+                    cluster.scheduler.kill()
+                else:
+                    for worker in cluster.workers:
+                        worker.send_signal(signal.SIGSTOP)
+                    time.sleep(rng.uniform(0.2, 2))
+                    for worker in cluster.workers:
+                        worker.send_signal(signal.SIGCONT)
+                _, said = process.communicate(timeout=LONGEST)
+                assert "Traceback" not in said, said
+                assert process.returncode in (0, 1), said
+                assert process.returncode == 0 or what != "workers stopped", said
+                count["went on" if process.returncode == 0 else "said in one line"] += 1
+            code, said = workshop.server.typed(case.words, folder)
+            assert code == 0, said
+            _assert_same_results(folder, case.whole)
+            count["whole"] += 1
+
+
+def _assert_same_results(folder: Path, whole: Path) -> None:
+    """As `assert_whole`, for runs whose provenance names schedulers."""
+    assert leftovers(folder) == []
+    assert differences(folder / "s.zarr", whole / "s.zarr", provenance=False) == []
+    assert check_store(str(folder / "s.zarr")) == []
+
+
+def test_workers_that_outlive_their_client(workshop, counts, tmp_path):
+    """They are stopped, another run with other options ends, and they go on: nothing is mixed."""
+    case = workshop.case("reduce --redo")
+    other = ("reduce", "s.zarr", "--redo", "--method", "automaton")
+    if workshop.server.typed(other, _copy(case.begun, tmp_path / "whole"))[0]:
+        pytest.fail("no such method")
+    rng = np.random.default_rng(5)
+    folder = tmp_path / "attacked"
+    with counts.of("client killed, another run, its workers go on") as count:
+        for _ in range(TRIES):
+            with attacked_cluster(case, folder, tmp_path, rng) as (cluster, process):
+                count["tried"] += 1
+                for worker in cluster.workers:
+                    worker.send_signal(signal.SIGSTOP)
+                process.kill()
+                process.communicate()
+                code, said = workshop.server.typed(other, folder)
+                assert code == 0, said
+                for worker in cluster.workers:
+                    worker.send_signal(signal.SIGCONT)
+                time.sleep(5)
+                differ = differences(
+                    folder / "s.zarr", tmp_path / "whole" / "s.zarr", provenance=False
+                )
+                faults = check_store(str(folder / "s.zarr"))
+                assert not differ or faults, differ
+                count["named by check" if faults else "whole"] += 1
+                late = sum("another run" in cluster.said(w) for w in cluster.workers)
+                count["late writers refused"] += late
+
+
+def _copy(begun: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(begun, folder))
+
+
 # --------------------------------------------------------------------------- full
 
 
@@ -216,7 +326,7 @@ def test_a_full_disk(name, what, workshop, counts, tmp_path):
                 count["tried"] += 1
                 code, said = workshop.server.typed(case.words, folder)
                 if code != 0:
-                    assert code == 2 and "no space left on the disk" in said, said
+                    assert code == 1 and "no space left on the disk" in said, said
                     assert "Traceback" not in said
                     count["said in one line"] += 1
                 subprocess.run(
@@ -465,6 +575,8 @@ IN_THE_WAY = {
     "new.zarr.brief.lock": ("train", "new.zarr", *OPTIONS["recurrent", "train"]),
     "new.zarr": ("pack", "s.zarr", "new.zarr"),
     "new.zarr.unfinished": ("pack", "s.zarr", "new.zarr"),
+    "s.zarr.relayout": ("reduce", "s.zarr", "--redo"),
+    "s.zarr.relayout.note": ("reduce", "s.zarr", "--redo"),
     "page.html": ("report", "s.zarr", "page.html"),
     "page.html.unfinished": ("report", "s.zarr", "page.html"),
     "page_files": ("report", "s.zarr", "page.html"),
@@ -476,7 +588,9 @@ def test_what_is_in_the_way_is_kept(name, workshop, counts, tmp_path):
     """Refused in a line that names it, and everything in the folder is as it was."""
     words = IN_THE_WAY[name]
     source = workshop.store("recurrent")
-    with counts.of(f"something else at {name}") as count:
+    if "relayout" in name:
+        source = workshop.case("pack").whole / "small.zarr"
+    with counts.of(f"something else in the way: {name}") as count:
         for kind in KINDS_IN_THE_WAY:
             here = tmp_path / kind.replace(" ", "_")
             here.mkdir()
@@ -531,3 +645,41 @@ def test_a_place_that_cannot_be_written(workshop, counts, tmp_path):
         assert _state(whole) == before
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_place_of_somebody_elses(workshop, counts):
+    """As another user, who may read the store and not write beside it."""
+    place = Path(tempfile.mkdtemp())
+    os.chmod(place, 0o755)
+    own = ENVIRONMENT | {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": "/tmp/solspace-nobody"}
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    try:
+        shutil.copytree(workshop.store("recurrent"), place / "s.zarr")
+        tried = [*other, sys.executable, "-c", "import solspace.run.loop"]
+        if os.geteuid() != 0 or subprocess.run(tried, env=own, capture_output=True).returncode:
+            pytest.skip("needs root, setpriv and a Python that others may run")
+        before = _state(place)
+        with counts.of("a place of another user's") as count:
+            for words in (
+                ("record", "s.zarr"), ("run", "s.zarr"), ("pack", "s.zarr", "new.zarr"),
+                ("train", "new.zarr", *OPTIONS["recurrent", "train"]),
+                ("report", "s.zarr", "page.html"), ("info", "s.zarr"), ("check", "s.zarr"),
+            ):  # fmt: skip
+                count["tried"] += 1
+                done = subprocess.run(
+                    [*other, *solspace(*words)], cwd=place, env=own, capture_output=True, text=True
+                )
+                if words[0] in ("info", "check"):
+                    assert done.returncode == 0, done.stderr
+                    count["read"] += 1
+                else:
+                    assert done.returncode == 2 and "Permission denied" in done.stderr, done.stderr
+                    assert done.stderr.strip().count("\n") == 0, done.stderr
+                    count["said in one line"] += 1
+        assert _state(place) == before
+    finally:
+        shutil.rmtree(place)
+
+
+# --------------------------------------------------------------------------- a server
+# What happens when a server of objects is stopped in mid-write is in tests/test_remote.py.
