@@ -96,9 +96,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def _begun(args: argparse.Namespace) -> bool:
-    from solspace.store import Store
+    from solspace.store import Store, place
 
-    if not os.path.exists(args.store):
+    if not place.exists(args.store):
         return False
     return bool(Store(args.store).populations(args.task, args.architecture))
 

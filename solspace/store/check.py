@@ -18,7 +18,7 @@ from solspace.population.ranking import rank_solutions
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
-from solspace.store import intact, replacing
+from solspace.store import intact, place, replacing
 from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
@@ -26,6 +26,7 @@ __all__ = ["check_store"]
 BLOCK_BYTES = 1 << 26  # of networks looked at together
 
 
+@place.one_moment()
 def check_store(
     path: str, task: str | None = None, architecture: str | None = None, *, quick: bool = False
 ) -> list[str]:
@@ -264,7 +265,11 @@ def _without(population: Population, group: str, damaged: set[str]) -> xr.Datase
     if not gone:
         return population.open(group)
     return xr.open_zarr(
-        population.path, group=path, consolidated=False, chunks=None, drop_variables=gone
+        place.opened(population.path),
+        group=path,
+        consolidated=False,
+        chunks=None,
+        drop_variables=gone,
     )
 
 
