@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from solspace.population import new_population
 from solspace.run.loop import run_stage
 from solspace.run.populations import create_population
 from solspace.store.check import check_store
+from tests.blocks import python_blocks
 from tests.test_resume import GROUP, RECIPE, assert_same, lay, statuses
 
 
@@ -49,25 +51,22 @@ def solspace(*words: str, **more) -> subprocess.Popen[str]:
 
 def test_an_active_client_does_the_work_under_names(trained, tmp_path, monkeypatch):
     """From a path relative to a folder that the worker is not in."""
-    from distributed import Client, LocalCluster
-
+    (block,) = python_blocks("docs/cluster.md")
     mine = shutil.copytree(trained, str(tmp_path / "mine.zarr"))
     other = shutil.copytree(trained, str(tmp_path / "other.zarr"))
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        monkeypatch.chdir(tmp_path)
-        (outcome,) = run_stage("mine.zarr", "record")
-        assert outcome.computed == 4
-        assert client.status == "running"  # it is the user's
-        told = set(cluster.scheduler.task_prefixes)
+    run_stage(other, "record")  # without a client: threads
+    # The worker is in the folder in which the cluster began; the path is relative to another.
+    move = f"    __import__('os').chdir({str(tmp_path)!r})\n    solspace.run_stage"
+    block = block.replace("Client(cluster):", "Client(cluster) as client:")
+    block = block.replace("    solspace.run_stage", move)
+    names: dict[str, Any] = {"store": "mine.zarr"}
+    monkeypatch.chdir(tmp_path.parent)
+    exec(f"{block}    status, told = client.status, set(cluster.scheduler.task_prefixes)\n", names)
+    assert names["status"] == "running"  # it is the user's
+    told = names["told"]
     assert {f"record {GROUP}", f"prepare record {GROUP}"} <= told
     entry = zarr.open_group(mine, path=GROUP, mode="r").attrs["provenance"]
-    assert cluster.scheduler_address in entry
-    run_stage(other, "record")  # without a client: threads
+    assert names["cluster"].scheduler_address in entry
     assert_same(mine, other)
 
 
