@@ -81,6 +81,11 @@ def test_two_workers_write_the_same_in_a_bucket_as_here(bucket, tmp_path):
         np.testing.assert_array_equal(array, those[name], err_msg=name)
     assert check_store(there) == [] and check_store(there, quick=True) == []
     assert objects(there) == []  # no lock is left beside it
+    # Parts of a shard come by ranges here.
+    source = place.opened(there)
+    part = zarr.open_group(source, path=f"{GROUP}/training", mode="r")["activity"][1, 2:4, ::9]
+    np.testing.assert_array_equal(part, these[f"{GROUP}/training/activity"][1, 2:4, ::9])
+    assert not source.whole
     # Finished: nothing is computed again, and the copy of the metadata is at the root.
     (outcome,) = run_stage(there, "reduce")
     assert outcome.computed == 0
