@@ -14,6 +14,7 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.describe import label_of
+from solspace.population.ranking import rank_solutions
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
@@ -360,5 +361,11 @@ def _label_faults(population: Population, own: xr.Dataset) -> Iterator[str]:
     for key, values in of_key.items():
         for value in values:
             of_solution.setdefault(value, set()).add(key)
-    if twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
+    ended = "status_label" in own.variables and (own["status_label"].values != PENDING).all()
+    if ended and not np.array_equal(rank_solutions(keys), solution):
+        yield (
+            f"{population}: solution does not number the solution_keys, most common first; type "
+            f"`solspace label {population.path}`"
+        )
+    elif twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
         yield f"{population}: solution {twice[0]} is that of several solution_keys"

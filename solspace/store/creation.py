@@ -20,6 +20,7 @@ from solspace.store import locks, place, records, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     WHOLE,
+    check_relayout,
     chunk_size,
     create_array,
     fill_array,
@@ -273,6 +274,7 @@ def prepare_shards(
         array = target[variable.name]
         assert isinstance(array, zarr.Array)
         if variable.dims[:1] == ("network",) and size % shard_of(array):
+            check_relayout(population.path)
             population.before_change()
             path = _path(group, variable.name)
             with population.rewriting(path) as store:

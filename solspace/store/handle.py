@@ -179,6 +179,8 @@ class Store:
 
         Every change of metadata takes this copy away again, so where it is there it is true.
         """
+        if has_consolidated(self.path):
+            return
         with locks.briefly(self.path):
             gather(self.path, self._groups())
 
@@ -305,6 +307,20 @@ class Population:
         array = group[name]
         assert isinstance(array, zarr.Array)
         return np.asarray(array[block], dtype=np.uint8)
+
+    def same_values(self, names: Sequence[str], group: str) -> bool:
+        """Whether a group stores the population's own values of these, of those that it has."""
+        own, there = self.zarr_group(), self.zarr_group(group)
+        for name in names:
+            if name not in own:
+                continue
+            if name not in there:
+                return False
+            one, other = own[name], there[name]
+            assert isinstance(one, zarr.Array) and isinstance(other, zarr.Array)
+            if not np.array_equal(one[:], other[:]):
+                return False
+        return True
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""

@@ -6,7 +6,9 @@ gathered again at the end of a run, so where it is there it is true.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable
 
 import zarr
@@ -38,6 +40,14 @@ UNFINISHED = "solspace_unfinished"
 
 def has_consolidated(store: str, path: str = "") -> bool:
     """Whether a group holds a copy of the metadata below it."""
+    # Asked often, and Zarr reads all of the copy; what is no readable file is Zarr's to judge.
+    with contextlib.suppress(NotADirectoryError, ValueError):
+        if "://" not in store:
+            try:
+                with open(os.path.join(store, *path.split("/"), "zarr.json"), "rb") as file:
+                    return json.load(file).get("consolidated_metadata") is not None
+            except FileNotFoundError:
+                return False
     try:
         group = zarr.open_group(place.opened(store), path=path, mode="r")
     except FileNotFoundError:
