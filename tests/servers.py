@@ -51,8 +51,8 @@ def _settings(port: int, who: str) -> dict[str, str]:
 def bucket_server(folder: Path) -> Iterator[dict[str, str]]:
     """`rclone serve s3`: folders of a folder are buckets. What has to be in the environment.
 
-    It has listings and ETags. It sends ranges with the wrong status, so that obstore takes none, and
-    does not keep to conditions of a put.
+    It has listings and ETags. It sends ranges with the wrong status, so that obstore takes none,
+    and does not keep to conditions of a put.
     """
     beside = Path(sys.executable).parent / "rclone"
     program = str(beside) if beside.exists() else shutil.which("rclone")
