@@ -8,7 +8,8 @@ Weights are those of a shipped population, tiled: network i has the weights of n
 a name and a seed of its own. So nothing is trained, and files compress as those of trained networks
 do. With activity a population is laid, recorded (``record``) and described (``features``). Without
 activity, which would be 90 GB for 100,000 networks, it is laid, given the graphs of the shipped
-networks, tiled as well, and its solutions are chosen and numbered (``label``).
+networks, tiled as well, and its solutions are chosen and numbered (``label``); and one is laid that
+is not trained yet.
 
 The baseline is the first population of the same run and kind: ``ratio`` is the cost of one network
 beside that there. Each step runs in a process of its own, whose largest memory is told; seconds of
@@ -40,7 +41,7 @@ GROUP = "interval_reproduction/vanilla"
 PAGE = ROOT / "docs" / "scale.md"
 
 WITH_ACTIVITY = ("lay", "record", "features", "look")
-WITHOUT_ACTIVITY = ("lay", "graphs", "label", "look")
+WITHOUT_ACTIVITY = ("untrained", "lay", "graphs", "label", "look")
 Row = dict[str, Any]
 
 
@@ -58,6 +59,19 @@ def tiled(networks: int, group: str = "") -> Any:
     names = [f"{size}_t{i:06d}" for i, size in enumerate(ds["hidden_size"].values.tolist())]
     ds = ds.assign_coords(network=index, name=("network", np.array(names)))
     return ds.assign_coords(seed=("network", index)) if "seed" in ds.coords else ds
+
+
+def untrained(path: str, networks: int) -> Row:
+    """What `solspace train` lays before it trains, in a store of its own."""
+    import solspace
+
+    path = path.replace(".zarr", "_untrained.zarr")
+    sizes = [20, 30, 40, 50]
+    ds = solspace.new_population(*GROUP.split("/"), networks=networks, hidden_size=sizes)
+    solspace.create_population(path, ds)
+    found = on_disk(path)
+    shutil.rmtree(path)
+    return found
 
 
 def lay(path: str, networks: int) -> Row:
@@ -78,7 +92,7 @@ def lay(path: str, networks: int) -> Row:
 def graphs(path: str, networks: int) -> Row:
     """What ``reduce`` would have found, from the graphs of the shipped networks."""
     from solspace.run.creating import create_groups
-    from solspace.run.reading import split_results
+    from solspace.run.reading import split_results, written_by_shard
     from solspace.stages import collection
     from solspace.store import Store
     from solspace.tasks import get_task
@@ -93,9 +107,12 @@ def graphs(path: str, networks: int) -> Row:
     with store.lock("reduce"):
         with population.briefly():
             create_groups(population, reduce, get_task(population.task), {})
-        for shard in population.pending("reduce"):
+        pending = population.pending("reduce")
+        run = population.take("reduce", pending, written_by_shard(population, reduce))
+        for shard in pending:
             part = ds.isel(network=slice(*shard)).load()
-            population.write_shard(shard, "reduce", split_results(part, reduce, population))
+            results = split_results(part, reduce, population)
+            population.write_shard(shard, "reduce", results, token=run)
     return {}
 
 
@@ -143,9 +160,8 @@ def look(path: str, networks: int) -> Row:
         ),
         "choose, open_store": lambda: chosen(solspace.open_store(path)[GROUP].to_dataset()),
         "where, xr.open_zarr": mean,
+        "check --quick": lambda: solspace.check_store(path, quick=True),
     }
-    if with_quick_check():
-        ways["check --quick"] = lambda: solspace.check_store(path, quick=True)  # type: ignore[call-arg]
     out: Row = {}
     for called, way in ways.items():
         spent = []
@@ -158,16 +174,9 @@ def look(path: str, networks: int) -> Row:
     return {"look": out}
 
 
-def with_quick_check() -> bool:
-    import inspect
-
-    import solspace
-
-    return "quick" in inspect.signature(solspace.check_store).parameters
-
-
 STEPS: dict[str, Callable[[str, int], Row]] = {
-    "lay": lay, "graphs": graphs, "record": stage("record"), "features": stage("features"),
+    "untrained": untrained, "lay": lay, "graphs": graphs,
+    "record": stage("record"), "features": stage("features"),
     "label": stage("label", by="automaton_key"), "look": look,
 }  # fmt: skip
 
@@ -210,7 +219,8 @@ def measured(networks: int, kind: str, folder: Path, keep: bool) -> list[Row]:
         if done.returncode:
             sys.exit(f"{step} of {networks} networks failed:\n{done.stderr}")
         row = {"step": step, "networks": networks, "kind": kind}
-        rows.append(row | json.loads(done.stdout.splitlines()[-1]) | on_disk(path))
+        there = on_disk(path) if os.path.exists(path) else {}
+        rows.append(row | there | json.loads(done.stdout.splitlines()[-1]))
         rows[-1]["load"] = round(os.getloadavg()[0], 1)
         notes.write_text(json.dumps(rows, indent=1))
         print(*line(rows[-1], rows[-1]), sep="  ", flush=True)

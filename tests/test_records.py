@@ -183,7 +183,8 @@ def test_a_writer_stopped_between_comparing_and_writing_is_named(store, tmp_path
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert writer.stdout is not None
-    assert writer.stdout.readline() == "compared\n"
+    first = writer.stdout.readline()
+    assert first == "compared\n", writer.stderr.read()
     solspace.run_stage(store, "record", redo=True)
     assert check_store(store) == []
     os.kill(writer.pid, signal.SIGCONT)

@@ -14,10 +14,11 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.describe import label_of
+from solspace.population.ranking import rank_solutions
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
-from solspace.store import intact, replacing
+from solspace.store import intact, place, replacing
 from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
@@ -25,6 +26,7 @@ __all__ = ["check_store"]
 BLOCK_BYTES = 1 << 26  # of networks looked at together
 
 
+@place.one_moment()
 def check_store(
     path: str, task: str | None = None, architecture: str | None = None, *, quick: bool = False
 ) -> list[str]:
@@ -263,7 +265,11 @@ def _without(population: Population, group: str, damaged: set[str]) -> xr.Datase
     if not gone:
         return population.open(group)
     return xr.open_zarr(
-        population.path, group=path, consolidated=False, chunks=None, drop_variables=gone
+        place.opened(population.path),
+        group=path,
+        consolidated=False,
+        chunks=None,
+        drop_variables=gone,
     )
 
 
@@ -355,5 +361,11 @@ def _label_faults(population: Population, own: xr.Dataset) -> Iterator[str]:
     for key, values in of_key.items():
         for value in values:
             of_solution.setdefault(value, set()).add(key)
-    if twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
+    ended = "status_label" in own.variables and (own["status_label"].values != PENDING).all()
+    if ended and not np.array_equal(rank_solutions(keys), solution):
+        yield (
+            f"{population}: solution does not number the solution_keys, most common first; type "
+            f"`solspace label {population.path}`"
+        )
+    elif twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
         yield f"{population}: solution {twice[0]} is that of several solution_keys"

@@ -27,6 +27,7 @@ from zarr.errors import UnstableSpecificationWarning
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import Variable, text_array
+from solspace.store import place
 
 __all__ = [
     "check_relayout",
@@ -311,6 +312,11 @@ def relayout(
 
     Returns what ``noting`` made of the store that the copy was written through.
     """
+    place.check_local(
+        store,
+        "was packed: each array is one object, which is laid in shards on a file system only; copy "
+        "it here, run the stage, and copy it back",
+    )
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)

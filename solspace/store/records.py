@@ -33,6 +33,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
+from solspace.store import place
 from solspace.store.layout import quiet
 from solspace.store.metadata import WRITING
 
@@ -134,7 +135,7 @@ class Noting(WrapperStore[Any]):
 
 def noting_store(path: str) -> Noting:
     """A store for writing, with notes of what is written."""
-    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    root = zarr.open_group(place.opened(path, "r+"), mode="r+", use_consolidated=False)
     return Noting(root.store_path.store)
 
 
@@ -238,7 +239,8 @@ class Files:
     def made(cls, population: Population, base: str | None = None) -> Files:
         """The table for writing, made where there is none; the caller is briefly alone."""
         base = base or population.group_path("population")
-        root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        opened = place.opened(population.path, "r+")
+        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
         own = root[base]
         assert isinstance(own, zarr.Group)
         if f"{WRITING}/file" in own:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import zarr
 
 from solspace.errors import SolspaceError
-from solspace.store import locks
+from solspace.store import locks, place
 from solspace.store.handle import Store
 from solspace.store.making import make
 from solspace.store.metadata import UNFINISHED, unmark
@@ -37,6 +37,10 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     SolspaceError
         Where there is something of that name, or another process is writing it.
     """
+    place.check_local(
+        path,
+        f"{verb} makes a store on this machine; give a folder, and copy it there when it is made",
+    )
     path = path.rstrip("/")
     if os.path.lexists(path):
         # Killed in its last moments, it has still to take away its mark or its lock.
