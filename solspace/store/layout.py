@@ -357,10 +357,10 @@ def check_relayout(store: str) -> None:
     """
     mend_relayout(store)
     beside = f"{os.path.realpath(store)}.relayout"
-    for place in (beside, f"{beside}.old", f"{beside}.note"):
-        if os.path.lexists(place):
+    for there in (beside, f"{beside}.old", f"{beside}.note"):
+        if os.path.lexists(there):
             raise SolspaceError(
-                f"{place}: is there already and was not left by solspace, which lays an array "
+                f"{there}: is there already and was not left by solspace, which lays an array "
                 "anew there; move it away"
             )
 
