@@ -144,12 +144,11 @@ def _dataset(variables: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Datas
     try:
         return xr.Dataset(variables, attrs=dict(attrs))
     except ValueError:
-        lengths: dict[str, int] = {}
-        fit = {
-            name: v
-            for name, v in variables.items()
-            if all(lengths.setdefault(d, n) == n for d, n in zip(v.dims, v.shape, strict=True))
-        }
+        fit: dict[str, Any] = {}
+        for name, variable in variables.items():
+            with contextlib.suppress(ValueError):
+                xr.Dataset(fit | {name: variable})
+                fit[name] = variable
         return xr.Dataset(fit, attrs=dict(attrs))
 
 
