@@ -50,6 +50,16 @@ only, and that copy is taken away while a store is being written. Strings are UT
 (`U64`: at most 64 characters), which Zarr's specification does not have yet: zarr-python reads
 them; readers without them have integers with `flag_meanings`.
 
+Who wrote what stands beside the results, in the group `/TASK/ARCHITECTURE/writing`, which is no
+group of results and is left out of the gathered metadata. `writing/STAGE/token` holds for each
+shard the run that may write it (the `run` of its entry in `provenance`, as a number; 0 none),
+`writing/STAGE/record` what the shard's writer noted, one chunk a shard: the run, a digest of the
+statuses, and two words for each array that the attribute `arrays` names. `writing/file` has a
+line for each file that one process wrote alone, such as coordinates, and all of a packed store:
+digest and path. Digests are BLAKE2b of 16 bytes, of files as they are stored; of several files of
+an array in one shard that of their digests; of no file, where all is fill, that of nothing.
+Stores made before there were records have none: they get them for what is written from now on.
+
 Version 2 differs from version 1 in this: channels are the dims `input_channel` and
 `output_channel`, the names of `input` and `output` only variables; `task` and `architecture` are
 coordinates; labels stand in every group; epochs have names; features are one variable, with family,

@@ -25,7 +25,7 @@ from solspace.population.describe import graph_method, label_of, named_of
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import DONE, FAILED, GRAPH_LABELS, PENDING
 from solspace.stages import collection
-from solspace.store import Store
+from solspace.store import Store, place
 from solspace.store.metadata import SCHEMA_VERSION
 from solspace.tasks import get_task
 from solspace.tasks.needs import lacking
@@ -154,6 +154,7 @@ def trust_in_graphs(ds: xr.Dataset) -> str:
     )
 
 
+@place.one_moment()
 def describe(
     path: str, task: str | None = None, architecture: str | None = None, *, failed: bool = False
 ) -> str:
@@ -162,7 +163,7 @@ def describe(
     Examples
     --------
     >>> import tempfile
-    >>> from solspace.store import Store
+    >>> from solspace.store import Store, place
     >>> store = Store(tempfile.mkdtemp() + "/small.zarr", create=True)
     >>> describe(store.path).endswith("small.zarr: schema version 2, no populations")
     True
@@ -321,6 +322,7 @@ def _solution_lines(ds: xr.Dataset, sizes: list[int]) -> Iterator[str]:
 # --------------------------------------------------------------------------- diversity
 
 
+@place.one_moment()
 def describe_coverage(
     path: str,
     task: str | None = None,
@@ -371,6 +373,7 @@ def describe_coverage(
     return "\n".join(lines)
 
 
+@place.one_moment()
 def describe_differences(
     one: str,
     other: str,
@@ -438,6 +441,7 @@ def _no_labels(by: Sequence[str], store: Store, *which: str | None) -> str:
 # --------------------------------------------------------------------------- report
 
 
+@place.one_moment()
 def read_for_report(
     path: str, task: str | None = None, architecture: str | None = None
 ) -> dict[str, dict[str, xr.Dataset]]:

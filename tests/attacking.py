@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -63,6 +64,9 @@ OPTIONS: dict[tuple[str, str], tuple[str, ...]] = {
         *FEW, "--folds", "2", "--permutations", "1", "--models", "logistic", "--label", "animal",
     ),
 }  # fmt: skip
+
+# The group of a population that says who wrote what.
+WRITING = "writing"
 
 _TRIED = ROOT / "tests" / "data"
 
@@ -184,7 +188,7 @@ def _serve(folder: Path) -> None:
             print(pid, flush=True)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
             continue
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command answers it
         os.chdir(asked["folder"])
         os.dup2(os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
@@ -194,7 +198,7 @@ def _serve(folder: Path) -> None:
             _die(**asked["dies"])
         code: Any = 1
         try:
-            code = solspace.cli.main(asked["words"])
+            code = solspace.cli.main()
             missing = [n for n in sys.modules if n not in _KNOWN and "__main__" not in n]
             learned.write_text(json.dumps(missing))
         except SystemExit as error:
@@ -287,7 +291,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cases: dict[str, Case] = {}
-        self.server = Server(root / "server")
+        self.server = Server(root / f"server{os.getpid()}")
 
     def case(self, name: str) -> Case:
         if name not in self.cases:
@@ -365,7 +369,7 @@ class Workshop:
             return (*words, *files[4:]), begun, True
         if name == "migrate":
             with zipfile.ZipFile(_TRIED / "version1.zip") as file:
-                file.extractall(begun)
+                file.extractall(begun / "old.zarr")
             return ("migrate", "old.zarr", "s.zarr"), begun, True
         if name.endswith("--redo"):
             shutil.copytree(source, target)
@@ -469,6 +473,53 @@ def _write_networks(folder: Path) -> list[str]:
     return names
 
 
+# --------------------------------------------------------------------------- clusters
+
+
+class Cluster:
+    """A scheduler of dask's and its workers, as processes of their own."""
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.scheduler = self._start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", "scheduler.json",
+        )  # fmt: skip
+        self._wait(self.scheduler, lambda: (folder / "scheduler.json").exists())
+        self.address = json.loads((folder / "scheduler.json").read_text())["address"]
+        self.workers = [
+            self._start("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+            for _ in range(workers)
+        ]
+        for worker in self.workers:
+            self._wait(worker, lambda w=worker: "Registered to" in self.said(w))
+
+    def _start(self, what: str, *words: str) -> subprocess.Popen[bytes]:
+        name = f"{what}{len(list(self.folder.glob('*.log')))}.log"
+        with open(self.folder / name, "wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{what}", *words],
+                cwd=self.folder, env=ENVIRONMENT, stdout=file, stderr=file,
+            )  # fmt: skip
+        process.log = self.folder / name  # type: ignore[attr-defined]
+        return process
+
+    def said(self, process: Any) -> str:
+        return str(process.log.read_text(errors="replace"))
+
+    def _wait(self, process: Any, ready: Any) -> None:
+        until = time.monotonic() + LONGEST
+        while not ready():
+            assert process.poll() is None and time.monotonic() < until, self.said(process)
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        for process in (self.scheduler, *self.workers):
+            process.kill()
+            process.wait()
+
+
 # --------------------------------------------------------------------------- what is there
 
 
@@ -503,8 +554,12 @@ def members(store: Path) -> Iterator[tuple[str, Any]]:
     yield from walk(root, "")
 
 
+def _results(store: Path) -> Iterator[tuple[str, Any]]:
+    return ((path, m) for path, m in members(store) if WRITING not in path.split("/"))
+
+
 def arrays(store: Path) -> dict[str, np.ndarray]:
-    return {path: m[...] for path, m in members(store) if isinstance(m, zarr.Array)}
+    return {path: m[...] for path, m in _results(store) if isinstance(m, zarr.Array)}
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -512,9 +567,12 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=nan)
 
 
-def differences(store: Path, whole: Path) -> list[str]:
-    """What two stores differ in, apart from times and from what interrupted runs noted."""
-    these, those = dict(members(store)), dict(members(whole))
+def differences(store: Path, whole: Path, *, provenance: bool = True) -> list[str]:
+    """What two stores differ in, apart from times and from what interrupted runs noted.
+
+    Who wrote each shard, by chance numbers, is not compared: `check` looks whether it fits.
+    """
+    these, those = (dict(_results(place)) for place in (store, whole))
     out = [f"{path!r} is in one only" for path in sorted(these.keys() ^ those.keys())]
     for path in sorted(these.keys() & those.keys()):
         this, that = these[path], those[path]
@@ -531,9 +589,12 @@ def differences(store: Path, whole: Path) -> list[str]:
         if json.dumps(mine, sort_keys=True) != json.dumps(its, sort_keys=True):
             names = {n for n in mine.keys() | its.keys() if mine.get(n) != its.get(n)}
             out.append(f"{path}: other attributes {', '.join(sorted(names))}")
-        if said := _provenance_differs(*told):
+        if provenance and (said := _provenance_differs(*told)):
             out.append(f"{path}: provenance {said}")
-    inside = [{str(p.relative_to(s)) for p in s.rglob("*")} for s in (store, whole)]
+    inside = [
+        {str(p.relative_to(s)) for p in s.rglob("*") if WRITING not in p.relative_to(s).parts}
+        for s in (store, whole)
+    ]
     out += [f"file {name} is in one only" for name in sorted(inside[0] ^ inside[1])]
     return out + _untrue(store, whole)
 
@@ -546,7 +607,7 @@ def _untrue(store: Path, whole: Path) -> list[str]:
     if gathered[0] is None:
         return []
     copies = gathered[0].flattened_metadata
-    own = {path: m for path, m in members(store) if path}
+    own = {path: m for path, m in _results(store) if path}
     out = [f"{path!r}: consolidated in one only" for path in sorted(copies.keys() ^ own.keys())]
     return out + [
         f"{path}: consolidated with other attributes"
@@ -599,6 +660,77 @@ def assert_whole(folder: Path, case: Case, told: str = "") -> None:
         assert listing(folder / pictures) == listing(case.whole / pictures)
 
 
+# --------------------------------------------------------------------------- damage
+
+
+def data_files(store: Path) -> dict[str, list[Path]]:
+    """The files of each array's values, of arrays that have any."""
+    out = {}
+    for path, member in members(store):
+        if isinstance(member, zarr.Array) and WRITING not in path.split("/"):
+            found = sorted(p for p in (store / path / "c").rglob("*") if p.is_file())
+            if (store / path / "c").is_file():
+                found = [store / path / "c"]
+            if found:
+                out[path] = found
+    return out
+
+
+def flip(file: Path, rng: np.random.Generator) -> None:
+    """One bit, anywhere: values, index or checksum."""
+    data = bytearray(file.read_bytes())
+    data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    file.write_bytes(data)
+
+
+def truncate(file: Path, rng: np.random.Generator) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: rng.integers(len(data))])
+
+
+def zeros(file: Path, rng: np.random.Generator) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def delete(file: Path, rng: np.random.Generator) -> None:
+    file.unlink()
+
+
+def swap_files(one: Path, other: Path) -> None:
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+def swap_chunks(file: Path, array: Any, rng: np.random.Generator) -> bool:
+    """Swap two chunks inside a shard, with a checksum that fits; False where there are none."""
+    import google_crc32c
+
+    if array.shards is None:
+        return False
+    ratio = [s // c for s, c in zip(array.shards, array.chunks, strict=True)]
+    length = 16 * int(np.prod(ratio))
+    data = file.read_bytes()
+    index = np.frombuffer(data[-length - 4 : -4], "<u8").reshape(-1, 2).copy()
+    there = np.flatnonzero(index[:, 0] != 2**64 - 1)
+    if len(there) < 2:
+        return False
+    one, other = rng.choice(there, 2, replace=False)
+    index[[one, other]] = index[[other, one]]
+    told = index.tobytes()
+    check = google_crc32c.value(told).to_bytes(4, "little")
+    file.write_bytes(data[: -length - 4] + told + check)
+    return True
+
+
+def names(fault: str, path: str) -> bool:
+    """Whether a sentence of `check` is about an array or group."""
+    group, _, name = path.rpartition("/")
+    return re.search(rf"{re.escape(path)}(?!\w)", fault) is not None or (
+        group in fault and re.search(rf"\b{re.escape(name)}\b", fault) is not None
+    )
+
+
 # --------------------------------------------------------------------------- counts
 
 
@@ -622,8 +754,8 @@ class Counts:
         """Counted where nothing failed: a test that fails leaves no count."""
         counter: Counter[str] = Counter()
         yield counter
-        tried = counter.pop("tried")
-        self.add(series, tried, **counter)
+        if tried := counter.pop("tried", 0):  # none where there is nothing to swap
+            self.add(series, tried, **counter)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from solspace.cli import main
 from solspace.info import read_for_report
 from solspace.networks import parameter_shapes
 from solspace.population.variables import LABELS
+from solspace.store import Store
 from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
@@ -320,17 +321,20 @@ def store(tmp_path_factory):
     return path
 
 
+def faults(path):
+    """Those of a store but for the labels that `relabel` put there."""
+    return [fault for fault in check_store(path) if "is not that of its graph" not in fault]
+
+
 def relabel(path):
     """Put a label of two classes in place of the graphs', which are all different here."""
-    import zarr
-
-    population = zarr.open_group(path, path=GROUP, mode="r+")
-    for group in (population, *(population[name] for name in population.group_keys())):
-        if "solution" in group:
-            group["solution"][:] = (np.arange(16) % 2).astype(np.int16)
-            width = group["solution_key"].dtype
-            for key in ("solution_key", "automaton_key"):
-                group[key][:] = np.array(["a", "b"] * 8, dtype=width)
+    (population,) = Store(path).populations()
+    labels = {"solution": (np.arange(16) % 2).astype(np.int16)}
+    labels |= dict.fromkeys(("solution_key", "automaton_key"), np.array(["a", "b"] * 8))
+    for group in population.groups():
+        there = population.open(group).variables
+        for name in labels if "solution" in there else ():
+            population.write_all(name, labels[name], group)
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +401,7 @@ def test_a_store_keeps_the_result_with_its_provenance(reduced, tmp_path, capsys)
     assert entries[-1]["stage"] == "classify" and entries[-1]["options"]["repeats"] == 1
     assert entries[-1]["options"]["minimum_class_size"] == 8 and "finished" in entries[-1]
     assert ds.status_classify.values.tolist() == [1] * 16
-    assert check_store(path) == []
+    assert faults(path) == []
     assert "classification" in read_for_report(path)[GROUP]
     # Typed again it is there; otherwise, it has to be asked for.
     assert main(first) == 0
@@ -417,7 +421,7 @@ def test_a_store_keeps_the_result_with_its_provenance(reduced, tmp_path, capsys)
     assert main([*typed, "--sets", "published", "--redo"]) == 0
     assert "kappa" in capsys.readouterr().out
     assert classification(path).sizes["feature_set"] == 1
-    assert check_store(path) == []
+    assert faults(path) == []
 
 
 def test_it_is_not_shared_out(reduced, tmp_path, capsys):

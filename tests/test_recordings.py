@@ -22,8 +22,10 @@ from solspace.plots import (
     plot_recording_size,
     save,
 )
+from solspace.population.ranking import rank_solutions
 from solspace.recordings.simulated import spikes_as_rates
 from solspace.recordings.stage import classify_recordings, recording_size_table
+from solspace.store import Store
 from solspace.store.check import check_store
 
 GROUP = "delayed_discrimination/vanilla"
@@ -142,16 +144,18 @@ def test_more_is_seen_with_more_and_blocks_change_nothing(training, monkeypatch)
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_trees")
 def test_a_store_keeps_the_surface(population, tmp_path, capsys):
-    import zarr
-
     path = str(tmp_path / "seen.zarr")
     add_population(path, population.drop_vars("solution"))
     for stage in ("record", "reduce"):
         run_stage(path, stage)
     run_stage(path, "label", options={"by": "automaton_key"})
-    whole = zarr.open_group(path, path=GROUP, mode="r+")
-    for group in (whole, whole["training"], whole["graph"]):
-        group["solution"][:] = population.solution.values
+    (own,) = Store(path).populations()
+    solutions = population.solution.values
+    keys = np.array([f"v1:{number}" for number in solutions])
+    for group in own.groups():
+        own.write_all("solution", rank_solutions(keys), group)
+        for name in ("solution_key", "automaton_key"):
+            own.write_all(name, keys, group)
 
     def surface():
         return xr.open_zarr(path, group=f"{GROUP}/recording_size").load()

@@ -183,7 +183,8 @@ def test_a_writer_stopped_between_comparing_and_writing_is_named(store, tmp_path
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert writer.stdout is not None
-    assert writer.stdout.readline() == "compared\n"
+    first = writer.stdout.readline()
+    assert first == "compared\n", writer.stderr.read()
     solspace.run_stage(store, "record", redo=True)
     assert check_store(store) == []
     os.kill(writer.pid, signal.SIGCONT)
@@ -205,7 +206,7 @@ def test_workers_of_a_dead_client_do_not_write_over_another_run(store, tmp_path)
     solspace.run_stage(undisturbed, "reduce", options={"method": "turner2021"}, redo=True)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         workers = list(client.run(os.getpid).values())
         # They are stopped within what they compute, whenever that begins.

@@ -458,11 +458,18 @@ def _check(verbs: Verbs) -> None:
         "check",
         commands.check_faults,
         "check a store against the contract",
-        "Looks at every array and says all faults in one message: what is missing, of another\n"
-        "shape or type, called done but empty, or at odds with itself.",
+        "Reads every file and says all faults in one message: what is missing, cannot be read,\n"
+        "or is not what was written, each with its file; what another run wrote; what is of\n"
+        "another shape or type, called done but empty, or at odds with itself.",
         "solspace check my.zarr",
     )
     _choice(check)
+    check.add_argument(
+        "--quick",
+        action="store_true",
+        help="read metadata, statuses and who wrote what, and no arrays: finds what is missing, "
+        "and not what is changed",
+    )
 
 
 def _pack(verbs: Verbs) -> None:

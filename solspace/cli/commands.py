@@ -96,9 +96,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def _begun(args: argparse.Namespace) -> bool:
-    from solspace.store import Store
+    from solspace.store import Store, place
 
-    if not os.path.exists(args.store):
+    if not place.exists(args.store):
         return False
     return bool(Store(args.store).populations(args.task, args.architecture))
 
@@ -449,7 +449,7 @@ def describe_differences(args: argparse.Namespace) -> None:
 def check_faults(args: argparse.Namespace) -> None:
     from solspace.store.check import check_store
 
-    found = check_store(args.store, args.task, args.architecture)
+    found = check_store(args.store, args.task, args.architecture, quick=args.quick)
     if found:
         raise SolspaceError(
             f"{args.store}: {len(found)} fault{'s' * (len(found) > 1)}: {'; '.join(found)}"

@@ -26,6 +26,6 @@ def done(ds: xr.Dataset, stage: str) -> Iterator[tuple[int, str]]:
 
 def unfinished(ds: xr.Dataset, name: str, index: int, size: int) -> bool:
     """Whether a network's values, without the padding past its size, are not all finite."""
-    one = ds[name].isel(network=index)
-    crop = {d: slice(size) for d in ("unit", "presynaptic_unit") if d in one.dims}
-    return not bool(np.isfinite(one.isel(crop).values).all())
+    crop = {d: slice(size) for d in ("unit", "presynaptic_unit") if d in ds.variables[name].dims}
+    one = ds.variables[name].isel(crop | {"network": index})  # far quicker than of a DataArray
+    return not bool(np.isfinite(one.values).all())

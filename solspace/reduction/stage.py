@@ -108,13 +108,28 @@ GRAPH = (
 
 def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what graphs and their keys are at odds, a sentence each."""
-    ds = parts["population"]
+    from solspace.reduction.canonical import automaton_key, graph_key
+
+    if "graph" not in parts:  # not reduced yet
+        return
+    ds, graphs = parts["population"], parts["graph"]
+    symbols = tuple(map(str, graphs["input_symbol"].values)) if "input_symbol" in graphs else ()
+    # Of graphs that know time the keys are those of others, which are not kept.
+    timed = bool({*WINDOWS} & {*graphs.variables})
+    labels = [key for key in GRAPH_LABELS if key in ds.variables]
     for i, name in done(ds, "reduce"):
-        for key in (key for key in GRAPH_LABELS if key in ds.variables):
-            if not ds[key].values[i]:
-                yield f"network {name}: reduce called done, but {key} is empty"
+        empty = [key for key in labels if not ds[key].values[i]]
+        for key in empty:
+            yield f"network {name}: reduce called done, but {key} is empty"
         try:
-            graph_of(parts["graph"], i)
+            graph = graph_of(graphs, i)
+            if empty or timed or not symbols:
+                continue
+            of_graph = stored_key(graph_key(graph, symbols)), automaton_key(graph, symbols)
+            own = dict(zip(("graph_key", "automaton_key"), of_graph, strict=True))
+            for key in labels:
+                if str(ds[key].values[i]) != own[key]:
+                    yield f"network {name}: {key} is not that of its graph, {own[key]}"
         except SolspaceError as error:
             yield f"network {name}: {error}"
 
@@ -295,18 +310,20 @@ def graph_of(ds: xr.Dataset, index: int) -> Graph:
             f"the dataset has no {missing[0]!r}; give the group TASK/ARCHITECTURE/graph of a "
             "store, or what solspace.reduce(ds) returns"
         )
-    nodes, edges = int(ds["n_nodes"].values[index]), int(ds["n_edges"].values[index])
+    nodes, edges = (int(ds.variables[n].values[index]) for n in ("n_nodes", "n_edges"))
     if nodes < 0:
         raise SolspaceError(f"network {index} has no graph; {how_to_make('reduce')}")
     at: dict[str, Any] = {"network": index}
     # Only graphs that know time have windows.
     windows = {
-        name: ds[name].isel(at | {"edge": slice(edges)}).values for name in WINDOWS if name in ds
+        name: ds.variables[name].isel(at | {"edge": slice(edges)}).values
+        for name in WINDOWS
+        if name in ds
     }
     return Graph(
-        node_output=ds["node_output"].isel(at | {"node": slice(nodes)}).values,
-        edge_source=ds["edge_source"].isel(at | {"edge": slice(edges)}).values,
-        edge_target=ds["edge_target"].isel(at | {"edge": slice(edges)}).values,
-        edge_symbol=ds["edge_input"].isel(at | {"edge": slice(edges)}).values,
+        node_output=ds.variables["node_output"].isel(at | {"node": slice(nodes)}).values,
+        edge_source=ds.variables["edge_source"].isel(at | {"edge": slice(edges)}).values,
+        edge_target=ds.variables["edge_target"].isel(at | {"edge": slice(edges)}).values,
+        edge_symbol=ds.variables["edge_input"].isel(at | {"edge": slice(edges)}).values,
         **windows,
     )

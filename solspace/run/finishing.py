@@ -101,12 +101,16 @@ def finish(population: Population, stage: Stage) -> None:
 
 def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     """Labels stand in every group with networks: copied there when they are known."""
-    own = population.open()
+    if not labels:
+        return
     known = collection.labels(kind_of(population.architecture).name)
-    for group in population.groups()[1:]:
+    groups = [g for g in population.groups()[1:] if "network" in population.zarr_group(g)]
+    stale = [g for g in groups if not population.same_values(labels, g)]
+    if not stale:  # found out without opening datasets, which takes long
+        return
+    own = population.open()
+    for group in stale:
         there = population.open(group)
-        if "network" not in there.dims:
-            continue
         missing = [known[n] for n in labels if n not in there.variables and n in own.variables]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
         there = population.open(group)

@@ -17,7 +17,7 @@ from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.networks import own_architectures
 from solspace.stages import collection
-from solspace.store import Population, Store, creation
+from solspace.store import Population, Store, creation, place
 from solspace.tasks import get_task
 from solspace.tasks.files import SOURCE, find_tasks, load_tasks, read_source
 from solspace.tasks.registry import is_known, is_shipped, source_of, why_unknown
@@ -83,6 +83,7 @@ def load_file(file: str) -> None:
         )
 
 
+@place.one_moment()
 def know_tasks(path: str) -> None:
     """Find the tasks of a store that are not of the package.
 
@@ -99,12 +100,13 @@ def know_tasks(path: str) -> None:
     UserWarning
         Where a task is of another text now than the store was last written with.
     """
-    try:
-        names = [entry.name for entry in os.scandir(path) if entry.is_dir()]
-    except OSError:
-        return
-    if all(map(is_shipped, names)):
-        return  # nothing of the store has to be opened
+    if not place.is_remote(path):
+        try:
+            names = [entry.name for entry in os.scandir(path) if entry.is_dir()]
+        except OSError:
+            return
+        if all(map(is_shipped, names)):
+            return  # nothing of the store has to be opened
     try:
         populations = Store(path).populations()
     except SolspaceError:

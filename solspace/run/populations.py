@@ -28,6 +28,7 @@ from solspace.store import (
     creation,
     growing,
     locks,
+    place,
     provenance,
     whole_or_nothing,
 )
@@ -381,7 +382,11 @@ def pack(
     left_out = ("training", "extrapolation")
     stores = [Store(path) for path in sources]
     with ExitStack() as held:
-        for store in {os.path.realpath(store.path): store for store in stores}.values():
+        remote = [store for store in stores if place.is_remote(store.path)]
+        for store in remote:
+            held.enter_context(locks.while_nobody_writes(store.path, "pack"))
+        local = [store for store in stores if store not in remote]
+        for store in {os.path.realpath(store.path): store for store in local}.values():
             held.enter_context(store.lock("pack"))
         found: dict[str, Population] = {}
         for path, store in zip(sources, stores, strict=True):

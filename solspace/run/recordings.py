@@ -13,7 +13,7 @@ from solspace.population.describe import task_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import check
 from solspace.stages import collection
-from solspace.store import Population, Store, creation, growing, locks, provenance
+from solspace.store import Population, Store, creation, growing, locks, place, provenance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -143,6 +143,7 @@ def import_recordings(path: str, files: Sequence[str], **options: Any) -> Popula
     return add_recordings(path, ds, options=noted)
 
 
+@place.one_moment()
 def export_networks(
     path: str,
     out: str,
@@ -177,6 +178,7 @@ def export_networks(
     """
     from solspace.recordings.nwb import write_nwb
 
+    place.check_local(out, "files are written on this machine; give a folder, or a name.nwb")
     every = Store(path).select(task, architecture)
     found = [p for p in every if kind_of(p.architecture).name == "recurrent"]
     if len(found) != 1:

@@ -14,10 +14,11 @@ import xarray as xr
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
 from solspace.population.describe import label_of
+from solspace.population.ranking import rank_solutions
 from solspace.population.variables import BASE, DONE, FAILED, PENDING, faults, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
-from solspace.store import intact, replacing
+from solspace.store import intact, place, replacing
 from solspace.store.handle import Population, Store
 
 __all__ = ["check_store"]
@@ -25,6 +26,7 @@ __all__ = ["check_store"]
 BLOCK_BYTES = 1 << 26  # of networks looked at together
 
 
+@place.one_moment()
 def check_store(
     path: str, task: str | None = None, architecture: str | None = None, *, quick: bool = False
 ) -> list[str]:
@@ -75,10 +77,22 @@ def check_store(
         return all(wanted in (None, part) for wanted, part in pairs)
 
     found = [fault.told for fault in of_metadata if not fault.path or asked(fault.path)]
+    found += [told for at, told in _populations_aside(path, tree) if asked(at)]
     for population in populations:
         if asked(str(population)):
             found += _check(population, tree, quick)
     return list(dict.fromkeys(found))
+
+
+def _populations_aside(path: str, tree: intact.Tree) -> Iterator[tuple[str, str]]:
+    """Populations that are there under another name only, since adding to them was killed."""
+    for task in tree.below(""):
+        names = tree.below(task)
+        for name in names:
+            own = name.removesuffix(replacing.OLD)
+            if own != name and own not in names:
+                population = Population(path, task, own)
+                yield str(population), population.told_aside("population")
 
 
 def _check(population: Population, tree: intact.Tree, quick: bool) -> Iterator[str]:
@@ -237,14 +251,18 @@ def _value_faults(
             continue
         yield from (f"{population}: {fault}" for fault in _check_statuses(parts["population"]))
         for stage in stages:
-            if damaged & _paths(stage, population):
+            if damaged & _paths(stage, population) or not _begun(stage, parts["population"]):
                 continue
             for looks in (stage.faults, partial(_empty, stage, population.architecture)):
                 if looks is not None:
-                    yield from (
-                        f"{population}: {fault}"
-                        for fault in _guarded(looks(parts), population, stage.name, damaged)
-                    )
+                    told = (f"{population}: {fault}" for fault in looks(parts))
+                    yield from _guarded(told, population, stage.name, damaged)
+
+
+def _begun(stage: Stage, ds: xr.Dataset) -> bool:
+    """Whether the stage has ended for some network: the others have nothing to be looked at."""
+    status = stage.status.name
+    return status in ds.variables and bool((ds[status].values != PENDING).any())
 
 
 def _paths(stage: Stage, population: Population) -> set[str]:
@@ -263,7 +281,11 @@ def _without(population: Population, group: str, damaged: set[str]) -> xr.Datase
     if not gone:
         return population.open(group)
     return xr.open_zarr(
-        population.path, group=path, consolidated=False, chunks=None, drop_variables=gone
+        place.opened(population.path),
+        group=path,
+        consolidated=False,
+        chunks=None,
+        drop_variables=gone,
     )
 
 
@@ -355,5 +377,11 @@ def _label_faults(population: Population, own: xr.Dataset) -> Iterator[str]:
     for key, values in of_key.items():
         for value in values:
             of_solution.setdefault(value, set()).add(key)
-    if twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
+    ended = "status_label" in own.variables and (own["status_label"].values != PENDING).all()
+    if ended and not np.array_equal(rank_solutions(keys), solution):
+        yield (
+            f"{population}: solution does not number the solution_keys, most common first; type "
+            f"`solspace label {population.path}`"
+        )
+    elif twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
         yield f"{population}: solution {twice[0]} is that of several solution_keys"

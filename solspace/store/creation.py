@@ -16,10 +16,11 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import BASE, Variable, is_label
-from solspace.store import locks, records, replacing
+from solspace.store import locks, place, records, replacing
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     WHOLE,
+    check_relayout,
     chunk_size,
     create_array,
     fill_array,
@@ -180,6 +181,9 @@ def replace_group(
     For results that are made over all networks together, such as a classification.
     """
     with population.briefly():
+        if place.is_remote(population.path):
+            _replace_in_place(population, group, variables, ds)
+            return
         population.mend(group)
         population.before_change()
         aside = group + replacing.UNFINISHED
@@ -192,6 +196,22 @@ def replace_group(
             made.attrs[CREATED] = 1
             population.before_change()
             replacing.swap_in(population.folder(group))
+
+
+def _replace_in_place(
+    population: Population, group: str, variables: Iterable[Variable], ds: xr.Dataset
+) -> None:
+    """In a bucket, where nothing can be renamed: without its mark the group is not there.
+
+    The stage that fills it is pending meanwhile, so that after a kill it is made again.
+    """
+    population.before_change()
+    with population.rewriting(group) as store:
+        if population.has(group):
+            population.zarr_group(group, "r+").attrs[CREATED] = 0
+        size = population.shard_size
+        made = _fill(population, group, variables, ds, {}, size, store, whole=True)
+        made.attrs[CREATED] = 1
 
 
 def add_variables(
@@ -254,6 +274,7 @@ def prepare_shards(
         array = target[variable.name]
         assert isinstance(array, zarr.Array)
         if variable.dims[:1] == ("network",) and size % shard_of(array):
+            check_relayout(population.path)
             population.before_change()
             path = _path(group, variable.name)
             with population.rewriting(path) as store:
@@ -266,7 +287,8 @@ def remove_group(population: Population, group: str) -> None:
     """Take away a group, to create it anew."""
     population.before_change()
     with population.briefly(), population.rewriting(group):
-        root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        opened = place.opened(population.path, "r+")
+        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
         # Killed half way, what is left of it is no group.
         population.zarr_group(group, "r+").attrs[CREATED] = 0
         del root[population.group_path(group)]

@@ -16,7 +16,7 @@ import zarr
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, Variable, is_label
-from solspace.store import records, replacing
+from solspace.store import place, records, replacing
 from solspace.store.handle import Population
 from solspace.store.layout import (
     WHOLE,
@@ -77,6 +77,11 @@ def grow(
     SolspaceError
         Where the networks have other channels.
     """
+    place.check_local(
+        population.path,
+        f"{population} is there already, and networks are added to a store on a file system only; "
+        "copy it here, add them, and copy it back",
+    )
     noting = records.noting_store(population.path)
     root = zarr.open_group(noting, mode="r+", use_consolidated=False)
     have = population.open()

@@ -26,7 +26,7 @@ from solspace.population.variables import (
     message_variable,
     status_variable,
 )
-from solspace.store import locks, records, replacing
+from solspace.store import locks, place, records, replacing
 from solspace.store.layout import fill_array, mend_relayout, write_part
 from solspace.store.making import check_version, is_empty, make
 from solspace.store.metadata import (
@@ -72,16 +72,19 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
-        self.path = os.fspath(path)
-        if not os.path.exists(self.path) and not create:
+        self.path = place.named(path)
+        there = place.exists(self.path)
+        if not there and not create:
             raise SolspaceError(
                 f"{self.path}: no such store; make one with `solspace train {self.path} ...` "
                 f"or `solspace import {self.path} ...`"
             )
-        if not os.path.exists(self.path) or (create and is_empty(self.path)):
+        if not there or (create and is_empty(self.path)):
             make(self.path)
         try:
             root = self.root()
+        except SolspaceError:
+            raise
         except Exception:
             raise SolspaceError(
                 f"{self.path}: exists and is no solspace store (no Zarr group there); "
@@ -91,7 +94,7 @@ class Store:
 
     def root(self, mode: str = "r") -> zarr.Group:
         """The root as Zarr sees it."""
-        return zarr.open_group(self.path, mode=mode, use_consolidated=False)
+        return zarr.open_group(place.opened(self.path, mode), mode=mode, use_consolidated=False)
 
     def populations(
         self, task: str | None = None, architecture: str | None = None
@@ -142,13 +145,15 @@ class Store:
             # Also where others hold the store: what one of them has under way is done in such a
             # moment alone, so what is half done here is of a process that was killed.
             with locks.briefly(self.path):
-                mend_relayout(self.path)
-                self._mend_populations()
+                if not place.is_remote(self.path):  # where nothing is written beside
+                    mend_relayout(self.path)
+                    self._mend_populations()
                 for population in self.populations():
                     population.mend()
                     records.mend_files(population)
                 if killed:
-                    replacing.remove_partial(self.path)
+                    if not place.is_remote(self.path):
+                        replacing.remove_partial(self.path)
                     unmark(self.path)
             gathered = killed or has_consolidated(self.path)
             try:
@@ -174,6 +179,8 @@ class Store:
 
         Every change of metadata takes this copy away again, so where it is there it is true.
         """
+        if has_consolidated(self.path):
+            return
         with locks.briefly(self.path):
             gather(self.path, self._groups())
 
@@ -207,7 +214,7 @@ class Population:
     def zarr_group(self, group: str = "population", mode: str = "r") -> zarr.Group:
         """A group as Zarr sees it."""
         return zarr.open_group(
-            self.path,
+            place.opened(self.path, mode),
             path=self.group_path(group),
             mode=mode,
             use_consolidated=False,
@@ -252,7 +259,7 @@ class Population:
 
         They are there again when anything is written to the store next.
         """
-        return replacing.groups_aside(self.folder())
+        return [] if place.is_remote(self.path) else replacing.groups_aside(self.folder())
 
     def told_aside(self, group: str, verb: str = "run") -> str:
         """What a user can do about such a group."""
@@ -279,15 +286,16 @@ class Population:
             Where the group is not there yet; the message names the stage to run.
         """
         if not self.has(group):
-            if replacing.is_aside(self.folder(group)):
+            if group in self.groups_aside():
                 raise SolspaceError(f"{self.path}: {self.told_aside(group, stage)}")
             raise SolspaceError(
                 f"{self.path}: {self} has no {group} group yet; type `solspace {stage} "
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
             )
-        return xr.open_zarr(
-            self.path, group=self.group_path(group), consolidated=False, chunks=None
-        )
+        source = place.opened(self.path)
+        if isinstance(source, place.Remote):
+            source.fetch_coordinates([self.group_path(group)])
+        return xr.open_zarr(source, group=self.group_path(group), consolidated=False, chunks=None)
 
     def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network, of all or of one shard."""
@@ -299,6 +307,20 @@ class Population:
         array = group[name]
         assert isinstance(array, zarr.Array)
         return np.asarray(array[block], dtype=np.uint8)
+
+    def same_values(self, names: Sequence[str], group: str) -> bool:
+        """Whether a group stores the population's own values of these, of those that it has."""
+        own, there = self.zarr_group(), self.zarr_group(group)
+        for name in names:
+            if name not in own:
+                continue
+            if name not in there:
+                return False
+            one, other = own[name], there[name]
+            assert isinstance(one, zarr.Array) and isinstance(other, zarr.Array)
+            if not np.array_equal(one[:], other[:]):
+                return False
+        return True
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
@@ -353,6 +375,8 @@ class Population:
 
     def mend(self, group: str | None = None) -> None:
         """Undo what was killed while it replaced groups; no other process writes at this moment."""
+        if place.is_remote(self.path):
+            return
         for found in replacing.groups_half_done(self.folder()):
             if group in (None, found):
                 self.before_change()
@@ -448,12 +472,13 @@ class Population:
                     written += files
         if message not in data["population"]:
             digests.pop(message, None)
-        records.make_durable(opened.noting, written)
         # A writer that was stopped until now leaves the other run's record, which tells on it.
         half = "what it had begun to write there is named by `solspace check`"
         self._check_token(opened, shard, stage, token, half)
         values = data["population"][status]
-        opened.records.write(at, token, records.status_digest(np.asarray(values)), digests)
+        ended = records.status_digest(np.asarray(values))
+        written += opened.records.write(at, token, ended, digests)
+        records.make_durable(opened.noting, written)
         self._check_token(opened, shard, stage, token, half)
         # The status last: only what is whole is called done.
         files, _ = opened.write("population", status, values, shard)
@@ -544,6 +569,7 @@ def _check_whole(population: Population, shard: Shard, size: int, n: int) -> Non
         )
 
 
+@place.one_moment()
 def open_population(
     path: str | os.PathLike[str], task: str, architecture: str, group: str = "population"
 ) -> xr.Dataset:

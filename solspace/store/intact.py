@@ -17,8 +17,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from solspace.errors import SolspaceError
 from solspace.population.variables import PENDING, status_variable
-from solspace.store import records, replacing
+from solspace.store import place, records, replacing
 from solspace.store.handle import Population, Shard
 from solspace.store.metadata import CREATED, WRITING
 
@@ -69,7 +70,11 @@ def tree_faults(path: str) -> tuple[Tree, list[Fault]]:
     """What lies in a store, and what is wrong with its metadata at every level."""
     store: Any
     try:
-        store = zarr.open_group(path, mode="r", use_consolidated=False).store_path.store
+        # Each of the metadata as it is, not as the copy at the root has it.
+        opened = place.opened(path, copy=False)
+        store = zarr.open_group(opened, mode="r", use_consolidated=False).store_path.store
+    except SolspaceError:
+        raise
     except Exception:
         if not os.path.isdir(path):
             raise
@@ -310,6 +315,8 @@ def _shard_fault(
                 f"{population.path}`"
             )
         return ""
+    if (status == PENDING).any() and wrote != token:
+        return ""  # its new networks wait for the run that it belongs to
     if not free and wrote == records.NOBODY:
         return f"{are} called done or failed without a record of who wrote that (file {key})"
     if not free and wrote != token:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import os
 import shutil
@@ -26,8 +27,10 @@ from zarr.errors import UnstableSpecificationWarning
 
 from solspace.errors import SolspaceError
 from solspace.population.variables import Variable, text_array
+from solspace.store import place
 
 __all__ = [
+    "check_relayout",
     "chunk_size",
     "create_array",
     "default_shard_size",
@@ -309,15 +312,21 @@ def relayout(
 
     Returns what ``noting`` made of the store that the copy was written through.
     """
+    place.check_local(
+        store,
+        "was packed: each array is one object, which is laid in shards on a file system only; copy "
+        "it here, run the stage, and copy it back",
+    )
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)
         # By the store's own name, as its locks are, through whatever link it is reached.
         store = os.path.realpath(store)
         beside = f"{store}.relayout"
-        shutil.rmtree(beside, ignore_errors=True)
+        check_relayout(store)
         sizes = dict(zip(variable.dims, old.shape, strict=True))
-        through = noting(zarr.create_group(beside, zarr_format=3).store_path.store)
+        made = zarr.create_group(beside, zarr_format=3, attributes={_RELAYOUT: 1})
+        through = noting(made.store_path.store)
         target = create_array(
             zarr.open_group(through, mode="r+", use_consolidated=False),
             variable,
@@ -331,23 +340,73 @@ def relayout(
         target.attrs.update(dict(old.attrs))
         final = os.path.join(store, *group.path.split("/"), variable.name)
         with open(f"{beside}.note", "w", encoding="utf-8") as file:
-            file.write(os.path.relpath(final, store))
+            file.write(_NOTE + os.path.relpath(final, store))
         os.rename(final, f"{beside}.old")
         os.rename(os.path.join(beside, variable.name), final)
         mend_relayout(store)
         return through
 
 
+def check_relayout(store: str) -> None:
+    """Refuse what lies where `relayout` would write, before anything is changed.
+
+    Raises
+    ------
+    SolspaceError
+        For what it did not leave there.
+    """
+    mend_relayout(store)
+    beside = f"{os.path.realpath(store)}.relayout"
+    for there in (beside, f"{beside}.old", f"{beside}.note"):
+        if os.path.lexists(there):
+            raise SolspaceError(
+                f"{there}: is there already and was not left by solspace, which lays an array "
+                "anew there; move it away"
+            )
+
+
 def mend_relayout(store: str) -> None:
-    """Clean up after `relayout`, also where the process died while it swapped two arrays."""
+    """Clean up after `relayout`, also where the process died while it swapped two arrays.
+
+    What lies there and was not left by it stays.
+    """
     store = os.path.realpath(store)
     beside = f"{store}.relayout"
-    if os.path.exists(f"{beside}.note"):
-        with open(f"{beside}.note", encoding="utf-8") as file:
-            final = os.path.join(store, file.read())
+    noted = _noted(f"{beside}.note")
+    if noted:
+        final = os.path.join(store, noted)
         if not os.path.exists(final) and os.path.exists(f"{beside}.old"):
             os.rename(f"{beside}.old", final)
-    for leftover in (beside, f"{beside}.old"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(f"{beside}.old", ignore_errors=True)
+    if _is_relayout(beside):
+        shutil.rmtree(beside, ignore_errors=True)
+    # Last, since it says whose the others are; empty where it was killed before it was written.
+    if noted is not None:
         os.unlink(f"{beside}.note")
+
+
+_RELAYOUT = "solspace_relayout"
+_NOTE = "solspace lays anew: "
+
+
+def _noted(note: str) -> str | None:
+    """What array a note of `relayout` names, "" where it has none yet; None where it is no note."""
+    if os.path.islink(note) or not os.path.isfile(note):
+        return None
+    with open(note, encoding="utf-8", errors="replace") as file:
+        text = file.read(10_000)
+    return text.removeprefix(_NOTE) if text.startswith(_NOTE) or not text else None
+
+
+def _is_relayout(folder: str) -> bool:
+    """Whether a folder was made by `relayout`, perhaps in the moment when it was killed."""
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return False
+    inside = os.listdir(folder)
+    if all(name.startswith("zarr.") and name.endswith(".partial") for name in inside):
+        return True
+    try:
+        with open(os.path.join(folder, "zarr.json"), encoding="utf-8") as file:
+            return _RELAYOUT in json.load(file)["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

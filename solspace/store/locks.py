@@ -15,6 +15,8 @@ file                                         held
 ``STORE.brief.lock``                         for a moment, by whoever changes what all share:
                                              metadata, provenance, and these locks
 ============================================ ======================================================
+
+A store behind an address is locked by `solspace.store.lease`.
 """
 
 from __future__ import annotations
@@ -31,8 +33,18 @@ from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn, TypeVar
 
 from solspace.errors import SolspaceError
+from solspace.store import lease, place
 
-__all__ = ["Slice", "briefly", "check_held", "check_places", "claim", "claimed", "hold"]
+__all__ = [
+    "Slice",
+    "briefly",
+    "check_held",
+    "check_places",
+    "claim",
+    "claimed",
+    "hold",
+    "while_nobody_writes",
+]
 
 _BRIEF = ".brief.lock"
 Item = TypeVar("Item")
@@ -93,6 +105,12 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[bool]:
     """
     import fcntl
 
+    if place.is_remote(store):
+        if shared:
+            _path(store)  # refuses
+        with lease.hold(store, verb) as killed:
+            yield killed
+        return
     path = _path(store)
     file = f"{path}.lock"
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -128,6 +146,29 @@ def hold(store: str, verb: str, *, shared: bool = False) -> Iterator[bool]:
                 os.close(folder)
 
 
+@contextlib.contextmanager
+def while_nobody_writes(store: str, verb: str) -> Iterator[None]:
+    """For a store behind an address that is read from the first to the last byte, as by `pack`.
+
+    It is not locked, as a reader need not be able to write there: it is looked whether anybody
+    writes, before and after.
+
+    Raises
+    ------
+    SolspaceError
+        Where another process is writing it.
+    """
+    said, _, there = lease.look(store)
+    if there:
+        _refuse(store, [str(said.get("held by", ""))])
+    yield
+    if lease.look(store)[2]:
+        raise SolspaceError(
+            f"{store}: another process began to write it while {verb} read it; type the same "
+            "command again when that has ended"
+        )
+
+
 # Locks of this process, by file and handle: the store that each is of.
 _held: dict[tuple[str, int], str] = {}
 
@@ -157,6 +198,9 @@ def check_held(store: str) -> None:
         ...
     solspace.errors.SolspaceError: ...small.zarr.lock: this lock file was deleted ...
     """
+    if place.is_remote(store):
+        lease.check(store)
+        return
     path = _path(store)
     for (file, handle), of in list(_held.items()):
         if of == path and not _is_at(handle, file):
@@ -176,6 +220,9 @@ def check_places(store: str) -> None:
     SolspaceError
         For a folder, a symbolic link or a file of somebody else's.
     """
+    if place.is_remote(store):
+        lease.check_conditions(store)
+        return
     path = _path(store)
     for file in (f"{path}.lock", path + _BRIEF):
         if os.path.lexists(file):
@@ -234,6 +281,8 @@ def claim(store: str, what: str, start: int, stop: int, verb: str) -> Iterator[N
 
 def claimed(store: str, what: str) -> int:
     """How many processes write slices of this population and stage."""
+    if place.is_remote(store):
+        return 0
     with briefly(store):
         return len(_claims(_path(store), what))
 
@@ -255,6 +304,15 @@ def briefly(store: str) -> Iterator[None]:
     """
     import fcntl
 
+    if place.is_remote(store):
+        with _threads:
+            # Nobody else writes where one run holds all of it.
+            if lease.is_held(store):
+                yield
+            else:
+                with lease.hold(store, "for a moment"):
+                    yield
+        return
     path = _path(store)
     with _threads:
         if path in _brief:
@@ -278,6 +336,11 @@ def briefly(store: str) -> Iterator[None]:
 
 
 def _path(store: str) -> str:
+    place.check_local(
+        store,
+        "slices are for stores on a file system; give --workers or --scheduler, which send shards "
+        "of a store in a bucket to any number of machines",
+    )
     return os.path.realpath(store)
 
 

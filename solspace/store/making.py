@@ -10,20 +10,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.group import GroupMetadata
 
 from solspace.errors import SolspaceError
-from solspace.store import locks
+from solspace.store import locks, place
 from solspace.store.metadata import SCHEMA_VERSION, VERSION
 
 __all__ = ["check_version", "is_empty", "make"]
 
 
 def is_empty(path: str) -> bool:
-    return os.path.isdir(path) and not os.listdir(path)
+    return not place.is_remote(path) and os.path.isdir(path) and not os.listdir(path)
 
 
 def make(path: str, marks: Mapping[str, str] | None = None) -> None:
     """An empty store, whole from the first moment: several processes may make it at once."""
+    if place.is_remote(path):
+        made = GroupMetadata(attributes=_attributes(marks), zarr_format=3)
+        for key, content in made.to_buffer_dict(default_buffer_prototype()).items():
+            place.put_new(path, key, content.to_bytes())
+        return
     path = os.path.realpath(path)  # where a symbolic link points, as the locks are
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with locks.briefly(path):
@@ -40,17 +47,20 @@ def _remove_begun(path: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make(path: str, marks: Mapping[str, str] | None) -> None:
-    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
+def _attributes(marks: Mapping[str, str] | None) -> dict[str, Any]:
     from solspace import __version__
 
-    attributes = {
+    return {
         "Conventions": "CF-1.11",
         VERSION: SCHEMA_VERSION,
         "source": f"solspace {__version__}",
         **(marks or {}),
     }
-    zarr.create_group(unfinished, zarr_format=3, attributes=attributes)
+
+
+def _make(path: str, marks: Mapping[str, str] | None) -> None:
+    unfinished = f"{path}.{uuid.uuid4().hex[:8]}.unfinished"
+    zarr.create_group(unfinished, zarr_format=3, attributes=_attributes(marks))
     try:
         os.rename(unfinished, path)
     except OSError:

@@ -6,11 +6,14 @@ gathered again at the end of a run, so where it is there it is true.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable
 
 import zarr
 
+from solspace.store import place
 from solspace.store.layout import quiet
 
 __all__ = [
@@ -37,8 +40,16 @@ UNFINISHED = "solspace_unfinished"
 
 def has_consolidated(store: str, path: str = "") -> bool:
     """Whether a group holds a copy of the metadata below it."""
+    # Asked often, and Zarr reads all of the copy; what is no readable file is Zarr's to judge.
+    with contextlib.suppress(NotADirectoryError, ValueError):
+        if "://" not in store:
+            try:
+                with open(os.path.join(store, *path.split("/"), "zarr.json"), "rb") as file:
+                    return json.load(file).get("consolidated_metadata") is not None
+            except FileNotFoundError:
+                return False
     try:
-        group = zarr.open_group(store, path=path, mode="r")
+        group = zarr.open_group(place.opened(store), path=path, mode="r")
     except FileNotFoundError:
         return False
     return group.metadata.consolidated_metadata is not None
@@ -49,7 +60,8 @@ def forget_consolidated(store: str, path: str = "") -> bool:
     found = has_consolidated(store, path)
     if found:
         # Attributes of a group opened without the copy are written without it.
-        group = zarr.open_group(store, path=path, mode="r+", use_consolidated=False)
+        opened = place.opened(store, "r+")
+        group = zarr.open_group(opened, path=path, mode="r+", use_consolidated=False)
         group.update_attributes({})
     return found
 
@@ -60,7 +72,7 @@ def gather(store: str, groups: Iterable[str]) -> None:
         # One that another program put into a group below hides what comes later there.
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
-            group = zarr.consolidate_metadata(store, zarr_format=3)
+            group = zarr.consolidate_metadata(place.opened(store, "r+"), zarr_format=3)
             _leave_out(group, WRITING)
 
 
@@ -85,7 +97,7 @@ def _leave_out(group: zarr.Group, name: str) -> None:
 
 def unmark(store: str) -> None:
     """Take away the mark of a store that was not whole, keeping the copy of all metadata."""
-    group = zarr.open_group(store, mode="r+")
+    group = zarr.open_group(place.opened(store, "r+"), mode="r+")
     if UNFINISHED in group.attrs:
         with quiet():
             del group.attrs[UNFINISHED]

@@ -21,7 +21,7 @@ from solspace.networks import get_architecture
 from solspace.population.trained import CHECKPOINT_PREFIX
 from solspace.population.variables import BASE, DONE, LABELS, Variable, text_array
 from solspace.stages import collection
-from solspace.store import locks, records
+from solspace.store import locks, place, records
 from solspace.store.handle import Population, Store
 from solspace.store.layout import (
     CHUNK_BYTES,
@@ -114,6 +114,7 @@ def migrate(source: str, destination: str) -> list[Population]:
         ...
     solspace.errors.SolspaceError: nowhere.zarr: no such store; give a store of version 1
     """
+    place.check_local(source, "migrate reads a store of this machine; copy it here first")
     if not os.path.exists(source):
         raise SolspaceError(f"{source}: no such store; give a store of version 1")
     try:

@@ -33,6 +33,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
+from solspace.population.variables import PENDING, status_variable
+from solspace.store import place
 from solspace.store.layout import quiet
 from solspace.store.metadata import WRITING
 
@@ -134,7 +136,7 @@ class Noting(WrapperStore[Any]):
 
 def noting_store(path: str) -> Noting:
     """A store for writing, with notes of what is written."""
-    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    root = zarr.open_group(place.opened(path, "r+"), mode="r+", use_consolidated=False)
     return Noting(root.store_path.store)
 
 
@@ -148,7 +150,7 @@ def _pool() -> Any:
 def make_durable(store: Any, keys: Iterable[str], *, deep: bool = False) -> None:
     """Have the system put files on the disk, and the folders that lead to them.
 
-    To an array's own folder; ``deep`` to the store's.
+    To an array's own folder; ``deep`` to the store's, with the metadata of the groups there.
 
     Other stores than folders of this machine do so themselves before they answer. The environment
     variable ``SOLSPACE_FSYNC=0`` leaves it out.
@@ -164,9 +166,13 @@ def make_durable(store: Any, keys: Iterable[str], *, deep: bool = False) -> None
         parent = os.path.dirname(key)
         while parent:
             paths[parent] = None
-            if not deep and "/c" not in parent:
+            if deep:
+                paths[f"{parent}/zarr.json"] = None
+            elif "/c" not in parent:
                 break
             parent = os.path.dirname(parent)
+    if deep:
+        paths |= dict.fromkeys(("zarr.json", "."))
     # Side by side, so that the disk is waited for once.
     root = str(store.root)
     list(_pool().map(_fsync, [os.path.join(root, path) for path in paths]))
@@ -238,7 +244,8 @@ class Files:
     def made(cls, population: Population, base: str | None = None) -> Files:
         """The table for writing, made where there is none; the caller is briefly alone."""
         base = base or population.group_path("population")
-        root = zarr.open_group(population.path, mode="r+", use_consolidated=False)
+        opened = place.opened(population.path, "r+")
+        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
         own = root[base]
         assert isinstance(own, zarr.Group)
         if f"{WRITING}/file" in own:
@@ -474,8 +481,8 @@ class ShardRecords:
         token: int,
         status: int,
         digests: Mapping[str, str],
-    ) -> None:
-        """Write the record of a shard, and have it on the disk."""
+    ) -> list[str]:
+        """Write the record of a shard; the files that it is in."""
         row = np.zeros((1, self._record.shape[1]), np.uint64)
         row[0, :2] = token, status
         for name, told in digests.items():
@@ -484,7 +491,7 @@ class ShardRecords:
                 row[0, place : place + 2] = _words(told)
         self._record[at : at + 1] = row
         key = self._record.metadata.encode_chunk_key((at, 0))
-        make_durable(self._record.store_path.store, [f"{self._record.path}/{key}"])
+        return [f"{self._record.path}/{key}"]
 
     def take(self, places: Iterable[int], run: int) -> None:
         """Give shards to a run, or to none; the caller is briefly alone."""
@@ -515,8 +522,15 @@ def take_shards(
     every = population.shards()
     opened = _made(population, stage, len(every), arrays)
     mine = {tuple(shard) for shard in shards}
-    others = [i for i, shard in enumerate(every) if tuple(shard) not in mine]
     files = Files.of(population)
+    others: list[int] = []
+    if files is not None and any(path.endswith("/c") or "/c/" in path for path in files.digests):
+        # Where networks were added, a shard may hold some that have ended beside new ones.
+        ended = population.status(stage) != PENDING
+        others = [
+            i for i, shard in enumerate(every)
+            if tuple(shard) not in mine or ended[slice(*shard)].any()
+        ]  # fmt: skip
     moved = _carry_over(population, stage, opened, files, others) if files is not None else []
     opened.take([i for i, shard in enumerate(every) if tuple(shard) in mine], run)
     if files is not None and moved:
@@ -584,8 +598,6 @@ def _carry_over(
 
     The paths that the table need not name any more.
     """
-    from solspace.population.variables import status_variable
-
     status_name = status_variable(stage).name
     own: dict[str, list[str]] = {}
     for path in files.digests:
@@ -618,8 +630,10 @@ def _carry_over(
             same = [digest(data) for data in there] == told
             # Where it is not what was written, let no status be right.
             statuses[at] = status_digest(array[slice(*every[at])]) if same else 1 << 1
+    written: list[str] = []
     for at in sorted({*found, *statuses}):
         row = opened.row(at)
         digests = opened.digests(row) | found.get(at, {})
-        opened.write(at, int(row[0]), statuses.get(at, int(row[1])), digests)
+        written += opened.write(at, int(row[0]), statuses.get(at, int(row[1])), digests)
+    make_durable(root.store_path.store, written)
     return [path for paths in own.values() for path in paths]

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from solspace.errors import SolspaceError
+from solspace.store import place
 from solspace.store.handle import Population, Store
 from solspace.store.making import check_version
 from solspace.store.metadata import CREATED, UNFINISHED, VERSION
@@ -74,18 +75,18 @@ def open_store(
             f"chunks={chunks!r}: give 'auto' for large blocks, None for no dask, or sizes by dim "
             "such as {'network': 100}"
         )
-    path = os.fspath(path)
+    path = place.named(path)
     try:
-        groups = _read(path)
+        source = place.opened(path)
+        groups = _read(path, source)
         for name in groups:
             if _depth(name) == 2:
                 _refuse_aside(Population(path, *name.strip("/").split("/")))
+        whole = {name: ds for name, ds in groups.items() if _is_whole(name, ds, groups)}
+        if place.is_remote(path):
+            source.fetch_coordinates(whole)
         seen: dict[tuple[bytes, ...], xr.Coordinates] = {}
-        whole = {
-            name: _with_indexes(ds, path + name, seen)
-            for name, ds in groups.items()
-            if _is_whole(name, ds, groups)
-        }
+        whole = {name: _with_indexes(ds, name, source, seen) for name, ds in whole.items()}
         if chunks is not None:
             # A name of its own for each opening: a store may have been written since the last.
             token = uuid.uuid4().hex
@@ -102,17 +103,17 @@ def open_store(
         ) from error
 
 
-def _read(path: str) -> dict[str, xr.Dataset]:
+def _read(path: str, source: Any) -> dict[str, xr.Dataset]:
     """Every group, without indices and without dask, of a store that is whole."""
     options: dict[str, Any] = {
         "engine": "zarr", "chunks": None, "create_default_indexes": False
     }  # fmt: skip
     try:
-        groups = xr.open_groups(path, consolidated=True, **options)
+        groups = xr.open_groups(source, consolidated=True, **options)
     except (KeyError, ValueError, OSError):
         Store(path)  # where it is none, this says so
         # Its metadata are gathered at the end of a run: one is under way, or was killed.
-        groups = xr.open_groups(path, consolidated=False, **options)
+        groups = xr.open_groups(source, consolidated=False, **options)
     root = groups["/"].attrs
     check_version(path, root.get(VERSION))
     if UNFINISHED in root:
@@ -143,12 +144,15 @@ def _is_whole(name: str, ds: xr.Dataset, groups: Mapping[str, xr.Dataset]) -> bo
 
 
 def _with_indexes(
-    ds: xr.Dataset, folder: str, seen: dict[tuple[bytes, ...], xr.Coordinates]
+    ds: xr.Dataset,
+    group: str,
+    source: Any,
+    seen: dict[tuple[bytes, ...], xr.Coordinates],
 ) -> xr.Dataset:
     """Coordinates along their own dim made indices; those whose files are the same, once."""
     variables, indexes = {}, {}
     for name in [str(dim) for dim in ds.dims if dim in ds.variables]:
-        files = _files(os.path.join(folder, name))
+        files = _files(source, f"{group}/{name}".strip("/"))
         if files not in seen:
             seen[files] = xr.Coordinates({name: ds.variables[name].load()})
         variables[name] = seen[files].variables[name]
@@ -156,9 +160,12 @@ def _with_indexes(
     return ds.assign_coords(xr.Coordinates(variables, indexes))
 
 
-def _files(folder: str) -> tuple[bytes, ...]:
+def _files(source: Any, array: str) -> tuple[bytes, ...]:
     """All that lies in an array's folder: two of the same name with the same bytes are equal."""
-    found = [os.path.basename(folder).encode()]
+    found = [os.path.basename(array).encode()]
+    if isinstance(source, place.Remote):
+        return (*found, *source.fetched(array))
+    folder = os.path.join(source, *array.split("/"))
     for at, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import zarr
 
 from solspace.errors import SolspaceError
-from solspace.store import locks
+from solspace.store import locks, place
 from solspace.store.handle import Store
 from solspace.store.making import make
 from solspace.store.metadata import UNFINISHED, unmark
@@ -37,11 +37,17 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     SolspaceError
         Where there is something of that name, or another process is writing it.
     """
+    place.check_local(
+        path,
+        f"{verb} makes a store on this machine; give a folder, and copy it there when it is made",
+    )
     path = path.rstrip("/")
     if os.path.lexists(path):
-        if _is_unfinished(path):  # killed in its last moment
-            with locks.hold(path, verb):
-                unmark(path)
+        # Killed in its last moments, it has still to take away its mark or its lock.
+        if os.path.lexists(f"{path}.lock") or _is_unfinished(path):
+            with contextlib.suppress(SolspaceError), locks.hold(path, verb):
+                if _is_unfinished(path):
+                    unmark(path)
         raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
     unfinished = f"{path}.unfinished"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
