@@ -68,6 +68,7 @@ def objects(url: str) -> list[str]:
     return sorted(o["path"] for o in obstore.list_with_delimiter(client)["objects"])
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_in_a_bucket_as_here(bucket, tmp_path):
     here, there = str(tmp_path / "one.zarr"), f"{bucket}/many/one.zarr"
     for path, where in ((here, {}), (there, {"workers": 2})):
@@ -141,6 +142,7 @@ def test_a_run_that_lost_its_lock_writes_nothing_more(bucket, monkeypatch):
             population.before_change()
 
 
+@pytest.mark.slow
 def test_a_group_replaced_in_place_is_whole_or_not_there(bucket):
     path = f"{bucket}/whole.zarr"
     add_population(path, trained(2), shard_size=1)
