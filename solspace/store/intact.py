@@ -278,7 +278,7 @@ def _stage_faults(
             yield f"{where}/record: {_networks(shard)} cannot be read ({reason(error)}; file {key})"
             continue
         own = status[shard.start : shard.stop]
-        fault = _shard_fault(population, stage, shard, int(tokens[at]), row, own, by_file)
+        fault = _shard_fault(population, stage, at, shard, int(tokens[at]), row, own, by_file)
         if fault and (own == PENDING).all() and not _still_pending(population, stage, shard):
             continue  # written meanwhile
         if fault:
@@ -295,6 +295,7 @@ def _still_pending(population: Population, stage: str, shard: Shard) -> bool:
 def _shard_fault(
     population: Population,
     stage: str,
+    at: int,
     shard: Shard,
     token: int,
     row: NDArray[np.uint64],
@@ -303,7 +304,6 @@ def _shard_fault(
 ) -> str:
     """What is wrong with one shard; empty where nothing is."""
     are = f"{stage}: {_networks(shard, 'are')}"
-    at = shard.start // population.shard_size
     key = f"{population.group_path('population')}/{WRITING}/{stage}/record/c/{at}/0"
     wrote, told = int(row[0]), int(row[1])
     free = token in (records.NOBODY, records.LOST)
