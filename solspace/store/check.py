@@ -243,10 +243,8 @@ def _value_faults(
                 continue
             for looks in (stage.faults, partial(_empty, stage, population.architecture)):
                 if looks is not None:
-                    yield from (
-                        f"{population}: {fault}"
-                        for fault in _guarded(looks(parts), population, stage.name, damaged)
-                    )
+                    told = (f"{population}: {fault}" for fault in looks(parts))
+                    yield from _guarded(told, population, stage.name, damaged)
 
 
 def _paths(stage: Stage, population: Population) -> set[str]:
