@@ -12,7 +12,7 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env data notebooks demo test test-avx2 test-slow test-attack coverage lint docs tables reference \
+.PHONY: env data notebooks demo test test-avx2 test-slow test-attack test-slurm coverage lint docs tables reference \
 	paper bench clean
 
 env: $(VENV)/.done
@@ -57,6 +57,11 @@ test-slow: env
 # it may. `python -m docs.make_attacks` does the same and writes the counts into docs/reliability.md.
 test-attack: env
 	$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 tests/test_attack.py
+
+# On a SLURM of one node that the test starts (Debian: slurmctld, slurmd, slurm-client, munge; as
+# root); says why where it cannot.
+test-slurm: env
+	$(BIN)/python -m pytest -q -rs -m slurm tests/test_slurm.py
 
 lint: env
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@
 
 The baseline is one worker process of one thread; ``scaling`` is its seconds by twice those of two,
 1 where they share the work fully. Workers are started, and have loaded the kernels, before anything
-is timed; each round computes the same networks again, with one and then with two, and medians are
+is timed; each round computes the same networks anew, with one and then with two, and medians are
 told. Weights are those of a shipped population. On a machine whose cores are taken by
 other work the figure says nothing: its load is told beside it.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -49,22 +50,22 @@ def main() -> None:
         )  # fmt: skip
 
     with tempfile.TemporaryDirectory() as folder, cluster(1) as one, cluster(2) as two:
-        path, small = f"{folder}/workers.zarr", f"{folder}/small.zarr"
-        lay(path, given.networks)
+        laid, small, path = (f"{folder}/{name}.zarr" for name in ("laid", "small", "run"))
+        lay(laid, given.networks)
         lay(small, 4)
         seconds: dict[tuple[str, int], list[float]] = {}
-        for at, store in enumerate([small, *[path] * given.rounds]):
-            for stage in given.stages:
-                for workers, where in ((1, one), (2, two)):
+        for at, store in enumerate([small, *[laid] * given.rounds]):
+            for workers, where in ((1, one), (2, two)):
+                shutil.copytree(store, path)
+                for stage in given.stages:
                     began = time.perf_counter()
-                    (outcome,) = run_stage(
-                        store, stage, scheduler=where.scheduler_address, redo=True
-                    )
+                    (outcome,) = run_stage(path, stage, scheduler=where.scheduler_address)
                     spent = time.perf_counter() - began
                     assert outcome.computed == (given.networks if at else 4)
                     if at:  # not what is compiled and loaded
                         seconds.setdefault((stage, workers), []).append(spent)
                         print(f"round {at}: {stage}, {workers}: {spent:.1f} s", flush=True)
+                shutil.rmtree(path)
         load = os.getloadavg()[0]
     print(f"{given.networks} networks, median of {given.rounds} rounds")
     print(f"{os.cpu_count()} cores, load {load:.1f} of which two are the workers")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -724,8 +725,10 @@ def swap_chunks(file: Path, array: Any, rng: np.random.Generator) -> bool:
 
 def names(fault: str, path: str) -> bool:
     """Whether a sentence of `check` is about an array or group."""
-    population, _, name = path.rpartition("/")
-    return path in fault or (population in fault and repr(name) in fault)
+    group, _, name = path.rpartition("/")
+    return re.search(rf"{re.escape(path)}(?!\w)", fault) is not None or (
+        group in fault and re.search(rf"\b{re.escape(name)}\b", fault) is not None
+    )
 
 
 # --------------------------------------------------------------------------- counts
@@ -751,8 +754,8 @@ class Counts:
         """Counted where nothing failed: a test that fails leaves no count."""
         counter: Counter[str] = Counter()
         yield counter
-        tried = counter.pop("tried")
-        self.add(series, tried, **counter)
+        if tried := counter.pop("tried", 0):  # none where there is nothing to swap
+            self.add(series, tried, **counter)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["bucket_server", "web_server"]
+__all__ = ["bucket_server", "conditional_server", "web_server"]
 
 
 def _free_port() -> int:
@@ -36,11 +37,22 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the server does not answer")
 
 
+def _settings(port: int, who: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": who,
+        "AWS_SECRET_ACCESS_KEY": f"secret-of-{who}",
+        "AWS_REGION": "us-east-1",
+    }
+
+
 @contextlib.contextmanager
 def bucket_server(folder: Path) -> Iterator[dict[str, str]]:
     """`rclone serve s3`: folders of a folder are buckets. What has to be in the environment.
 
-    It has listings, ranges and ETags. It takes conditions of a put and does not keep to them.
+    It has listings and ETags. It sends ranges with the wrong status, so that obstore takes none,
+    and does not keep to conditions of a put.
     """
     beside = Path(sys.executable).parent / "rclone"
     program = str(beside) if beside.exists() else shutil.which("rclone")
@@ -52,13 +64,7 @@ def bucket_server(folder: Path) -> Iterator[dict[str, str]]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port, process)
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "reader",
-            "AWS_SECRET_ACCESS_KEY": "secret-of-reader",
-            "AWS_REGION": "us-east-1",
-        }
+        yield _settings(port, "reader")
     finally:
         process.kill()
         process.wait()
@@ -87,3 +93,30 @@ def web_server(folder: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def conditional_server() -> Iterator[dict[str, str]]:
+    """The server of moto, with an empty bucket; what has to be in the environment.
+
+    It keeps to conditions of a put, as S3 and most of what speaks it do.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    program = shutil.which("moto_server", path=path)
+    if program is None:
+        pytest.skip("needs a server that keeps to conditions; type `pip install 'moto[server]'`")
+    port = _free_port()
+    command = [program, "-H", "127.0.0.1", "-p", str(port)]
+    # Of another Python perhaps, which is not to find this one's packages.
+    own = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own
+    )
+    try:
+        _wait(port, process)
+        make = urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")
+        urllib.request.urlopen(make).close()
+        yield _settings(port, "writer")
+    finally:
+        process.kill()
+        process.wait()

@@ -15,9 +15,10 @@ import zarr
 from solspace import SolspaceError, import_networks, pack
 from solspace.cli import main
 from solspace.networks import parameter_shapes
+from solspace.population import new_population
 from solspace.population.variables import Variable
 from solspace.run.loop import run_stage
-from solspace.run.populations import add_population
+from solspace.run.populations import add_population, create_population
 from solspace.store import Store, layout
 from solspace.store.check import check_store
 from solspace.store.creation import replace_group
@@ -198,3 +199,16 @@ def test_what_lies_where_an_array_is_laid_anew_is_kept(tmp_path, suffix):
         layout.relayout(path, group, Variable("x", ("network",), "i4", "x", fill=0), 2, 2)
     assert (mine / "thesis.tex" if suffix == "" else mine).read_text() == "ten years of work"
     np.testing.assert_array_equal(group["x"][...], np.arange(4))
+
+
+def test_a_population_put_aside_is_named_and_brought_back(tmp_path):
+    """As it is when adding networks is killed between two renames."""
+    path = str(tmp_path / "s.zarr")
+    create_population(path, new_population("interval_reproduction", "vanilla", networks=2))
+    os.rename(tmp_path / "s.zarr" / GROUP, tmp_path / "s.zarr" / f"{GROUP}.old")
+    for quick in (False, True):
+        assert any(f"{GROUP}.old; anything" in told for told in check_store(path, quick=quick))
+    with Store(path).lock("record"):
+        pass
+    assert check_store(path) == []
+    assert Store(path).populations()[0].networks == 2

@@ -110,9 +110,9 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """In what graphs and their keys are at odds, a sentence each."""
     from solspace.reduction.canonical import automaton_key, graph_key
 
-    ds, graphs = parts["population"], parts.get("graph")
-    if graphs is None:
-        return  # not run
+    if "graph" not in parts:  # not reduced yet
+        return
+    ds, graphs = parts["population"], parts["graph"]
     symbols = tuple(map(str, graphs["input_symbol"].values)) if "input_symbol" in graphs else ()
     # Of graphs that know time the keys are those of others, which are not kept.
     timed = bool({*WINDOWS} & {*graphs.variables})

@@ -132,7 +132,9 @@ def _check_folder(path: str, force: bool) -> None:
     if not os.path.lexists(path):
         return
     folder = os.path.isdir(path)
-    if folder and (force or not os.listdir(path) or os.path.exists(f"{path}/{MARK}")):
+    # Through a link it is somebody's own folder, empty or not.
+    empty = folder and not os.path.islink(path) and not os.listdir(path)
+    if folder and (force or empty or os.path.exists(f"{path}/{MARK}")):
         return
     raise SolspaceError(_told_foreign(path, folder))
 

@@ -339,7 +339,7 @@ def _run_population(
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
             # Killed when all was written; what was told then is so to the end.
             before = provenance.last_options(population, stage.name)
-            with provenance.noted(population, stage.name, before, where):
+            with provenance.noted(population, stage.name, before, _told(where)):
                 pass
     status = population.status(stage.name)
     return Outcome(

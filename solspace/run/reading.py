@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
-from solspace.population.variables import BASE, is_label
+from solspace.population.variables import BASE, Variable, is_label
 from solspace.stages import collection
 from solspace.stages.record import Stage
 from solspace.store import Population, Shard
@@ -128,12 +128,10 @@ def split_results(
     for group in dict.fromkeys(v.group for v in stage.fills):
         found = {}
         for name, variable in stage.variables(group, population.architecture).items():
-            by_network = variable.dims[:1] == ("network",)
-            if name not in ds.variables or not by_network or _only_finished(stage, group, name):
+            if name not in ds.variables or _only_finished(stage, group, name):
                 continue
-            if variable.coordinate and not is_label(variable):
-                continue
-            found[name] = ds[name]
+            if _by_shard(variable):
+                found[name] = ds[name]
         if found or group == "population":
             out[group] = found
     for name in (stage.message.name, stage.status.name):
@@ -149,9 +147,14 @@ def written_by_shard(population: Population, stage: Stage) -> list[str]:
         name if group == "population" else f"{group}/{name}"
         for group in dict.fromkeys(v.group for v in stage.fills)
         for name, v in stage.variables(group, population.architecture).items()
-        if v.dims[:1] == ("network",)
+        if _by_shard(v)
     ]
     return [*own, stage.message.name]
+
+
+def _by_shard(variable: Variable) -> bool:
+    """Whether a stage writes it shard by shard: other coordinates are written once, for all."""
+    return variable.dims[:1] == ("network",) and (not variable.coordinate or is_label(variable))
 
 
 def among_stored(

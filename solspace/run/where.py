@@ -417,5 +417,24 @@ def _slurm_cluster(slurm: Mapping[str, Any]) -> Any:
             f"--slurm: {error}; options are those of dask_jobqueue.SLURMCluster, such as "
             "--slurm-option queue=short --slurm-option memory=4GB"
         ) from None
+    try:
+        _try_job(cluster.job_script())
+    except BaseException:
+        _end_cluster(cluster)
+        raise
     cluster.scale(slurm["workers"])
     return cluster
+
+
+def _try_job(script: str) -> None:
+    """Refuse what SLURM would refuse; dask-jobqueue would wait for such jobs without a word."""
+    import subprocess
+
+    told = subprocess.run(
+        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
+    )
+    if told.returncode:
+        raise SolspaceError(
+            f"SLURM takes no such job ({' '.join(told.stderr.split())}); give what it needs, such "
+            "as --slurm-option queue=short --slurm-option account=me"
+        )

@@ -77,10 +77,22 @@ def check_store(
         return all(wanted in (None, part) for wanted, part in pairs)
 
     found = [fault.told for fault in of_metadata if not fault.path or asked(fault.path)]
+    found += [told for at, told in _populations_aside(path, tree) if asked(at)]
     for population in populations:
         if asked(str(population)):
             found += _check(population, tree, quick)
     return list(dict.fromkeys(found))
+
+
+def _populations_aside(path: str, tree: intact.Tree) -> Iterator[tuple[str, str]]:
+    """Populations that are there under another name only, since adding to them was killed."""
+    for task in tree.below(""):
+        names = tree.below(task)
+        for name in names:
+            own = name.removesuffix(replacing.OLD)
+            if own != name and own not in names:
+                population = Population(path, task, own)
+                yield str(population), population.told_aside("population")
 
 
 def _check(population: Population, tree: intact.Tree, quick: bool) -> Iterator[str]:
@@ -132,12 +144,11 @@ def _dataset(variables: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Datas
     try:
         return xr.Dataset(variables, attrs=dict(attrs))
     except ValueError:
-        lengths: dict[str, int] = {}
-        fit = {
-            name: v
-            for name, v in variables.items()
-            if all(lengths.setdefault(d, n) == n for d, n in zip(v.dims, v.shape, strict=True))
-        }
+        fit: dict[str, Any] = {}
+        for name, variable in variables.items():
+            with contextlib.suppress(ValueError):
+                xr.Dataset(fit | {name: variable})
+                fit[name] = variable
         return xr.Dataset(fit, attrs=dict(attrs))
 
 
@@ -239,12 +250,18 @@ def _value_faults(
             continue
         yield from (f"{population}: {fault}" for fault in _check_statuses(parts["population"]))
         for stage in stages:
-            if damaged & _paths(stage, population):
+            if damaged & _paths(stage, population) or not _begun(stage, parts["population"]):
                 continue
             for looks in (stage.faults, partial(_empty, stage, population.architecture)):
                 if looks is not None:
                     told = (f"{population}: {fault}" for fault in looks(parts))
                     yield from _guarded(told, population, stage.name, damaged)
+
+
+def _begun(stage: Stage, ds: xr.Dataset) -> bool:
+    """Whether the stage has ended for some network: the others have nothing to be looked at."""
+    status = stage.status.name
+    return status in ds.variables and bool((ds[status].values != PENDING).any())
 
 
 def _paths(stage: Stage, population: Population) -> set[str]:

@@ -318,11 +318,6 @@ def relayout(
 
     Returns what ``noting`` made of the store that the copy was written through.
     """
-    place.check_local(
-        store,
-        "was packed: each array is one object, which is laid in shards on a file system only; copy "
-        "it here, run the stage, and copy it back",
-    )
     with quiet():
         old = group[variable.name]
         assert isinstance(old, zarr.Array)
@@ -359,8 +354,13 @@ def check_relayout(store: str) -> None:
     Raises
     ------
     SolspaceError
-        For what it did not leave there.
+        For what it did not leave there, and where folders cannot be renamed.
     """
+    place.check_local(
+        store,
+        "was packed: each array is one object, which is laid in shards on a file system only; copy "
+        "it here, run the stage, and copy it back",
+    )
     mend_relayout(store)
     beside = f"{os.path.realpath(store)}.relayout"
     for there in (beside, f"{beside}.old", f"{beside}.note"):

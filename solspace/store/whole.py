@@ -43,9 +43,11 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     )
     path = path.rstrip("/")
     if os.path.lexists(path):
-        if _is_unfinished(path):  # killed in its last moment
-            with locks.hold(path, verb):
-                unmark(path)
+        # Killed in its last moments, it has still to take away its mark or its lock.
+        if os.path.lexists(f"{path}.lock") or _is_unfinished(path):
+            with contextlib.suppress(SolspaceError), locks.hold(path, verb):
+                if _is_unfinished(path):
+                    unmark(path)
         raise SolspaceError(f"{path}: is there already; give the name of a store that is not")
     unfinished = f"{path}.unfinished"
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
