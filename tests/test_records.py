@@ -310,6 +310,7 @@ def test_what_is_damaged_is_computed_again_also_in_a_shard_that_is_not_full(made
 # --------------------------------------------------------------------------- who keeps them true
 
 
+@pytest.mark.slow
 def test_records_follow_what_is_packed_laid_anew_and_grown(store, tmp_path):
     packed = str(tmp_path / "packed.zarr")
     pack([store], packed)
@@ -347,6 +348,7 @@ def test_records_follow_what_is_packed_laid_anew_and_grown(store, tmp_path):
     assert any("training/output: networks 0..1 are not what" in fault for fault in found), found
 
 
+@pytest.mark.slow
 def test_a_store_without_records_gets_them_for_what_is_written(store):
     """As those made before there were records."""
     base = os.path.join(store, *GROUP.split("/"))
