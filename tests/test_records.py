@@ -288,9 +288,29 @@ def test_data_are_on_the_disk_before_they_are_called_done(store, monkeypatch):
     assert (f"{GROUP}/status_record/c/1", [0, 0, 1, 1]) in synced
 
 
+def test_what_is_damaged_is_computed_again_also_in_a_shard_that_is_not_full(made, tmp_path):
+    """Zarr reads a chunk before it writes a part of it."""
+    ds = Store(made).populations()[0].open().isel(network=slice(3)).load()
+    kept = [n for n in ds.data_vars if str(n).startswith(("weight_", "bias_"))]
+    ds = ds[[*kept, "loss", "status_train"]].drop_vars(
+        [c for c in ds.coords if str(c).startswith("solution") or str(c).endswith("_key")]
+    )
+    path = str(tmp_path / "three.zarr")
+    solspace.add_population(path, ds, shard_size=2)
+    solspace.run_stage(path, "record")
+    before = files_of(path)
+    damaged = Path(path, *TRAINING.split("/"), "output", "c", "1", "0", "0", "0")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (fault,) = check_store(path)
+    assert f"{TRAINING}/output: network 2 is not what record wrote" in fault
+    solspace.run_stage(path, "record", redo=True)
+    assert check_store(path) == [] and files_of(path) == before
+
+
 # --------------------------------------------------------------------------- who keeps them true
 
 
+@pytest.mark.slow
 def test_records_follow_what_is_packed_laid_anew_and_grown(store, tmp_path):
     packed = str(tmp_path / "packed.zarr")
     pack([store], packed)
@@ -328,6 +348,7 @@ def test_records_follow_what_is_packed_laid_anew_and_grown(store, tmp_path):
     assert any("training/output: networks 0..1 are not what" in fault for fault in found), found
 
 
+@pytest.mark.slow
 def test_a_store_without_records_gets_them_for_what_is_written(store):
     """As those made before there were records."""
     base = os.path.join(store, *GROUP.split("/"))

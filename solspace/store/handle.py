@@ -27,7 +27,7 @@ from solspace.population.variables import (
     status_variable,
 )
 from solspace.store import locks, place, records, replacing
-from solspace.store.layout import fill_array, mend_relayout, write_part
+from solspace.store.layout import check_part, fill_array, mend_relayout, write_part
 from solspace.store.making import check_version, is_empty, make
 from solspace.store.metadata import (
     CREATED,
@@ -545,11 +545,20 @@ class _Opened:
     ) -> tuple[list[str], str]:
         """Write a shard of an array: its files, and the digest of what is in them."""
         target = self.array(group, name)
-        write_part(target, name, array, *shard)
         keys = records.shard_files(target, *shard)
+        files = [f"{target.path}/{key}" for key in keys or ()]
+        try:
+            write_part(target, name, array, *shard)
+        except (ValueError, RuntimeError) as error:
+            # Zarr reads a chunk of which it writes a part, and this one is damaged perhaps.
+            if isinstance(error, SolspaceError):
+                raise
+            check_part(target, name, array, *shard)
+            for file in files:
+                self.noting.remove(file)
+            write_part(target, name, array, *shard)
         if keys is None:  # not of this shard alone
             return [], ""
-        files = [f"{target.path}/{key}" for key in keys]
         noted = [self.noting.noted.pop(file, records.EMPTY) for file in files]
         return files, records.digest_of_shard(noted)
 

@@ -191,7 +191,7 @@ def run_faults(population: Population, tree: Tree) -> Iterator[str]:
     except Exception as error:
         yield f"{there}/file: cannot be read ({reason(error)})"
     if files is not None:
-        if not files.sound:
+        if not files.sound and attrs.get(records.RECORDS):  # else it is being made
             yield f"{there}/file: its first line is gone, which says what the others are"
         for mark in sorted(files.marks):
             yield (

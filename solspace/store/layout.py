@@ -30,6 +30,7 @@ from solspace.population.variables import Variable, text_array
 from solspace.store import place
 
 __all__ = [
+    "check_part",
     "check_relayout",
     "chunk_size",
     "create_array",
@@ -286,14 +287,19 @@ def write_part(target: Any, name: str, array: xr.DataArray, start: int, stop: in
 
     In a thread of its own perhaps, so no filters of warnings are changed here.
     """
-    expected = (stop - start, *target.shape[1:])
-    if array.shape != expected:
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
+    check_part(target, name, array, start, stop)
     values = np.asarray(array.values)
     if values.dtype.kind in "OTU":
         target[start:stop] = checked_text(values, target, name)
     else:
         target[start:stop] = values.astype(target.dtype, casting="same_kind")
+
+
+def check_part(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> None:
+    """Whether an array fits these networks of a stored one."""
+    expected = (stop - start, *target.shape[1:])
+    if array.shape != expected:
+        raise ValueError(f"{name!r} has shape {array.shape}, expected {expected}")
 
 
 def shard_of(array: Any) -> int:

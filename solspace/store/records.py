@@ -120,6 +120,10 @@ class Noting(WrapperStore[Any]):
         await self._store.delete(key)
         self.noted[key] = EMPTY
 
+    def remove(self, key: str) -> None:
+        """Delete a file, from a thread of its own."""
+        sync(self.delete(key))
+
     async def delete_dir(self, prefix: str) -> None:
         await self._store.delete_dir(prefix)
         for key in [k for k in self.noted if k.startswith(prefix.rstrip("/") + "/")]:
@@ -496,6 +500,7 @@ class ShardRecords:
     def take(self, places: Iterable[int], run: int) -> None:
         """Give shards to a run, or to none; the caller is briefly alone."""
         tokens = self.tokens()
+        tokens[tokens == LOST] = NOBODY
         tokens[list(places)] = run
         self._token[...] = tokens
         make_durable(self._token.store_path.store, [f"{self._token.path}/c/0"])
@@ -570,6 +575,8 @@ def _made(population: Population, stage: str, shards: int, arrays: Sequence[str]
             dimension_names=("shard",), **codecs,
             attributes={"long_name": f"run that may write the shard in {stage}; 0 none"},
         )  # fmt: skip
+        # First, so that no process that is killed leaves tokens that seem lost.
+        token[...] = np.zeros(shards, np.uint64)
         record = group.create_array(
             "record", shape=(shards, 2 + 2 * room), chunks=(1, 2 + 2 * room), dtype="uint64",
             fill_value=0, dimension_names=("shard", "word"), **codecs,
@@ -578,7 +585,6 @@ def _made(population: Population, stage: str, shards: int, arrays: Sequence[str]
                 "arrays": names,
             },
         )  # fmt: skip
-    token[...] = np.zeros(shards, np.uint64)
     if before is not None:
         token[...] = before[0]
         for at in np.flatnonzero(before[1].any(axis=1)):
