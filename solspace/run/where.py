@@ -299,6 +299,7 @@ def _distributed(
         while not done.is_empty():
             while not done.has_ready():
                 time.sleep(_POLL)
+                watch.seen |= sent.done()  # a worker may come and go between two looks
                 watch.look()
             future = next(done)
             watch.seen = True
@@ -326,7 +327,7 @@ class _Watch:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.seen = self.told = False
+        self.seen, self.told = bool(client.nthreads()), False
         self.looked = self.there = time.monotonic()
 
     def look(self) -> None:
