@@ -657,7 +657,9 @@ def test_a_place_of_somebody_elses(workshop, counts):
     """As another user, who may read the store and not write beside it."""
     place = Path(tempfile.mkdtemp())
     os.chmod(place, 0o755)
-    own = ENVIRONMENT | {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": "/tmp/solspace-nobody"}
+    compiled = Path(tempfile.mkdtemp())
+    os.chmod(compiled, 0o777)
+    own = ENVIRONMENT | {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": str(compiled)}
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     try:
         shutil.copytree(workshop.store("recurrent"), place / "s.zarr")
@@ -685,6 +687,7 @@ def test_a_place_of_somebody_elses(workshop, counts):
         assert _state(place) == before
     finally:
         shutil.rmtree(place)
+        shutil.rmtree(compiled)
 
 
 # --------------------------------------------------------------------------- a server
