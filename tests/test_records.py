@@ -147,6 +147,7 @@ def test_a_late_writer_is_refused_and_changes_nothing(store):
     assert check_store(store) == []
 
 
+@pytest.mark.slow
 def test_a_writer_stopped_between_comparing_and_writing_is_named(store, tmp_path):
     """A real process, stopped just after it compared its token, goes on after another run."""
     script = tmp_path / "writer.py"

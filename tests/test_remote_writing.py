@@ -102,6 +102,7 @@ with lease.hold(sys.argv[1], "record"):
 """
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_and_the_lock_of_a_dead_one(bucket, monkeypatch, capsys):
     path = f"{bucket}/held.zarr"
     add_population(path, trained(2), shard_size=1)
@@ -125,6 +126,7 @@ def test_one_run_at_a_time_and_the_lock_of_a_dead_one(bucket, monkeypatch, capsy
     assert objects(path) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_lock_writes_nothing_more(bucket, monkeypatch):
     path = f"{bucket}/lost.zarr"
     add_population(path, trained(2), shard_size=1)
@@ -159,6 +161,7 @@ def test_a_group_replaced_in_place_is_whole_or_not_there(bucket):
         assert population.open("own").accuracy.values.tolist() == [0.5, 0.25]
 
 
+@pytest.mark.slow
 def test_what_a_bucket_cannot_is_refused(bucket, tmp_path, capsys):
     def said(*command: str) -> str:
         assert main(list(command)) == 2
