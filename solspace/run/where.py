@@ -303,7 +303,7 @@ def _distributed(
                 watch.look()
             future = next(done)
             watch.seen = True
-            yield where[future.key], future.result()
+            yield where[future.key], _result(future, watch)
     except KilledWorker as error:
         raise ClusterError(
             f"a worker process died at {error.task} ({error.last_worker.address}), most often for "
@@ -320,6 +320,17 @@ def _distributed(
         if futures and client.status == "running":
             with contextlib.suppress(Exception):
                 client.cancel([*futures, sent], force=True)
+
+
+def _result(future: Any, watch: _Watch) -> Any:
+    """The result of what is done; computed anew where the worker that has it died meanwhile."""
+    while True:
+        try:
+            return future.result(timeout=_LOOK)
+        except TimeoutError:
+            if future.status == "error":  # the function's own
+                raise
+            watch.look()
 
 
 class _Watch:
