@@ -44,14 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(argv, signals)
         except KeyboardInterrupt:
-            signals.tell()
-            return signals.status
+            return signals.end()
         except Exception:
             # An import or a loop of another library that was interrupted raises what it likes.
             if not signals.number:
                 raise
-            signals.tell()
-            return signals.status
+            return signals.end()
 
 
 def _warn_in_a_line() -> None:

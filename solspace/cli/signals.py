@@ -82,6 +82,21 @@ class Interruptions:
         """What the process exits with: 128 and the signal's number."""
         return 128 + (self.number or signal.SIGINT)
 
+    def end(self) -> int:
+        """Say that it was stopped; the status, which a process of the command ends with at once.
+
+        Python itself would end by SIGINT whatever the signal was, where it came inside an `eval`.
+        """
+        self.tell()
+        if self.lasting:
+            import contextlib
+
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):  # nobody listens
+                    stream.flush()
+            os._exit(self.status)
+        return self.status
+
     def tell(self) -> None:
         """Say that it was stopped, once."""
         if self._told:
