@@ -77,7 +77,7 @@ def finish(population: Population, stage: Stage) -> None:
     with population.briefly():
         if not (stage.finish or labels or stage.notes) or population.pending(stage.name):
             return
-        ds = population.open()
+        ds = population.open() if stage.finish else xr.Dataset()
         for group in dict.fromkeys(path.split("/")[0] for path in stage.finish):
             if group != "population" and population.has(group):
                 own = population.open(group)
@@ -105,7 +105,7 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
         return
     known = collection.labels(kind_of(population.architecture).name)
     groups = [g for g in population.groups()[1:] if "network" in population.zarr_group(g)]
-    stale = [g for g in groups if not population.same_values(labels, g)]
+    stale = population.with_other_values(labels, groups)
     if not stale:  # found out without opening datasets, which takes long
         return
     own = population.open()

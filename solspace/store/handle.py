@@ -308,19 +308,24 @@ class Population:
         assert isinstance(array, zarr.Array)
         return np.asarray(array[block], dtype=np.uint8)
 
-    def same_values(self, names: Sequence[str], group: str) -> bool:
-        """Whether a group stores the population's own values of these, of those that it has."""
-        own, there = self.zarr_group(), self.zarr_group(group)
+    def with_other_values(self, names: Sequence[str], groups: Sequence[str]) -> list[str]:
+        """Groups that do not store the population's own values of these, of those that it has."""
+        own = self.zarr_group()
+        values: dict[str, NDArray[Any]] = {}
         for name in names:
-            if name not in own:
-                continue
-            if name not in there:
-                return False
-            one, other = own[name], there[name]
-            assert isinstance(one, zarr.Array) and isinstance(other, zarr.Array)
-            if not np.array_equal(one[:], other[:]):
-                return False
-        return True
+            if name in own:
+                array = own[name]
+                assert isinstance(array, zarr.Array)
+                values[name] = np.asarray(array[:])
+        found = []
+        for group in groups:
+            there = self.zarr_group(group)
+            for name, value in values.items():
+                array = there.get(name)
+                if not (isinstance(array, zarr.Array) and np.array_equal(value, array[:])):
+                    found.append(group)
+                    break
+        return found
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
