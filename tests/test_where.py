@@ -49,7 +49,6 @@ def solspace(*words: str, **more) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
 def test_an_active_client_does_the_work_under_names(trained, tmp_path, monkeypatch):
     """From a path relative to a folder that the worker is not in."""
     (block,) = python_blocks("docs/cluster.md")
