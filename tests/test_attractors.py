@@ -413,6 +413,7 @@ def test_the_page_runs(monkeypatch, capsys):
     assert "cycle 14." in printed and "Left alone after f1" in printed
 
 
+@pytest.mark.slow
 def test_the_picture_of_a_network(shipped, tmp_path):
     for i in range(3):
         save(plot_attractors(shipped, i, steps=60), tmp_path / f"{i}", formats=["svg"])

@@ -211,6 +211,7 @@ def _farthest_of(factor, like):
     return farthest
 
 
+@pytest.mark.slow
 def test_functions_of_this_file_reach_lazy_blocks_in_other_processes(own, population):
     distributed = pytest.importorskip("distributed")
 

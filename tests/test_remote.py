@@ -106,7 +106,8 @@ def test_opening_asks_for_metadata_once(bucket, asked):
     assert asked.count("zarr.json") <= 2  # for the tasks, and for what is said
 
 
-@pytest.mark.parametrize("kind", [pytest.param("bucket", marks=pytest.mark.slow), "web"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bucket", "web"])
 def test_reading_verbs_take_addresses(kind, request, demo_store, tmp_path, capsys):
     url = f"{request.getfixturevalue(kind)}/demo.zarr"
     if kind == "web":

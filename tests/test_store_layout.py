@@ -307,7 +307,7 @@ main(["reduce", sys.argv[1], "--redo", "--quiet"])
     ("name", "sliced"),
     [
         pytest.param("status_reduce", False, marks=pytest.mark.slow),
-        ("graph_key", True),
+        pytest.param("graph_key", True, marks=pytest.mark.slow),
         pytest.param("edge_source", False, marks=pytest.mark.slow),
     ],
 )
