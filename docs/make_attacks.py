@@ -1,6 +1,6 @@
 """Attack stores as tests/test_attack.py does, and write its counts into docs/reliability.md.
 
-``python -m docs.make_attacks``, half an hour on two cores. Words after it are given to pytest;
+``python -m docs.make_attacks``; long, and not timed as a whole. Words after it are given to pytest;
 then, and where something fails, the counts are printed and not written.
 """
 

@@ -46,7 +46,7 @@ from solspace.stages.options import check_options
 from solspace.stages.record import Stage, record_of
 from solspace.stages.running import checked
 from solspace.stages.running import compute as compute_own
-from solspace.store import Population, Shard, Store, creation, locks, provenance
+from solspace.store import Population, Shard, Store, creation, locks, place, provenance
 from solspace.store.locks import Slice
 from solspace.tasks import Task, get_task
 
@@ -329,11 +329,11 @@ def _run_population(
     again = redo and stage.over == "population"
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
-    computed = sum(_networks(population, stage, pending).values())
+    each = _networks(population, stage, pending)
     if pending and stage.over == "population":
         _run_whole(population, stage, where, options, progress)
     elif pending:
-        _run_shards(population, stage, task, pending, where, options, progress)
+        _run_shards(population, stage, task, each, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
@@ -348,7 +348,7 @@ def _run_population(
         done=int((status == DONE).sum()),
         failed=int((status == FAILED).sum()),
         networks=len(status),
-        computed=computed,
+        computed=sum(each.values()),
     )
 
 
@@ -356,12 +356,13 @@ def _run_shards(
     population: Population,
     stage: Stage,
     task: Task,
-    pending: Sequence[Shard],
+    each: Mapping[Shard, int],
     where: Mapping[str, Any],
     options: dict[str, Any],
     progress: bool,
 ) -> None:
-    each = _networks(population, stage, pending)
+    """Shard by shard; ``each`` has those that are pending, with their networks to compute."""
+    pending = list(each)
     local = _is_local(where)
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
@@ -423,7 +424,7 @@ def _told(where: Mapping[str, Any]) -> dict[str, Any]:
 
 def _real(path: str) -> str:
     """The same place for a process that is in another folder."""
-    return path if "://" in path else os.path.realpath(path)
+    return path if place.is_remote(path) else os.path.realpath(path)
 
 
 def _run_whole(

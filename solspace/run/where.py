@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 from solspace.errors import ClusterError, SolspaceError
+from solspace.store import place
 
 __all__ = ["active_scheduler", "check_where", "check_worker", "map_unordered", "stopping"]
 
@@ -92,7 +93,7 @@ def check_worker(path: str, version: str) -> None:
             f"{here} has solspace {__version__}, and {version} sends it work; install one "
             "version on both"
         )
-    if "://" not in path and not os.path.isdir(path):
+    if not place.is_remote(path) and not os.path.isdir(path):
         raise SolspaceError(
             f"{path}: {here} sees no store there; put the store into a folder that every worker "
             "sees under the same name"

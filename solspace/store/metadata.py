@@ -42,7 +42,7 @@ def has_consolidated(store: str, path: str = "") -> bool:
     """Whether a group holds a copy of the metadata below it."""
     # Asked often, and Zarr reads all of the copy; what is no readable file is Zarr's to judge.
     with contextlib.suppress(NotADirectoryError, ValueError):
-        if "://" not in store:
+        if not place.is_remote(store):
             try:
                 with open(os.path.join(store, *path.split("/"), "zarr.json"), "rb") as file:
                     return json.load(file).get("consolidated_metadata") is not None
