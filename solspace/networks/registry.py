@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import threading
 
@@ -21,6 +22,7 @@ __all__ = [
 
 _lock = threading.RLock()
 _looked_at: set[str] = set()
+_listed: list[int] = []  # when the folder changed, as it was looked at last
 _found: dict[str, Architecture] = {}
 _own: dict[str, Architecture] = {}
 
@@ -28,6 +30,9 @@ _own: dict[str, Architecture] = {}
 def _discover() -> None:
     """Look at the files of this folder that were not there before."""
     package = importlib.import_module("solspace.networks")
+    times = [os.stat(folder).st_mtime_ns for folder in package.__path__]
+    if times == _listed:
+        return
     with _lock:
         for module in pkgutil.iter_modules(package.__path__):
             if module.name in _looked_at:
@@ -43,6 +48,7 @@ def _discover() -> None:
                     )
                 _found[record.name] = record
             _looked_at.add(module.name)
+        _listed[:] = times
 
 
 def architecture_names(kind: str | None = None) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def _names(
         return list(dict.fromkeys([*wanted_names, *needed, *base, *shared]))
     declared = collection.declared(group, population.architecture)
     earlier = {"", *collection.needed_first(stage.name, kind), *used, "train"} - {stage.name}
-    makers = {n: collection.filled_by(group, n, kind) for n in declared}
+    fillers = collection.fillers(group, kind)
+    makers = {n: fillers.get(n, "") for n in declared}
     if stage.over == "population":
         earlier |= set(makers.values()) - {stage.name}
     own = [
