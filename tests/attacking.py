@@ -80,8 +80,8 @@ def solspace(*words: str) -> list[str]:
 
 def start(words: Sequence[str], folder: str | Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        solspace(*words), cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, **more,
+        solspace(*words), cwd=folder, text=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, **{"env": ENVIRONMENT} | more,
     )  # fmt: skip
 
 
@@ -585,6 +585,8 @@ def differences(store: Path, whole: Path, *, provenance: bool = True) -> list[st
             if (this.chunks, this.shards) != (that.chunks, that.shards):
                 out.append(f"{path}: other shards")
         mine, its = dict(this.attrs), dict(that.attrs)
+        for attrs in (mine, its):  # in the order in which Zarr listed them
+            attrs["coordinates"] = sorted(str(attrs.get("coordinates", "")).split())
         told = [str(a.pop("provenance", "[]")) for a in (mine, its)]
         if json.dumps(mine, sort_keys=True) != json.dumps(its, sort_keys=True):
             names = {n for n in mine.keys() | its.keys() if mine.get(n) != its.get(n)}

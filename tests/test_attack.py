@@ -26,7 +26,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from attacking import (
+
+pytest.register_assert_rewrite("attacking")
+
+from attacking import (  # noqa: E402
     ATTACKS,
     ENVIRONMENT,
     LONGEST,
@@ -58,10 +61,12 @@ from attacking import (
     truncate,
     zeros,
 )
+from servers import Door, conditional_server  # noqa: E402
 
-from solspace import SolspaceError
-from solspace.stages import collection
-from solspace.store.check import check_store
+from solspace import SolspaceError  # noqa: E402
+from solspace.stages import collection  # noqa: E402
+from solspace.store import place  # noqa: E402
+from solspace.store.check import check_store  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +91,9 @@ def counts() -> Counts:
 
 
 # What `check` says of a store that a kill left, and what the next writer mends.
-UNDER_WAY = (".old; anything that writes", "whatever writes to the store next")
+UNDER_WAY = (
+    ".old; anything that writes", "whatever writes to the store next", "was killed just then",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", case_names())
@@ -208,9 +215,9 @@ def attacked_cluster(case, folder: Path, tmp_path: Path, rng) -> Iterator[tuple]
         _until_locked(process, folder, before)
         time.sleep(rng.uniform(0, 2 * max(case.seconds - case.until_lock, 0.5)))
         yield cluster, process
-        if process.poll() is None:
+        if process.returncode is None:
             process.kill()
-        process.communicate()
+            process.communicate()
     finally:
         cluster.close()
 
@@ -659,7 +666,9 @@ def test_a_place_of_somebody_elses(workshop, counts):
     os.chmod(place, 0o755)
     compiled = Path(tempfile.mkdtemp())
     os.chmod(compiled, 0o777)
-    own = ENVIRONMENT | {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": str(compiled)}
+    own = ENVIRONMENT | {
+        "HOME": "/nonexistent", "NUMBA_CACHE_DIR": str(compiled), "MPLCONFIGDIR": str(compiled),
+    }  # fmt: skip
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     try:
         shutil.copytree(workshop.store("recurrent"), place / "s.zarr")
@@ -691,4 +700,94 @@ def test_a_place_of_somebody_elses(workshop, counts):
 
 
 # --------------------------------------------------------------------------- a server
-# What happens when a server of objects is stopped in mid-write is in tests/test_remote.py.
+
+
+@pytest.mark.parametrize("what", ["stopped for a moment", "gone and back", "gone until the end"])
+def test_a_server_of_objects_that_fails(what, workshop, counts, tmp_path, monkeypatch):
+    """In mid-write: the command goes on or says so in one line, and typed again it is whole."""
+    pytest.importorskip("obstore")
+    case = workshop.case("record of recurrent")
+    rng = np.random.default_rng(len(what))
+    with conditional_server() as settings, counts.of(f"server of objects {what}: record") as count:
+        door = Door(settings)
+        for name, value in door.settings.items():
+            monkeypatch.setenv(name, value)
+        own = {"env": ENVIRONMENT | door.settings}
+        try:
+            for at in range(TRIES):
+                address = f"s3://bucket/{at}/s.zarr"
+                _put_up(case.begun / "s.zarr", address)
+                before = _objects(address)
+                words = ("record", address, "--quiet", *(("--workers", "2") if at % 2 else ()))
+                process = start(words, tmp_path, **own)
+                while process.poll() is None and _objects(address) == before:
+                    time.sleep(0.05)
+                time.sleep(rng.uniform(0, 6))
+                count["tried"] += 1
+                if what == "stopped for a moment":
+                    door.send_signal(signal.SIGSTOP)
+                    time.sleep(rng.uniform(0.5, 5))
+                    door.send_signal(signal.SIGCONT)
+                else:
+                    door.close()
+                    if what == "gone and back":
+                        time.sleep(rng.uniform(0.5, 5))
+                        door.open()
+                _, said = process.communicate(timeout=LONGEST)
+                if what == "gone until the end":
+                    door.open()
+                assert "Traceback" not in said and process.returncode in (0, 1), said
+                if process.returncode:
+                    assert said.strip().count("\n") == 0, said
+                    count["said in one line"] += 1
+                else:
+                    count["went on"] += 1
+                # The lock of a run that could not give it back is left, and is old after a while.
+                code, said = typed_late(("record", address, "--quiet"), tmp_path, own)
+                assert code == 0, said
+                assert check_store(address) == []
+                _assert_same_values(address, case.whole / "s.zarr")
+                count["whole"] += 1
+        finally:
+            door.close()
+
+
+def typed_late(words, folder: Path, own) -> tuple[int, str]:
+    """A command typed when locks of dead runs have grown old."""
+    late = "import sys; from solspace.store import lease; lease.STALE = -1.0; import solspace.cli"
+    late += f"; sys.argv = ['solspace', *{list(words)!r}]; sys.exit(solspace.cli.main())"
+    done = subprocess.run(
+        [sys.executable, "-c", late], cwd=folder, capture_output=True, text=True, timeout=LONGEST,
+        **own,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def _put_up(store: Path, address: str) -> None:
+    """Put a store that was written here into a bucket, file by file."""
+    import obstore
+
+    client, name = place.beside(address)
+    for file in sorted(p for p in store.rglob("*") if p.is_file()):
+        obstore.put(client, f"{name}/{file.relative_to(store)}", file.read_bytes())
+
+
+def _objects(address: str) -> dict[str, str]:
+    """What lies in a store in a bucket and beside it, with a mark of what it holds."""
+    import obstore
+
+    client, _ = place.beside(address)
+    listed = [o for batch in obstore.list(client) for o in batch]
+    return {o["path"]: str(o["e_tag"]) for o in listed}
+
+
+def _assert_same_values(address: str, whole: Path) -> None:
+    found = zarr.open_group(place.opened(address, copy=False), mode="r", use_consolidated=False)
+    those = arrays(whole)
+    these = {
+        path: member[...]
+        for path, member in found.members(max_depth=None)
+        if isinstance(member, zarr.Array) and WRITING not in path.split("/")
+    }
+    assert these.keys() == those.keys()
+    assert [path for path in those if not same(these[path], those[path])] == []

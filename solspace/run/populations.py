@@ -235,7 +235,6 @@ def add_population(path: str, ds: xr.Dataset, *, shard_size: int | None = None) 
             part = ds.isel(network=slice(shard.start, shard.stop))
             results = split_results(part, train, population)
             population.write_shard(shard, "train", results, token=run)
-    store.consolidate()
     return population
 
 

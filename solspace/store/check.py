@@ -115,10 +115,10 @@ def _check(population: Population, tree: intact.Tree, quick: bool) -> Iterator[s
             yield from (fault.told for fault in unreadable if fault.told)
             damaged |= {fault.path for fault in unreadable}
     views = {group: _view(tree, population.group_path(group)) for group in groups}
-    structural = list(_structure_faults(population, kind, views, quick))
+    structural = list(_structure_faults(population, tree, kind, views, quick))
     yield from structural
     if quick:
-        yield from _status_values(population, views["population"])
+        yield from _status_values(population, tree, views["population"])
     elif not structural:  # values are looked at only where names and shapes can be relied on
         yield from _value_faults(population, kind, groups, damaged)
 
@@ -159,7 +159,11 @@ def _dtype(told: Any) -> np.dtype[Any]:
 
 
 def _structure_faults(
-    population: Population, kind: str, views: Mapping[str, xr.Dataset], quick: bool
+    population: Population,
+    tree: intact.Tree,
+    kind: str,
+    views: Mapping[str, xr.Dataset],
+    quick: bool,
 ) -> Iterator[str]:
     """Variables that are missing or of another kind, and groups that are."""
     known = collection.groups(kind)
@@ -195,7 +199,7 @@ def _structure_faults(
     earlier = label_of(attrs) == "automaton_key" and not named & there
     for stage in collection.stages(kind).values():
         try:
-            ended = (population.status(stage.name) != PENDING).any()
+            ended = (tree.status(population, stage.name) != PENDING).any()
         except Exception as error:
             if quick:
                 path = f"{population.group_path('population')}/{stage.status.name}"
@@ -324,11 +328,11 @@ def _empty(stage: Stage, architecture: str, parts: Mapping[str, xr.Dataset]) -> 
         yield f"network {name}: {stage.name} called done, but nothing of it is there"
 
 
-def _status_values(population: Population, view: xr.Dataset) -> Iterator[str]:
+def _status_values(population: Population, tree: intact.Tree, view: xr.Dataset) -> Iterator[str]:
     """Statuses that are none, by position."""
     for name in [str(n) for n in view.variables if str(n).startswith("status_")]:
         try:
-            values = population.status(name.removeprefix("status_"))
+            values = tree.status(population, name.removeprefix("status_"))
         except Exception:
             continue  # named before
         for i in np.flatnonzero(~np.isin(values, (PENDING, DONE, FAILED))):

@@ -234,11 +234,15 @@ def add_variables(
     if not missing:
         return
     population.before_change()
-    with population.rewriting(*(_path(group, v.name) for v in missing)) as store:
+    paths = [_path(group, v.name) for v in missing]
+    with population.rewriting(*paths, making=True) as store:
         target = zarr.open_group(
             store, path=population.group_path(group), mode="r+", use_consolidated=False
         )
+        # Before the arrays: what is killed between them is not come back to.
         coordinates = str(target.attrs.get("coordinates", "")).split()
+        coordinates += [v.name for v in missing if v.coordinate and v.dims != (v.name,)]
+        target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
         for variable in missing:
             array = create_array(
                 target,
@@ -249,9 +253,6 @@ def add_variables(
             )
             if variable.name in ds.variables:
                 fill_array(array, ds[variable.name])
-            if variable.coordinate and variable.dims != (variable.name,):
-                coordinates.append(variable.name)
-        target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
 
 
 def prepare_shards(

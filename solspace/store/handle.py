@@ -155,7 +155,7 @@ class Store:
                     if not place.is_remote(self.path):
                         replacing.remove_partial(self.path)
                     unmark(self.path)
-            gathered = killed or has_consolidated(self.path)
+            gathered = killed or not shared or has_consolidated(self.path)
             try:
                 yield
             finally:
@@ -163,7 +163,7 @@ class Store:
                 if gathered:
                     with contextlib.suppress(OSError, SolspaceError):
                         locks.check_held(self.path)
-                        self.consolidate()
+                        self._consolidate_whatever_comes()
 
     def _mend_populations(self) -> None:
         """Undo a killed replacement of a whole population."""
@@ -173,6 +173,14 @@ class Store:
                 for found in replacing.groups_half_done(folder):
                     forget_consolidated(self.path)
                     replacing.mend_group(os.path.join(folder, found))
+
+    def _consolidate_whatever_comes(self) -> None:
+        """Once more where it was interrupted: nobody would know later that it was to be done."""
+        try:
+            self.consolidate()
+        except KeyboardInterrupt:
+            self.consolidate()
+            raise
 
     def consolidate(self) -> None:
         """Gather the metadata at the root, so that opening the store reads one file.
@@ -418,9 +426,11 @@ class Population:
             if found is not None:
                 found.take(range(len(found.tokens())), records.NOBODY)
 
-    def rewriting(self, *paths: str) -> AbstractContextManager[records.Noting]:
+    def rewriting(
+        self, *paths: str, making: bool = False
+    ) -> AbstractContextManager[records.Noting]:
         """Write arrays or groups alone, through the store that is given, with their digests."""
-        return records.rewriting(self, *paths)
+        return records.rewriting(self, *paths, making=making)
 
     def write_shard(
         self,

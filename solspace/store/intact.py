@@ -6,6 +6,7 @@ store, one at a time.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,17 +38,60 @@ class Fault(NamedTuple):
 
 @dataclass
 class Tree:
-    """What lies in a store: its files, and the metadata of each group and array by path."""
+    """What lies in a store: its files, and the metadata of each group and array by path.
+
+    Statuses and names of files are found once, as they were when they were first asked for.
+    """
 
     store: Any
     files: frozenset[str]
     nodes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _statuses: dict[tuple[str, str], NDArray[np.uint8]] = field(default_factory=dict)
+    _keys: dict[tuple[str, Shard], list[str] | None] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _below(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {"": set()}
+        for key in self.files:
+            while key:
+                above, _, name = key.rpartition("/")
+                if name in (names := found.setdefault(above, set())):
+                    break
+                names.add(name)
+                key = above
+        return found
 
     def below(self, path: str) -> list[str]:
         """Names of what lies in a folder."""
-        prefix = f"{path}/" if path else ""
-        found = {k[len(prefix) :].partition("/")[0] for k in self.files if k.startswith(prefix)}
-        return sorted(found - {_JSON})
+        return sorted(self._below.get(path, set()) - {_JSON})
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there are files below."""
+        return path in self._below
+
+    def status(self, population: Population, stage: str) -> NDArray[np.uint8]:
+        """As `Population.status`, read once."""
+        key = (str(population), stage)
+        if key not in self._statuses:
+            self._statuses[key] = population.status(stage)
+        return self._statuses[key]
+
+    def keys_of(self, path: str, shard: Shard) -> list[str] | None:
+        """Files of an array in a shard; None where its metadata do not tell."""
+        key = (path, shard)
+        if key not in self._keys:
+            self._keys[key] = self._found_keys(path, shard)
+        return self._keys[key]
+
+    def _found_keys(self, path: str, shard: Shard) -> list[str] | None:
+        node = self.nodes.get(path)
+        if node is None:
+            return None
+        try:
+            keys = records.shard_files(_Laid(node), *shard)
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+        return None if keys is None else [f"{path}/{key}" for key in keys]
 
     def is_group(self, path: str) -> bool:
         return self.nodes.get(path, {}).get("node_type") == "group"
@@ -109,7 +153,7 @@ def _look(tree: Tree, path: str, depth: int, found: list[Fault]) -> None:
     for name in tree.below(path):
         below = f"{path}/{name}" if path else name
         aside = name.endswith((replacing.UNFINISHED, replacing.OLD))
-        if any(k.startswith(f"{below}/") for k in tree.files) and not (depth in (1, 2) and aside):
+        if tree.is_folder(below) and not (depth in (1, 2) and aside):
             if path not in tree.nodes and name == "c":
                 continue  # an array without metadata
             _look(tree, below, depth + 1, found)
@@ -261,7 +305,7 @@ def _stage_faults(
     if (tokens == records.LOST).any():
         yield f"{where}/token: is gone, which says whose each shard is (file {where}/token/c/0)"
     try:
-        status = population.status(stage)
+        status = tree.status(population, stage)
     except Exception:
         return  # named with its array
     status_name = status_variable(stage).name
@@ -311,8 +355,8 @@ def _shard_fault(
         if not free and wrote == token and not by_file:
             return (
                 f"{are} called pending, though all was written: the process was killed just "
-                f"then, or the status was lost; type `solspace {stage.replace('_', '-')} "
-                f"{population.path}`"
+                f"then, or {_status_file(population, stage, at)} was lost; type `solspace "
+                f"{stage.replace('_', '-')} {population.path}`"
             )
         return ""
     if (status == PENDING).any() and wrote != token:
@@ -328,6 +372,10 @@ def _shard_fault(
     if told and not by_file and records.status_digest(status) != told:
         return f"{stage}: {_networks(shard, 'have')} another status_{stage} than was written"
     return ""
+
+
+def _status_file(population: Population, stage: str, at: int) -> str:
+    return f"{population.group_path('population')}/{status_variable(stage).name}/c/{at}"
 
 
 def _run(population: Population, token: int) -> str:
@@ -378,24 +426,12 @@ def _recorded(
     """Arrays that the record of a shard vouches for, with their files."""
     base = population.group_path("population")
     for path in found.digests(row):
-        keys = _keys(tree, f"{base}/{path}", shard)
+        keys = tree.keys_of(f"{base}/{path}", shard)
         if keys is None or (files is not None and _marked(f"{path}/", files)):
             continue
         if files is not None and any(key.removeprefix(f"{base}/") in files.digests for key in keys):
             continue  # written whole since
         yield path, keys
-
-
-def _keys(tree: Tree, path: str, shard: Sequence[int]) -> list[str] | None:
-    """Files of an array in a shard; None where its metadata do not tell."""
-    node = tree.nodes.get(path)
-    if node is None:
-        return None
-    try:
-        keys = records.shard_files(_Laid(node), *shard)
-    except (KeyError, TypeError, ValueError, IndexError):
-        return None
-    return None if keys is None else [f"{path}/{key}" for key in keys]
 
 
 class _Laid:
@@ -448,7 +484,7 @@ def digest_faults(
     for stage in _stages(tree, f"{base}/{WRITING}"):
         try:
             opened = records.ShardRecords.of(population, stage)
-            status = population.status(stage)
+            status = tree.status(population, stage)
         except Exception:
             continue  # named before
         if opened is None:

@@ -10,8 +10,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import zarr
+from zarr.storage import WrapperStore
 
 from solspace.store import place
 from solspace.store.layout import quiet
@@ -72,27 +74,25 @@ def gather(store: str, groups: Iterable[str]) -> None:
         # One that another program put into a group below hides what comes later there.
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
-            group = zarr.consolidate_metadata(place.opened(store, "r+"), zarr_format=3)
-            _leave_out(group, WRITING)
+            root = zarr.open_group(place.opened(store, "r+"), mode="r+", use_consolidated=False)
+            zarr.consolidate_metadata(_LeavingOut(root.store_path.store), zarr_format=3)
 
 
-def _leave_out(group: zarr.Group, name: str) -> None:
-    """Take groups of this name below populations out of the copy, so that trees do not show them.
+class _LeavingOut(WrapperStore[Any]):
+    """Leaves the groups `WRITING` of populations out of the copy, so that trees do not show them.
 
-    They are no results, and their metadata change without the others.
+    They are no results, and their metadata change without the others. In one go with the copy,
+    which is not made again where it is there.
     """
-    from zarr.core.buffer import default_buffer_prototype
-    from zarr.core.sync import sync
 
-    store, prototype = group.store_path.store, default_buffer_prototype()
-    found = sync(store.get("zarr.json", prototype))
-    assert found is not None
-    node = json.loads(found.to_bytes())
-    gathered = node["consolidated_metadata"]["metadata"]
-    kept = {path: own for path, own in gathered.items() if path.split("/")[2:3] != [name]}
-    node["consolidated_metadata"]["metadata"] = kept
-    data = json.dumps(node, indent=2).encode()
-    sync(store.set("zarr.json", prototype.buffer.from_bytes(data)))
+    async def set(self, key: str, value: Any) -> None:
+        if key == "zarr.json":
+            node = json.loads(value.to_bytes())
+            copy = node["consolidated_metadata"]
+            gathered = copy["metadata"].items()
+            copy["metadata"] = {p: own for p, own in gathered if p.split("/")[2:3] != [WRITING]}
+            value = type(value).from_bytes(json.dumps(node, indent=2).encode())
+        await self._store.set(key, value)
 
 
 def unmark(store: str) -> None:

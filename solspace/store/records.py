@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ _FIRST = "digest path"  # the first line of the table, without which it is damag
 _LINES = 512
 _WIDTH = 256
 _MARK = "writing"  # in place of a digest: being written
+_MAKING = "making"  # the same of an array that was not there before
 
 EMPTY = hashlib.blake2b(b"", digest_size=16).hexdigest()
 
@@ -208,9 +210,8 @@ def shard_files(array: Any, start: int, stop: int) -> list[str] | None:
     if start % sizes[0] or (stop % sizes[0] and stop < shape[0]):
         return None
     first = range(start // sizes[0], -(-stop // sizes[0]))
-    grid = [first, *(range(max(1, -(-n // s))) for n, s in zip(shape[1:], sizes[1:], strict=True))]
-    places = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, len(grid))
-    return [array.metadata.encode_chunk_key(tuple(map(int, place))) for place in places]
+    others = (range(max(1, -(-n // s))) for n, s in zip(shape[1:], sizes[1:], strict=True))
+    return [array.metadata.encode_chunk_key(at) for at in itertools.product(first, *others)]
 
 
 # --------------------------------------------------------------------------- one writer's files
@@ -228,10 +229,12 @@ class Files:
         self.sound = bool(self._lines) and self._lines[0] == _FIRST
         self.digests: dict[str, str] = {}
         self.marks: set[str] = set()
+        self.making: set[str] = set()  # of these marks
         for line in self._lines[1:]:
             told, _, path = line.partition(" ")
-            if told == _MARK:
+            if told in (_MARK, _MAKING):
                 self.marks.add(path)
+                self.making |= {path} if told == _MAKING else set()
             elif told:
                 self.digests[path] = told
 
@@ -281,7 +284,8 @@ class Files:
     def save(self) -> None:
         """Write what has changed, and have it on the disk."""
         wanted = {f"{told} {path}" for path, told in self.digests.items()}
-        wanted |= {f"{_MARK} {path}" for path in self.marks}
+        wanted |= {f"{_MARK} {path}" for path in self.marks - self.making}
+        wanted |= {f"{_MAKING} {path}" for path in self.making}
         wanted = {line for line in wanted if len(line) <= _WIDTH}
         new = [line if line in wanted or i == 0 else "" for i, line in enumerate(self._lines)]
         new[0] = _FIRST
@@ -308,7 +312,10 @@ class Files:
 
 @contextlib.contextmanager
 def rewriting(
-    population: Population, *prefixes: str, was: Mapping[str, str] | None = None
+    population: Population,
+    *prefixes: str,
+    was: Mapping[str, str] | None = None,
+    making: bool = False,
 ) -> Iterator[Noting]:
     """Write arrays or groups of a population alone, and note digests of their files.
 
@@ -323,6 +330,8 @@ def rewriting(
         population's own group ``loss``.
     was : mapping, optional
         Where what is written is put in the place of these: their paths while it is written.
+    making : bool
+        Whether these are arrays that are not there yet: killed half-way, they are taken away.
 
     Yields
     ------
@@ -335,6 +344,7 @@ def rewriting(
     if population.has("population"):
         files = Files.made(population)
         files.marks |= set(prefixes)
+        files.making |= set(prefixes) if making else set()
         files.save()
     yield noting
     names = {f"{base}/{old}": f"{base}/{new}" for new, old in (was or {}).items()}
@@ -354,6 +364,7 @@ def rewriting(
         p: told for p, told in written.items() if not prefixes or p.startswith(wanted)
     }
     files.marks -= set(prefixes)
+    files.making -= set(prefixes)
     files.save()
 
 
@@ -380,7 +391,10 @@ def note_copy(population: Population, noting: Noting, base: str) -> None:
 
 
 def mend_files(population: Population) -> None:
-    """Note what is there of what a killed process was writing; nobody else is writing now."""
+    """Note what is there of what a killed process was writing; nobody else is writing now.
+
+    Arrays that it was making are taken away, to be made again.
+    """
     files = Files.of(population)
     if files is None or not files.marks:
         return
@@ -390,14 +404,21 @@ def mend_files(population: Population) -> None:
     for prefix in sorted(files.marks):
         for path in files.under([prefix]):
             del files.digests[path]
-        group = prefix.rpartition("/")[0]
+        group, _, name = prefix.rpartition("/")
         if prefix not in groups and (group or "population") not in groups:
             continue  # was being created
+        if prefix in files.making:
+            own = population.zarr_group(group or "population", "r+")
+            if name in own:
+                population.before_change()
+                del own[name]
+            continue
         for key in keys_under(store, f"{base}/{prefix}"):
             data = read_key(store, key)
             if data is not None and b'"node_type": "group"' not in data:
                 files.digests[key.removeprefix(f"{base}/")] = digest(data)
     files.marks.clear()
+    files.making.clear()
     files.save()
 
 
@@ -411,6 +432,16 @@ def read_key(store: Any, key: str) -> bytes | None:
 
 def keys_under(store: Any, prefix: str) -> list[str]:
     """Files below a folder of a store, but for what a killed process left half written."""
+    while isinstance(store, WrapperStore):
+        store = store._store
+    if isinstance(store, LocalStore):  # ten times as fast as through Zarr
+        top, root = os.path.join(store.root, prefix), f"{store.root}{os.sep}"
+        found = (
+            f"{at}{os.sep}{name}".removeprefix(root).replace(os.sep, "/")
+            for at, _, names in os.walk(top.rstrip(os.sep))
+            for name in names
+        )
+        return sorted(key for key in found if not key.endswith(".partial"))
 
     async def listed() -> list[str]:
         return [key async for key in store.list_prefix(prefix.rstrip("/") + "/")]
