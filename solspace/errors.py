@@ -31,7 +31,7 @@ class SolspaceError(ValueError):
 
 
 class ClusterError(SolspaceError):
-    """A scheduler, a worker or the way to them failed, and what was typed was right.
+    """A scheduler, a worker, a server or the way to them failed, and what was typed was right.
 
     What is stored is whole: the same command goes on. The command line exits with 1.
     """

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["bucket_server", "conditional_server", "web_server"]
+__all__ = ["Door", "bucket_server", "conditional_server", "web_server"]
 
 
 def _free_port() -> int:
@@ -120,3 +120,53 @@ def conditional_server() -> Iterator[dict[str, str]]:
     finally:
         process.kill()
         process.wait()
+
+
+class Door:
+    """A process that everything to and from a server goes through: killed, the server is gone.
+
+    moto keeps its objects in memory, so that it cannot be killed itself and come back with them.
+    """
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self.behind = int(settings["AWS_ENDPOINT_URL"].rpartition(":")[2])
+        self.port = _free_port()
+        self.settings = settings | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}"}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.open()
+
+    def open(self) -> None:
+        command = [sys.executable, __file__, str(self.port), str(self.behind)]
+        self.process = subprocess.Popen(command)
+        _wait(self.port, self.process)
+
+    def send_signal(self, sign: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(sign)
+
+    def close(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def _relay(port: int, behind: int) -> None:
+    def pour(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        while True:
+            came, _ = listening.accept()
+            with contextlib.suppress(OSError):
+                there = socket.create_connection(("127.0.0.1", behind))
+                for pair in ((came, there), (there, came)):
+                    threading.Thread(target=pour, args=pair, daemon=True).start()
+
+
+if __name__ == "__main__":
+    _relay(int(sys.argv[1]), int(sys.argv[2]))

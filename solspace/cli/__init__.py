@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     status means
     ====== ========================================================================================
     0      done
-    1      a disk, a scheduler or a worker failed, said in one line; what is stored is whole, and
-           the same command goes on. With a traceback: a fault of solspace's own
+    1      a disk, a server, a scheduler or a worker failed, said in one line; what is stored is
+           whole, and the same command goes on. With a traceback: a fault of solspace's own
     2      what was typed cannot be done, said in one line: other words are needed
     130    interrupted by Ctrl-C (SIGINT)
     141    nobody reads any more what it prints
@@ -53,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _warn_in_a_line() -> None:
+    import logging
     import warnings
+
+    # What else was under way when a server went away: that is said once, by an error.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         print(f"solspace: WARNING: {' '.join(str(message).split())}", file=sys.stderr)

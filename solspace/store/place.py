@@ -36,7 +36,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import sync
 from zarr.storage import ObjectStore
 
-from solspace.errors import SolspaceError
+from solspace.errors import ClusterError, SolspaceError
 
 __all__ = ["check_local", "exists", "is_remote", "named", "one_moment", "opened"]
 
@@ -566,7 +566,12 @@ def told(url: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     except but:
         raise
     except (obstore.exceptions.BaseError, FileNotFoundError, PermissionError) as error:
-        raise SolspaceError(f"{url}: {_reason(url, error)}") from error
+        reason = _reason(url, error)
+        kind = ClusterError if reason.startswith(_NO_ANSWER) else SolspaceError
+        raise kind(f"{url}: {reason}") from error
+
+
+_NO_ANSWER = "no answer from"
 
 
 def _reason(url: str, error: Exception) -> str:
@@ -595,6 +600,6 @@ def _reason(url: str, error: Exception) -> str:
         return "its server is reached by http alone; set AWS_ALLOW_HTTP=true to allow that"
     if "error sending request" in text or "HTTP error" in text:
         where = (re.findall(r"https?://[^/\s]+", text) or [url])[0]
-        return f"no answer from {where}; see that it runs and can be reached, and try again"
+        return f"{_NO_ANSWER} {where}; see that it runs and can be reached, and try again"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"cannot be reached ({said or (lines[0][:300] if lines else repr(error))})"
