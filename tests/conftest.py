@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test fails because its machine is slow.
+settings.register_profile("solspace", deadline=None)
+settings.load_profile("solspace")
 
 # One thread in each library, here and in the processes that tests start, before any is loaded. A
 # stage over a store does the same, so what it writes rounds as what a test computes beside it; and

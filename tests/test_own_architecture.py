@@ -72,7 +72,7 @@ def page(tmp_path_factory):
 def test_an_architecture_from_a_notebook_goes_through_every_stage(page):
     ds = page["population"]
     assert ds.status_train.values.tolist() == [1, 1]
-    assert (ds.loss < 0.025).all()
+    assert (ds.loss < 0.03).all()
     assert ds.alpha.values.tolist() == [0.6, 0.6]
     assert ds.status_reduce.values.tolist() == [1, 1]
     assert all(key.startswith("v2:") for key in ds.automaton_key.values)

@@ -214,7 +214,7 @@ def test_missing_graphs_name_the_stage():
 # --------------------------------------------------------------------------- histogram
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     solution=st.lists(st.integers(-1, 14), min_size=1, max_size=60),
     most=st.integers(1, 12),
