@@ -7,7 +7,8 @@ The baseline is one worker process of one thread; ``scaling`` is its seconds by 
 1 where they share the work fully. Workers are started, and have loaded the kernels, before anything
 is timed; each round computes the same networks anew, with one and then with two, and medians are
 told. Weights are those of a shipped population. On a machine whose cores are taken by
-other work the figure says nothing: its load is told beside it.
+other work the figure says nothing: its load is told beside it, and ``arithmetic``, what products of
+small matrices reach, which need nothing but a core.
 """
 
 from __future__ import annotations
@@ -22,7 +23,19 @@ import time
 import warnings
 from pathlib import Path
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ONE_THREAD = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+    "ZARR_THREADING__MAX_WORKERS",
+)  # fmt: skip
+
+
+def arithmetic(times: int) -> None:
+    """Work that is in the processor's caches."""
+    import numpy as np
+
+    a = np.random.default_rng(0).normal(size=(60, 60)).astype("f4") / 60
+    for _ in range(times):
+        a @ a
 
 
 def main() -> None:
@@ -54,6 +67,14 @@ def main() -> None:
         lay(laid, given.networks)
         lay(small, 4)
         seconds: dict[tuple[str, int], list[float]] = {}
+        for _ in range(given.rounds):
+            for workers, where in ((1, one), (2, two)):
+                with distributed.Client(where, set_as_default=False) as client:
+                    shares = [1_000_000 // workers + i for i in range(workers)]
+                    began = time.perf_counter()
+                    distributed.wait(client.map(arithmetic, shares, pure=False))
+                    spent = time.perf_counter() - began
+                seconds.setdefault(("arithmetic", workers), []).append(spent)
         for at, store in enumerate([small, *[laid] * given.rounds]):
             for workers, where in ((1, one), (2, two)):
                 shutil.copytree(store, path)
@@ -70,7 +91,7 @@ def main() -> None:
     print(f"{given.networks} networks, median of {given.rounds} rounds")
     print(f"{os.cpu_count()} cores, load {load:.1f} of which two are the workers")
     print(f"{'stage':<10}{'1 worker, s':>12}{'2 workers, s':>14}{'scaling':>9}{'rounds':>20}")
-    for stage in given.stages:
+    for stage in ("arithmetic", *given.stages):
         first, second = seconds[stage, 1], seconds[stage, 2]
         ratio = statistics.median(first) / statistics.median(second) / 2
         each = [a / b / 2 for a, b in zip(first, second, strict=True)]

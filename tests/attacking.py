@@ -75,7 +75,7 @@ _TRIED = ROOT / "tests" / "data"
 
 
 def solspace(*words: str) -> list[str]:
-    return [sys.executable, "-m", "solspace.cli", *words]
+    return [sys.executable, "-m", "solspace", *words]
 
 
 def start(words: Sequence[str], folder: str | Path, **more: Any) -> subprocess.Popen[str]:

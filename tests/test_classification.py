@@ -447,7 +447,7 @@ def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
     options = QUICK | {"minimum_class_size": 8, "sets": ["published"]}
     run_stage(path, "classify", options=options)
     before = classification(path)
-    command = [sys.executable, "-m", "solspace.cli", "classify", path, "--redo", "--quiet"]
+    command = [sys.executable, "-m", "solspace", "classify", path, "--redo", "--quiet"]
     command += ["--permutations", "1000000", "--minimum-class-size", "8"]
     process = subprocess.Popen(command, start_new_session=True)
 

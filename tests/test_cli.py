@@ -43,7 +43,7 @@ def solspace(*args: object) -> subprocess.CompletedProcess[str]:
 
 def in_a_process(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "solspace.cli", *map(str, args)],
+        [sys.executable, "-m", "solspace", *map(str, args)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -375,7 +375,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(tmp_path):
     path = Store(tmp_path / "small.zarr", create=True).path
     reads, writes = os.pipe()
     os.close(reads)
-    command = [sys.executable, "-m", "solspace.cli", "info", path]
+    command = [sys.executable, "-m", "solspace", "info", path]
     done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=300)
     os.close(writes)
     assert (done.returncode, done.stderr) == (141, "")

@@ -120,7 +120,7 @@ def test_the_page_from_the_command_line(page):
     lines = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), flags=re.S)[0].strip().splitlines()
     told = []
     for line in lines:
-        command = [sys.executable, "-m", "solspace.cli", *line.split()[1:]]
+        command = [sys.executable, "-m", "solspace", *line.split()[1:]]
         done = subprocess.run(command, cwd=page["folder"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         told.append(done.stdout)

@@ -213,7 +213,7 @@ def test_workers_of_a_dead_client_do_not_write_over_another_run(store, tmp_path)
         # They are stopped within what they compute, whenever that begins.
         first = client.run(_stop_in_shard)
         assert set(first.values()) == {True}
-        command = [sys.executable, "-m", "solspace.cli", "reduce", store, "--redo", "--method",
+        command = [sys.executable, "-m", "solspace", "reduce", store, "--redo", "--method",
                    "automaton", "--scheduler", cluster.scheduler_address, "--quiet"]  # fmt: skip
         sender = subprocess.Popen(command)
         until = time.monotonic() + 120

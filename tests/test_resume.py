@@ -28,7 +28,7 @@ MOMENTS = 10
 
 
 def solspace(*args: str) -> list[str]:
-    return [sys.executable, "-m", "solspace.cli", *args, "--quiet"]
+    return [sys.executable, "-m", "solspace", *args, "--quiet"]
 
 
 def lay(path: str, networks: int = 24) -> str:

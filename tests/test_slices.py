@@ -102,14 +102,14 @@ def test_slices_at_once_make_the_store_of_one_run(tmp_path):
     # Two stages and several slices, all at once on one store.
     end(
         [
-            start("-m", "solspace.cli", stage, split, "--slice", f"{k}/{of}", "--quiet")
+            start("-m", "solspace", stage, split, "--slice", f"{k}/{of}", "--quiet")
             for stage, of in (("record", 2), ("reduce", 1))
             for k in range(1, of + 1)
         ]
     )
     end(
         [
-            start("-m", "solspace.cli", "label", split, "--slice", f"{k}/2", "--quiet", *by)
+            start("-m", "solspace", "label", split, "--slice", f"{k}/2", "--quiet", *by)
             for k in (1, 2)
         ]
     )
@@ -255,7 +255,7 @@ def test_a_slice_killed_and_typed_again_ends_the_same(tmp_path):
     for path in (whole, killed):
         create_population(path, described(8, slow), shard_size=1)
     run_stage(whole, "train")
-    command = ["-m", "solspace.cli", "train", killed, "--quiet", "--slice"]
+    command = ["-m", "solspace", "train", killed, "--quiet", "--slice"]
     first, second = start(*command, "1/2"), start(*command, "2/2")
     population = Population(killed, "interval_reproduction", "vanilla")
     while not population.status("train")[:4].any():

@@ -128,7 +128,7 @@ def wait_for(there, what: str, folder: Path, started: list[subprocess.Popen[byte
 
 def solspace(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "solspace.cli", *words],
+        [sys.executable, "-m", "solspace", *words],
         cwd=cwd, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ def trained(tmp_path_factory) -> str:
 def solspace(*words: str, **more) -> subprocess.Popen[str]:
     """A command with the signals of a terminal, also where pytest runs in the background."""
     return subprocess.Popen(
-        [sys.executable, "-m", "solspace.cli", *words],
+        [sys.executable, "-m", "solspace", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-"""``python -m solspace.cli``."""
+"""``python -m solspace``: the command line, where its script is not on the path."""
 
 import sys
 
