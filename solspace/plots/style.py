@@ -76,12 +76,13 @@ def holoviews() -> ModuleType:
             "type `pip install 'solspace[plots]'`"
         ) from None
     chosen = holoviews.Store.current_backend
-    for backend, module in (("matplotlib", "mpl"), ("bokeh", "bokeh")):
-        if backend not in holoviews.Store.renderers:
+    both = {"matplotlib": "mpl", "bokeh": "bokeh"}
+    if new := [backend for backend in both if backend not in holoviews.Store.renderers]:
+        for backend in new:
             # What a backend registers is added to the defaults of the current one.
             holoviews.Store.current_backend = backend
-            importlib.import_module(f"holoviews.plotting.{module}")
-    holoviews.Store.set_current_backend(chosen or "matplotlib")
+            importlib.import_module(f"holoviews.plotting.{both[backend]}")
+        holoviews.Store.set_current_backend(chosen or "matplotlib")
     return holoviews
 
 
@@ -90,11 +91,17 @@ def current(backend: str) -> Iterator[ModuleType]:
     """HoloViews with one backend current: options of another would be mixed with its defaults."""
     hv = holoviews()
     before = hv.Store.current_backend
-    hv.Store.set_current_backend(backend)
+    _choose(hv, backend)
     try:
         yield hv
     finally:
-        hv.Store.set_current_backend(before)
+        _choose(hv, before)
+
+
+def _choose(hv: ModuleType, backend: str) -> None:
+    """Make a backend current where it is not: a switch is slow."""
+    if hv.Store.current_backend != backend:
+        hv.Store.set_current_backend(backend)
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
