@@ -93,6 +93,7 @@ def counts() -> Counts:
 # What `check` says of a store that a kill left, and what the next writer mends.
 UNDER_WAY = (
     ".old; anything that writes", "whatever writes to the store next", "was killed just then",
+    "where a run was killed",
 )  # fmt: skip
 
 

@@ -363,7 +363,15 @@ def _name_faults(
             if coordinate not in ds.variables or coordinate not in own.variables:
                 continue
             if not np.array_equal(ds[coordinate].values, own[coordinate].values):
-                yield f"{population}/{group}: {coordinate!r} is not that of the population"
+                maker = collection.labelled_by(coordinate, kind)
+                how = (
+                    f"; where a run was killed, typing `solspace {maker.replace('_', '-')} "
+                    f"{population.path}` again sets that right"
+                )
+                yield (
+                    f"{population}/{group}: {coordinate!r} is not that of the population"
+                    f"{how if maker else ''}"
+                )
 
 
 def _label_faults(population: Population, own: xr.Dataset) -> Iterator[str]:
