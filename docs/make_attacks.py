@@ -1,7 +1,9 @@
 """Attack stores as tests/test_attack.py does, and write its counts into docs/reliability.md.
 
-``python -m docs.make_attacks``; long, and not timed as a whole. Words after it are given to pytest;
-then, and where something fails, the counts are printed and not written.
+``python -m docs.make_attacks``; takes hours. Words after it are given to pytest; then, and where
+something fails, the counts are printed and not written. Run in parts, each of which adds its counts
+to the file that SOLSPACE_ATTACK_COUNTS names, they are written by
+``python -m docs.make_attacks --counts FILE ...``.
 """
 
 from __future__ import annotations
@@ -50,6 +52,10 @@ def table(lines: list[str]) -> str:
 
 
 def main(words: list[str]) -> int:
+    if words[:1] == ["--counts"]:
+        lines = [line for file in words[1:] for line in Path(file).read_text().splitlines()]
+        write_part(PAGE, __file__, table(lines))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "counts.jsonl"
         done = subprocess.run(
