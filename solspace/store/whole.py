@@ -12,7 +12,7 @@ import zarr
 from solspace.errors import SolspaceError
 from solspace.store import locks, place
 from solspace.store.handle import Store
-from solspace.store.making import make
+from solspace.store.making import is_empty, make
 from solspace.store.metadata import UNFINISHED, unmark
 
 __all__ = ["whole_or_nothing"]
@@ -53,14 +53,14 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with locks.hold(path, verb):
         if os.path.lexists(unfinished):
-            if not (force or _is_unfinished(unfinished)):
+            if not (force or _is_unfinished(unfinished) or is_empty(unfinished)):
                 raise SolspaceError(
                     f"{unfinished}: is there already and was not left by `solspace {verb}`, which "
                     "would write it; move it, give another name than "
                     f"{path}, or --force to delete it"
                 )
             if os.path.isdir(unfinished) and not os.path.islink(unfinished):
-                shutil.rmtree(unfinished)
+                _take_away(unfinished)
             else:
                 os.unlink(unfinished)
         try:
@@ -73,7 +73,19 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
             # After it, so that what has the other name is known by its mark at any moment.
             unmark(path)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                _take_away(unfinished)
+
+
+def _take_away(unfinished: str) -> None:
+    """Remove the folder, its mark last: killed meanwhile it is still known for what it is."""
+    for name in os.listdir(unfinished):
+        inside = os.path.join(unfinished, name)
+        if os.path.isdir(inside) and not os.path.islink(inside):
+            shutil.rmtree(inside)
+        elif name != "zarr.json":
+            os.unlink(inside)
+    shutil.rmtree(unfinished)
 
 
 def _is_unfinished(path: str) -> bool:
