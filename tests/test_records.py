@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 
 import solspace
@@ -21,8 +22,9 @@ from solspace import SolspaceError
 from solspace.run.populations import pack
 from solspace.run.reading import split_results, written_by_shard
 from solspace.stages import collection
-from solspace.store import Population, Shard, Store, records
+from solspace.store import Population, Shard, Store, creation, records
 from solspace.store.check import check_store
+from solspace.store.whole import whole_or_nothing
 
 GROUP = "interval_reproduction/vanilla"
 TRAINING = f"{GROUP}/training"
@@ -375,3 +377,70 @@ def test_a_process_killed_while_it_writes_whole_leaves_a_mark_that_is_mended(sto
     assert any(told in fault for fault in check_store(store, quick=True))
     solspace.run_stage(store, "label")
     assert check_store(store) == []
+
+
+# --------------------------------------------------------------------------- half made
+
+
+def test_an_array_made_and_not_filled_is_made_again(store, monkeypatch):
+    """Interrupted between an array and its values, nothing of it is taken for whole."""
+    whole = shutil.copytree(store, store.replace("store.zarr", "whole.zarr"))
+    solspace.run_stage(whole, "features")
+    fill, calls = creation.fill_array, iter(range(99))
+
+    def stopped(array, values):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        fill(array, values)
+
+    monkeypatch.setattr(creation, "fill_array", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        solspace.run_stage(store, "features")
+    monkeypatch.undo()
+    faults = check_store(store)
+    assert faults and all("was being written" in fault for fault in faults)
+    solspace.run_stage(store, "features")
+    these, those = (xr.open_zarr(path, group=GROUP).load() for path in (store, whole))
+    assert set(these.coords) == set(those.coords) > {"feature_family"}
+    xr.testing.assert_equal(these, those)
+    assert check_store(store) == []
+
+
+def test_the_copy_of_metadata_never_has_who_wrote_what(store, monkeypatch):
+    """Not even between two writes: a copy that is there is not made again."""
+    seen = []
+    put = records.LocalStore.set
+
+    async def noted(self, key, value):
+        if key == "zarr.json":
+            seen.append(json.loads(value.to_bytes()))
+        await put(self, key, value)
+
+    monkeypatch.setattr(records.LocalStore, "set", noted)
+    solspace.run_stage(store, "reduce", redo=True)
+    copies = [node["consolidated_metadata"] for node in seen if "consolidated_metadata" in node]
+    paths = [path for copy in copies if copy for path in copy["metadata"]]
+    assert paths
+    assert not [path for path in paths if "writing" in path.split("/")]
+
+
+def test_a_pack_that_was_taken_away_in_part_is_still_known(store, tmp_path, monkeypatch):
+    copy = str(tmp_path / "copy.zarr")
+    with whole_or_nothing(copy, "pack"):
+        shutil.copytree(f"{copy}.unfinished", tmp_path / "kept")
+    os.rename(copy, f"{copy}.unfinished")
+    shutil.copytree(tmp_path / "kept", f"{copy}.unfinished", dirs_exist_ok=True)
+    (Path(f"{copy}.unfinished") / "interval_reproduction").mkdir()
+    remove = shutil.rmtree
+
+    def stopped(path, *args, **more):
+        if str(path).endswith(".unfinished"):  # the last one, after all that is in it
+            raise KeyboardInterrupt
+        remove(path, *args, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        pack([store], copy)
+    monkeypatch.undo()
+    pack([store], copy)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.zarr", "kept", "store.zarr"]
