@@ -391,8 +391,8 @@ def _label_faults(population: Population, own: xr.Dataset) -> Iterator[str]:
     ended = "status_label" in own.variables and (own["status_label"].values != PENDING).all()
     if ended and not np.array_equal(rank_solutions(keys), solution):
         yield (
-            f"{population}: solution does not number the solution_keys, most common first; type "
-            f"`solspace label {population.path}`"
+            f"{population}: solution does not number the solution_keys, most common first; where a "
+            f"run was killed, typing `solspace label {population.path}` again sets that right"
         )
     elif twice := sorted(n for n, of in of_solution.items() if len(of) > 1 and n >= 0):
         yield f"{population}: solution {twice[0]} is that of several solution_keys"
