@@ -53,7 +53,9 @@ def whole_or_nothing(path: str, verb: str, *, force: bool = False) -> Iterator[S
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with locks.hold(path, verb):
         if os.path.lexists(unfinished):
-            if not (force or _is_unfinished(unfinished) or is_empty(unfinished)):
+            # Of one that was killed as it was taken away the folder is left.
+            gone = is_empty(unfinished) and not os.path.islink(unfinished)
+            if not (force or gone or _is_unfinished(unfinished)):
                 raise SolspaceError(
                     f"{unfinished}: is there already and was not left by `solspace {verb}`, which "
                     "would write it; move it, give another name than "
