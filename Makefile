@@ -53,7 +53,7 @@ coverage: env
 test-slow: env
 	$(BIN)/python -m pytest -q -m slow
 
-# Kills, fills up, damages and locks twice what stores can be; long, and not timed as a whole. Mounts
+# Kills, fills up, damages and locks twice what stores can be; about two hours on two cores. Mounts
 # small disks where it may. `python -m docs.make_attacks` does the same and writes the counts into docs/reliability.md.
 test-attack: env
 	$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 tests/test_attack.py

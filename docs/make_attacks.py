@@ -1,8 +1,8 @@
 """Attack stores as tests/test_attack.py does, and write its counts into docs/reliability.md.
 
-``python -m docs.make_attacks``; takes hours. Words after it are given to pytest; then, and where
-something fails, the counts are printed and not written. Run in parts, each of which adds its counts
-to the file that SOLSPACE_ATTACK_COUNTS names, they are written by
+``python -m docs.make_attacks``; about two hours on two cores. Words after it are given to pytest;
+then, and where something fails, the counts are printed and not written. Run in parts, each of which
+adds its counts to the file that SOLSPACE_ATTACK_COUNTS names, they are written by
 ``python -m docs.make_attacks --counts FILE ...``.
 """
 
