@@ -72,7 +72,7 @@ def main() -> None:
                 with distributed.Client(where, set_as_default=False) as client:
                     shares = [1_000_000 // workers + i for i in range(workers)]
                     began = time.perf_counter()
-                    distributed.wait(client.map(arithmetic, shares, pure=False))
+                    client.gather(client.map(arithmetic, shares, pure=False))
                     spent = time.perf_counter() - began
                 seconds.setdefault(("arithmetic", workers), []).append(spent)
         for at, store in enumerate([small, *[laid] * given.rounds]):
