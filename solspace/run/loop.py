@@ -371,7 +371,8 @@ def _run_shards(
             told_where = _told(where)
             run = noted.enter_context(provenance.noted(population, stage.name, options, told_where))
             population.take(stage.name, pending, written_by_shard(population, stage), run)
-        whole = read_inputs(population, stage)
+        # Workers read their own labels.
+        whole = read_inputs(population, stage, all_labels=local or bool(stage.prepare))
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
 
