@@ -566,12 +566,11 @@ def told(url: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     except but:
         raise
     except (obstore.exceptions.BaseError, FileNotFoundError, PermissionError) as error:
-        reason = _reason(url, error)
-        kind = ClusterError if reason.startswith(_NO_ANSWER) else SolspaceError
+        kind = ClusterError if (reason := _reason(url, error)).startswith(_DOWN) else SolspaceError
         raise kind(f"{url}: {reason}") from error
 
 
-_NO_ANSWER = "no answer from"
+_DOWN = "no answer from"  # how a reason begins that is none of the user's
 
 
 def _reason(url: str, error: Exception) -> str:
@@ -600,6 +599,6 @@ def _reason(url: str, error: Exception) -> str:
         return "its server is reached by http alone; set AWS_ALLOW_HTTP=true to allow that"
     if "error sending request" in text or "HTTP error" in text:
         where = (re.findall(r"https?://[^/\s]+", text) or [url])[0]
-        return f"{_NO_ANSWER} {where}; see that it runs and can be reached, and try again"
+        return f"{_DOWN} {where}; see that it runs and can be reached, and try again"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"cannot be reached ({said or (lines[0][:300] if lines else repr(error))})"
