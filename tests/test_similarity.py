@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 import solspace
 from solspace import SolspaceError
-from solspace.similarity import MEASURES, fit_havok, match_units, pair, pairwise, prepare_weights
+from solspace.similarity import (
+    MEASURES,
+    embed,
+    fit_havok,
+    match_units,
+    pair,
+    pairwise,
+    prepare_weights,
+)
 from solspace.similarity.dynamics import joint_distance, responses_to_inputs
 from solspace.similarity.rdm import COMPARISONS, dissimilarities
 from solspace.similarity.rotating import best_angles
@@ -324,6 +332,50 @@ def test_gaps_are_left_out_and_said(recorded):
     with pytest.warns(UserWarning, match="1 networks without activity"):
         found = pairwise(gap, "cka")
     assert np.isnan(found[2]).all() and np.isfinite(found[0, 3])
+
+
+# --------------------------------------------------------------------------------------- the map
+
+
+def of_places(places: np.ndarray) -> xr.DataArray:
+    between = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    return xr.DataArray(between, dims=("network", "network_other"))
+
+
+def test_map_of_a_plane_loses_nothing():
+    places = np.random.default_rng(0).normal(size=(30, 2))
+    found = embed(of_places(places))
+    assert found.stress.item() < 1e-6 and found.trustworthiness.item() == pytest.approx(1)
+    np.testing.assert_allclose(of_places(found.position.values), of_places(places), atol=1e-6)
+
+
+def test_how_faithful_a_map_is():
+    from sklearn.manifold import trustworthiness
+
+    distances = of_places(np.random.default_rng(1).normal(size=(40, 6)))
+    found = embed(distances)
+    theirs = trustworthiness(
+        distances.values, found.position.values, n_neighbors=12, metric="precomputed"
+    )
+    assert found.trustworthiness.item() == pytest.approx(theirs)
+    # Of the classical solution, from which it starts, stress can only go down.
+    start = embed(distances, iterations=0)
+    assert found.stress.item() < start.stress.item()
+
+
+def test_map_of_what_is_no_distance():
+    x = [np.random.default_rng(i).normal(size=(9, 3)) for i in range(7)]
+    for call, message in (
+        (lambda: embed(pairwise(x, "cka")), "give a distance, such as pairwise"),
+        (lambda: embed(pairwise(x[:5])), "a map needs 6 or more"),
+        (lambda: embed(pairwise(x, other=x[:6])), "networks of one dataset"),
+    ):
+        with pytest.raises(SolspaceError, match=message):
+            call()
+    gone = pairwise(x)
+    gone[3] = gone[:, 3] = np.nan
+    found = embed(gone)
+    assert found.sizes["network"] == 6 and found.attrs["left_out"] == 1
 
 
 # ------------------------------------------------------------------------------------- bad input

@@ -1,5 +1,6 @@
 from .dynamics import LinearModel as LinearModel
 from .dynamics import fit_havok as fit_havok
+from .embedding import embed as embed
 from .measures import MEASURES as MEASURES
 from .measures import Measure as Measure
 from .measures import get_measure as get_measure
