@@ -334,6 +334,25 @@ def test_gaps_are_left_out_and_said(recorded):
     assert np.isnan(found[2]).all() and np.isfinite(found[0, 3])
 
 
+def test_recordings_of_the_same_trials():
+    rng = np.random.default_rng(0)
+    rates = rng.uniform(0, 50, (6, 20, 5))
+    rotated = rates @ np.linalg.qr(rng.normal(size=(5, 5)))[0] + 200
+    sides = {"a": [0, 1] * 3, "b": [0, 1] * 3, "c": [1, 0] * 3}
+    several = [
+        solspace.recording_from_arrays(x, {"side": sides[name]}, bin=10, name=name)
+        for name, x in zip("abc", (rates, rotated, rates[..., :4]), strict=True)
+    ]
+    found = pairwise(solspace.join_recordings(several[:2]))
+    assert found[0, 1] < NEAR and found.name_other.values.tolist() == ["a", "b"]
+    for call in (
+        lambda: pairwise(several[0], other=several[2]),
+        lambda: pairwise(solspace.join_recordings(several)),
+    ):
+        with pytest.raises(SolspaceError, match="trials differ in 'side'"):
+            call()
+
+
 # --------------------------------------------------------------------------------------- the map
 
 
@@ -387,7 +406,7 @@ def test_bad_input_is_one_line(recorded, population):
     elsewhere = recorded.assign_coords(task="delayed_discrimination")
     for call, message in (
         (lambda: pairwise([x, x[:4]]), "record both on the same trials"),
-        (lambda: pairwise(recorded, other=other), "trials of the two differ in"),
+        (lambda: pairwise(recorded, other=other), "trials differ in"),
         (lambda: pairwise(recorded, other=elsewhere), "do other trials"),
         (lambda: pairwise(recorded, other=recorded.isel(time=slice(9))), "31 trials of 9 steps"),
         (lambda: pairwise({"dead": np.ones((5, 12, 3)), "x": x}), "'dead': .* does not vary"),

@@ -221,11 +221,17 @@ def _of_array(array: xr.DataArray, ds: xr.Dataset | None) -> Networks:
         _coords(array),
     )
     for name, coordinate in array.coords.items():
-        if "trial" in coordinate.dims and name != "trial" and coordinate.dtype.kind in "iuf":
-            if coordinate.dims == ("trial",):
-                out.trials[str(name)] = coordinate.values
-            elif set(coordinate.dims) == {"network", "trial"} and array.sizes["network"] == 1:
-                out.trials[str(name)] = coordinate.isel(network=0).values
+        told = "trial" in coordinate.dims and coordinate.dtype.kind in "iuf"
+        # When something happened differs between sessions of the same trials.
+        if not told or name == "trial" or str(name).endswith("_time"):
+            continue
+        if coordinate.dims == ("trial",):
+            out.trials[str(name)] = coordinate.values
+        elif set(coordinate.dims) == {"network", "trial"}:
+            rows = coordinate.transpose("network", "trial").values
+            if any(not _alike(row, rows[0]) for row in rows):
+                raise SolspaceError(_differ(str(name)))
+            out.trials[str(name)] = rows[0]
     if ds is not None and "input" in ds.variables and "network" not in ds["input"].dims:
         out.inputs = np.asarray(
             ds["input"].transpose("trial", "time", "input_channel").values, np.float64
@@ -288,12 +294,19 @@ def check_same_trials(one: Networks, other: Networks) -> None:
             "trials, such as solspace.record(ds), or select with ds.sel(...)"
         )
     for name in one.trials.keys() & other.trials.keys():
-        a, b = one.trials[name], other.trials[name]
-        if a.shape != b.shape or not np.allclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True):
-            raise SolspaceError(
-                f"trials of the two differ in {name!r}; select and order them alike, such as "
-                "ds.sortby('t_in')"
-            )
+        if not _alike(one.trials[name], other.trials[name]):
+            raise SolspaceError(_differ(name))
+
+
+def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True))
+
+
+def _differ(name: str) -> str:
+    return (
+        f"trials differ in {name!r} between networks; select and order them alike, such as "
+        f"ds.sortby('t_in'), or leave out what does not tell trials: ds.drop_vars({name!r})"
+    )
 
 
 def _told(shape: tuple[int, ...]) -> str:
