@@ -11,6 +11,7 @@ from . import networks as networks
 from . import plots as plots
 from . import reduction as reduction
 from . import responses as responses
+from . import similarity as similarity
 from . import stability as stability
 from . import tasks as tasks
 from . import training as training

@@ -1,0 +1,11 @@
+from .dynamics import LinearModel as LinearModel
+from .dynamics import fit_havok as fit_havok
+from .embedding import embed as embed
+from .measures import MEASURES as MEASURES
+from .measures import Measure as Measure
+from .measures import get_measure as get_measure
+from .pairs import pair as pair
+from .pairs import pairwise as pairwise
+from .rdm import dissimilarities as dissimilarities
+from .weights import match_units as match_units
+from .weights import prepare_weights as prepare_weights
