@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +54,14 @@ def network_answers(
     weights: Weights,
     family: ChallengeFamily,
     challenges: Sequence[Challenge],
-) -> dict[str, NDArray]:
+) -> dict[str, NDArray[Any]]:
     """Answers of one network, arrays (challenge, stretch) by name (see `answers`)."""
     from solspace import networks
     from solspace.design.reading import read_answers
     from solspace.tasks.symbols import read_symbols
 
     stretches = stretch_array(family, challenges)
-    out = {
+    out: dict[str, NDArray[Any]] = {
         "first": np.zeros(stretches.shape[:2], np.int8),
         "time": np.full(stretches.shape[:2], np.nan, np.float32),
         "ending": np.full(stretches.shape[:2], -1, np.int8),
@@ -157,7 +157,7 @@ def answers(
     kept = ds.drop_vars([n for n in ds.variables if n not in names and n not in ds.dims])
     n = ds.sizes["network"]
     shape = (n, *stretch_array(family, asked).shape[:2])
-    out = {
+    out: dict[str, NDArray[Any]] = {
         "first": np.zeros(shape, np.int8),
         "time": np.full(shape, np.nan, np.float32),
         "ending": np.full(shape, -1, np.int8),

@@ -87,7 +87,7 @@ class Knowledge:
 
     def posterior(self, weight: Array) -> Array:
         """Probability of each class."""
-        return np.bincount(self.label, weight, self.classes)
+        return np.asarray(np.bincount(self.label, weight, self.classes), np.float64)
 
     def after_all(self, order: Sequence[int], answer: Labels) -> Array:
         """The posterior of many networks after each of some challenges, (network, given, class).

@@ -256,7 +256,8 @@ def _hold_out(
         held = np.flatnonzero(fold == f)
         known = Knowledge.of(probability[:, fold != f], label[fold != f], classes)
         for name, may in (("chosen", allowed), ("trained", trained)):
-            posterior, cache = out[name], {}
+            posterior = out[name]
+            cache: dict[tuple[tuple[int, int], ...], int] = {}
             if posterior is None:
                 continue
             for i in held:
@@ -379,6 +380,23 @@ def identify(designed: xr.Dataset, given: Mapping[str, str | None]) -> xr.Datase
     ------
     SolspaceError
         For an unknown challenge, and for words that are no answer.
+
+    Examples
+    --------
+    What `design` returns has these and more; here one challenge tells two classes apart.
+
+    >>> import xarray as xr
+    >>> share = np.zeros((1, 20, 3))
+    >>> share[0, :10, 1] = share[0, 10:, 2] = 1
+    >>> designed = xr.Dataset(
+    ...     {"network_likelihood": (("challenge", "network_used", "answer"), share),
+    ...      "network_class": ("network_used", np.repeat([0, 1], 10)),
+    ...      "answer_text": (("challenge", "answer"), [["another answer", "none", "+1 at 22-33"]])},
+    ...     coords={"challenge": ["set 0"], "left_out": ("challenge", [False]),
+    ...             "class_name": ["a", "b"]},
+    ...     attrs={"label": "mine", "sure": 0.8})
+    >>> identify(designed, {}).verdict.item(), identify(designed, {"set 0": None}).verdict.item()
+    ('cannot tell', 'a')
     """
     import xarray as xr
 
