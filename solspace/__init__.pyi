@@ -4,6 +4,7 @@
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
 from . import attractors as attractors
+from . import design as design
 from . import diversity as diversity
 from . import features as features
 from . import labels as labels

@@ -6,6 +6,7 @@ A `Task` of one's own, from a notebook, a file or an installed package, is regis
 
 from __future__ import annotations
 
+from solspace.tasks.challenges import Challenge, ChallengeFamily, PlacedPulse
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.files import load_tasks
 from solspace.tasks.needs import missing
@@ -19,10 +20,13 @@ from solspace.tasks.trials import Trials, find_trial
 
 __all__ = [
     "Chain",
+    "Challenge",
+    "ChallengeFamily",
     "DelayEpochs",
     "Explorer",
     "IntervalEpochs",
     "Notch",
+    "PlacedPulse",
     "Pulse",
     "PulseSequences",
     "Recipe",

@@ -13,6 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.tasks.challenges import (
+    Challenge,
+    ChallengeFamily,
+    PlacedPulse,
+    challenges_of_trials,
+)
 from solspace.tasks.epochs import DelayEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, StimulusProtocol
@@ -159,6 +165,94 @@ def silences() -> Silences:
     return replace(both, keyed=("f1",), outputs_keyed=False)
 
 
+def _named(kind: str, pulses: Iterable[PlacedPulse], after: int = 80) -> Challenge:
+    """A challenge named by its stimuli, their amplitudes and onsets."""
+    pulses = tuple(pulses)
+    said = [
+        f"f{p.channel + 1} {p.amplitude:g} at {p.onset}"
+        + (f" for {p.width}" if p.width != PULSE else "")
+        for p in pulses
+    ]
+    steps = (pulses[-1].onset if pulses else 0) + after
+    return Challenge(", ".join(said) or "silence", kind, pulses, steps)
+
+
+def challenges() -> ChallengeFamily:
+    """Stimuli beyond the trained amplitudes and delays, missing, extra and mistimed, and sequences.
+
+    A first stimulus lasts from step 5 to step 10; the longest trained delay ends at step 34.
+    """
+
+    def f1(amplitude: float, at: int = F1_ON, width: int = PULSE) -> PlacedPulse:
+        return PlacedPulse(at, 0, width, amplitude)
+
+    def f2(amplitude: float, at: int, width: int = PULSE) -> PlacedPulse:
+        return PlacedPulse(at, 1, width, amplitude)
+
+    def name(of: Mapping[str, int]) -> str:
+        on = F1_ON + PULSE + QUIET_GAP + of["delay"]
+        return f"f1 {of['f1']} at {F1_ON}, f2 {of['f2']} at {on}"
+
+    usual = F1_ON + PULSE + QUIET_GAP + DELAYS[-1]
+    near = [(a, a + d) for a in (3, 5, 7, 9) for d in (-1, 1)]
+    trained = make_trials([(a, b, d) for a, b in near for d in (0, DELAYS[-1])])
+    found = [
+        *challenges_of_trials(trained, "trained", name),
+        *(
+            _named("outside", [f1(a), f2(b, usual + late)])
+            for late in (30, 100, 200)
+            for a, b in [*near, (6, 6)]
+        ),
+        *(
+            _named("outside", [f1(a), f2(b, usual)])
+            for a, b in ((1, 2), (2, 1), (12, 11), (11, 12), (16, 20), (20, 16), (0.5, 0.2),
+                         (5, 5), (8, 8))
+        ),
+        *(_named("outside", [f1(5, width=w), f2(b, usual, w)]) for w in (2, 10) for b in (4, 6)),
+        _named("missing", [], 200),
+        *(_named("missing", [f1(a)], 200) for a in (2, 6, 10)),
+        *(_named("missing", [f2(b, usual)]) for b in (2, 6, 10)),
+        *(_named("extra", [f1(a), f1(b, 40), f2(6, 75)]) for a, b in ((4, 8), (8, 4), (4, 4))),
+        *(
+            _named("extra", [f1(a), f2(b, usual), f2(c, usual + 40)])
+            for a, b, c in ((6, 8, 4), (6, 4, 8), (6, 5, 7), (6, 7, 5))
+        ),
+        *(_named("mistimed", [f1(a), f2(b, at)])
+          for at in (5, 8, 11) for a, b in ((5, 6), (6, 5))),
+        *(_named("mistimed", [f2(b, 5), f1(a, 40)]) for a, b in ((4, 8), (8, 4))),
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    for _ in range(24):
+        at = usual + int(rng.integers(60))
+        a, b, c, d = rng.integers(1, 13, 4).tolist()
+        again = at + 30 + int(rng.integers(60))
+        pulses = [f1(a), f2(b, at), f1(c, again), f2(d, again + 20 + int(rng.integers(40)))]
+        found.append(_named("sequence", pulses))
+    return ChallengeFamily(
+        challenges=tuple({one.name: one for one in reversed(found)}.values())[::-1],
+        bins=(12, 17, 24, 34, 50),
+        published=_published,
+    )
+
+
+def _published(challenge: Challenge) -> bool:
+    """Whether `probe` gives this: 4 or 8, silence, and 2 more or less at the longest delay."""
+    on = F1_ON + PULSE + QUIET_GAP + DELAYS[-1]
+    given = [(p.channel, p.onset, p.width, p.amplitude) for p in challenge.pulses]
+    first, second = given[:1], given[1:]
+    return (
+        len(given) <= 2
+        and all(
+            (channel, onset, width) == (0, F1_ON, PULSE) and amplitude in (2, 4, 8)
+            for channel, onset, width, amplitude in first
+        )
+        and all(
+            (channel, onset, width) == (1, on, PULSE) and abs(amplitude - given[0][3]) in (1, 2, 6)
+            for channel, onset, width, amplitude in second
+        )
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Follow recorded trials: two first stimuli through the delay, and two second ones after each.
 
@@ -235,6 +329,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    challenges=challenges,
     solution_label="attractor_key",
     recipes={
         "vanilla": Recipe(

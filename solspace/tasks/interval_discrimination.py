@@ -12,6 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.tasks.challenges import (
+    Challenge,
+    ChallengeFamily,
+    PlacedPulse,
+    alternating,
+    challenges_of_trials,
+    protocol_waits,
+)
 from solspace.tasks.epochs import IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.probing import Explorer
 from solspace.tasks.protocol import NOTCHES, Notch, Pulse, StimulusProtocol
@@ -131,6 +139,91 @@ def silences() -> Silences:
     )
 
 
+def _named(kind: str, pulses: Iterable[PlacedPulse], after: int = 80) -> Challenge:
+    """A challenge named by its pulses and their onsets, followed for some steps after the last."""
+    pulses = tuple(pulses)
+    said = [
+        f"pulse{p.channel + 1} {p.onset}"
+        + (f" for {p.width}" if p.width != PULSE else "")
+        + (f" at {p.amplitude:g}" if p.amplitude != 1 else "")
+        for p in pulses
+    ]
+    steps = (pulses[-1].onset if pulses else 0) + after
+    return Challenge(", ".join(said) or "silence", kind, pulses, steps)
+
+
+def challenges() -> ChallengeFamily:
+    """Pulses once, twice, never, in the other order or at other times, and random sequences."""
+
+    def one(at: int, amplitude: float = 1.0, width: int = PULSE) -> PlacedPulse:
+        return PlacedPulse(at, 0, width, amplitude)
+
+    def two(at: int, amplitude: float = 1.0, width: int = PULSE) -> PlacedPulse:
+        return PlacedPulse(at, 1, width, amplitude)
+
+    def name(of: Mapping[str, int]) -> str:
+        return f"pulse1 {of['t1']}, pulse2 {of['t1'] + of['t2']}"
+
+    trained = make_trials(unequal_pairs((10, 16, 23, 30)))
+    far = (5, 20, 45, 70, 100)
+    found = [
+        *challenges_of_trials(trained, "trained", name),
+        *(
+            _named("outside", [one(t1), two(t1 + t2)])
+            for t1 in far
+            for t2 in far
+            if not t1 == t2 == 20
+        ),
+        *(
+            _named("outside", [one(20, a), two(20 + t2, b)])
+            for t2 in (15, 25)
+            for a, b in ((0.5, 1), (1, 0.5), (2, 1), (1, 2))
+        ),
+        *(_named("outside", [one(20, 1, w), two(45, 1, w)]) for w in (1, 4, 8)),
+        _named("missing", [], 200),
+        *(_named("missing", [one(t)], 150) for t in (10, 30, 60)),
+        *(_named("missing", [two(t)]) for t in (10, 30, 60)),
+        *(_named("extra", [one(10), one(10 + t), two(35 + t)]) for t in (10, 25, 60)),
+        *(_named("extra", [one(20), two(20 + t), two(20 + t + u)])
+          for t in (10, 30) for u in (12, 30, 60)),
+        *(_named("mistimed", [one(20), two(20 + t)]) for t in (0, 2, 4)),
+        *(_named("mistimed", [two(10), one(10 + t)]) for t in (5, 20, 60)),
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    for pairs in (2, 3):
+        given = alternating(
+            rng,
+            20,
+            first=one(20),
+            channels=[1, 0] * (pairs - 1) + [1],
+            widths=[PULSE] * (2 * pairs - 1),
+            longest=100,
+        )
+        found += [_named("sequence", pulses) for pulses in given]
+    return ChallengeFamily(
+        challenges=tuple({one.name: one for one in reversed(found)}.values())[::-1],
+        bins=(12, 17, 24, 34, 50),
+        shortest=RESPONSE,
+        held=12,
+        published=_published,
+    )
+
+
+def _published(challenge: Challenge) -> bool:
+    """Whether `probe` gives this: pulse 1 after 10 steps or late, pulse 2 after 12, 22 or at rest.
+
+    How late a network is at rest differs: from 30 steps on any moment counts.
+    """
+    waits = protocol_waits(protocol(), challenge)
+    if waits is None or len(waits) > 2:
+        return False
+    first = [wait for wait, _ in waits[:1]]
+    second = [wait for wait, _ in waits[1:]]
+    return all(abs(wait - 10) <= 1 or wait >= 30 for wait in first) and all(
+        min(abs(wait - 12), abs(wait - 22)) <= 1 or wait >= 30 for wait in second
+    )
+
+
 def probe(explorer: Explorer) -> None:
     """Give the first pulse early, and at rest; after each the second pulse early, late, at rest."""
     waiting = explorer.free_run(explorer.silence(10).states[-1])
@@ -197,6 +290,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    challenges=challenges,
     solution_label="response_key",
     # Training needs a curriculum, easy pairs first.
     # The orthogonal start is ours; from torch's default no network left the plateau.

@@ -11,6 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.tasks.challenges import (
+    Challenge,
+    ChallengeFamily,
+    PlacedPulse,
+    alternating,
+    challenges_of_trials,
+    protocol_waits,
+)
 from solspace.tasks.epochs import IntervalEpochs, epoch_stretch
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import NOTCHES, Notch, Pulse, StimulusProtocol
@@ -139,6 +147,85 @@ def silences() -> Silences:
     )
 
 
+def _named(kind: str, pulses: Iterable[PlacedPulse], steps: int) -> Challenge:
+    """A challenge named by its pulses and their onsets, in steps from that of Ready as trained."""
+    pulses = tuple(pulses)
+    said = [
+        f"{('ready', 'set')[p.channel]} {p.onset - READY_ON}"
+        + (f" for {p.width}" if p.width != PULSE else "")
+        + (f" at {p.amplitude:g}" if p.amplitude != 1 else "")
+        for p in pulses
+    ]
+    return Challenge(", ".join(said) or "silence", kind, pulses, steps)
+
+
+def challenges() -> ChallengeFamily:
+    """Ready, Set or both once, twice, never or at other times, and random sequences of Sets."""
+
+    def ready(at: int, width: int = PULSE, amplitude: float = 1.0) -> PlacedPulse:
+        return PlacedPulse(READY_ON + at, 0, width, amplitude)
+
+    def set_(at: int, width: int = PULSE, amplitude: float = 1.0) -> PlacedPulse:
+        return PlacedPulse(READY_ON + at, 1, width, amplitude)
+
+    def name(of: Mapping[str, int]) -> str:
+        return f"ready 0, set {of['t_in']}"
+
+    after = 120  # steps that are followed after the last pulse
+    outside = (8, 12, 15, 60, 75, 100, 130)
+    found = [
+        *challenges_of_trials(make_trials(T_IN[::5]), "trained", name),
+        *(
+            _named("outside", [ready(0), set_(t)], READY_ON + 2 * t + max(after, t // 2))
+            for t in outside
+        ),
+        *(_named("outside", [ready(0, width), set_(35, width)], 200) for width in (1, 2, 10, 20)),
+        *(
+            _named("outside", [ready(0, PULSE, a), set_(35, PULSE, b)], 200)
+            for a, b in ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0))
+        ),
+        _named("missing", [], 200),
+        _named("missing", [ready(0)], 300),
+        *(_named("missing", [set_(t)], t + 200) for t in (0, 35)),
+        *(_named("missing", [set_(0), set_(t)], t + 200) for t in (15, 35, 80)),
+        *(
+            _named("extra", [ready(0), ready(t), set_(t + 35)], t + 35 + after)
+            for t in (15, 35, 80)
+        ),
+        *(
+            _named("extra", [ready(0), set_(35), ready(35 + t)], 35 + t + after)
+            for t in (15, 35, 80)
+        ),
+        *(_named("mistimed", [ready(0), set_(t)], 200) for t in (0, 2, 5)),
+        *(_named("mistimed", [set_(0), ready(t)], t + 200) for t in (5, 15, 35)),
+        *(
+            _named("extra", [ready(0), set_(t), set_(t + u)], t + u + READY_ON + after)
+            for t in (10, 20, 35, 60, 120)
+            for u in (12, 20, 35, 60, 120)
+        ),
+    ]
+    rng = np.random.default_rng(0)
+    for sets in (2, 3, 4):
+        given = alternating(
+            rng, 14, first=ready(0), channels=[1] * sets, widths=[PULSE] * sets, longest=150
+        )
+        found += [_named("sequence", pulses, pulses[-1].onset + after) for pulses in given]
+    return ChallengeFamily(
+        challenges=tuple({one.name: one for one in reversed(found)}.values())[::-1],
+        bins=(15, 22, 33, 50, 75, 110),
+        published=_published,
+    )
+
+
+def _published(challenge: Challenge) -> bool:
+    """Whether `probe` gives this: nothing after Ready, or one Set from 20 steps after the root on.
+
+    The second Set it gives is just before a network would answer unasked: whenever that is.
+    """
+    waits = protocol_waits(protocol(), challenge)
+    return waits is not None and (not waits or (len(waits) == 1 and waits[0][0] >= 20))
+
+
 def probe(explorer: Explorer) -> None:
     """Let the network wait after Ready; give Set early on, and just before it answers unasked."""
     trial = explorer.record(make_trials([T_IN[-1]]).input[0])
@@ -167,6 +254,7 @@ TASK = Task(
     probe=probe,
     protocol=protocol(),
     silences=silences,
+    challenges=challenges,
     solution_label="response_key",
     feature_epochs=feature_epochs,
     recipes={

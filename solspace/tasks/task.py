@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.tasks.challenges import ChallengeFamily
 from solspace.tasks.protocol import StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences, silences_of
@@ -57,6 +58,9 @@ class Task:
     silences : callable () -> Silences, or None
         The moments from which networks are left alone to see what they settle to; where None,
         those after each pulse of the recorded trials (see `solspace.tasks.silences_of`).
+    challenges : callable () -> ChallengeFamily, or None
+        The trials outside the trained set from which `solspace.design` chooses those that tell
+        solutions apart; None where the task has none.
     feature_epochs : callable or None
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
@@ -84,6 +88,7 @@ class Task:
     protocol: StimulusProtocol | None = None
     silences: Callable[[], Silences] | None = None
     feature_epochs: Callable[..., Any] | None = None
+    challenges: Callable[[], ChallengeFamily] | None = None
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     solution_label: str = "automaton_key"
@@ -149,6 +154,8 @@ def check_task(task: Task) -> Task:
             silences_of(task)
         except SolspaceError as error:
             found.append(str(error))
+    if task.challenges is not None:
+        found += _challenge_faults(task)
     if found:
         raise SolspaceError(f"task {task.name!r} cannot be used: {'; '.join(found)}")
     return task
@@ -219,6 +226,20 @@ def _protocol_faults(task: Task) -> list[str]:
                 f"protocol: pulse {i} lasts {pulse.width} steps and is over after {pulse.settled}"
             )
     return found
+
+
+def _challenge_faults(task: Task) -> list[str]:
+    assert task.challenges is not None
+    try:
+        family = task.challenges()
+    except SolspaceError as error:
+        return [str(error)]
+    return [
+        f"challenges: {one.name!r} has a pulse on input {pulse.channel} of {len(task.inputs)}"
+        for one in family.challenges
+        for pulse in one.pulses
+        if not 0 <= pulse.channel < len(task.inputs)
+    ][:1]
 
 
 _ARRAYS = ("input", "target", "epoch")

@@ -1,0 +1,174 @@
+"""What of an output over time is an answer: what is put out first, when, and how it goes on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+__all__ = ["ENDINGS", "Answered", "answer_table", "code_text", "read_answers"]
+
+ONCE = 1
+ENDINGS = ("none", "once", "again", "held")
+RAREST = 0.005  # answers of one network that are rarer under noise are left out
+
+
+class Answered(NamedTuple):
+    """Answers (..., stretch).
+
+    Attributes
+    ----------
+    first : array, int8
+        The symbol first put out; 0 for none.
+    time : array, float32
+        When, in steps from the onset of the pulse before; NaN for none.
+    ending : array, int8
+        Position in `ENDINGS`: nothing, one output, several, or one held on; -1 past the last
+        stretch.
+    """
+
+    first: NDArray[np.int8]
+    time: NDArray[np.float32]
+    ending: NDArray[np.int8]
+
+
+@njit(cache=True, nogil=True)
+def _read(symbols, stretches, shortest, held, first, time, ending):  # type: ignore[no-untyped-def]
+    for i in range(symbols.shape[0]):
+        for k in range(stretches.shape[1]):
+            origin, at, stop = stretches[i, k]
+            if origin < 0:
+                continue
+            ending[i, k] = 0
+            while at < stop:
+                end = at + 1
+                while end < stop and symbols[i, end] == symbols[i, at]:
+                    end += 1
+                if symbols[i, at] != 0 and end - at >= shortest:
+                    if ending[i, k] == 0:
+                        first[i, k] = symbols[i, at]
+                        time[i, k] = at - origin
+                        ending[i, k] = 1
+                    elif ending[i, k] == 1:
+                        ending[i, k] = 2
+                    if end - at >= held:
+                        ending[i, k] = 3
+                at = end
+
+
+def read_answers(
+    symbols: NDArray[np.int8], stretches: NDArray[np.int64], *, shortest: int, held: int
+) -> Answered:
+    """The answers in outputs over time.
+
+    Parameters
+    ----------
+    symbols : array (trial, time), int8
+        See `solspace.tasks.symbols.read_symbols`.
+    stretches : array (trial, stretch, 3)
+        Origin, first step and end of each stretch; -1 past the last of a trial.
+    shortest, held : int
+        Steps below which an output is a flicker, and from which on it is held.
+
+    Examples
+    --------
+    >>> symbols = np.array([[0, 0, 0, 1, 1, 0, 0, -1, -1, -1]], np.int8)
+    >>> found = read_answers(symbols, np.array([[[1, 2, 10]]]), shortest=2, held=5)
+    >>> found.first.tolist(), found.time.tolist(), ENDINGS[found.ending[0, 0]]
+    ([[1]], [[2.0]], 'again')
+    """
+    shape = stretches.shape[:2]
+    out = Answered(
+        np.zeros(shape, np.int8), np.full(shape, np.nan, np.float32), np.full(shape, -1, np.int8)
+    )
+    _read(np.asarray(symbols, np.int8), np.asarray(stretches, np.int64), shortest, held, *out)
+    return out
+
+
+def answer_table(
+    answered: Answered, bins: tuple[int, ...], noise: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The answers to one challenge that networks give, binned, and how probable each is for each.
+
+    An answer is what is put out in each stretch and how it goes on, and in the last stretch also
+    in which bin of time it begins. Times have a normal error whose standard deviation is ``noise``
+    times the time (scalar timing: Gibbon, Psychological Review 84, 1977); what is put out, and
+    whether, is not changed by it.
+
+    Parameters
+    ----------
+    answered : Answered
+        Arrays (network, stretch), of stretches that the challenge has.
+    bins : tuple of int
+        Times at which bins begin, without the first.
+    noise : float
+        Weber fraction.
+
+    Returns
+    -------
+    code : array (answer, 2 * stretch + 1)
+        Symbol and ending of each stretch, then the bin in the last; -1 where nothing is put out
+        there.
+    probability : array (network, answer)
+
+    Examples
+    --------
+    >>> one = Answered(np.array([[1], [0]]), np.array([[30.0], [np.nan]]), np.array([[1], [0]]))
+    >>> code, probability = answer_table(one, (20, 30), 0.1)
+    >>> code.tolist(), probability.round(3).tolist()
+    ([[0, 0, -1], [1, 1, 1], [1, 1, 2]], [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    """
+    edges = np.asarray(bins, np.float64)
+    n = len(answered.first)
+    told = np.stack([answered.first, answered.ending], axis=-1).reshape(n, -1).astype(np.int64)
+    when = np.asarray(answered.time[:, -1], np.float64)
+    timed = np.isfinite(when)
+    share = np.zeros((n, len(edges) + 2))  # of bin -1, 0, 1, ...
+    share[~timed, 0] = 1.0
+    at = when[timed, None]
+    if noise > 0:
+        below = ndtr((edges - at) / np.maximum(noise * at, 1e-9))
+    else:
+        below = (at < edges).astype(np.float64)
+    ends = np.zeros((len(at), 1)), np.ones((len(at), 1))
+    share[timed, 1:] = np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1)
+    share[share < RAREST] = 0.0
+    share /= share.sum(axis=1, keepdims=True)
+    network, place = np.nonzero(share)
+    code, which = np.unique(
+        np.column_stack([told[network], place - 1]), axis=0, return_inverse=True
+    )
+    probability = np.zeros((n, len(code)))
+    probability[network, which.ravel()] = share[network, place]
+    return code.astype(np.int64), probability
+
+
+def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str, ...]) -> str:
+    """An answer in words, stretch by stretch.
+
+    Examples
+    --------
+    >>> code_text(np.array([0, 0, 1, 2, 1]), (20, 30), ("go",))
+    'none; +1 at 20-30, again'
+    >>> code_text(np.array([0, 0, -1]), (20, 30), ("go",))
+    'none'
+    """
+    from solspace.tasks.symbols import named_symbol
+
+    words = []
+    last = len(code) // 2 - 1
+    edges = ("0", *map(str, bins))
+    for k in range(last + 1):
+        symbol, ending = int(code[2 * k]), int(code[2 * k + 1])
+        if not ending:
+            words.append("none")
+            continue
+        word = named_symbol(symbol, outputs)
+        if k == last:
+            b = int(code[-1])
+            word += f" at {edges[b]}-{edges[b + 1]}" if b + 1 < len(edges) else f" from {edges[b]}"
+        words.append(word + ("" if ending == ONCE else f", {ENDINGS[ending]}"))
+    return "; ".join(words)
