@@ -29,6 +29,7 @@ from .info import describe as describe
 from .labels.registry import label_network as label_network
 from .labels.registry import register_label as register_label
 from .labels.stage import label as label
+from .locating.locate import locate as locate
 from .networks.base import Architecture as Architecture
 from .population.create import new_population as new_population
 from .population.importing import import_networks as import_networks
