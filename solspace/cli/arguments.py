@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         _info,
         _coverage,
         _compare,
+        _locate,
         _check,
         _pack,
         _report,
@@ -450,6 +451,62 @@ def _compare(verbs: Verbs) -> None:
     compare.add_argument("other", metavar="OTHER", help="the store to compare with")
     _choice(compare)
     _labels(compare)
+
+
+def _locate(verbs: Verbs) -> None:
+    locate = _verb(
+        verbs,
+        "locate",
+        commands.locate,
+        "say which solution a recording is most like, or that it cannot be told",
+        "Every network of OTHER that does the recording's task is seen through its electrodes:\n"
+        "as many units, trials, spikes and bins. What tells the solutions apart among them is\n"
+        "asked of the recording, beside shuffled conditions, halves of its trials, and networks\n"
+        "held out.\n"
+        "Import the recording with its single trials, epochs and parameters named as the task's.\n"
+        "docs/which_solution.md",
+        "solspace locate mine.zarr turner2021.zarr --architecture lstm",
+    )
+    locate.add_argument(
+        "other",
+        metavar="OTHER",
+        nargs="?",
+        help="the store with the networks (default: the same store)",
+    )
+    _choice(locate)
+    locate.add_argument(
+        "--recording", nargs="+", default=(), metavar="NAME", help="(default: all there are)"
+    )
+    locate.add_argument(
+        "--label", default="solution", help="what is told apart (default: solution)"
+    )
+    locate.add_argument(
+        "--sure",
+        type=float,
+        default=0.8,
+        metavar="P",
+        help="probability below which there is no verdict (default: 0.8)",
+    )
+    locate.add_argument(
+        "--measure",
+        nargs="+",
+        default=("procrustes", "cka", "rsa", "dsa"),
+        metavar="NAME",
+        help="by which the nearest networks are told (default: procrustes cka rsa dsa)",
+    )
+    locate.add_argument(
+        "--shuffles",
+        type=int,
+        default=200,
+        metavar="N",
+        help="orders of conditions of the null (default: 200)",
+    )
+    locate.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of units, spikes and folds (default: 0)"
+    )
+    locate.add_argument("--out", metavar="FILE.nc", help="keep what was found as netCDF")
+    locate.add_argument("--force", action="store_true", help="replace that file")
+    locate.add_argument("--quiet", action="store_true", help="without a bar")
 
 
 def _check(verbs: Verbs) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from solspace.errors import SolspaceError
@@ -23,6 +24,7 @@ __all__ = [
     "import_files",
     "import_recording",
     "know_tasks",
+    "locate",
     "make_report",
     "migrate_store",
     "pack_stores",
@@ -444,6 +446,58 @@ def describe_differences(args: argparse.Namespace) -> None:
     print(
         info.describe_differences(args.store, args.other, args.task, args.architecture, by=args.by)
     )
+
+
+def locate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from solspace.locating.words import location_table
+    from solspace.run.locating import locate_recordings
+
+    bars: list[Any] = []
+
+    def seen(name: str, networks: int) -> Callable[[int], None]:
+        bar = tqdm(
+            total=networks,
+            unit="network",
+            desc=f"locate {name}",
+            disable=args.quiet,
+            dynamic_ncols=True,
+        )
+        bars.append(bar)
+
+        def update(n: int) -> None:
+            bar.update(n)
+            if bar.n >= networks:
+                bar.close()
+
+        return update
+
+    if args.out and os.path.exists(args.out) and not args.force:
+        raise SolspaceError(f"{args.out}: exists; give another path, or --force to replace it")
+    found = locate_recordings(
+        args.store,
+        args.other or args.store,
+        task=args.task,
+        architecture=args.architecture,
+        names=args.recording,
+        one=bool(args.out),
+        progress=seen,
+        label=args.label,
+        sure=args.sure,
+        shuffles=args.shuffles,
+        seed=args.seed,
+        measures=tuple(args.measure),
+    )
+    try:
+        for name, out in found:
+            _say(f"{name}\n" + textwrap.indent(location_table(out), "  "))
+            if args.out:
+                out.to_netcdf(args.out + ".unfinished")
+                os.replace(args.out + ".unfinished", args.out)
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 def check_faults(args: argparse.Namespace) -> None:

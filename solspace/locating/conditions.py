@@ -17,8 +17,6 @@ __all__ = ["Conditions", "form_conditions", "trials_for"]
 
 Array = NDArray[np.float64]
 
-FEW = 5  # trials of a value, below which values are put together
-
 
 class Conditions(NamedTuple):
     """Which condition each trial is of, and what the conditions are.
@@ -41,8 +39,8 @@ class Conditions(NamedTuple):
 def form_conditions(columns: Mapping[str, Array], groups: int, single: bool) -> Conditions:
     """Trials alike in all columns are of one condition.
 
-    Of one column whose values are shared by fewer than five trials each, groups of as many trials
-    are formed in order of the value.
+    Of one column with more than twice as many values as ``groups``, groups of as many trials are
+    formed in order of the value, so that each average is of many trials.
 
     Parameters
     ----------
@@ -59,9 +57,9 @@ def form_conditions(columns: Mapping[str, Array], groups: int, single: bool) -> 
 
     Examples
     --------
-    >>> found = form_conditions({"t_in": np.array([3.0, 1.0, 2.0, 4.0])}, 2, True)
+    >>> found = form_conditions({"t_in": np.array([3.0, 1.0, 2.0, 4.0, 5.0])}, 2, True)
     >>> found.condition.tolist(), found.values["t_in"].tolist(), found.grouped
-    ([1, 0, 0, 1], [1.5, 3.5], True)
+    ([1, 0, 0, 1, 1], [1.5, 4.0], True)
     """
     table = np.column_stack([np.asarray(v, np.float64) for v in columns.values()])
     known = np.isfinite(table).all(axis=1)
@@ -70,8 +68,7 @@ def form_conditions(columns: Mapping[str, Array], groups: int, single: bool) -> 
         raise SolspaceError(f"no trial has a value of {' and '.join(columns)}")
     keys, place = np.unique(table[known], axis=0, return_inverse=True)
     place = place.ravel()
-    shared = float(np.median(np.bincount(place)))
-    grouped = single and len(columns) == 1 and len(keys) > groups and shared < FEW
+    grouped = single and len(columns) == 1 and len(keys) > 2 * groups
     if grouped:
         given = table[known, 0]
         edges = np.quantile(given, np.linspace(0, 1, groups + 1)[1:-1])

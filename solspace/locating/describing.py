@@ -18,6 +18,7 @@ __all__ = ["Description", "describe_activity", "dissimilar_moments", "scaled"]
 Array = NDArray[np.float64]
 
 MOMENTS = 60  # at most, of all conditions and epochs together
+LEAST_PER_EPOCH = 3  # of conditions so many that there is no room, some stand for all
 PER_EPOCH = 6  # moments of an epoch of one condition, where there is room
 SOFT = 1.0  # spikes per second added to a unit's standard deviation before dividing by it
 
@@ -47,7 +48,7 @@ def scaled(activity: Array) -> Array:
 
 def _places(epoch: NDArray[np.int8], epochs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Condition and bin of each moment: evenly within epochs, and of conditions evenly chosen."""
-    most = max(MOMENTS // epochs, 2)
+    most = max(MOMENTS // (LEAST_PER_EPOCH * epochs), 2)
     conditions = np.unique(np.linspace(0, len(epoch) - 1, min(len(epoch), most)).round())
     per = max(1, min(PER_EPOCH, MOMENTS // (len(conditions) * epochs)))
     rows, bins = [], []

@@ -124,7 +124,8 @@ def locate(
         The task's value for each recorded one, by parameter. By default values that the task has
         are its own; else the recorded range is stretched onto the trained one.
     groups : int
-        Conditions that are formed where a parameter has a value of its own in each trial.
+        Conditions that are formed of single trials where the one parameter has more than twice as
+        many values.
     measures : sequence of str
         Of `solspace.similarity.MEASURES`, by which the nearest networks are told.
     nearest : int

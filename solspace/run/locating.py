@@ -21,6 +21,7 @@ def locate_recordings(
     task: str | None = None,
     architecture: str | None = None,
     names: Sequence[str] = (),
+    one: bool = False,
     progress: Callable[[str, int], Callable[[int], None]] | None = None,
     **options: Any,
 ) -> Iterator[tuple[str, xr.Dataset]]:
@@ -34,6 +35,8 @@ def locate_recordings(
         Of the recordings, and of the networks; by default all architectures together.
     names : sequence of str
         Of recordings; by default all.
+    one : bool
+        Whether more than one is an error.
     progress : callable (name, networks) -> callable (int), optional
         Asked for each recording, told the number of networks seen.
     **options
@@ -63,10 +66,14 @@ def locate_recordings(
             f"{path}: has no recording {unknown[0]!r}; recordings: "
             f"{', '.join(name for name, _, _ in found[:8])}"
         )
+    found = [entry for entry in found if not names or entry[0] in names]
+    if one and len(found) > 1:
+        raise SolspaceError(
+            f"{path}: has {len(found)} recordings, and a file holds what was found of one; say "
+            f"which: --recording {found[0][0]}"
+        )
     networks = Store(other)
     for name, population, i in found:
-        if names and name not in names:
-            continue
         members = [
             p
             for p in networks.select(population.task, architecture)
@@ -78,13 +85,13 @@ def locate_recordings(
                 f"give a store that has, or train some: `solspace train {other} --task "
                 f"{population.task} --architecture vanilla`"
             )
-        told = progress(name, sum(p.networks for p in members)) if progress else None
+        of_this = progress(name, sum(p.networks for p in members)) if progress else None
         yield (
             name,
             locate(
                 population.open().isel(network=[i]),
                 [p.open() for p in members],
-                progress=told,
+                progress=of_this,
                 **options,
             ),
         )
