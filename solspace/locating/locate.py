@@ -192,7 +192,13 @@ def locate(
     )  # fmt: skip
     told = tell(found, found.rows, shuffles=shuffles, halves=halves, sure=sure, seed=seed)
     out = _result(found, told, nearest, sure, seed, label in ("solution", "solution_key"))
-    out.attrs |= {"label": label, "sure": sure, "seed": seed, "task": found.task.name}
+    out.attrs |= {
+        "draws": draws,
+        "label": label,
+        "sure": sure,
+        "seed": seed,
+        "task": found.task.name,
+    }
     return out
 
 

@@ -8,6 +8,8 @@ from .classification import plot_recording_size as plot_recording_size
 from .coverage import plot_rarefaction as plot_rarefaction
 from .extrapolation import plot_extrapolation as plot_extrapolation
 from .graph import plot_graph as plot_graph
+from .location import plot_calibration as plot_calibration
+from .location import plot_location as plot_location
 from .loss import plot_loss as plot_loss
 from .machine import plot_machine as plot_machine
 from .map import map_population as map_population
