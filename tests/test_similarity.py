@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import solspace
@@ -199,6 +199,7 @@ def changed(x: np.ndarray, change: str, rng: np.random.Generator) -> np.ndarray:
 
 @settings(max_examples=4)
 @given(st.integers(0, 2**32 - 1))
+@example(51)  # signs of its principal directions changed with a rotation of units
 @pytest.mark.parametrize("measure", [*ACTIVITY, *DYNAMICS])
 def test_what_a_measure_does_not_see(measure, seed):
     rng = np.random.default_rng(seed)
@@ -208,9 +209,8 @@ def test_what_a_measure_does_not_see(measure, seed):
             values(measure, [x], [y])[0, 0],
             values(measure, [x], [changed(y, change, rng)]),
         )
-        # A search may end elsewhere for what is the same problem; it is told that it is a bound.
-        atol = 0.05 if MEASURES[measure].bound == "upper" else 1e-5
-        np.testing.assert_allclose(other[0, 0], one, atol=atol)
+        # Of a search too: signs of models follow from the activity, so it begins at the same place.
+        np.testing.assert_allclose(other[0, 0], one, atol=1e-5)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 7))
