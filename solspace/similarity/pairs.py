@@ -275,7 +275,7 @@ class _Ready:
         """Say which networks are NaN that have activity; an error where all are."""
         names = []
         for axis, group in enumerate(self.groups):
-            gone = np.isnan(values).all(axis=1 - axis)
+            gone = np.asarray(np.isnan(values).all(axis=1 - axis))
             fit = [i for i in range(len(group)) if i not in group.excluded]
             bad = [i for i in fit if gone[i]]
             if fit and len(bad) == len(fit):
