@@ -311,11 +311,13 @@ def _fill_here(
 
     # One thread a worker in linear algebra: its own threads would share the same cores.
     with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
-        for left, right in _tiles(ready, block, pool.map):
-            tasks = _rows(left, right, ready.alone)
-            for task, _ in zip(tasks, pool.map(one, tasks), strict=True):
+        for tile in _tiles(ready, block, pool.map):
+            tasks = _rows(*tile, ready.alone)
+            counts = [len(others) for _, _, others in tasks]
+            for done, _ in zip(counts, pool.map(one, tasks), strict=True):
                 if progress is not None:
-                    progress(len(task[2]))
+                    progress(done)
+            del tile, tasks  # before the next block is prepared, or there would be three
 
 
 def _rows(left: State, right: State, alone: bool) -> list[tuple[int, Any, State]]:
