@@ -177,15 +177,16 @@ def read_for(measure: Measure, population: Population) -> xr.Dataset:
     SolspaceError
         Where activity is not recorded; the message says what to type.
     """
-    recorded = kind_of(population.architecture).name == "recorded"
+    kind = kind_of(population.architecture).name
+    if kind not in ("recurrent", "recorded") or (kind == "recorded" and measure.of == "weights"):
+        what = "weights between units" if measure.of == "weights" else "activity on trials"
+        raise SolspaceError(
+            f"{population.path}: {population} ({kind}) has no {what}, which {measure.name!r} "
+            "compares; give --task and --architecture of one that has, or another measure"
+        )
     if measure.of == "weights":
-        if recorded:
-            raise SolspaceError(
-                f"{population.path}: {population} are recordings, which have no weights; give "
-                "another measure, such as --measure procrustes"
-            )
         return population.open()
-    if recorded:
+    if kind == "recorded":
         ds = population.open()
     else:
         ds = population.open("training", "record")
@@ -291,11 +292,11 @@ def measure_degeneracy(
 def _recurrent(path: str, task: str | None, architecture: str | None) -> list[Population]:
     """Populations of networks with weights."""
     found = Store(path).select(task, architecture)
-    out = [p for p in found if kind_of(p.architecture).name != "recorded"]
+    out = [p for p in found if kind_of(p.architecture).name == "recurrent"]
     if not out:
         raise SolspaceError(
-            f"{path}: {', '.join(map(str, found))} are recordings, which have no weights and no "
-            "answers; give a store of networks"
+            f"{path}: {', '.join(map(str, found))} have no weights between units and no answers on "
+            "trials; give a store of recurrent networks"
         )
     return out
 
