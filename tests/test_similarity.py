@@ -633,6 +633,7 @@ def test_what_cannot_be_compared_is_one_line(demo_store, tmp_path):
         ((demo_store, "--measure", "cka", "--block", 0), "give 1 or more"),
         ((other, "--measure", "cka"), "type `solspace record"),
         ((tmp_path / "none.zarr", "--measure", "cka"), "no such store"),
+        ((STORE.with_name("two_neuron.zarr"), "--measure", "cka"), "has no activity on trials"),
     ):
         code, _, err = typed("compare", *words)
         assert code == 2 and message in err.splitlines()[-1], err

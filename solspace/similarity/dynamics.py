@@ -182,7 +182,7 @@ def _signs(u: Array) -> Array:
     A factorisation leaves signs open. With a rule the same activity in other units gives the same
     numbers, and a search over models begins at the same place.
     """
-    return np.where((u**3).sum(axis=0) < 0, -1.0, 1.0)
+    return np.where((u * u * u).sum(axis=0) < 0, -1.0, 1.0)
 
 
 def _orthonormal(w: Array) -> Array:

@@ -34,6 +34,8 @@ Array = NDArray[np.float64]
 
 # Of prepared activity, where the size of a block is not given: two blocks are held at a time.
 BLOCK_BYTES = 2**28
+# At least so many blocks where pairs of them are sent elsewhere.
+BLOCKS = 8
 
 # Prepared networks with their positions.
 State: TypeAlias = list[tuple[int, Any]]
@@ -119,7 +121,8 @@ def pairwise(
     inputs : array of float (trial, time, input), optional
         For ``"dsa_inputs"``; a dataset has its own.
     block : int, optional
-        Networks in a block; by default what fits in 256 MB.
+        Networks in a block; by default what fits in 256 MB, and with ``over`` an eighth of them at
+        most.
     workers : int, optional
         Threads; by default as many as there are cores. The result is the same with any number.
     progress : callable (int) -> None, optional
@@ -174,7 +177,7 @@ def pairwise(
         groups.append(read_networks(other, record, inputs))
         check_same_trials(*groups)
     ready = _Ready(record, first, None, groups, unfit == "leave_out")
-    block = block or _block_size(groups)
+    block = block or _block_size(groups, many=over is not None)
     left_out = ready.look(block, over)
     warn_excluded(groups)
     rows, columns = groups[0], groups[-1]
@@ -439,12 +442,16 @@ class _Tile:
         return self.states[g, at]
 
 
-def _block_size(groups: Sequence[Networks]) -> int:
+def _block_size(groups: Sequence[Networks], *, many: bool) -> int:
+    """Networks that fit; fewer where there are ``many`` workers, so that each has its share."""
     units = max(
         (getattr(getattr(g.source, "array", None), "sizes", {}).get("unit", 100) for g in groups),
         default=100,
     )
-    return max(1, BLOCK_BYTES // (8 * max(int(np.prod(groups[0].shape)), 1) * units))
+    fit = max(1, BLOCK_BYTES // (8 * max(int(np.prod(groups[0].shape)), 1) * units))
+    if many:
+        fit = min(fit, -(-max(map(len, groups)) // BLOCKS))
+    return fit
 
 
 def _check_counts(block: int | None, workers: int | None) -> None:
