@@ -499,6 +499,10 @@ def test_degeneracy_at_three_levels(population, recorded):
     outside = far.output.where((far.t_in < 20) | (far.t_in > 50), drop=True).values
     apart = [np.sqrt(((outside[i] - outside[j]) ** 2).mean()) for i, j in zip(*upper, strict=True)]
     assert found.distance.sel(level="behaviour") == pytest.approx(np.mean(apart), rel=1e-6)
+    lost = ((far.output - far.target) ** 2).where((far.t_in < 20) | (far.t_in > 50), drop=True)
+    spread = lost.mean(["trial", "time", "output_channel"]).std(ddof=1)
+    assert found.loss_spread == pytest.approx(spread.item(), rel=1e-4)
+    assert found.loss_spread_low < found.loss_spread_high
     dsa = pairwise(recorded, "dsa", rank=10).values[upper].mean()
     assert found.distance.sel(level="dynamics") == pytest.approx(dsa)
     # Of one network five times nothing is apart.

@@ -69,7 +69,9 @@ def degeneracy(
     Dataset
         Along ``level``: ``distance``, the mean over pairs, ``distance_low`` and ``distance_high``,
         its 95 % interval over networks, how many ``networks`` and ``pairs`` it is of, and what was
-        ``measured``. Levels whose data are not given are not there.
+        ``measured``. Levels whose data are not given are not there. Where ``extrapolation`` has a
+        ``target``, ``loss_spread`` (with ``_low`` and ``_high``): the standard deviation over
+        networks of the mean squared error on the trials of the level ``behaviour``.
 
     Raises
     ------
@@ -80,8 +82,8 @@ def degeneracy(
     -----
     The three levels are those of Huang et al. 2025, Measuring and controlling solution degeneracy
     across task-trained recurrent neural networks. Their behaviour is the spread of one number, the
-    loss on trials outside the trained range; here it is the distance of the answers themselves, in
-    which two networks that are wrong in opposite ways are far apart.
+    loss on trials outside the trained range, which is ``loss_spread`` here; the level's distance is
+    of the answers themselves, in which two networks wrong in opposite ways are far apart.
 
     Examples
     --------
@@ -109,8 +111,10 @@ def degeneracy(
         raise SolspaceError(f"{next(iter(options))!r} is of dynamics; give training too")
     how: dict[str, Any] = {"workers": workers, "over": over, "unfit": "leave_out"}
     found: dict[str, tuple[Array, str]] = {}
+    spread: dict[str, float] = {}
     if extrapolation is not None:
-        values, trials = _answers_apart(extrapolation, training)
+        values, losses, trials = _answers(extrapolation, training)
+        spread = _spread(losses, bootstrap, seed)
         found["behaviour"] = (
             values,
             f"root mean square difference of outputs on {trials} trials outside the trained range",
@@ -143,6 +147,9 @@ def degeneracy(
         {name: ("level", np.asarray(c)) for name, c in zip(names, columns, strict=True)},
         coords={"level": list(found)},
     )
+    out = out.assign(spread)
+    for name in spread:
+        out[name].attrs["long_name"] = "standard deviation of the loss outside the trained range"
     out["distance"].attrs["long_name"] = "mean distance of two networks"
     out.attrs |= {"bootstrap": bootstrap, "seed": seed}
     return out
@@ -162,8 +169,8 @@ def _drawn(population: xr.Dataset, networks: int, seed: int) -> xr.Dataset:
     return population.isel(network=there)
 
 
-def _answers_apart(ds: xr.Dataset, training: xr.Dataset | None) -> tuple[Array, int]:
-    """Root mean square difference of the outputs of each two networks, and of how many trials."""
+def _answers(ds: xr.Dataset, training: xr.Dataset | None) -> tuple[Array, Array, int]:
+    """Root mean square difference of the outputs of each two networks, losses, number of trials."""
     if "output" not in ds.variables or "network" not in ds["output"].dims:
         raise SolspaceError(
             "the dataset has no output of networks; give what solspace.extrapolate(ds) returns"
@@ -185,11 +192,30 @@ def _answers_apart(ds: xr.Dataset, training: xr.Dataset | None) -> tuple[Array, 
     if not kept.any():
         raise SolspaceError("no output is there of all networks; leave out those with NaN")
     flat = flat[:, kept]
+    losses = np.zeros(0)
+    if "target" in ds.variables and "network" not in ds["target"].dims:
+        target = ds["target"].transpose("trial", "time", ...).values[outside].ravel()[kept]
+        losses = ((flat[there] - target) ** 2).mean(axis=1)
     flat -= flat[there].mean(axis=0)
     products = flat @ flat.T
     squares = np.diag(products)
     apart = np.maximum(squares[:, None] + squares[None] - 2 * products, 0.0) / kept.sum()
-    return np.sqrt(apart), int(outside.sum())
+    return np.sqrt(apart), losses, int(outside.sum())
+
+
+def _spread(losses: Array, bootstrap: int, seed: int) -> dict[str, float]:
+    """Standard deviation of losses over networks, with its 95 % interval; empty without losses."""
+    n = len(losses)
+    if not n:
+        return {}
+    drawn = np.random.default_rng(seed).integers(n, size=(bootstrap, n))
+    low, high = np.quantile(losses[drawn].std(axis=1, ddof=1), [0.025, 0.975])
+    value = float(losses.std(ddof=1))
+    return {
+        "loss_spread": value,
+        "loss_spread_low": float(low),
+        "loss_spread_high": float(high),
+    }
 
 
 def _outside(ds: xr.Dataset, training: xr.Dataset | None) -> NDArray[np.bool_]:

@@ -134,6 +134,12 @@ def degeneracy_table(found: xr.Dataset) -> list[str]:
             )
         )
     lines = _aligned(rows)
+    if "loss_spread" in found:
+        low, high = found.loss_spread_low.item(), found.loss_spread_high.item()
+        lines.append(
+            f"loss outside the trained range: standard deviation {found.loss_spread.item():.3g} "
+            f"over networks ({low:.3g} to {high:.3g})"
+        )
     if missing := found.attrs.get("missing"):
         lines.append(f"not there: {missing}")
     return lines
