@@ -45,14 +45,15 @@ def telling(training: xr.Dataset) -> list[str]:
 
 
 def levels(found: dict[str, xr.Dataset]) -> list[str]:
-    lines = ["| population | behaviour | dynamics | weights |", "|---|---|---|---|"]
+    lines = ["| population | behaviour | its loss, sd | dynamics | weights |", "|---" * 5 + "|"]
     for population, ds in found.items():
         cells = [
             f"{one.distance.item():.3g} ({one.distance_low.item():.3g} to "
             f"{one.distance_high.item():.3g})"
-            for level in ("behaviour", "dynamics", "weights")
-            for one in [ds.sel(level=level)]
+            for one in (ds.sel(level=level) for level in ("behaviour", "dynamics", "weights"))
         ]
+        loss = f"{ds.loss_spread.item():.2g} ({ds.loss_spread_low.item():.2g} to "
+        cells.insert(1, f"{loss}{ds.loss_spread_high.item():.2g})")
         lines.append(f"| {population} | {' | '.join(cells)} |")
     return lines
 
@@ -70,7 +71,6 @@ def main() -> int:
         found[str(population)] = degeneracy(
             ds, training=training, extrapolation=solspace.extrapolate(ds)
         )
-        print(population, found[str(population)].measured.values, file=sys.stderr)
     weights = get_measure("weights")
     drawn = int(next(iter(found.values())).networks.sel(level="weights"))
     text = [

@@ -474,7 +474,7 @@ def _compare(verbs: Verbs) -> None:
     )
     compare.add_argument("other", metavar="OTHER", nargs="?", help="the store to compare with")
     _choice(compare)
-    _labels(compare)
+    _labels(compare, "every label there is; with --measure none")
     compare.add_argument(
         "--measure",
         metavar="NAME",
@@ -646,14 +646,13 @@ def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     )
 
 
-def _labels(parser: argparse.ArgumentParser) -> None:
+def _labels(parser: argparse.ArgumentParser, default: str = "every label there is") -> None:
     parser.add_argument(
         "--by",
         nargs="+",
         default=(),
         metavar="LABEL",
-        help="what counts as a class, such as graph_key or solution_key (default: every label "
-        "there is)",
+        help=f"what counts as a class, such as graph_key or solution_key (default: {default})",
     )
 
 
