@@ -82,6 +82,7 @@ tables: env
 	$(BIN)/python -m docs.make_pictures
 	$(BIN)/python -m docs.make_coverage
 	$(BIN)/python -m docs.make_stability
+	$(BIN)/python -m docs.make_similarity
 	$(BIN)/python -m docs.make_responses
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
@@ -110,6 +111,7 @@ bench: env
 	$(BIN)/python benchmarks/two_neuron.py
 	$(BIN)/python benchmarks/diversity.py --quick
 	$(BIN)/python benchmarks/stability.py
+	$(BIN)/python benchmarks/similarity.py
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_outside stores/demo.zarr stores/demo.html stores/demo_files

@@ -51,6 +51,7 @@ from .reduction.stage import graph_of as graph_of
 from .reduction.stage import reduce as reduce
 from .report.page import write_report as write_report
 from .responses.stage import find_responses as find_responses
+from .run.comparing import compare_networks as compare_networks
 from .run.loop import run_stage as run_stage
 from .run.populations import add_population as add_population
 from .run.populations import create_population as create_population

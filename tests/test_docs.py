@@ -96,6 +96,22 @@ def test_results_that_ship_are_read_as_pages_say(tmp_path, monkeypatch, capsys):
     assert (names["table"].kappa > 0).all()
 
 
+def test_networks_are_compared_as_the_page_on_similarity_says(tmp_path, monkeypatch, capsys):
+    (tmp_path / "stores").symlink_to(STORES)
+    monkeypatch.chdir(tmp_path)
+    names = run(python_blocks("docs/similarity.md"))
+    assert capsys.readouterr().out.startswith("distance True rad")
+    assert names["pairs"].shape == (16, 16) and (tmp_path / "map.png").exists()
+    assert names["found"].level.values.tolist() == ["behaviour", "dynamics", "weights"]
+    from solspace.similarity import MEASURES
+
+    page = (DOCS / "similarity.md").read_text()
+    for name, measure in MEASURES.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |")
+                  and line.count("|") == 6 and measure.direction in line)  # fmt: skip
+        assert f"| {'yes' if measure.metric else 'no'} |" in row
+
+
 def test_the_plane_of_two_neurons_is_drawn_through_three_networks(monkeypatch):
     monkeypatch.chdir(ROOT)
     (block,) = python_blocks("docs/two_neuron.md")

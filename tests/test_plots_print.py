@@ -169,6 +169,32 @@ def test_maps_say_what_is_to_be_trusted(groups):
         plots.plot_map(ds.isel(network=slice(0, 5)))
 
 
+def test_a_map_by_distances_says_how_faithful_it_is(groups):
+    import matplotlib.pyplot as plt
+
+    few = groups["features"].isel(network=slice(2, 10))
+    distances = solspace.similarity.pairwise(solspace.record(few).isel(time=slice(80)))
+    found = solspace.similarity.embed(distances)
+    # The population may have further networks.
+    picture = plots.plot_map(groups["features"], "hidden_size", distances=distances)
+    spots = np.vstack([points.array() for points in picture])
+    assert sorted(map(tuple, spots)) == sorted(map(tuple, found.position.values))
+    with current("matplotlib") as hv:
+        told = hv.Store.lookup_options("matplotlib", picture, "plot").kwargs["title"]
+        figure = hv.render(picture, backend="matplotlib")
+    assert told.startswith(f"procrustes: stress {found.stress.item():.2f}, trustworthiness")
+    (axes, *_) = figure.axes
+    box = axes.get_window_extent()
+    across, up = np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())
+    assert across / up == pytest.approx(box.width / box.height, rel=1e-3)  # one scale
+    plt.close(figure)
+    with current("bokeh") as hv:
+        assert hv.render(picture, backend="bokeh").title.text == told
+    others = distances.assign_coords(network=distances.network + 100)
+    with pytest.raises(solspace.SolspaceError, match=r"8 networks .* not in the population"):
+        plots.plot_map(groups["features"], "hidden_size", distances=others)
+
+
 def test_weights_are_those_of_the_network_in_the_order_asked_for(groups):
     ds = groups["population"]
     size = int(ds.hidden_size[0])

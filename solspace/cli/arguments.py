@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from solspace import __version__
 from solspace.cli import commands
@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     >>> args.command.__name__, args.store
     ('describe_store', 'my.zarr')
     """
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="solspace",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -68,12 +68,24 @@ def make_parser() -> argparse.ArgumentParser:
         _coverage,
         _compare,
         _locate,
+        _degeneracy,
         _check,
         _pack,
         _report,
     ):
         add(verbs)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes a second store also where options stand between the two."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # argparse gives up a positional that may be left out at the first option after the other.
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and not rest[0].startswith("-") and getattr(found, "other", "") is None:
+            found.other = rest.pop(0)
+        return found, rest
 
 
 # --------------------------------------------------------------------------- commands
@@ -87,6 +99,7 @@ def _verb(
     text: str,
     example: str,
     stores: bool = False,
+    optional: bool = False,
 ) -> argparse.ArgumentParser:
     sub = verbs.add_parser(
         name,
@@ -100,7 +113,12 @@ def _verb(
         sub.add_argument("stores", metavar="SRC", nargs="+", help="stores to copy from")
         sub.add_argument("store", metavar="DST", help="the new store")
     else:
-        sub.add_argument("store", metavar="STORE", help="the store, a folder")
+        sub.add_argument(
+            "store",
+            metavar="STORE",
+            nargs="?" if optional else None,
+            help="the store, a folder",
+        )
     sub.add_argument(
         "--task-file",
         metavar="FILE.py",
@@ -441,16 +459,75 @@ def _compare(verbs: Verbs) -> None:
     compare = _verb(
         verbs,
         "compare",
-        commands.describe_differences,
-        "say how far the solutions of two stores are apart",
+        commands.compare,
+        "say how far the solutions of two stores are apart, or how alike networks are",
         "Populations of one task and architecture are compared class by class, by the share of\n"
         "networks that would have to be of another class (total variation): as counted, without\n"
-        "the bias of small samples, and between two such samples of one distribution, by chance.",
-        "solspace compare mine.zarr theirs.zarr --by graph_key",
+        "the bias of small samples, and between two such samples of one distribution, by chance.\n"
+        "\nWith --measure networks are compared one by one instead, by their activity on the same\n"
+        "trials, their dynamics or their weights: all pairs of each population, or those of STORE\n"
+        "with those of OTHER. --measure list lists the measures; docs/similarity.md. With --by it\n"
+        "says how well the measure tells that label: pairs within classes and between, and how\n"
+        "often the nearest network is of the same class, against labels that are permuted.",
+        "solspace compare mine.zarr theirs.zarr --by graph_key\n"
+        "    solspace compare mine.zarr --measure procrustes --by solution_name -o pairs.nc",
+        optional=True,
     )
-    compare.add_argument("other", metavar="OTHER", help="the store to compare with")
+    compare.add_argument("other", metavar="OTHER", nargs="?", help="the store to compare with")
     _choice(compare)
-    _labels(compare)
+    _labels(compare, "every label there is; with --measure none")
+    compare.add_argument(
+        "--measure",
+        metavar="NAME",
+        help="compare networks one by one, by this measure; list lists them",
+    )
+    compare.add_argument(
+        "--other-architecture",
+        metavar="NAME",
+        help="of the networks of OTHER (default: as in STORE, or the only one of the task there)",
+    )
+    _measured(compare)
+    compare.add_argument(
+        "--block",
+        type=int,
+        metavar="N",
+        help="networks in a block, two of which a worker holds (default: what fits in 256 MB)",
+    )
+    compare.add_argument(
+        "-o", "--out", metavar="FILE.nc", help="keep the pairs of one population, as netCDF"
+    )
+    compare.add_argument("--force", action="store_true", help="replace FILE.nc where it is there")
+    _where(compare)
+
+
+def _degeneracy(verbs: Verbs) -> None:
+    found = _verb(
+        verbs,
+        "degeneracy",
+        commands.describe_degeneracy,
+        "say how much the networks of a population differ",
+        "At three levels: behaviour (answers outside the trained range), dynamics (activity from\n"
+        "moment to moment) and weights (up to the order of units). Each is the mean distance of\n"
+        "two networks, with its 95 % interval over networks. Needs `solspace record` and\n"
+        "`solspace extrapolate` first; docs/similarity.md.",
+        "solspace degeneracy my.zarr --architecture vanilla",
+    )
+    _choice(found)
+    found.add_argument(
+        "--networks",
+        type=int,
+        default=30,
+        metavar="N",
+        help="so many, drawn, for the level of weights, whose pairs take longest (default: 30)",
+    )
+    found.add_argument(
+        "--dynamics",
+        default="dsa",
+        metavar="MEASURE",
+        help="the distance of that level (default: dsa)",
+    )
+    _measured(found)
+    _where(found)
 
 
 def _locate(verbs: Verbs) -> None:
@@ -504,9 +581,11 @@ def _locate(verbs: Verbs) -> None:
     locate.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of units, spikes and folds (default: 0)"
     )
-    locate.add_argument("--out", metavar="FILE.nc", help="keep what was found as netCDF")
-    locate.add_argument("--force", action="store_true", help="replace that file")
-    locate.add_argument("--quiet", action="store_true", help="without a bar")
+    locate.add_argument(
+        "-o", "--out", metavar="FILE.nc", help="keep what was found of one recording, as netCDF"
+    )
+    locate.add_argument("--force", action="store_true", help="replace FILE.nc where it is there")
+    locate.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _check(verbs: Verbs) -> None:
@@ -626,14 +705,22 @@ def _choice(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
     )
 
 
-def _labels(parser: argparse.ArgumentParser) -> None:
+def _labels(parser: argparse.ArgumentParser, default: str = "every label there is") -> None:
     parser.add_argument(
         "--by",
         nargs="+",
         default=(),
         metavar="LABEL",
-        help="what counts as a class, such as graph_key or solution_key (default: every label "
-        "there is)",
+        help=f"what counts as a class, such as graph_key or solution_key (default: {default})",
+    )
+
+
+def _measured(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        help="an option of the measure, such as rank=15; may be given again",
     )
 
 

@@ -16,8 +16,9 @@ from solspace.errors import SolspaceError
 
 __all__ = [
     "check_faults",
+    "compare",
     "describe_coverage",
-    "describe_differences",
+    "describe_degeneracy",
     "describe_store",
     "draw_stages",
     "export_nwb",
@@ -440,9 +441,29 @@ def describe_coverage(args: argparse.Namespace) -> None:
     )
 
 
-def describe_differences(args: argparse.Namespace) -> None:
+def compare(args: argparse.Namespace) -> None:
     from solspace import info
 
+    if args.measure == "list":
+        from solspace.similarity.telling import measures_table
+
+        print("\n".join(measures_table()))
+        return
+    if args.store is None:
+        raise SolspaceError("compare needs a store; give STORE OTHER, or STORE --measure NAME")
+    if args.measure is not None:
+        _compare_networks(args)
+        return
+    own = {n.replace("_", "-"): getattr(args, n) for n in
+           ("other_architecture", "option", "block", "out", "force", "workers", "scheduler",
+            "slurm", "slurm_option")}  # fmt: skip
+    if given := [name for name, value in own.items() if value]:
+        raise SolspaceError(f"--{given[0]} is of --measure NAME; give both")
+    if args.other is None:
+        raise SolspaceError(
+            "compare needs OTHER, the store to compare with, or --measure NAME (--measure list "
+            "lists them)"
+        )
     print(
         info.describe_differences(args.store, args.other, args.task, args.architecture, by=args.by)
     )
@@ -473,8 +494,8 @@ def locate(args: argparse.Namespace) -> None:
 
         return update
 
-    if args.out and os.path.exists(args.out) and not args.force:
-        raise SolspaceError(f"{args.out}: exists; give another path, or --force to replace it")
+    if args.out is not None:
+        _check_out(args.out, args.force)
     found = locate_recordings(
         args.store,
         args.other or args.store,
@@ -492,12 +513,108 @@ def locate(args: argparse.Namespace) -> None:
     try:
         for name, out in found:
             _say(f"{name}\n" + textwrap.indent(location_table(out), "  "))
-            if args.out:
-                out.to_netcdf(args.out + ".unfinished")
-                os.replace(args.out + ".unfinished", args.out)
+            if args.out is not None:
+                _write_out(out, args.out)
     finally:
         for bar in bars:
             bar.close()
+
+
+def _compare_networks(args: argparse.Namespace) -> None:
+    """Networks one by one, by a measure."""
+    from solspace.run.comparing import compare_networks, matched_populations
+    from solspace.similarity import get_measure
+    from solspace.similarity.telling import pairs_table
+
+    which = {n: getattr(args, n) for n in ("other", "task", "architecture", "other_architecture")}
+    measure = get_measure(args.measure)
+    options = _measure_options(args.option or [], measure)
+    if args.out is not None:
+        _check_out(args.out, args.force)
+        if len(names := matched_populations(args.store, **which)) > 1:
+            raise SolspaceError(
+                f"--out keeps the pairs of one population, and there are {', '.join(names)}; give "
+                "--task and --architecture"
+            )
+    found = compare_networks(
+        args.store,
+        measure,
+        **which,
+        by=args.by,
+        block=args.block,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        slurm=_slurm(args),
+        options=options,
+        progress=not args.quiet,
+    )
+    if args.out is not None:
+        for pairs in found.values():
+            _write_out(pairs, args.out)
+    # Written first: a label that is not there is no reason to lose the pairs.
+    for name, pairs in found.items():
+        _say(name, quiet=args.quiet)
+        for line in pairs_table(pairs, args.by):
+            _say(f"  {line}", quiet=args.quiet)
+    told = f"pairs: {args.out}" if args.out else "pairs are not kept; -o FILE.nc keeps them"
+    _say(told, quiet=args.quiet)
+
+
+def _write_out(ds: Any, out: str) -> None:
+    """As netCDF, whole or not at all."""
+    unfinished = f"{out}.unfinished"
+    ds.to_netcdf(unfinished)
+    os.replace(unfinished, out)
+
+
+def _check_out(out: str, force: bool) -> None:
+    """Refuse a file that cannot be written, before anything is computed."""
+    folder = os.path.dirname(out) or "."
+    if not out.endswith(".nc"):
+        raise SolspaceError(f"-o {out!r}; give a file that ends in .nc, such as pairs.nc")
+    if not os.path.isdir(folder):
+        raise SolspaceError(f"{out}: there is no folder {folder}; make it, or give another")
+    if os.path.exists(out) and not force:
+        raise SolspaceError(f"{out}: exists; give another name, or --force to replace it")
+
+
+def _measure_options(pairs: Sequence[str], measure: Any) -> dict[str, Any]:
+    """Options of a measure, NAME=VALUE, each of the type of its default."""
+    known = measure.options()
+    out: dict[str, Any] = {}
+    for name, text in _named_values(pairs, "--option NAME=VALUE"):
+        measure.split({name: text})  # its name
+        kind = type(known[name])
+        try:
+            out[name] = _value(kind, text)
+        except ValueError:
+            raise SolspaceError(
+                f"--option {name}={text}: {text!r} is no {kind.__name__}; give one, such as "
+                f"--option {name}={known[name]}"
+            ) from None
+    return out
+
+
+def describe_degeneracy(args: argparse.Namespace) -> None:
+    from solspace.run.comparing import measure_degeneracy
+    from solspace.similarity import get_measure
+    from solspace.similarity.telling import degeneracy_table
+
+    found = measure_degeneracy(
+        args.store,
+        task=args.task,
+        architecture=args.architecture,
+        dynamics=args.dynamics,
+        networks=args.networks,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        slurm=_slurm(args),
+        options=_measure_options(args.option or [], get_measure(args.dynamics)),
+    )
+    for name, ds in found.items():
+        _say(name, quiet=args.quiet)
+        for line in degeneracy_table(ds):
+            _say(f"  {line}", quiet=args.quiet)
 
 
 def check_faults(args: argparse.Namespace) -> None:

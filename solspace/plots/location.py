@@ -120,7 +120,7 @@ def plot_location(found: xr.Dataset) -> hv.Overlay:
         title=title,
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish(keys, high, 1.35)],
+        hooks=[_finish(keys, high, 1.45)],
         backend="matplotlib",
     )
     return both(picture, keys)

@@ -101,22 +101,33 @@ def map_population(
 
 @styled
 def plot_map(
-    population: xr.Dataset, by: str = "solution_name", *, method: str = "tsne"
+    population: xr.Dataset,
+    by: str = "solution_name",
+    *,
+    method: str = "tsne",
+    distances: xr.DataArray | None = None,
 ) -> hv.Overlay:
-    """Networks of a population on a plane, near each other where their features are alike.
+    """Networks of a population on a plane, near each other where they are alike.
 
-    The title says how much of the neighbourhoods is to be trusted: the trustworthiness of the map,
-    1 where every neighbour in it is one in the features. Distances between far groups, and how
-    dense these are, mean nothing in a map by t-SNE.
+    Alike by their features, or by any distance between them. The title says how much of the
+    neighbourhoods is to be trusted: the trustworthiness of the map, 1 where every neighbour in it
+    is one in the features, or by the distance. Distances between far groups, and how dense these
+    are, mean nothing in a map by t-SNE; in a map by a distance the stress, beside it, is the share
+    of the distances that the plane does not show.
 
     Parameters
     ----------
     population : Dataset
-        With ``features``; networks without them are left out.
+        With ``features``, or without where ``distances`` are given; networks without them are left
+        out.
     by : str
         What colours the networks: a label (``solution_name``, ``graph_key``), a number of each
         (``hidden_size``, ``loss``), or a feature by its name.
     method : {"tsne", "pca"}
+        Of a map by features.
+    distances : DataArray (network, network_other), optional
+        What `solspace.similarity.pairwise` returns for the population by a distance; networks are
+        then laid out by `solspace.similarity.embed`.
 
     Returns
     -------
@@ -125,7 +136,8 @@ def plot_map(
     Raises
     ------
     SolspaceError
-        Where there are no features, fewer than 6 networks, or nothing of that name.
+        Where there are no features or distances, fewer than 6 networks, nothing of that name, or
+        distances of other networks.
 
     Examples
     --------
@@ -137,14 +149,14 @@ def plot_map(
     >>> type(plot_map(ds, "b", method="pca")).__name__
     'Overlay'
     """
-    if "features" not in population.variables:
-        raise SolspaceError(f"the dataset has no 'features'; {how_to_make('features')}")
-    features = population["features"].transpose("network", "feature").values
-    there = np.isfinite(features).any(axis=1)
+    if distances is not None:
+        plane, there, told = _by_distance(population, distances)
+        dims = [f"MDS {i}" for i in (1, 2)]
+    else:
+        plane, there, told = _by_features(population, method)
+        dims = [f"{METHODS[method]} {i}" for i in (1, 2)]
     values = _values(population, by)[there]
-    plane, trust, neighbors, used = map_population(features[there], method)
     hv = holoviews()
-    dims = [f"{METHODS[method]} 1", f"{METHODS[method]} 2"]
     parts: list[Any] = []
     keys: list[Key] = []
     scale = None
@@ -182,7 +194,6 @@ def plot_map(
             keys.append(Key(f"{words} ({counts[name]})", colors_of[name], marker="o", size=4))
         if rest.any():
             keys.append(Key(f"others ({int(rest.sum())})", GREY, marker="o", size=4))
-    told = f"{used} features, trustworthiness {trust:.2f} ({neighbors} neighbours)"
     picture = hv.Overlay(parts).opts(
         title=told,
         fig_inches=(COLUMN, 2.5),
@@ -192,11 +203,50 @@ def plot_map(
         yticks=0,
         padding=0.05,
         fontsize=FONT | {"title": 7},
+        **({"aspect": "equal"} if distances is not None else {}),
         show_legend=False,
-        hooks=[_finish(keys, scale)],
+        hooks=[_finish(keys, scale, equal=distances is not None)],
         backend="matplotlib",
     )
     return both(picture, keys, [scale] if scale else [])
+
+
+def _by_features(
+    population: xr.Dataset, method: str
+) -> tuple[NDArray[np.float64], NDArray[np.intp], str]:
+    """Places, of which networks they are, and how faithful they are."""
+    if "features" not in population.variables:
+        raise SolspaceError(f"the dataset has no 'features'; {how_to_make('features')}")
+    features = population["features"].transpose("network", "feature").values
+    there = np.flatnonzero(np.isfinite(features).any(axis=1))
+    plane, trust, neighbors, used = map_population(features[there], method)
+    return plane, there, f"{used} features, trustworthiness {trust:.2f} ({neighbors} neighbours)"
+
+
+def _by_distance(
+    population: xr.Dataset, distances: xr.DataArray
+) -> tuple[NDArray[np.float64], NDArray[np.intp], str]:
+    from solspace.similarity import embed
+
+    places = embed(distances)
+    index = population.indexes.get("network")
+    if index is None or not index.is_unique:
+        raise SolspaceError(
+            "the population's networks are not told apart by a coordinate 'network'; give the "
+            "population that the distances are of"
+        )
+    there = index.get_indexer(places["network"].values)
+    if (there < 0).any():
+        raise SolspaceError(
+            f"{int((there < 0).sum())} networks with distances are not in the population, such as "
+            f"{places['network'].values[there < 0][0]!r}; give the population that they are of"
+        )
+    measure = places.attrs["measure"] or "distances"
+    told = (
+        f"{measure}: stress {places['stress'].item():.2f}, trustworthiness "
+        f"{places['trustworthiness'].item():.2f} ({places.attrs['neighbors']} neighbours)"
+    )
+    return places["position"].values, there, told
 
 
 def _dots(spots: NDArray[Any], dims: list[str], color: str) -> Any:
@@ -228,11 +278,24 @@ def _label(population: xr.Dataset, by: str) -> str:
     return words
 
 
-def _finish(keys: list[Key], scale: Scale | None) -> Any:
+def _one_scale(axes: Any) -> None:
+    """As much of either axis as an inch of it shows of the other: distances are read off."""
+    box = axes.get_window_extent()
+    limits = np.array([axes.get_xlim(), axes.get_ylim()])
+    lengths = np.array([box.width, box.height])
+    half = (np.ptp(limits, axis=1) / lengths).max() * lengths / 2
+    middle = limits.mean(axis=1)
+    axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    axes.set_ylim(middle[1] - half[1], middle[1] + half[1])
+
+
+def _finish(keys: list[Key], scale: Scale | None, *, equal: bool) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
         place(axes, (0.07, 0.1, 0.51, 0.8))
+        if equal:
+            _one_scale(axes)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[["top", "right"]].set_visible(False)

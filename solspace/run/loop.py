@@ -9,7 +9,6 @@ when it is started again.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -46,7 +45,7 @@ from solspace.stages.options import check_options
 from solspace.stages.record import Stage, record_of
 from solspace.stages.running import checked
 from solspace.stages.running import compute as compute_own
-from solspace.store import Population, Shard, Store, creation, locks, place, provenance
+from solspace.store import Population, Shard, Store, creation, locks, provenance
 from solspace.store.locks import Slice
 from solspace.tasks import Task, get_task
 
@@ -383,7 +382,7 @@ def _run_shards(
 
         function = partial(
             _run_shard,
-            population if local else replace(population, path=_real(population.path)),
+            population if local else replace(population, path=compute.real_path(population.path)),
             stage,
             run,
             sent,
@@ -421,11 +420,6 @@ def _is_local(where: Mapping[str, Any]) -> bool:
 def _told(where: Mapping[str, Any]) -> dict[str, Any]:
     """What the provenance says of where a stage ran; no folders of this machine."""
     return {n: value["workers"] if n == "slurm" else value for n, value in where.items()}
-
-
-def _real(path: str) -> str:
-    """The same place for a process that is in another folder."""
-    return path if place.is_remote(path) else os.path.realpath(path)
 
 
 def _run_whole(

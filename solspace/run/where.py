@@ -21,7 +21,14 @@ from typing import Any, TypeVar
 from solspace.errors import ClusterError, SolspaceError
 from solspace.store import place
 
-__all__ = ["active_scheduler", "check_where", "check_worker", "map_unordered", "stopping"]
+__all__ = [
+    "active_scheduler",
+    "check_where",
+    "check_worker",
+    "map_unordered",
+    "real_path",
+    "stopping",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -98,6 +105,11 @@ def check_worker(path: str, version: str) -> None:
             f"{path}: {here} sees no store there; put the store into a folder that every worker "
             "sees under the same name"
         )
+
+
+def real_path(path: str) -> str:
+    """The same place for a process that is in another folder."""
+    return path if place.is_remote(path) else os.path.realpath(path)
 
 
 def map_unordered(

@@ -1,3 +1,4 @@
+from .degeneracy import degeneracy as degeneracy
 from .dynamics import LinearModel as LinearModel
 from .dynamics import fit_havok as fit_havok
 from .embedding import embed as embed
@@ -7,5 +8,6 @@ from .measures import get_measure as get_measure
 from .pairs import pair as pair
 from .pairs import pairwise as pairwise
 from .rdm import dissimilarities as dissimilarities
+from .separation import separation as separation
 from .weights import match_units as match_units
 from .weights import prepare_weights as prepare_weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
-__all__ = ["Compared", "Networks", "common_samples", "read_networks"]
+__all__ = ["Compared", "Networks", "common_samples", "read_networks", "samples_there"]
 
 Array = NDArray[np.float64]
 Compared: TypeAlias = (
@@ -60,9 +60,12 @@ class Networks:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def load(self, start: int, stop: int) -> list[Any]:
-        """Networks from start to stop; arrays (..., unit) without padding, or weights."""
-        return list(self.source.load(start, stop))
+    def load(self, start: int, stop: int, **how: Any) -> list[Any]:
+        """Networks from start to stop; arrays (..., unit) without padding, or weights.
+
+        ``how`` tells lazy arrays how to compute, such as ``scheduler="synchronous"`` in a worker.
+        """
+        return list(self.source.load(start, stop, **how))
 
 
 @dataclass
@@ -72,8 +75,8 @@ class _Activity:
     array: xr.DataArray
     sizes: NDArray[np.int64] | None
 
-    def load(self, start: int, stop: int) -> list[Any]:
-        values = np.asarray(self.array.isel(network=slice(start, stop)).values)
+    def load(self, start: int, stop: int, **how: Any) -> list[Any]:
+        values = np.asarray(self.array.isel(network=slice(start, stop)).compute(**how).values)
         out = []
         for i, x in enumerate(values, start):
             if self.sizes is not None:
@@ -89,13 +92,13 @@ class _Weights:
 
     ds: xr.Dataset
 
-    def load(self, start: int, stop: int) -> list[Any]:
+    def load(self, start: int, stop: int, **how: Any) -> list[Any]:
         from solspace.population.describe import architecture_of
         from solspace.population.weights import network_weights
 
         names = [n for n in self.ds.data_vars if str(n).startswith(("weight", "bias"))]
         some = self.ds[[*names, *(n for n in _given(self.ds) if n not in names)]]
-        some = some.isel(network=slice(start, stop)).load()
+        some = some.isel(network=slice(start, stop)).load(**how)
         gru = architecture_of(self.ds, required=False).startswith("gru")
         return [_by_unit(network_weights(some, i), gru) for i in range(stop - start)]
 
@@ -106,7 +109,7 @@ class _Items:
 
     items: Sequence[Any]
 
-    def load(self, start: int, stop: int) -> list[Any]:
+    def load(self, start: int, stop: int, **how: Any) -> list[Any]:
         return list(self.items[start:stop])
 
 
@@ -217,7 +220,7 @@ def _of_array(array: xr.DataArray, ds: xr.Dataset | None) -> Networks:
     out = Networks(
         list(labels),
         tuple(array.sizes[d] for d in order),
-        _Activity(array, sizes),
+        _Activity(array.reset_coords(drop=True), sizes),
         _coords(array),
     )
     for name, coordinate in array.coords.items():
@@ -315,21 +318,33 @@ def _told(shape: tuple[int, ...]) -> str:
     return f"{' x '.join(map(str, shape))} conditions"
 
 
-def common_samples(groups: Sequence[Networks], block: int) -> NDArray[np.bool_] | None:
+def samples_there(group: Networks, start: int, stop: int) -> tuple[list[int], NDArray[np.bool_]]:
+    """Networks from start to stop without any activity, and the samples all others have."""
+    kept, without = np.ones(group.shape, bool), []
+    for i, x in enumerate(group.load(start, stop, scheduler="synchronous"), start):
+        finite = np.isfinite(x)
+        if not x.shape[-1] or not finite.any():
+            without.append(i)
+        elif not finite.all():
+            kept &= finite.all(axis=-1)
+    return without, kept
+
+
+def common_samples(
+    groups: Sequence[Networks],
+    looked: Iterable[tuple[tuple[int, int, int], tuple[list[int], NDArray[np.bool_]]]],
+) -> NDArray[np.bool_] | None:
     """Which samples all networks have, (trial, time) or (condition,); None where all have all.
 
-    Networks without any activity are noted as excluded.
+    Networks without any activity are noted as excluded. ``looked`` has what `samples_there` found
+    of blocks (group, start, stop).
     """
     kept = np.ones(groups[0].shape, bool)
+    for (g, _, _), (without, there) in looked:
+        groups[g].excluded += without
+        kept &= there
     for group in groups:
-        for start in range(0, len(group), block):
-            stop = min(start + block, len(group))
-            for i, x in enumerate(group.load(start, stop), start):
-                finite = np.isfinite(x)
-                if not x.shape[-1] or not finite.any():
-                    group.excluded.append(i)
-                elif not finite.all():
-                    kept &= finite.all(axis=-1)
+        group.excluded.sort()
     return None if kept.all() else kept
 
 

@@ -48,7 +48,7 @@ def best_angles(
     """
     rank, pairs = len(a), len(others)
     # A pair is always searched in one direction, so that both orders give the same to the bit.
-    swapped = np.array([b.tobytes() < a.tobytes() for b in others])
+    swapped = np.array([_before(b, a) for b in others])
     first = np.where(swapped[:, None, None], others, a)
     second = np.where(swapped[:, None, None], a, others)
     first, second = _normalised(first), _normalised(second)
@@ -71,6 +71,12 @@ def best_angles(
     angles = 2 * np.arcsin(np.clip(apart[best, at] / 2, 0.0, 1.0))
     rotations = found[best, at]
     return angles, np.where(swapped[:, None, None], _t(rotations), rotations)
+
+
+def _before(one: Array, other: Array) -> bool:
+    """Which of two maps comes first, by value: rounding changes it of next to none."""
+    at = np.flatnonzero(one.ravel() != other.ravel())
+    return bool(len(at) and one.ravel()[at[0]] < other.ravel()[at[0]])
 
 
 def _t(x: Array) -> Array:
