@@ -59,7 +59,7 @@ def form_conditions(columns: Mapping[str, Array], groups: int, single: bool) -> 
     --------
     >>> found = form_conditions({"t_in": np.array([3.0, 1.0, 2.0, 4.0, 5.0])}, 2, True)
     >>> found.condition.tolist(), found.values["t_in"].tolist(), found.grouped
-    ([1, 0, 0, 1, 1], [1.5, 4.0], True)
+    ([1, 0, 0, 1, 1], [1.0, 4.0], True)
     """
     table = np.column_stack([np.asarray(v, np.float64) for v in columns.values()])
     known = np.isfinite(table).all(axis=1)
@@ -73,7 +73,13 @@ def form_conditions(columns: Mapping[str, Array], groups: int, single: bool) -> 
         given = table[known, 0]
         edges = np.quantile(given, np.linspace(0, 1, groups + 1)[1:-1])
         place = np.unique(np.searchsorted(edges, given, side="right"), return_inverse=True)[1]
-        keys = np.array([[np.median(given[place == c])] for c in range(int(place.max()) + 1)])
+        # A value that was there: a mean of two would be none of the task's own.
+        keys = np.array(
+            [
+                [np.quantile(given[place == c], 0.5, method="nearest")]
+                for c in range(int(place.max()) + 1)
+            ]
+        )
     out[known] = place
     if len(keys) < 2:
         told = ", ".join(f"{n} {v:g}" for n, v in zip(columns, keys[0], strict=True))

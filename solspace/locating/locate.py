@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from solspace.locating.telling import Teller
     from solspace.tasks import Task
 
-__all__ = ["CANNOT_TELL", "MEASURES", "Prepared", "locate", "prepare", "tell"]
+__all__ = ["CANNOT_TELL", "MEASURES", "Prepared", "locate", "prepare", "read_recording", "tell"]
 
 Array = NDArray[np.float64]
 
@@ -255,7 +255,9 @@ def prepare(
     task = _task_of_all(recording, populations, task)
     for name in measures:
         _measure(name)
-    rows, electrodes, own, taken, notes, single = _read(recording, task, by, values, groups)
+    rows, electrodes, own, taken, notes, single = read_recording(
+        recording, task, by, values, groups
+    )
     labels, members = _members(populations, label)
     # Before anything is run: are there classes at all?
     form_classes(labels, np.zeros((len(labels), 1)), minimum_class_size=minimum_class_size)
@@ -444,13 +446,25 @@ def _compared(
 # --------------------------------------------------------------------------- the recording
 
 
-def _read(
+class Read(NamedTuple):
+    """A recording's trials on one clock, and what its electrodes see."""
+
+    rows: Rows
+    electrodes: Electrodes
+    values: dict[str, Array]
+    taken: NDArray[np.int64]
+    notes: list[str]
+    single: bool
+
+
+def read_recording(
     recording: xr.Dataset,
     task: Task,
     by: str | Sequence[str] | None,
     values: Mapping[str, Mapping[float, float]] | None,
     groups: int,
-) -> tuple[Rows, Electrodes, dict[str, Array], NDArray[np.int64], list[str], bool]:
+) -> Read:
+    """Read one recording of a task, as `locate` does."""
     from solspace.locating.conditions import form_conditions, parameters_of, trials_for
     from solspace.locating.electrodes import Electrodes, fano_factor, read_rows
 
@@ -508,7 +522,7 @@ def _read(
         notes.append(f"trials in {len(rows.lengths)} groups by {names[0]}")
     if not single:
         notes.append("averages: spikes are taken to vary as Poisson's, and no halves can be made")
-    return rows, electrodes, formed.values, taken, notes, single
+    return Read(rows, electrodes, formed.values, taken, notes, single)
 
 
 def _epochs(ds: xr.Dataset, task: Task) -> tuple[tuple[str, ...], list[int], list[str]]:
