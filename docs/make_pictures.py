@@ -22,6 +22,7 @@ STORE = DOCS.parent / "stores" / "turner2021.zarr"
 PAGES = {
     "flip_flop.md": {"flip_flop.png": "flip_flop.png"},
     "recordings.md": {"session.png": "recording.png"},
+    "which_solution.md": {"location.png": "location.png"},
     "plots.md": {f"{name}.png": f"plot_{name}.png" for name in ("network", "map", "psth")},
 }
 
@@ -41,7 +42,7 @@ def main(pages: Sequence[str] = ()) -> None:
             warnings.simplefilter("ignore")
             os.chdir(folder)
             os.symlink(STORE.parent, "stores")
-            if "session.nwb" in "".join(blocks):
+            if "session.nwb" in "".join(blocks) and "write_nwb" not in "".join(blocks):
                 write_session("session.nwb")
             for block in blocks:
                 exec(compile(block, page, "exec"), names)

@@ -235,7 +235,7 @@ def test_bad_input_is_said(recording, networks, session):
     both = solspace.join_recordings([recording, recording.assign_coords(name=("network", ["b"]))])
     refused("2 recordings; locate one at a time", one=both)
     refused("epochs: .*ready_set", one=read(session, epochs={}))
-    refused("has no parameter of task 'interval_reproduction'", one=read(session, parameters={}))
+    refused("has no parameter of task 'interval_reproduction'", one=recording.drop_vars("t_in"))
     refused("all trials are of one condition", one=recording.where(recording.t_in == 30, drop=True))
     refused("activity below 0", one=recording.assign(activity=-recording.activity))
     refused("silent", one=recording.assign(activity=0 * recording.activity))
@@ -284,7 +284,10 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "stores").symlink_to(ROOT / "stores")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    quick = "locate(recording, others.isel(network=slice(40)), draws=1, folds=3, shuffles=20)"
+    quick = (
+        "locate(recording, others.isel(network=slice(30)), draws=1, folds=3, shuffles=20, "
+        "halves=3, measures=['cka'], minimum_class_size=5)"
+    )
     for block in python_blocks("docs/which_solution.md"):
         exec(block.replace("locate(recording, others)", quick), names)
     assert names["others"].sizes["network"] == 399

@@ -56,15 +56,37 @@ def recording_size() -> xr.Dataset:
     )
 
 
+def location() -> xr.Dataset:
+    names = ["waits_late_set_go", "go_repeats_set_changes_nothing", "solution_17f165d5a5ba695f"]
+    each = [0.85, 0.1, 0.05]
+    return xr.Dataset(
+        {
+            "probability": ("class_name", each),
+            "prior": ("class_name", [0.5, 0.3, 0.2]),
+            "half_probability": (("split", "half", "class_name"), [[each, each[::-1]]]),
+            "verdict": ((), "a"),
+            "reason": ((), ""),
+            "confidence": ("confidence_bin", [0.5, 0.9]),
+            "accuracy": ("confidence_bin", [0.45, 0.95]),
+            "count": ("confidence_bin", [40.0, 120.0]),
+            "calibration_error": ((), 0.02),
+        },
+        coords={"class_name": ["a", "b", "c"], "short_name": ("class_name", names)},
+        attrs={"sure": 0.8, "draws": 3},
+    )
+
+
 PLOTS = {
     "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
+    "plot_calibration": lambda g: plots.plot_calibration(location()),
     "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
     "plot_extrapolation": lambda g: plots.plot_extrapolation(g["extrapolation"]),
     "plot_graph": lambda g: plots.plot_graph(g["graph"], 0, windows=True),
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
     "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),
     "plot_linear": lambda g: plots.plot_linear(np.eye(2)[None] + [[0.1, 0.3], [-0.3, 0.2]]),
+    "plot_location": lambda g: plots.plot_location(location()),
     "plot_loss": lambda g: plots.plot_loss(g["trained"]),
     "plot_machine": lambda g: plots.plot_machine(g["response"], 0),
     "plot_map": lambda g: plots.plot_map(g["features"], method="pca"),

@@ -94,16 +94,18 @@ def plot_location(found: xr.Dataset) -> hv.Overlay:
             hv.Points(points, dims).opts(color=ORANGE, marker="o", s=6, backend="matplotlib")
         )
         keys.insert(1, Key("halves of its trials", ORANGE, marker="o", size=3))
-    for name, color, marker, size in (
-        ("prior", INK, "|", 70),
-        ("probability", BLUE, "o", 34),
-    ):
-        values = found[name].values[order]
-        layers.append(
-            hv.Points(list(zip(values, rows, strict=True)), dims).opts(
-                color=color, marker=marker, s=size, backend="matplotlib"
-            )
+    shares = zip(found["prior"].values[order], rows, strict=True)
+    layers.append(
+        hv.Path([np.array([[x, y - 0.2], [x, y + 0.2]]) for x, y in shares], dims).opts(
+            color=INK, linewidth=1.8, backend="matplotlib"
         )
+    )
+    values = found["probability"].values[order]
+    layers.append(
+        hv.Points(list(zip(values, rows, strict=True)), dims).opts(
+            color=BLUE, marker="o", s=34, backend="matplotlib"
+        )
+    )
     words = ["\n".join(solution_words(name)) for name in names]
     lines = sum(text.count("\n") + 1 for text in words)
     high = 0.95 + 0.13 * lines + 0.1 * len(words)
