@@ -35,7 +35,7 @@ GROUPS = {
     "Populations in memory": ("population", "training"),
     "What networks do": ("simulation", "attractors", "responses", "reduction", "verification"),
     "Solutions": ("labels", "stability", "diversity"),
-    "Activity": ("features", "classification", "recordings"),
+    "Activity": ("features", "classification", "recordings", "locating"),
     "Stores": ("store", "run", "info", "report"),
     "Analyses of your own, and errors": ("stages", "errors"),
 }

@@ -27,7 +27,7 @@ class Description(NamedTuple):
     """Features by name, and the dissimilarities of moments (pair,)."""
 
     features: dict[str, float]
-    moments: Array
+    moments: NDArray[np.float32]
 
 
 def scaled(activity: Array) -> Array:
@@ -61,7 +61,9 @@ def _places(epoch: NDArray[np.int8], epochs: int) -> tuple[NDArray[np.int64], ND
     return np.array(rows), np.array(bins)
 
 
-def dissimilar_moments(activity: Array, epoch: NDArray[np.int8], epochs: int) -> Array:
+def dissimilar_moments(
+    activity: Array, epoch: NDArray[np.int8], epochs: int
+) -> NDArray[np.float32]:
     """Distances of the states at moments of the conditions, by their mean, as logarithms.
 
     As in representational similarity analysis no unit of one is matched with one of the other.
@@ -90,7 +92,7 @@ def dissimilar_moments(activity: Array, epoch: NDArray[np.int8], epochs: int) ->
     square = (states**2).sum(axis=1)
     apart = np.sqrt(np.maximum(square[:, None] + square - 2 * states @ states.T, 0.0))
     upper = apart[np.triu_indices(len(states), 1)]
-    return np.asarray(np.log(upper / max(float(upper.mean()), 1e-12) + 0.05))
+    return np.log(upper / max(float(upper.mean()), 1e-12) + 0.05).astype(np.float32)
 
 
 def describe_activity(

@@ -21,6 +21,7 @@ COMPONENTS = 40  # of the dissimilarities of moments
 TREES = 200
 LEAST = 2e-3  # of a probability, before it is recalibrated
 NEIGHBOURS = 5
+REFERENCE = 500  # networks whose distance to the others says what is usual
 # Features that fewer descriptions have are left out; what is missing of others is the median.
 COMMON = 0.95
 
@@ -41,15 +42,15 @@ class Teller:
         Probabilities of networks while they were held out, recalibrated by others.
     moments : array (network, pair)
         Of the first draw.
-    usual : array (network,)
-        Distance of each network to those nearest to it.
+    usual : array
+        Distance of networks to those nearest to them.
     """
 
     columns: tuple[str, ...]
     model: Any
     temperature: float
     held_out: Array
-    moments: Array
+    moments: NDArray[np.float32]
     usual: Array
 
     def probabilities(self, cases: Sequence[Description]) -> Array:
@@ -58,7 +59,7 @@ class Teller:
 
     def distance(self, case: Description) -> float:
         """Mean distance of moments to the nearest networks."""
-        apart = np.sqrt(((self.moments - case.moments) ** 2).mean(axis=1))
+        apart = np.sqrt(((self.moments - case.moments) ** 2).mean(axis=1, dtype=np.float64))
         return float(np.sort(apart)[:NEIGHBOURS].mean())
 
     def as_far(self, case: Description) -> float:
@@ -67,10 +68,10 @@ class Teller:
         return float((1 + far) / (1 + len(self.usual)))
 
 
-def _table(cases: Sequence[Description], columns: Sequence[str]) -> Array:
-    return np.array(
-        [[*(case.features.get(c, np.nan) for c in columns), *case.moments] for case in cases]
-    )
+def _table(cases: Sequence[Description], columns: Sequence[str]) -> NDArray[np.float32]:
+    features = [[case.features.get(c, np.nan) for c in columns] for case in cases]
+    moments = np.stack([case.moments for case in cases])
+    return np.hstack([np.array(features, np.float32).reshape(len(cases), -1), moments])
 
 
 def _model(features: int, cases: int, seed: int) -> Any:
@@ -175,12 +176,12 @@ def learn(
     return Teller(columns, model, _temperature(raw, label), held_out, moments, _usual(moments))
 
 
-def _usual(moments: Array) -> Array:
-    """Of each row the mean distance to its nearest others."""
-    square = (moments**2).sum(axis=1)
-    apart = np.empty(len(moments))
-    for i, row in enumerate(moments):
-        own = np.sqrt(np.maximum(square + square[i] - 2 * moments @ row, 0) / moments.shape[1])
+def _usual(moments: NDArray[np.float32]) -> Array:
+    """Of rows, evenly chosen where there are many, the mean distance to their nearest others."""
+    rows = np.unique(np.linspace(0, len(moments) - 1, min(len(moments), REFERENCE)).astype(int))
+    apart = np.empty(len(rows))
+    for k, i in enumerate(rows):
+        own = np.sqrt(((moments - moments[i]) ** 2).mean(axis=1, dtype=np.float64))
         own[i] = np.inf
-        apart[i] = np.sort(own)[:NEIGHBOURS].mean()
+        apart[k] = np.sort(own)[:NEIGHBOURS].mean()
     return apart
