@@ -152,6 +152,8 @@ def test_a_recording_of_a_network_is_held_against_the_others(found, networks):
     assert (np.diff(found.nearest_value.values, axis=1) >= 0).all()
     # These two solutions can be told by activity, if not well.
     assert 0.1 < found.kappa_low < found.kappa < found.kappa_high
+    best, share = found.probability.max().item(), found.prior[found.probability.argmax()].item()
+    assert found.evidence.item() == pytest.approx(best / (1 - best) * (1 - share) / share)
     told = found.verdict.item()
     assert (told == CANNOT_TELL) == bool(found.reason.item())
     text = location_table(found)
@@ -244,7 +246,7 @@ def test_bad_input_is_said(recording, networks, session):
         population=networks.assign_coords(task="interval_discrimination"),
     )
     refused("of no task that is known", one=read(session, task=None))
-    assert len(set(REASONS)) == 4
+    assert len(set(REASONS)) == 5
 
 
 # --------------------------------------------------------------------------- command line, page

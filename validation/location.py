@@ -1,6 +1,6 @@
 """How often a recording's solution is told, and told rightly: a part of docs/which_solution.md.
 
-    python -m validation.location measure [POPULATION ...]   # docs/data/location.zarr
+    python -m validation.location measure [POPULATION ...]   # docs/data/location
     python -m validation.location                            # the part of the page, and pictures
 
 The first takes some ten minutes a population on one core: a fifth of the networks are kept aside
@@ -29,7 +29,7 @@ from solspace.tasks import Task, get_task
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
 PAGE = ROOT / "docs" / "which_solution.md"
-DATA = ROOT / "docs" / "data" / "location.zarr"
+DATA = ROOT / "docs" / "data" / "location"
 IMAGES = ROOT / "docs" / "images"
 RAT = ROOT.parent / "shared" / "recordings" / "rat_m1_timed_taps" / "derived_endtoend.nwb"
 
@@ -189,9 +189,14 @@ def main(given: list[str]) -> None:
             raise SolspaceError(f"{unknown[0]!r} is none of {', '.join(POPULATIONS)}, rat")
         for name in names:
             ds = measure_rat() if name == "rat" else measure(name)
-            ds.to_zarr(DATA, group=name, mode="w", zarr_format=3)
+            ds.to_netcdf(_file(name))
         return
     write_part(PAGE, __file__, section())
+
+
+def _file(name: str) -> Path:
+    DATA.mkdir(exist_ok=True)
+    return DATA / f"{name.replace('/', '_')}.nc"
 
 
 def section() -> str:
@@ -201,9 +206,9 @@ def section() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in POPULATIONS:
-        if not (DATA / name).exists():
+        if not _file(name).exists():
             continue
-        ds = xr.open_zarr(DATA, group=name, consolidated=False).load()
+        ds = xr.load_dataset(_file(name))
         v = {k: ds[k].item() for k in ds.data_vars if ds[k].ndim == 0}
         right = "" if not np.isfinite(v["right"]) else f", {v['right']:.0%}"
         told = f", {v['verdicts_right']:.0f}" if v["verdicts"] else ""
@@ -214,8 +219,8 @@ def section() -> str:
             f"| {v['recordings']} | {v['verdicts']:.0f}{told} | {v['shuffled_verdicts']:.0f} |"
         )
     parts = ["\n".join(rows)]
-    if (DATA / "rat").exists():
-        rat = xr.open_zarr(DATA, group="rat", consolidated=False).load()
+    if _file("rat").exists():
+        rat = xr.load_dataset(_file("rat"))
         plots.save(plots.plot_location(rat), IMAGES / "location_rat", formats=["png"])
         plots.save(plots.plot_calibration(rat), IMAGES / "location_calibration", formats=["png"])
         parts.append(_of_rat(rat))

@@ -30,11 +30,13 @@ Array = NDArray[np.float64]
 CANNOT_TELL = "cannot tell"
 MEASURES = ("procrustes", "cka", "rsa", "dsa")
 BLOCK = 16  # networks in memory at once
-LEVEL = 0.05  # of the null, and of halves
+LEVEL = 0.05  # of the null
+EVIDENCE = 3.0  # odds of a class after the recording over those of its share of the networks
 UNUSUAL = 0.01  # share of networks as far from the others, below which a recording is like none
 LEAST_ORDERS = 20  # orders of conditions, for a p-value of LEVEL
 REASONS = (
     "no solution is probable enough",
+    "the recording hardly speaks for it, which is common among networks",
     "recordings with shuffled conditions are as near to the networks",
     "halves of its trials disagree",
     "no network here is like it",
@@ -102,6 +104,8 @@ def locate(
 
     There is a verdict where the likeliest class has a probability of ``sure`` or more and
 
+    - the recording speaks for it three to one: its odds are three times those of its share of the
+      networks (``evidence``);
     - recordings made of the same trials with their conditions shuffled are not as near to the
       networks, but in 5 % (``p_value``: share of shuffles whose moments lie as near to the nearest
       networks as the recording's);
@@ -152,6 +156,7 @@ def locate(
     Dataset
         - ``probability`` and ``prior`` (class_name); ``verdict``, a class or "cannot tell", and
           ``reason``, why not;
+        - ``evidence``, odds of the likeliest class over those of its ``prior``;
         - ``p_value``; ``null_distance`` (shuffle,) and ``null_probability`` (shuffle,), the
           highest of a class; ``distance``, of the recording;
         - ``half_probability`` (split, half, class_name), ``agreement``, the share of splits whose
@@ -563,6 +568,7 @@ class Told:
     null_distance: Array
     null_probability: Array
     p_value: float
+    evidence: float
     half_probability: Array | None
     agreement: float
     reliability: float
@@ -604,15 +610,27 @@ def tell(
     reasons = []
     if probability.max() < sure:
         reasons.append(REASONS[0])
-    if p_value > LEVEL:
+    evidence = _evidence(found, probability)
+    if evidence < EVIDENCE:
         reasons.append(REASONS[1])
-    if can and agreement <= 0.5:
+    if p_value > LEVEL:
         reasons.append(REASONS[2])
-    if typical < UNUSUAL:
+    if can and agreement <= 0.5:
         reasons.append(REASONS[3])
+    if typical < UNUSUAL:
+        reasons.append(REASONS[4])
     return Told(
-        probability, distance, typical, apart, null, p_value, half, agreement, reliability, reasons
-    )
+        probability, distance, typical, apart, null, p_value, evidence, half, agreement,
+        reliability, reasons,
+    )  # fmt: skip
+
+
+def _evidence(found: Prepared, probability: Array) -> float:
+    """Odds of the likeliest class, over those that it has among the networks."""
+    label = found.classes.label[found.classes.used]
+    best = int(probability.argmax())
+    p, share = float(probability[best]), float((label == best).mean())
+    return p / max(1 - p, 1e-12) / (share / (1 - share))
 
 
 def _orders(rows: Rows, shuffles: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -666,6 +684,7 @@ def _result(
         "networks": ("class_name", np.bincount(label)),
         "verdict": ((), verdict),
         "reason": ((), "; ".join(told.reasons)),
+        "evidence": ((), told.evidence),
         "p_value": ((), told.p_value),
         "distance": ((), told.distance),
         "null_distance": ("shuffle", told.null_distance),
@@ -745,6 +764,7 @@ _MEANING = {
     "probability": "probability of the class",
     "prior": "share of the networks",
     "networks": "networks of the class",
+    "evidence": "odds of the likeliest class over those of its share of the networks",
     "p_value": "share of shuffles as near to the networks as the recording",
     "distance": "distance of the recording's moments to the nearest networks",
     "null_distance": "that distance with the conditions of trials shuffled",

@@ -53,6 +53,7 @@ def location_table(out: xr.Dataset) -> str:
     verdict = str(out["verdict"].item())
     reason = str(out["reason"].item())
     lines += ["", f"verdict: {names.get(verdict, verdict)}" + (f" ({reason})" if reason else "")]
+    lines.append(f"  the recording speaks for the likeliest {out['evidence'].item():.1f} to 1")
     lines.append(
         f"  conditions shuffled {out.sizes['shuffle']} times: p = {out['p_value'].item():.3f}"
     )
