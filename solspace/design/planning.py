@@ -14,6 +14,7 @@ from solspace.errors import SolspaceError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.classification.classes import Classes
     from solspace.design.choosing import Knowledge
     from solspace.tasks import Task
     from solspace.tasks.challenges import ChallengeFamily
@@ -128,42 +129,37 @@ def design(
         ...
     solspace.errors.SolspaceError: noise=-1; give a Weber fraction from 0 to below 1, such as 0.1
     """
-    from solspace.classification.classes import form_classes
     from solspace.classification.models import draw_folds, need_sklearn
-    from solspace.design.asking import answers, family_of
-    from solspace.design.defining import defining_challenges
-    from solspace.population import task_of
+    from solspace.design.asking import answers
     from solspace.population.variables import DONE
 
-    _check_numbers(noise, most, sure, folds, seed)
-    task = task_of(ds, task)
-    family = family_of(task)
-    values = _labels_of(ds, label)
+    task, family, left_out = check_design(
+        ds,
+        label=label,
+        noise=noise,
+        most=most,
+        sure=sure,
+        strict=strict,
+        folds=folds,
+        minimum_class_size=minimum_class_size,
+        seed=seed,
+        task=task,
+    )
     need_sklearn()
     if answered is None:
         answered = answers(ds, family, task=task, progress=progress)
+    values = _labels_of(ds, label)
     names = [one.name for one in family.challenges]
     if answered.sizes["network"] != len(values) or answered.challenge.values.tolist() != names:
         raise SolspaceError(
             "`answered` is of other networks or challenges than these; give what "
             "solspace.design.answers(ds) returns, or leave it out"
         )
-    ran = answered["status_answers"].values == DONE
-    classes = form_classes(
-        values,
-        np.where(ran, 0.0, np.nan)[:, None],
-        minimum_class_size=minimum_class_size,
-    )
+    classes = _classes(values, answered["status_answers"].values == DONE, minimum_class_size)
     excluded = {
         reason.replace("features are not finite", "its answers could not be had"): count
         for reason, count in classes.excluded().items()
     }
-    left_out = defining_challenges(task, family, label, ds.attrs, strict=strict)
-    if left_out.all():
-        raise SolspaceError(
-            f"every challenge of task {task.name!r} defines {label!r}, so none can be chosen; give "
-            "another label, or declare further challenges"
-        )
     used = np.flatnonzero(classes.used)
     given = _answers(answered.isel(network=used), family, noise)
     labels = classes.label[used]
@@ -197,6 +193,52 @@ def design(
         "held": family.held,
     }
     return out
+
+
+def check_design(
+    ds: xr.Dataset,
+    *,
+    label: str = "solution",
+    noise: float = 0.1,
+    most: int = 5,
+    sure: float = 0.8,
+    strict: bool = False,
+    folds: int = 5,
+    minimum_class_size: int = 10,
+    seed: int = 0,
+    task: str | Task | None = None,
+) -> tuple[Task, ChallengeFamily, NDArray[np.bool_]]:
+    """What `design` refuses, refused before networks are run.
+
+    Returns
+    -------
+    task : Task
+    family : ChallengeFamily
+    left_out : array of bool (challenge,)
+        Which define the label.
+    """
+    from solspace.design.asking import family_of
+    from solspace.design.defining import defining_challenges
+    from solspace.population import task_of
+
+    _check_numbers(noise, most, sure, folds, seed)
+    task = task_of(ds, task)
+    family = family_of(task)
+    values = _labels_of(ds, label)
+    _classes(values, np.ones(len(values), bool), minimum_class_size)
+    left_out = defining_challenges(task, family, label, ds.attrs, strict=strict)
+    if left_out.all():
+        raise SolspaceError(
+            f"every challenge of task {task.name!r} defines {label!r}, so none can be chosen; give "
+            "another label, or declare further challenges"
+        )
+    return task, family, left_out
+
+
+def _classes(values: NDArray[Any], ran: NDArray[np.bool_], least: int) -> Classes:
+    from solspace.classification.classes import form_classes
+
+    return form_classes(values, np.where(ran, 0.0, np.nan)[:, None], minimum_class_size=least)
 
 
 def _title(name: str) -> str:

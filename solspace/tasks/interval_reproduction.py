@@ -210,7 +210,7 @@ def challenges() -> ChallengeFamily:
         *(
             _named("extra", [ready(0), set_(t), set_(t + u)], t + u + READY_ON + after)
             for t in (10, 20, 35, 60, 100, 150, 250)
-            for u in (12, 20, 35, 60, 100, 150, 250)
+            for u in (12, 20, 35, 45, 60, 100, 150, 250)
         ),
     ]
     rng = np.random.default_rng(0)
