@@ -489,18 +489,17 @@ def identify_solution(args: argparse.Namespace) -> None:
     from solspace.design import identify
     from solspace.design.telling import describe_verdict
 
+    wrong = f"{args.file}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
+    if not os.path.isfile(args.file):
+        raise SolspaceError(
+            f"{args.file}: no such file; make it by `solspace design STORE -o FILE.nc`"
+        )
     try:
         designed = xr.load_dataset(args.file, engine="scipy")
-    except (OSError, TypeError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise SolspaceError(
-            f"{args.file}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
-        ) from None
+    except (TypeError, ValueError):
+        raise SolspaceError(wrong) from None
     if "network_answer" not in designed.variables:
-        raise SolspaceError(
-            f"{args.file}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
-        )
+        raise SolspaceError(wrong)
     usage = 'CHALLENGE=ANSWER, such as "ready 0, set 100=148"'
     given: dict[str, Any] = {}
     for pair in args.given:

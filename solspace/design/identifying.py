@@ -143,10 +143,9 @@ def challenge_of(designed: xr.Dataset, name: str) -> Challenge:
 
 
 def chosen_challenges(designed: xr.Dataset, most: int = 3) -> list[str]:
-    """The challenges to take to a lab: the first that is given, then those given most often.
+    """The challenges to take to a lab: the first, and those most often given as second, third, ...
 
-    Which comes after the first follows from the answers, so there is a first and no second; these
-    are the ones that networks held out were given most.
+    Which comes after the first follows from the answers (`identify`).
 
     Parameters
     ----------
@@ -154,10 +153,12 @@ def chosen_challenges(designed: xr.Dataset, most: int = 3) -> list[str]:
         What `design` returned.
     most : int
     """
-    first = identify(designed, {}).next_challenge.item()
-    often = np.argsort(-designed.given.values, kind="stable")
-    names = designed.challenge.values[often][designed.given.values[often] > 0].tolist()
-    return list(dict.fromkeys([first, *names] if first else names))[:most]
+    names = designed.challenge.values
+    found: list[str] = []
+    for share in designed.order_share.values.T:
+        often = [str(n) for n in names[np.argsort(-share, kind="stable")][: (share > 0).sum()]]
+        found += [name for name in often if name not in found][:1]
+    return found[:most]
 
 
 def _place(names: list[str], name: str) -> int:

@@ -102,10 +102,13 @@ def design(
           verdicts that are right;
         - ``information``: bits of each challenge by itself, on all networks; ``left_out``: whether
           it defines the label;
-        - ``given``: share of held-out networks that were given the challenge;
+        - ``given``: share of held-out networks that were given the challenge; ``order_share``:
+          share of all that are given it as the first, second, ... trial when all are known;
         - ``answer_text``, ``likelihood`` of each answer in each class, and ``predicted``, the
-          likeliest; of its networks ``predicted_first`` and ``predicted_ending`` after each pulse
-          and ``predicted_time``, the median in steps from that pulse; ``prior`` of each class;
+          likeliest; of its networks ``predicted_first`` and ``predicted_ending`` after each pulse,
+          the share ``predicted_share`` of networks with these, and theirs ``predicted_time``, the
+          median in steps from that pulse, with percentiles 10 and 90 (``predicted_time_low``,
+          ``predicted_time_high``); ``prior`` of each class;
         - ``pulse_onset``, ``pulse_channel``, ``pulse_width``, ``pulse_amplitude`` and ``steps``
           of each challenge;
         - ``network_answer``, ``network_share``, ``network_class``, ``answer_code``: what
@@ -168,6 +171,10 @@ def design(
     trained = np.array([one.kind == "trained" for one in family.challenges])
     found = _hold_out(given, labels, fold, ~left_out, trained & ~left_out, most, seed)
     out = _result(given, labels, classes.name, found, sure, seed)
+    order = _order(given, labels, ~left_out, most)
+    out = out.assign(
+        order_share=(("challenge", "trials"), order, {"long_name": _MEANING["order_share"]})
+    )
     out = out.merge(_described(given, labels, answered.isel(network=used), task, family))
     out = out.assign_coords(
         challenge=np.array(names),
@@ -341,6 +348,21 @@ def _hold_out(
     return _HeldOut(out, times_given)
 
 
+def _order(
+    given: _Answers, label: NDArray[np.int64], allowed: NDArray[np.bool_], most: int
+) -> NDArray[np.float64]:
+    """Share of networks given each challenge as the first, second, ... where all are known."""
+    from solspace.design.choosing import Asked, ask_adaptively
+
+    asked = Asked(_known(given, label, np.arange(len(label))), allowed, given.codes)
+    likeliest = np.take_along_axis(given.answer, given.share.argmax(axis=2)[..., None], axis=2)
+    out = np.zeros((len(allowed), most))
+    for i in range(len(label)):
+        _, trials = ask_adaptively(asked, likeliest[:, i, 0], most)
+        out[trials, np.arange(len(trials))] += 1 / len(label)
+    return out
+
+
 def _known(given: _Answers, label: NDArray[np.int64], of: NDArray[np.intp]) -> Knowledge:
     """What some networks say; answers that none of them gives are none of its own."""
     from solspace.design.choosing import Knowledge
@@ -438,16 +460,22 @@ def _described(
     shape = (len(every), int(label.max()) + 1)
     predicted = np.full(shape, "", dtype="U160")
     first = np.zeros((*shape, answered.sizes["stretch"]), np.int8)
-    ending, time = np.full(first.shape, -1, np.int8), np.full(first.shape, np.nan, np.float32)
+    ending = np.full(first.shape, -1, np.int8)
+    time = np.full((3, *first.shape), np.nan, np.float32)  # median, and 10th and 90th percentile
+    alike = np.zeros(shape)
     known = {name: answered[name].values for name in ("first", "ending", "time")}
     for c, code in enumerate(given.codes):
         codes[c, 1 : 1 + len(code), : code.shape[1]] = code
         words = [code_text(row, family.bins, task.outputs) for row in code]
         text[c, 1 : 1 + len(code)] = words
+        kind = np.unique(code[:, :-1], axis=0, return_inverse=True)[1].ravel()
         for k in range(shape[1]):
             own = np.flatnonzero(label == k)
             which, share = given.answer[c, own].ravel(), given.share[c, own].ravel()
-            best = int(np.bincount(which, share, 1 + len(code))[1:].argmax())
+            total = np.bincount(which, share, 1 + len(code))[1:]
+            # Of what is put out the likeliest, whenever; of that the likeliest time.
+            often = np.bincount(kind, total).argmax()
+            best = int(np.where(kind == often, total, -1.0).argmax())
             predicted[c, k] = words[best]
             said = code[best, :-1].reshape(-1, 2)
             till = len(said)
@@ -456,8 +484,10 @@ def _described(
             same = (known["first"][own, c, :till] == said[:, 0]) & (
                 known["ending"][own, c, :till] == said[:, 1]
             )
+            alike[c, k] = same.all(axis=1).mean()
             for j in np.flatnonzero(said[:, 1]):
-                time[c, k, j] = np.median(known["time"][own[same.all(axis=1)], c, j])
+                when = known["time"][own[same.all(axis=1)], c, j]
+                time[:, c, k, j] = np.quantile(when, [0.5, 0.1, 0.9])
     pulses = max(len(one.pulses) for one in every)
     onset, channel, width = (np.full((len(every), pulses), -1, np.int32) for _ in range(3))
     amplitude = np.full((len(every), pulses), np.nan)
@@ -473,7 +503,10 @@ def _described(
             "predicted": (("challenge", "class_name"), predicted),
             "predicted_first": (by_class, first),
             "predicted_ending": (by_class, ending),
-            "predicted_time": (by_class, time, {"units": "steps"}),
+            "predicted_time": (by_class, time[0], {"units": "steps"}),
+            "predicted_time_low": (by_class, time[1], {"units": "steps"}),
+            "predicted_time_high": (by_class, time[2], {"units": "steps"}),
+            "predicted_share": (("challenge", "class_name"), alike),
             "pulse_onset": (by_pulse, onset, {"units": "steps"}),
             "pulse_channel": (by_pulse, channel),
             "pulse_width": (by_pulse, width, {"units": "steps"}),
@@ -493,4 +526,5 @@ _MEANING = {
     "right": "share of verdicts that are right",
     "information": "mutual information of answer and label, corrected for few networks",
     "given": "share of networks held out that were given the challenge",
+    "order_share": "share of networks given the challenge as the first, second, ...",
 }

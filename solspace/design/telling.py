@@ -102,10 +102,10 @@ def describe_design(designed: xr.Dataset, *, most: int = 3) -> str:
     )
     lines += [
         "",
-        f"of the chosen ones, sure from {designed.attrs['sure']:g} on:",
-        f"  {'cannot':8}{cannot}",
-        f"  {'right':8}{right}",
-        "(cannot: share of networks of which it cannot be told; right: share of verdicts that are)",
+        f"by chosen trials, a verdict from a probability of {designed.attrs['sure']:g} on:",
+        f"  {'cannot tell':11}{cannot[3:]}",
+        f"  {'right':11}{right[3:]}",
+        "  (of all networks, and of the verdicts on the others)",
     ]
     return "\n".join(lines)
 
