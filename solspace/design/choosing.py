@@ -102,7 +102,7 @@ class Knowledge:
 
     def posterior(self, weight: Array) -> Array:
         """Probability of each class, from weights of networks."""
-        return np.bincount(self.label, weight / weight.sum(), self.classes)
+        return np.asarray(np.bincount(self.label, weight / weight.sum(), self.classes), np.float64)
 
     def information(self, weight: Array) -> Array:
         """Bits that each challenge's answer is expected to say about the class, (challenge,)."""
@@ -117,11 +117,12 @@ class Knowledge:
     def _counts(self, weight: Array) -> Array:
         challenges, widest = self.own.shape
         place = np.arange(challenges)[:, None] * self.classes + self.label
-        return np.bincount(
+        counts = np.bincount(
             (place[..., None] * widest + self.told).ravel(),
             (self.share * weight[:, None]).ravel(),
             challenges * self.classes * widest,
-        ).reshape(challenges, self.classes, widest)
+        )
+        return np.asarray(counts, np.float64).reshape(challenges, self.classes, widest)
 
 
 class Asked:

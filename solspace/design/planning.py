@@ -245,7 +245,10 @@ def check_design(
 def _classes(values: NDArray[Any], ran: NDArray[np.bool_], least: int) -> Classes:
     from solspace.classification.classes import form_classes
 
-    return form_classes(values, np.where(ran, 0.0, np.nan)[:, None], minimum_class_size=least)
+    try:
+        return form_classes(values, np.where(ran, 0.0, np.nan)[:, None], minimum_class_size=least)
+    except SolspaceError as error:
+        raise SolspaceError(str(error).replace(" and finite features", "")) from None
 
 
 def _title(name: str) -> str:
@@ -474,7 +477,7 @@ def _described(
             which, share = given.answer[c, own].ravel(), given.share[c, own].ravel()
             total = np.bincount(which, share, 1 + len(code))[1:]
             # Of what is put out the likeliest, whenever; of that the likeliest time.
-            often = np.bincount(kind, total).argmax()
+            often = int(np.bincount(kind, total).argmax())
             best = int(np.where(kind == often, total, -1.0).argmax())
             predicted[c, k] = words[best]
             said = code[best, :-1].reshape(-1, 2)
@@ -492,8 +495,8 @@ def _described(
     onset, channel, width = (np.full((len(every), pulses), -1, np.int32) for _ in range(3))
     amplitude = np.full((len(every), pulses), np.nan)
     for c, one in enumerate(every):
-        for j, pulse in enumerate(one.pulses):
-            onset[c, j], channel[c, j], width[c, j], amplitude[c, j] = pulse
+        for k, pulse in enumerate(one.pulses):
+            onset[c, k], channel[c, k], width[c, k], amplitude[c, k] = pulse
     by_class = ("challenge", "class_name", "stretch")
     by_pulse = ("challenge", "pulse")
     return xr.Dataset(

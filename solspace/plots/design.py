@@ -59,10 +59,10 @@ def plot_design(designed: xr.Dataset, *, most: int = 3) -> hv.Layout:
 
     A row a trial: its pulses on the left, with the steps from one to the next; on the right the
     outputs of each solution's networks, each at its median time with a bar from the 10th to the
-    90th percentile, and the share of its networks that put out the same, whenever they do. Below kappa on networks held out against the
-    number of trials, for trials chosen one after another, at random, and of the trained ones, with
-    95 % intervals; and of the chosen how many networks get a verdict, and how many verdicts are
-    right.
+    90th percentile, and the share of its networks that put out the same, whenever they do. Below
+    kappa on networks held out against the number of trials, for trials chosen one after another,
+    at random, and of the trained ones, with 95 % intervals; and of the chosen how many networks
+    get a verdict, and how many verdicts are right.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def plot_design(designed: xr.Dataset, *, most: int = 3) -> hv.Layout:
     foot = _Box(_LEFT[0], at, 1.75, _FOOT - 0.85)
     panels.append((_kappa(designed), foot, _kappa_keys(designed)))
     keys = _told_keys() + _answer_keys(designed.sel(challenge=names))
-    panels.append((_told(designed), foot._replace(left=3.7), keys))
+    panels.append((_told(designed), foot._replace(left=3.82), keys))
     size = (PAGE, len(names) * high + _FOOT)
     hv = holoviews()
     finished = []
@@ -150,7 +150,7 @@ def _limits(designed: xr.Dataset, challenge: Challenge) -> tuple[float, float]:
     """From a little before the first pulse to a while after the last that is likely put out."""
     one = designed.sel(challenge=challenge.name)
     start = _start(challenge)
-    onsets = np.array([p.onset - start for p in challenge.pulses] or [0.0])
+    onsets = np.array([p.onset - start for p in challenge.pulses] or [0], float)
     late = onsets + one.predicted_time_high.values[:, : len(onsets)]
     last = max(float(onsets[-1]) + 60, float(np.nanmax(late, initial=0.0)))
     high = min(1.2 * last, float(challenge.steps - start))
@@ -214,7 +214,7 @@ def _answers(
     start, (low, high) = _start(challenge), _limits(designed, challenge)
     colors = solution_colors(titles)
     rows = {i: len(titles) - 1 - i for i in range(len(titles))}
-    onsets = [p.onset - start for p in challenge.pulses] or [0]
+    onsets = [float(p.onset - start) for p in challenge.pulses] or [0.0]
     parts: list[Any] = [
         hv.Path([np.array([[t, -0.5], [t, len(titles) - 0.5]]) for t in onsets]).opts(
             color=shaded(GREY, 0.6), linewidth=0.6, backend="matplotlib"
