@@ -133,7 +133,7 @@ def test_continuous_outputs_go_where_they_can_and_are_refused_elsewhere(tmp_path
     """All by one command; what is refused is said, and no stage fails in silence."""
     one = get_task("interval_reproduction")
     recipe = Recipe(target_loss=9.0, max_steps=5, learning_rate=0.01, attempts=1, check_every=5)
-    with pytest.warns(UserWarning, match="reduce, verify, responses: its outputs are continuous"):
+    with pytest.warns(UserWarning, match="reduce, verify, responses, design: its outputs"):
         task = register_task(
             dataclasses.replace(
                 one,

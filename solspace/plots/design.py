@@ -67,7 +67,7 @@ def plot_design(designed: xr.Dataset, *, most: int = 3) -> hv.Layout:
     Parameters
     ----------
     designed : Dataset
-        What `solspace.design` returns.
+        What `solspace.design.design` returns.
     most : int
         Trials: the first to be given, then those most often given after it.
 
@@ -87,14 +87,14 @@ def plot_design(designed: xr.Dataset, *, most: int = 3) -> hv.Layout:
     >>> plot_design(xr.Dataset())
     Traceback (most recent call last):
         ...
-    solspace.errors.SolspaceError: the dataset is of no design; call solspace.design(ds), or ...
+    solspace.errors.SolspaceError: the dataset is of no design; call solspace.design.design(ds)...
     """
     from solspace.design.identifying import challenge_of, chosen_challenges
 
     if "predicted_first" not in designed.variables:
         raise SolspaceError(
-            "the dataset is of no design; call solspace.design(ds), or read what `solspace design "
-            "STORE -o FILE.nc` wrote"
+            "the dataset is of no design; call solspace.design.design(ds), or read what `solspace "
+            "design STORE -o FILE.nc` wrote"
         )
     if most < 1:
         raise SolspaceError(f"most={most} trials; give 1 or more")
