@@ -491,7 +491,15 @@ def _design(verbs: Verbs) -> None:
         type=float,
         default=0.8,
         metavar="P",
-        help="probability of a solution below which it cannot be told (default: 0.8)",
+        help="probability of a solution below which it cannot be told; nor can it where answers "
+        "speak for it less than three to one (default: 0.8)",
+    )
+    designer.add_argument(
+        "--minimum-class-size",
+        type=int,
+        default=10,
+        metavar="N",
+        help="networks a solution needs not to be left out (default: 10)",
     )
     designer.add_argument(
         "--strict",

@@ -463,11 +463,15 @@ def design_trials(args: argparse.Namespace) -> None:
     populations = Store(args.store).select(args.task, args.architecture)
     if args.out is not None:
         _check_out(args.out, [str(one) for one in populations])
-    numbers = {name: getattr(args, name) for name in ("noise", "most", "sure")}
+    names = ("label", "strict", "noise", "most", "sure", "minimum_class_size")
+    how = {name: getattr(args, name) for name in names}
     for k, population in enumerate(populations):
         ds = population.open()
         # Whatever can be refused is, before networks are run.
-        check_design(ds, label=args.label, strict=args.strict, **numbers)
+        try:
+            check_design(ds, **how)
+        except SolspaceError as error:
+            raise SolspaceError(f"{population.path}: {population}: {error}") from None
         with tqdm(
             total=population.networks,
             unit="network",
@@ -476,7 +480,7 @@ def design_trials(args: argparse.Namespace) -> None:
             dynamic_ncols=True,
         ) as bar:
             answered = population_answers(population, progress=bar.update, **where)
-        found = design(ds, label=args.label, strict=args.strict, answered=answered, **numbers)
+        found = design(ds, answered=answered, **how)
         print(("\n" if k else "") + f"{population}: {describe_design(found)}")
         if args.out is not None:
             _keep(found, args.out)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from solspace.design.information import corrected_information
 from solspace.design.reading import likeness
 
-__all__ = ["OTHER", "Knowledge", "ask_adaptively"]
+__all__ = ["OTHER", "Asked", "Knowledge", "ask_adaptively", "is_told"]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -31,6 +31,9 @@ OTHER = 0  # the answer that stands for those few or no training networks gave
 PRIOR, ALIKE = 0.03, 0.2
 LEAST = 1e-9  # share of all networks of an answer that is like none of theirs
 FEWEST = 1.5  # training networks that an answer needs to be one of its own
+# How much answers have to speak for a class: "positive" evidence (Kass & Raftery, Journal of the
+# American Statistical Association 90, 1995). What is common in a population is no evidence.
+BAYES_FACTOR = 3.0
 LEAST_GAIN = 0.01  # bits below which no further challenge is worth giving
 
 
@@ -123,6 +126,25 @@ class Knowledge:
             challenges * self.classes * widest,
         )
         return np.asarray(counts, np.float64).reshape(challenges, self.classes, widest)
+
+
+def is_told(posterior: Array, prior: Array, sure: float) -> NDArray[np.bool_]:
+    """Whether there is a verdict for the likeliest class, (...,), from probabilities (..., class).
+
+    It has to be as probable as ``sure``, and answers have to speak for it: its odds are three times
+    those it had before them, or more.
+
+    Examples
+    --------
+    >>> prior = np.array([0.9, 0.1])
+    >>> is_told(np.array([[0.9, 0.1], [0.97, 0.03], [0.3, 0.7], [0.1, 0.9]]), prior, 0.8).tolist()
+    [False, True, False, True]
+    """
+    best = posterior.argmax(axis=-1)
+    most = np.take_along_axis(posterior, best[..., None], axis=-1)[..., 0]
+    before = prior[best]
+    spoken = most * (1 - before) >= BAYES_FACTOR * before * (1 - most)
+    return np.asarray((most >= sure) & spoken)
 
 
 class Asked:

@@ -46,7 +46,8 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``probability`` over ``class_name``, ``verdict``, the class or "cannot tell", and
+        ``probability`` over ``class_name``, ``verdict``, the class or "cannot tell" (see `design`,
+        ``sure``), and
         ``next_challenge``, the one that says most by now, empty where none says anything, with its
         ``gain`` in bits.
 
@@ -84,7 +85,7 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     """
     import xarray as xr
 
-    from solspace.design.choosing import LEAST_GAIN
+    from solspace.design.choosing import LEAST_GAIN, is_told
 
     names = designed.challenge.values.tolist()
     known = _known(designed)
@@ -99,7 +100,7 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     gain = np.where(designed.left_out.values, 0.0, known.information(weight))
     gain[asked] = 0.0
     best = int(gain.argmax())
-    told = posterior.max() >= designed.attrs["sure"]
+    told = is_told(posterior, known.posterior(known.start), designed.attrs["sure"])
     classes = designed.class_name.values
     out = xr.Dataset(
         {

@@ -73,7 +73,9 @@ def design(
     most : int
         Challenges given to one network at most.
     sure : float
-        Probability of a class below which the verdict is "cannot tell".
+        Probability of a class below which the verdict is "cannot tell". Nor is there one where
+        answers speak for the class less than three to one (the odds after them to those before):
+        that it is common among networks tells nothing of an animal.
     strict : bool
         Leave out also what begins like a challenge that defines the label, or differs from one by
         a pulse's width or amplitude.
@@ -391,7 +393,9 @@ def _result(
     import xarray as xr
 
     from solspace.classification.scores import cohen_kappa, kappa_interval
+    from solspace.design.choosing import is_told
 
+    prior = np.bincount(label) / len(label)
     posterior = found.posterior["chosen"]
     assert posterior is not None
     most, classes = posterior.shape[2:]
@@ -405,7 +409,7 @@ def _result(
         for k in range(most if posterior is not None else 0):
             assert posterior is not None
             guess = posterior[:, :, k].argmax(axis=-1)
-            certain = posterior[:, :, k].max(axis=-1) >= sure
+            certain = is_told(posterior[:, :, k], prior, sure)
             interval, _ = kappa_interval(label, [guess], classes, seed=seed)
             scores["kappa"][s, k] = cohen_kappa(label, guess, classes).mean()
             scores["kappa_low"][s, k], scores["kappa_high"][s, k] = interval[0]
@@ -426,7 +430,7 @@ def _result(
             ),
             "given": ("challenge", found.given, {"long_name": _MEANING["given"]}),
             "likelihood": (("challenge", "class_name", "answer"), known.shares()),
-            "prior": ("class_name", np.bincount(label) / len(label)),
+            "prior": ("class_name", prior),
             "network_answer": (("challenge", "network_used", "alternative"), given.answer),
             "network_share": (
                 ("challenge", "network_used", "alternative"),
