@@ -108,6 +108,16 @@ def test_identify_tells_a_class_says_when_it_cannot_and_what_to_ask_next(toy):
         identify(found, {"set 0": "goes"})
 
 
+def test_where_trials_tell_nothing_there_is_no_verdict(toy):
+    ds, answered = toy
+    often = np.where(np.arange(48) % 4, "x", "y")  # three quarters, in each class alike
+    found = design(ds.assign_coords(mine=("network", often)), label="mine", sure=0.7,
+                   answered=answered, most=1)  # fmt: skip
+    assert (found.kappa_low <= 0).all() and (found.told == 0).all()
+    for told in ({}, {"set 0": None}, {"set 0": [(27, 1)]}):
+        assert identify(found, told).verdict.item() == "cannot tell"
+
+
 def test_what_cannot_be_designed_is_said_in_a_line(toy):
     ds, answered = toy
     one = ds.isel(network=slice(20))

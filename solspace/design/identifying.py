@@ -72,8 +72,10 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     ...                      [[[-99, -99, -99], [0, 0, -1], [1, 1, 1]]]),
     ...      "answer_text": (("challenge", "answer"), [["another answer", "none", "+1 at 22-33"]]),
     ...      "pulse_onset": (at, [[5]]), "pulse_channel": (at, [[1]]), "pulse_width": (at, [[5]]),
-    ...      "pulse_amplitude": (at, [[1.0]]), "steps": ("challenge", [200])},
-    ...     coords={"challenge": ["set 0"], "kind": ("challenge", ["missing"]),
+    ...      "pulse_amplitude": (at, [[1.0]]), "steps": ("challenge", [200]),
+    ...      "kappa_low": (("strategy", "trials"), [[0.9]])},
+    ...     coords={"challenge": ["set 0"], "strategy": ["chosen"],
+    ...             "kind": ("challenge", ["missing"]),
     ...             "left_out": ("challenge", [False]), "class_name": ["a", "b"],
     ...             "task": "interval_reproduction"},
     ...     attrs={"label": "mine", "sure": 0.8, "bins": "[22, 33]", "transient": 5, "shortest": 3,
@@ -100,7 +102,11 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     gain = np.where(designed.left_out.values, 0.0, known.information(weight))
     gain[asked] = 0.0
     best = int(gain.argmax())
-    told = is_told(posterior, known.posterior(known.start), designed.attrs["sure"])
+    chosen = designed.kappa_low.sel(strategy="chosen").values
+    so_many = min(max(len(asked), 1), len(chosen)) - 1
+    told = chosen[so_many] > 0 and bool(
+        is_told(posterior, known.posterior(known.start), designed.attrs["sure"])
+    )
     classes = designed.class_name.values
     out = xr.Dataset(
         {

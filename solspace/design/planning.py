@@ -75,7 +75,8 @@ def design(
     sure : float
         Probability of a class below which the verdict is "cannot tell". Nor is there one where
         answers speak for the class less than three to one (the odds after them to those before):
-        that it is common among networks tells nothing of an animal.
+        that it is common among networks tells nothing of an animal. Nor where the 95 % interval of
+        kappa for so many trials is not above zero.
     strict : bool
         Leave out also what begins like a challenge that defines the label, or differs from one by
         a pulse's width or amplitude.
@@ -413,6 +414,8 @@ def _result(
             interval, _ = kappa_interval(label, [guess], classes, seed=seed)
             scores["kappa"][s, k] = cohen_kappa(label, guess, classes).mean()
             scores["kappa_low"][s, k], scores["kappa_high"][s, k] = interval[0]
+            # Where trials tell nothing of networks held out, there is no verdict.
+            certain &= scores["kappa_low"][s, k] > 0
             scores["told"][s, k] = certain.mean()
             if certain.any():
                 scores["right"][s, k] = (guess == label)[certain].mean()
