@@ -23,6 +23,7 @@ __all__ = ["design"]
 
 STRATEGIES = ("chosen", "random", "trained")
 RANDOM_DRAWS = 5
+LONGEST_TITLE = 32
 
 
 class _Answers(NamedTuple):
@@ -255,10 +256,11 @@ def _classes(values: NDArray[Any], ran: NDArray[np.bool_], least: int) -> Classe
 
 
 def _title(name: str) -> str:
-    """The short name of a key; of other classes what they are called."""
+    """The short name of a key that has one; of long ones a digest; of others what they are."""
     from solspace.labels import solution_name
 
-    return solution_name(name) if ":" in name else name
+    short = solution_name(name) if ":" in name else name
+    return name if short.startswith("solution_") and len(name) <= LONGEST_TITLE else short
 
 
 def _check_numbers(noise: float, most: int, sure: float, folds: int, seed: int) -> None:
