@@ -84,6 +84,7 @@ tables: env
 	$(BIN)/python -m docs.make_stability
 	$(BIN)/python -m docs.make_similarity
 	$(BIN)/python -m docs.make_responses
+	$(BIN)/python -m docs.make_design
 
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env

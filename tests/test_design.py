@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solspace import create_population
+from solspace.cli import main
 from solspace.design import answers, corrected_information, defining_challenges, design, identify
 from solspace.design.choosing import Knowledge
-from solspace.design.reading import Answered, answer_table
+from solspace.design.reading import Answered, answer_table, code_of_text, code_text
 from solspace.errors import SolspaceError
+from solspace.population import network_weights
+from solspace.reduction.probing import NetworkExplorer
 from solspace.tasks import Challenge, ChallengeFamily, PlacedPulse, check_task, get_task
 
 STORE = Path(__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
@@ -85,10 +90,32 @@ def test_identify_tells_a_class_says_when_it_cannot_and_what_to_ask_next(toy):
     assert after.verdict.item() == "v2:b" and after.next_challenge.item() == ""
     assert np.isclose(after.probability.sum(), 1)
     assert identify(found, {"set 0": None}).verdict.item() == "cannot tell"
+    # Events and outputs over time say what words do.
+    for answer in ("+1 at 22-33", [(27, 1)], np.repeat([0, 1, 0], [32, 5, 363]).astype(np.int8)):
+        told = identify(found, {"set 0": answer})
+        assert told.verdict.item() == "v2:a"
+        xr.testing.assert_identical(told, identify(found, {"set 0": [(26, 1)]}))
+    again = identify(found, {"set 0": [(27, 1), (90, 1)]}).probability.values
+    assert again[0] > again[1:].max()  # no network goes twice, and those that go are the nearest
+    for wrong, words in (([(27, 5)], "of symbol 5"), ([(999, 1)], "at 999 steps"),
+                         ([27], r"give \(time, symbol\)"), ([(27, 1), (28, 1)], "lasts 0"),
+                         (np.zeros(7), "of shape")):  # fmt: skip
+        with pytest.raises(SolspaceError, match=words):
+            identify(found, {"set 0": wrong})
     with pytest.raises(SolspaceError, match="unknown challenge 'ready'"):
         identify(found, {"ready": None})
     with pytest.raises(SolspaceError, match="'goes' is no answer"):
         identify(found, {"set 0": "goes"})
+
+
+def test_where_trials_tell_nothing_there_is_no_verdict(toy):
+    ds, answered = toy
+    often = np.where(np.arange(48) % 4, "x", "y")  # three quarters, in each class alike
+    found = design(ds.assign_coords(mine=("network", often)), label="mine", sure=0.7,
+                   answered=answered, most=1)  # fmt: skip
+    assert (found.kappa_low <= 0).all() and (found.told == 0).all()
+    for told in ({}, {"set 0": None}, {"set 0": [(27, 1)]}):
+        assert identify(found, told).verdict.item() == "cannot tell"
 
 
 def test_what_cannot_be_designed_is_said_in_a_line(toy):
@@ -99,7 +126,7 @@ def test_what_cannot_be_designed_is_said_in_a_line(toy):
     with pytest.raises(SolspaceError, match="no label 'colour'"):
         design(ds, label="colour", answered=answered)
     with pytest.raises(SolspaceError, match="of other networks or challenges"):
-        design(one, label="automaton_key", answered=answered)
+        design(ds.isel(network=slice(40)), label="automaton_key", answered=answered)
     bare = replace(get_task("interval_reproduction"), challenges=None)
     with pytest.raises(SolspaceError, match="declares no challenges"):
         design(ds, label="automaton_key", task=bare)
@@ -122,6 +149,124 @@ def test_families_hold_every_kind_fit_their_task_and_leave_some_to_choose(name):
         left_out = defining_challenges(task, family, label, {"graph_method": "turner2021"})
         assert 0 < left_out.sum() < len(family) / 2, label
     assert not defining_challenges(task, family, "of_my_own", {}).any()
+
+
+def test_strict_leaves_out_what_begins_like_a_defining_challenge():
+    task = get_task("interval_reproduction")
+    family = task.challenges()
+    names = [one.name for one in family.challenges]
+    of = ("automaton_key", {})
+    usual, strict = (
+        dict(zip(names, defining_challenges(task, family, *of, strict=s), strict=True))
+        for s in (False, True)
+    )
+    assert all(strict[name] for name in names if usual[name])
+    for name in ("ready 0, set 100, set 350", "ready 0, ready 150, set 300"):
+        assert strict[name] and not usual[name]
+    assert strict["ready 0 for 10, set 100"] and not usual["ready 0 for 10, set 100"]
+    assert not strict["ready 0, set 10, set 260"] and not strict["set 35"]
+
+
+@pytest.mark.parametrize("name", TASKS[:2])
+def test_what_the_probe_gives_defines_the_published_graphs(name):
+    """Each pulse that graphs are made from, at the wait it comes at, is left out."""
+    task = get_task(name)
+    family = task.challenges()
+    given = []
+
+    class Told(NetworkExplorer):
+        def extend(self, node, symbol, chain):
+            given.append((symbol, node))
+            super().extend(node, symbol, chain)
+
+    ds = xr.open_zarr(STORE, group=f"{name}/vanilla").isel(network=[0, 5]).load()
+    for i in range(2):
+        task.probe(Told(task, "vanilla", network_weights(ds, i)))
+    start = len(task.protocol.before)
+    firsts = {node for symbol, node in given if symbol in ("set", "pulse1")}
+    assert len(firsts) > 1
+    for node in firsts:  # node 0 is a step after the root
+        pulse = PlacedPulse(start + node + 1, int(name == TASKS[0]), task.protocol.pulses[0].width)
+        before = (PlacedPulse(5, 0, 5),) if name == TASKS[0] else ()
+        assert family.published(Challenge("probed", "outside", (*before, pulse), pulse.onset + 99))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from([-1, 1]), st.integers(0, 3)), min_size=1, max_size=4),
+       st.integers(0, 2))  # fmt: skip
+def test_answers_in_words_say_what_the_code_does(stretches, place):
+    code = [
+        part for symbol, ending in stretches for part in ((symbol, ending) if ending else (0, 0))
+    ]
+    code = np.array([*code, place if code[-1] else -1])
+    text = code_text(code, (20, 30), ("go",))
+    assert code_of_text(text, len(stretches), (20, 30), ("go",)).tolist() == code.tolist()
+
+
+def test_the_command_line_designs_and_identifies(tmp_path, capsys):
+    store, kept = str(tmp_path / "few.zarr"), str(tmp_path / "trials.nc")
+    group = "delayed_discrimination/vanilla"
+    ds = xr.open_zarr(STORE, group=group).isel(network=slice(0, 24))
+    keys = ds.automaton_key.values.copy()
+    keys[:12] = "v2:other"  # two classes of twelve, which nothing tells apart
+    keys[12:] = "v2:one"
+    create_population(store, ds.assign_coords(automaton_key=("network", keys)))
+    typed = ["design", store, "--label", "automaton_key", "--most", "1", "--quiet"]
+    assert main([*typed, "-o", kept]) == 0
+    told = capsys.readouterr().out
+    assert "24 networks of 2 solutions" in told and "f1 for" in told and "cannot tell" in told
+    assert main([*typed, "-o", kept]) == 2
+    assert "is there already" in capsys.readouterr().err
+    name = xr.load_dataset(kept).challenge.values[0]
+    assert main(["identify", kept, f"{name}=none"]) == 0
+    assert "verdict: " in capsys.readouterr().out
+    for typed, words in (
+        ([kept, "x=none"], "unknown challenge 'x'"),
+        ([kept, f"{name}=goes"], "is no answer to"),
+        ([kept, "none"], "give CHALLENGE=ANSWER"),
+        ([str(tmp_path / "nothing.nc")], "no such file"),
+    ):
+        assert main(["identify", *typed]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+    for wrong, words in (
+        (["--label", "colour"], "no label 'colour'"),
+        (["--label", "name"], "0 classes of 10 networks or more"),
+        (["--sure", "2"], "sure=2"),
+    ):
+        assert main(["design", store, "--quiet", *wrong]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+
+
+def test_the_page_runs(tmp_path, monkeypatch, capsys):
+    for name in ("stores", "docs"):
+        (tmp_path / name).symlink_to(STORE.parents[1] / name)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in python_blocks("docs/which_experiment.md"):
+        if "plot_design" not in block:  # looked at below
+            exec(block, names)
+    assert names["after"].probability.max() > 0.9
+    page = (STORE.parents[1] / "docs" / "which_experiment.md").read_text()
+    assert f'"{names["first"]}=' in page  # what is typed there is the trial that is chosen
+    # What ships is what these networks answer.
+    few = names["population"].isel(network=[0, 7])
+    some = get_task("interval_reproduction").challenges().challenges[::40]
+    again = answers(few, some)
+    shipped = names["answered"].isel(network=[0, 7]).sel(challenge=[one.name for one in some])
+    k = again.sizes["stretch"]
+    assert (again["first"].values == shipped["first"].values[..., :k]).mean() > 0.97
+
+
+@pytest.mark.slow
+def test_the_page_is_drawn_in_both_backends_and_fits_a_page(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ds, answered = toy
+    found = design(ds, label="automaton_key", answered=answered, most=2)
+    (block,) = python_blocks("docs/which_experiment.md", containing="plot_design")
+    exec(block, {"found": found})
+    assert (tmp_path / "trials.pdf").stat().st_size > 5000
 
 
 def test_a_family_that_does_not_fit_is_refused():
@@ -166,21 +311,26 @@ def test_information_of_answers_that_say_nothing_is_near_zero_where_the_plain_on
 
 def test_noise_moves_answers_between_bins_and_not_whether_there_is_one():
     one = Answered(np.array([[1], [0]]), np.array([[32.0], [np.nan]]), np.array([[1], [0]]))
-    _, exact = answer_table(one, (22, 33, 50), 0.0)
-    _, noisy = answer_table(one, (22, 33, 50), 0.1)
-    assert sorted(exact[0]) == [0.0, 1.0]
+    _, _, exact = answer_table(one, (22, 33, 50), 0.0)
+    _, answer, noisy = answer_table(one, (22, 33, 50), 0.1)
+    assert exact.tolist() == [[1.0], [1.0]]
     assert np.isclose(noisy.sum(), 2) and 0.5 < noisy[0].max() < 0.7 and noisy[1].max() == 1.0
+    assert (answer[0] > 0).all() and (answer[1] > 0).tolist() == [True, False]
 
 
 def test_answers_of_a_class_that_go_together_are_kept_together():
     # Two kinds of networks in class 0, which answer both challenges alike; class 1 never alike.
-    sure = np.zeros((2, 40, 3))
     first = np.tile([1, 2], 20)
     second = np.where(np.arange(40) < 20, first, 3 - first)
-    sure[0, np.arange(40), first] = sure[1, np.arange(40), second] = 1
-    known = Knowledge.of(sure, np.repeat([0, 1], 20), 2)
-    assert known.posterior(known.weights([(0, 1), (1, 1)]))[0] > 0.85
-    assert np.isclose(known.posterior(known.weights([(0, 1)]))[0], 0.5)
+    answer = np.stack([first, second])[..., None]
+    codes = [np.array([[0, 0, -1], [1, 1, 0]])] * 2
+    known = Knowledge(answer, np.ones(answer.shape), codes, np.repeat([0, 1], 20), 2)
+    one = known.evidence(0, codes[0][0])
+    assert known.posterior(one * known.evidence(1, codes[1][0]))[0] > 0.85
+    assert np.isclose(known.posterior(one)[0], 0.5)
+    # An answer that none gave says something as far as it is like theirs.
+    unseen = known.evidence(0, np.array([1, 1, 1]))
+    assert unseen[1] > 2 * unseen[0] > 0
 
 
 def test_shipped_networks_answer_trained_trials_in_time_and_others_apart():

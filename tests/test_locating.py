@@ -271,7 +271,7 @@ def test_at_the_command_line(session, networks, tmp_path, monkeypatch, capsys):
     assert said.startswith("session\n  seen: 20 units") and "cka (larger is nearer)" in said
     assert xr.open_dataset("found.nc").verdict.item()
     for words, told in (
-        (typed, "found.nc: exists"),
+        (typed, "found.nc: is there already"),
         (["locate", "networks.zarr"], "networks.zarr: has no recordings"),
         (["locate", "mine.zarr"], "mine.zarr: has no networks of interval_reproduction"),
         (["locate", "mine.zarr", "networks.zarr", "--recording", "x"], "has no recording 'x'"),

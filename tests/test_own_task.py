@@ -75,7 +75,7 @@ def test_the_table_of_what_a_task_must_give_is_made_from_the_code():
     assert f"{needs_table()}\n\n<!-- end -->" in text
     shown = {need.stage for need in NEEDS}
     checked = {name for name, stage in stages("recurrent").items() if stage.check is not None}
-    assert checked <= shown <= set(stages("recurrent"))
+    assert checked <= shown <= {*stages("recurrent"), "design"}
 
 
 def test_what_is_missing_is_said_before_anything_is_trained(page):
@@ -133,7 +133,7 @@ def test_continuous_outputs_go_where_they_can_and_are_refused_elsewhere(tmp_path
     """All by one command; what is refused is said, and no stage fails in silence."""
     one = get_task("interval_reproduction")
     recipe = Recipe(target_loss=9.0, max_steps=5, learning_rate=0.01, attempts=1, check_every=5)
-    with pytest.warns(UserWarning, match="reduce, verify, responses: its outputs are continuous"):
+    with pytest.warns(UserWarning, match="reduce, verify, responses, design: its outputs"):
         task = register_task(
             dataclasses.replace(
                 one,

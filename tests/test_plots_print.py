@@ -46,6 +46,16 @@ def groups() -> dict[str, xr.Dataset]:
     }
 
 
+def designed(population: xr.Dataset) -> xr.Dataset:
+    """Three networks, each told apart from the others by what it answers."""
+    from solspace.design import answers, design
+
+    named = population.assign_coords(mine=("network", ["a", "b", "a"]))
+    answered = answers(population)
+    twice = [xr.concat([ds, ds], "network") for ds in (named, answered)]
+    return design(twice[0], label="mine", answered=twice[1], most=2, minimum_class_size=2)
+
+
 def recording_size() -> xr.Dataset:
     kappa = np.add.outer([0.1, 0.3], [0.1, 0.2, 0.3])
     dims = ("recorded_units", "recorded_trials")
@@ -81,6 +91,7 @@ PLOTS = {
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
     "plot_calibration": lambda g: plots.plot_calibration(location()),
     "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
+    "plot_design": lambda g: plots.plot_design(designed(g["population"])),
     "plot_extrapolation": lambda g: plots.plot_extrapolation(g["extrapolation"]),
     "plot_graph": lambda g: plots.plot_graph(g["graph"], 0, windows=True),
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
@@ -107,7 +118,7 @@ ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
 
 
 # Panels or rows side by side; all others fit into one column of a page.
-TWO_COLUMNS = {"plot_checkpoints", "plot_network", "plot_stability"}
+TWO_COLUMNS = {"plot_checkpoints", "plot_design", "plot_network", "plot_stability"}
 
 
 def test_every_plot_is_looked_at():

@@ -14,7 +14,7 @@ import xarray as xr
 from conftest import reference_path
 
 import solspace
-from validation import authors, challenges, classification, machine, populations
+from validation import authors, challenges, classification, design, machine, populations
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -30,6 +30,12 @@ def test_what_the_page_says_of_classification_is_in_the_store(tmp_path, monkeypa
     assert text.count("| `solution` |") == 5
     assert said(text) <= said((DOCS / "validation.md").read_text())
     assert len(list(tmp_path.glob("*.png"))) == 12
+
+
+def test_what_the_page_says_of_chosen_trials_is_what_was_measured():
+    text = design.section()
+    assert text.count("| chosen |") == 10 and text.count("| all activity |") == 10
+    assert said(text) <= said((DOCS / "validation.md").read_text())
 
 
 @pytest.mark.slow

@@ -21,7 +21,15 @@ from solspace.reduction.published import published_graph
 from solspace.reduction.stage import graph_of
 from solspace.run.loop import run_stage
 from solspace.run.populations import import_files
-from validation import classification, labels, machine, populations, recordings, two_neuron
+from validation import (
+    classification,
+    design,
+    labels,
+    machine,
+    populations,
+    recordings,
+    two_neuron,
+)
 
 __all__ = ["compare", "main", "published_features", "verified"]
 
@@ -197,6 +205,7 @@ def main() -> int:
         populations.section(),
         labels.section(),
         classification.section(),
+        design.section(),
         two_neuron.section(),
         recordings.section(),
     ]

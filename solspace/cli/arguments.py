@@ -67,8 +67,10 @@ def make_parser() -> argparse.ArgumentParser:
         _info,
         _coverage,
         _compare,
-        _locate,
         _degeneracy,
+        _design,
+        _identify,
+        _locate,
         _check,
         _pack,
         _report,
@@ -586,6 +588,88 @@ def _locate(verbs: Verbs) -> None:
     )
     locate.add_argument("--force", action="store_true", help="replace FILE.nc where it is there")
     locate.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _design(verbs: Verbs) -> None:
+    designer = _verb(
+        verbs,
+        "design",
+        commands.design_trials,
+        "choose the trials that tell the solutions of a population apart",
+        "Runs every network over the challenges that the task declares (trials outside the\n"
+        "trained range; pulses missing, extra, mistimed), and says which to run in an experiment,\n"
+        "what each solution would do in them, and how well that tells solutions apart on networks\n"
+        "held out, beside challenges at random and trained trials. Challenges that define the\n"
+        "label are never chosen. Nothing is written into the store; docs/which_experiment.md.",
+        "solspace design my.zarr --label automaton_key --noise 0.1 -o trials.nc",
+    )
+    _choice(designer)
+    designer.add_argument(
+        "--label",
+        default="solution",
+        metavar="LABEL",
+        help="what is to be told: solution, graph_key, attractor_key or any label of the networks "
+        "(default: solution)",
+    )
+    designer.add_argument(
+        "--noise",
+        type=float,
+        default=0.1,
+        metavar="W",
+        help="Weber fraction of the times in answers: their standard deviation over their mean "
+        "(default: 0.1)",
+    )
+    designer.add_argument(
+        "--most", type=int, default=5, metavar="K", help="trials given at most (default: 5)"
+    )
+    designer.add_argument(
+        "--sure",
+        type=float,
+        default=0.8,
+        metavar="P",
+        help="probability of a solution below which it cannot be told; nor can it where answers "
+        "speak for it less than three to one (default: 0.8)",
+    )
+    designer.add_argument(
+        "--minimum-class-size",
+        type=int,
+        default=10,
+        metavar="N",
+        help="networks a solution needs not to be left out (default: 10)",
+    )
+    designer.add_argument(
+        "--strict",
+        action="store_true",
+        help="leave out also longer sequences that begin like one that defines the label",
+    )
+    designer.add_argument(
+        "-o",
+        "--out",
+        metavar="FILE.nc",
+        help="keep the design of one population, for `solspace identify`",
+    )
+    designer.add_argument("--force", action="store_true", help="replace FILE.nc where it is there")
+    _where(designer)
+
+
+def _identify(verbs: Verbs) -> None:
+    identify = verbs.add_parser(
+        "identify",
+        help="say which solution answers to chosen trials are of",
+        description="Say which solution answers to chosen trials are of, and which trial to give "
+        "next.\n\n"
+        "An answer is `none`, words as `solspace design` prints them, or the times at which\n"
+        "outputs began, in steps from the onset of the first pulse, with commas between: 48,103.\n"
+        "A time of another output than 1 is followed by it, 48:-1, and of one that is held by its\n"
+        "steps, 48:1:60.",
+        epilog='example:\n\n    solspace identify trials.nc "ready 0, set 100, set 350=161,418"\n',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    identify.set_defaults(command=commands.identify_solution)
+    identify.add_argument("file", metavar="FILE.nc", help="what `solspace design -o` kept")
+    identify.add_argument(
+        "given", metavar="CHALLENGE=ANSWER", nargs="*", help="in the order given (default: none)"
+    )
 
 
 def _check(verbs: Verbs) -> None:

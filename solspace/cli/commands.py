@@ -20,8 +20,10 @@ __all__ = [
     "describe_coverage",
     "describe_degeneracy",
     "describe_store",
+    "design_trials",
     "draw_stages",
     "export_nwb",
+    "identify_solution",
     "import_files",
     "import_recording",
     "know_tasks",
@@ -560,11 +562,15 @@ def _compare_networks(args: argparse.Namespace) -> None:
     _say(told, quiet=args.quiet)
 
 
-def _write_out(ds: Any, out: str) -> None:
-    """As netCDF, whole or not at all."""
+def _write_out(found: Any, out: str) -> None:
+    """Under its name when it is whole and not before; as netCDF 3, which needs scipy alone."""
     unfinished = f"{out}.unfinished"
-    ds.to_netcdf(unfinished)
-    os.replace(unfinished, out)
+    try:
+        found.to_netcdf(unfinished, engine="scipy")
+        os.replace(unfinished, out)
+    finally:
+        if os.path.lexists(unfinished):
+            os.remove(unfinished)
 
 
 def _check_out(out: str, force: bool) -> None:
@@ -575,7 +581,7 @@ def _check_out(out: str, force: bool) -> None:
     if not os.path.isdir(folder):
         raise SolspaceError(f"{out}: there is no folder {folder}; make it, or give another")
     if os.path.exists(out) and not force:
-        raise SolspaceError(f"{out}: exists; give another name, or --force to replace it")
+        raise SolspaceError(f"{out}: is there already; give another name, or --force")
 
 
 def _measure_options(pairs: Sequence[str], measure: Any) -> dict[str, Any]:
@@ -615,6 +621,94 @@ def describe_degeneracy(args: argparse.Namespace) -> None:
         _say(name, quiet=args.quiet)
         for line in degeneracy_table(ds):
             _say(f"  {line}", quiet=args.quiet)
+
+
+def design_trials(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from solspace.design import design
+    from solspace.design.planning import check_design
+    from solspace.design.telling import describe_design
+    from solspace.run import where as compute
+    from solspace.run.answering import population_answers
+    from solspace.store import Store
+
+    where = {"workers": args.workers, "scheduler": args.scheduler, "slurm": _slurm(args)}
+    compute.check_where(**where)
+    populations = Store(args.store).select(args.task, args.architecture)
+    if args.out is not None:
+        _check_out(args.out, args.force)
+        if len(populations) > 1:
+            raise SolspaceError(
+                f"{args.out}: keeps the design of one population, and here are "
+                f"{', '.join(map(str, populations))}; choose by --task and --architecture"
+            )
+    names = ("label", "strict", "noise", "most", "sure", "minimum_class_size")
+    how = {name: getattr(args, name) for name in names}
+    for k, population in enumerate(populations):
+        ds = population.open()
+        # Whatever can be refused is, before networks are run.
+        try:
+            check_design(ds, **how)
+        except SolspaceError as error:
+            raise SolspaceError(f"{population.path}: {population}: {error}") from None
+        with tqdm(
+            total=population.networks,
+            unit="network",
+            desc=f"design {population}",
+            disable=args.quiet,
+            dynamic_ncols=True,
+        ) as bar:
+            answered = population_answers(population, progress=bar.update, **where)
+        found = design(ds, answered=answered, **how)
+        print(("\n" if k else "") + f"{population}: {describe_design(found)}")
+        if args.out is not None:
+            _write_out(found, args.out)
+            _say(f"design: {args.out}", quiet=args.quiet)
+
+
+def identify_solution(args: argparse.Namespace) -> None:
+    import xarray as xr
+
+    from solspace.design import identify
+    from solspace.design.telling import describe_verdict
+
+    wrong = f"{args.file}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
+    if not os.path.isfile(args.file):
+        raise SolspaceError(
+            f"{args.file}: no such file; make it by `solspace design STORE -o FILE.nc`"
+        )
+    try:
+        designed = xr.load_dataset(args.file, engine="scipy")
+    except (TypeError, ValueError):
+        raise SolspaceError(wrong) from None
+    if "network_answer" not in designed.variables:
+        raise SolspaceError(wrong)
+    usage = 'CHALLENGE=ANSWER, such as "ready 0, set 100=148"'
+    given: dict[str, Any] = {}
+    for pair in args.given:
+        name, equals, answer = pair.partition("=")
+        if not (name and equals and answer):
+            raise SolspaceError(f"{pair!r} is no answer; give {usage}")
+        if name in given:
+            raise SolspaceError(f"challenge {name!r} is given twice; give it once")
+        given[name] = _events(answer)
+    print(describe_verdict(designed, identify(designed, given)))
+
+
+def _events(answer: str) -> Any:
+    """Times of outputs, with what and how long, as numbers; anything else as it is."""
+    import re
+
+    if not re.fullmatch(
+        r"\s*\d+(\.\d+)?(:[+-]?\d+){0,2}(\s*,\s*\d+(\.\d+)?(:[+-]?\d+){0,2})*\s*", answer
+    ):
+        return answer
+    events = []
+    for text in answer.split(","):
+        time, *more = text.strip().split(":")
+        events.append((float(time), int(more[0]) if more else 1, *map(int, more[1:])))
+    return events
 
 
 def check_faults(args: argparse.Namespace) -> None:

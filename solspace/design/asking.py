@@ -26,16 +26,10 @@ NAMES = ("first", "time", "ending")
 
 def family_of(task: Task) -> ChallengeFamily:
     """The challenges of a task, or an error where it has none or its outputs are continuous."""
-    if task.challenges is None:
-        raise SolspaceError(
-            f"task {task.name!r} declares no challenges; give it `challenges`, a function that "
-            "returns a solspace.tasks.ChallengeFamily"
-        )
-    if task.output_symbol is None:
-        raise SolspaceError(
-            f"the outputs of task {task.name!r} are continuous, and answers are read from -1, 0 "
-            "or 1; give it `output_symbol`"
-        )
+    from solspace.tasks.needs import check_needs
+
+    check_needs(task, "design")
+    assert task.challenges is not None
     return task.challenges()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,12 @@ __all__ = ["defining_challenges"]
 
 
 def defining_challenges(
-    task: Task, family: ChallengeFamily, label: str, attrs: Mapping[str, Any]
+    task: Task,
+    family: ChallengeFamily,
+    label: str,
+    attrs: Mapping[str, Any],
+    *,
+    strict: bool = False,
 ) -> NDArray[np.bool_]:
     """Which challenges of a family define a label, (challenge,).
 
@@ -38,6 +43,10 @@ def defining_challenges(
     label : str
     attrs : mapping
         The population's attributes: by which label, method and notch it was labelled.
+    strict : bool
+        Also those that begin like one that defines the label, for longer than trained trials do,
+        and those that are like one but for the width or amplitude of pulses that are always alike
+        in trained trials.
 
     Examples
     --------
@@ -48,28 +57,67 @@ def defining_challenges(
     >>> [one.name for one, out in zip(family.challenges, left_out) if out][:2]
     ['ready 0, set 45', 'ready 0, set 50']
     """
+    defines = _definition(task, family, label, attrs)
+    found = np.array([defines(one) for one in family.challenges], bool)
+    if strict:
+        trained = [one for one in family.challenges if one.kind == "trained"]
+        found |= [
+            any(defines(part) for part in _beginnings(one, task, trained))
+            for one in family.challenges
+        ]
+    return found
+
+
+def _definition(
+    task: Task, family: ChallengeFamily, label: str, attrs: Mapping[str, Any]
+) -> Callable[[Challenge], bool]:
+    """Whether a challenge defines the label."""
     from solspace.population.describe import graph_method, label_of
     from solspace.responses.stage import notch_of
     from solspace.tasks.silences import silences_of
 
     if label in ("solution", "solution_key", "solution_name"):
         label = label_of(attrs) or task.solution_label
-    every = family.challenges
     if label in ("graph_key", "automaton_key"):
         if graph_method(attrs) == "turner2021" and task.probe is not None:
-            return np.array([family.published(one) for one in every])
-        return np.array([_waits(task, one) is not None for one in every])
+            return family.published
+        return lambda one: _waits(task, one) is not None
     if label == "response_key":
         within = notch_of(task, attrs.get("response_notch") or None).within
-        return np.array([_as_asked(task, one, within) for one in every])
+        return lambda one: _as_asked(task, one, within)
     if label == "attractor_key":
         silences = silences_of(task)
         given = {
             _trimmed(one[:start])
             for one, start in zip(silences.input, silences.start.tolist(), strict=True)
         }
-        return np.array([_trimmed(one.input(len(task.inputs))) in given for one in every])
-    return np.zeros(len(every), bool)
+        return lambda one: _trimmed(one.input(len(task.inputs))) in given
+    return lambda one: False
+
+
+def _beginnings(one: Challenge, task: Task, trained: Sequence[Challenge]) -> Iterator[Challenge]:
+    """What a challenge begins with, pulses as in trained trials, that goes on beyond those."""
+    usual: dict[int, set[tuple[int, float]]] = {}
+    for pulse in (p for trial in trained for p in trial.pulses):
+        usual.setdefault(pulse.channel, set()).add((pulse.width, pulse.amplitude))
+    pulses = []
+    for pulse in one.pulses:
+        known = usual.get(pulse.channel, set())
+        widths, heights = {w for w, _ in known}, {a for _, a in known}
+        pulses.append(
+            pulse._replace(
+                width=min(widths) if len(widths) == 1 else pulse.width,
+                amplitude=min(heights) if len(heights) == 1 else pulse.amplitude,
+            )
+        )
+    given = [trial.input(len(task.inputs)) for trial in trained]
+    for k in range(1, len(pulses) + 1):
+        last = pulses[k - 1].onset + pulses[k - 1].width
+        steps = max(last, one.steps if k == len(pulses) else pulses[k].onset)
+        part = Challenge(one.name, one.kind, tuple(pulses[:k]), steps)
+        mine = part.input(len(task.inputs))
+        if not any(len(t) >= steps and np.array_equal(t[:steps], mine) for t in given):
+            yield part
 
 
 def _waits(task: Task, one: Challenge) -> tuple[tuple[int, int], ...] | None:

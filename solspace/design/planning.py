@@ -1,9 +1,9 @@
-"""Which challenges tell the solutions of a population apart, and what answers say of a solution."""
+"""Which challenges tell the solutions of a population apart."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,22 +14,24 @@ from solspace.errors import SolspaceError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.classification.classes import Classes
     from solspace.design.choosing import Knowledge
     from solspace.tasks import Task
     from solspace.tasks.challenges import ChallengeFamily
 
-__all__ = ["design", "identify"]
+__all__ = ["design"]
 
 STRATEGIES = ("chosen", "random", "trained")
 RANDOM_DRAWS = 5
+LONGEST_TITLE = 32
 
 
 class _Answers(NamedTuple):
-    """``probability`` (challenge, network, answer), and ``code`` and ``text`` by challenge."""
+    """What networks answer, by challenge: see `solspace.design.choosing.Knowledge`."""
 
-    probability: NDArray[np.float64]
-    code: list[NDArray[np.int64]]
-    text: list[list[str]]
+    answer: NDArray[np.int32]
+    share: NDArray[np.float64]
+    codes: list[NDArray[np.int64]]
 
 
 def design(
@@ -39,6 +41,7 @@ def design(
     noise: float = 0.1,
     most: int = 5,
     sure: float = 0.8,
+    strict: bool = False,
     folds: int = 5,
     minimum_class_size: int = 10,
     seed: int = 0,
@@ -52,13 +55,13 @@ def design(
     whose answer says most about the label (mutual information with Miller and Madow's correction,
     see `solspace.design.corrected_information`), then the next given the answer to the first, and
     so on. Each training network stands for its class, with the probability that it would have
-    given these answers as its weight, so that how the answers of a class go together is kept; noise
-    in different trials is taken to be independent.
+    given these answers or like ones as its weight, so that how the answers of a class go together
+    is kept; noise in different trials is taken to be independent.
 
     Challenges that define the label are never chosen: those that graphs are made from for
     ``graph_key`` and ``automaton_key``, pulses after long silence for ``response_key``, silences
     for ``attractor_key`` (see `solspace.design.defining_challenges`). Longer sequences that begin
-    like these are kept. For a label of one's own nothing is known to leave out.
+    like these are kept, unless ``strict``. For a label of one's own nothing is known to leave out.
 
     Parameters
     ----------
@@ -71,7 +74,13 @@ def design(
     most : int
         Challenges given to one network at most.
     sure : float
-        Probability of a class below which the verdict is "cannot tell".
+        Probability of a class below which the verdict is "cannot tell". Nor is there one where
+        answers speak for the class less than three to one (the odds after them to those before):
+        that it is common among networks tells nothing of an animal. Nor where the 95 % interval of
+        kappa for so many trials is not above zero.
+    strict : bool
+        Leave out also what begins like a challenge that defines the label, or differs from one by
+        a pulse's width or amplitude.
     folds : int
     minimum_class_size : int
         Networks of smaller classes are left out.
@@ -97,12 +106,20 @@ def design(
           verdicts that are right;
         - ``information``: bits of each challenge by itself, on all networks; ``left_out``: whether
           it defines the label;
-        - ``given``: share of held-out networks that were given the challenge;
+        - ``given``: share of held-out networks that were given the challenge; ``order_share``:
+          share of all that are given it as the first, second, ... trial when all are known;
         - ``answer_text``, ``likelihood`` of each answer in each class, and ``predicted``, the
-          likeliest; ``prior`` of each class;
-        - ``network_likelihood``, ``network_class``: what `identify` uses.
+          likeliest; of its networks ``predicted_first`` and ``predicted_ending`` after each pulse,
+          the share ``predicted_share`` of networks with these, and theirs ``predicted_time``, the
+          median in steps from that pulse, with percentiles 10 and 90 (``predicted_time_low``,
+          ``predicted_time_high``); ``prior`` of each class;
+        - ``pulse_onset``, ``pulse_channel``, ``pulse_width``, ``pulse_amplitude`` and ``steps``
+          of each challenge;
+        - ``network_answer``, ``network_share``, ``network_class``, ``answer_code``: what
+          `identify` uses.
 
-        Attribute ``excluded`` counts networks that were left out by reason (JSON).
+        Attribute ``excluded`` counts networks that were left out by reason (JSON). It can be kept
+        with ``to_netcdf``.
 
     Raises
     ------
@@ -119,54 +136,55 @@ def design(
         ...
     solspace.errors.SolspaceError: noise=-1; give a Weber fraction from 0 to below 1, such as 0.1
     """
-    from solspace.classification.classes import form_classes
     from solspace.classification.models import draw_folds, need_sklearn
-    from solspace.design.asking import answers, family_of
-    from solspace.design.defining import defining_challenges
-    from solspace.population import task_of
+    from solspace.design.asking import answers
     from solspace.population.variables import DONE
 
-    _check_numbers(noise, most, sure, folds, seed)
-    task = task_of(ds, task)
-    family = family_of(task)
-    values = _labels_of(ds, label)
+    task, family, left_out = check_design(
+        ds,
+        label=label,
+        noise=noise,
+        most=most,
+        sure=sure,
+        strict=strict,
+        folds=folds,
+        minimum_class_size=minimum_class_size,
+        seed=seed,
+        task=task,
+    )
     need_sklearn()
     if answered is None:
         answered = answers(ds, family, task=task, progress=progress)
+    values = _labels_of(ds, label)
     names = [one.name for one in family.challenges]
     if answered.sizes["network"] != len(values) or answered.challenge.values.tolist() != names:
         raise SolspaceError(
             "`answered` is of other networks or challenges than these; give what "
             "solspace.design.answers(ds) returns, or leave it out"
         )
-    ran = answered["status_answers"].values == DONE
-    classes = form_classes(
-        values,
-        np.where(ran, 0.0, np.nan)[:, None],
-        minimum_class_size=minimum_class_size,
-    )
+    classes = _classes(values, answered["status_answers"].values == DONE, minimum_class_size)
     excluded = {
         reason.replace("features are not finite", "its answers could not be had"): count
         for reason, count in classes.excluded().items()
     }
-    left_out = defining_challenges(task, family, label, ds.attrs)
-    if left_out.all():
-        raise SolspaceError(
-            f"every challenge of task {task.name!r} defines {label!r}, so none can be chosen; give "
-            "another label, or declare further challenges"
-        )
     used = np.flatnonzero(classes.used)
-    given = _answers(answered.isel(network=used), task, family, noise)
+    given = _answers(answered.isel(network=used), family, noise)
     labels = classes.label[used]
     folds = min(folds, int(np.bincount(labels).min()))
     fold = draw_folds(labels, folds=folds, repeats=1, seed=seed)[0]
     trained = np.array([one.kind == "trained" for one in family.challenges])
-    found = _hold_out(given.probability, labels, fold, ~left_out, trained & ~left_out, most, seed)
+    found = _hold_out(given, labels, fold, ~left_out, trained & ~left_out, most, seed)
     out = _result(given, labels, classes.name, found, sure, seed)
+    order = _order(given, labels, ~left_out, most)
+    out = out.assign(
+        order_share=(("challenge", "trials"), order, {"long_name": _MEANING["order_share"]})
+    )
+    out = out.merge(_described(given, labels, answered.isel(network=used), task, family))
     out = out.assign_coords(
         challenge=np.array(names),
         kind=("challenge", np.array([one.kind for one in family.challenges])),
         left_out=("challenge", left_out),
+        class_title=("class_name", np.array([_title(name) for name in classes.name])),
         task=task.name,
         architecture=answered.coords["architecture"].values[()],
     )
@@ -174,11 +192,75 @@ def design(
         "label": label,
         "noise": noise,
         "sure": sure,
+        "strict": int(strict),
         "folds": folds,
         "seed": seed,
         "excluded": json.dumps(excluded),
+        "inputs": json.dumps(task.inputs),
+        "outputs": json.dumps(task.outputs),
+        "bins": json.dumps(family.bins),
+        "transient": family.transient,
+        "shortest": family.shortest,
+        "held": family.held,
     }
     return out
+
+
+def check_design(
+    ds: xr.Dataset,
+    *,
+    label: str = "solution",
+    noise: float = 0.1,
+    most: int = 5,
+    sure: float = 0.8,
+    strict: bool = False,
+    folds: int = 5,
+    minimum_class_size: int = 10,
+    seed: int = 0,
+    task: str | Task | None = None,
+) -> tuple[Task, ChallengeFamily, NDArray[np.bool_]]:
+    """What `design` refuses, refused before networks are run.
+
+    Returns
+    -------
+    task : Task
+    family : ChallengeFamily
+    left_out : array of bool (challenge,)
+        Which define the label.
+    """
+    from solspace.design.asking import family_of
+    from solspace.design.defining import defining_challenges
+    from solspace.population import task_of
+
+    _check_numbers(noise, most, sure, folds, seed)
+    task = task_of(ds, task)
+    family = family_of(task)
+    values = _labels_of(ds, label)
+    _classes(values, np.ones(len(values), bool), minimum_class_size)
+    left_out = defining_challenges(task, family, label, ds.attrs, strict=strict)
+    if left_out.all():
+        raise SolspaceError(
+            f"every challenge of task {task.name!r} defines {label!r}, so none can be chosen; give "
+            "another label, or declare further challenges"
+        )
+    return task, family, left_out
+
+
+def _classes(values: NDArray[Any], ran: NDArray[np.bool_], least: int) -> Classes:
+    from solspace.classification.classes import form_classes
+
+    try:
+        return form_classes(values, np.where(ran, 0.0, np.nan)[:, None], minimum_class_size=least)
+    except SolspaceError as error:
+        raise SolspaceError(str(error).replace(" and finite features", "")) from None
+
+
+def _title(name: str) -> str:
+    """The short name of a key that has one; of long ones a digest; of others what they are."""
+    from solspace.labels import solution_name
+
+    short = solution_name(name) if ":" in name else name
+    return name if short.startswith("solution_") and len(name) <= LONGEST_TITLE else short
 
 
 def _check_numbers(noise: float, most: int, sure: float, folds: int, seed: int) -> None:
@@ -203,9 +285,8 @@ def _labels_of(ds: xr.Dataset, label: str) -> NDArray[Any]:
     return np.asarray(ds[label].values)
 
 
-def _answers(answered: xr.Dataset, task: Task, family: ChallengeFamily, noise: float) -> _Answers:
-    """Binned answers with their probabilities; answer 0 is left free for those of few."""
-    from solspace.design.reading import Answered, answer_table, code_text
+def _answers(answered: xr.Dataset, family: ChallengeFamily, noise: float) -> _Answers:
+    from solspace.design.reading import Answered, answer_table
 
     first, time, ending = (answered[name].values for name in ("first", "time", "ending"))
     tables = []
@@ -213,13 +294,13 @@ def _answers(answered: xr.Dataset, task: Task, family: ChallengeFamily, noise: f
         k = len(one.stretches(family.transient))
         part = Answered(first[:, c, :k], time[:, c, :k], ending[:, c, :k])
         tables.append(answer_table(part, family.bins, noise))
-    widest = 1 + max(len(code) for code, _ in tables)
-    probability = np.zeros((len(tables), len(first), widest))
-    for c, (code, share) in enumerate(tables):
-        probability[c, :, 1 : 1 + len(code)] = share
-    codes = [code for code, _ in tables]
-    text = [[code_text(row, family.bins, task.outputs) for row in code] for code in codes]
-    return _Answers(probability, codes, text)
+    most = max(answer.shape[1] for _, answer, _ in tables)
+    answer = np.zeros((len(tables), len(first), most), np.int32)
+    share = np.zeros(answer.shape)
+    for c, (_, which, probable) in enumerate(tables):
+        answer[c, :, : which.shape[1]] = which
+        share[c, :, : which.shape[1]] = probable
+    return _Answers(answer, share, [code for code, _, _ in tables])
 
 
 class _HeldOut(NamedTuple):
@@ -230,7 +311,7 @@ class _HeldOut(NamedTuple):
 
 
 def _hold_out(
-    probability: NDArray[np.float64],
+    given: _Answers,
     label: NDArray[np.int64],
     fold: NDArray[np.int64],
     allowed: NDArray[np.bool_],
@@ -238,13 +319,14 @@ def _hold_out(
     most: int,
     seed: int,
 ) -> _HeldOut:
-    from solspace.design.choosing import Knowledge, ask_adaptively
+    from solspace.design.choosing import Asked, ask_adaptively
 
     rng = np.random.default_rng(seed)
     n, classes = len(label), int(label.max()) + 1
     # What each network answers when it is held out.
-    below = probability.cumsum(axis=-1)
-    drawn = (below < rng.random(probability.shape[:2])[..., None] * below[..., -1:]).sum(axis=-1)
+    below = given.share.cumsum(axis=-1)
+    at = (below < rng.random(below.shape[:2])[..., None] * below[..., -1:]).sum(axis=-1)
+    drawn = np.take_along_axis(given.answer, at[..., None], axis=2)[..., 0]
     out: dict[str, NDArray[np.float64] | None] = {
         "chosen": np.zeros((1, n, most, classes)),
         "random": np.zeros((RANDOM_DRAWS, n, most, classes)),
@@ -254,23 +336,53 @@ def _hold_out(
     others = np.flatnonzero(allowed)
     for f in range(int(fold.max()) + 1):
         held = np.flatnonzero(fold == f)
-        known = Knowledge.of(probability[:, fold != f], label[fold != f], classes)
+        known = _known(given, label, np.flatnonzero(fold != f))
         for name, may in (("chosen", allowed), ("trained", trained)):
             posterior = out[name]
-            cache: dict[tuple[tuple[int, int], ...], int] = {}
             if posterior is None:
                 continue
+            asked = Asked(known, may, given.codes)
             for i in held:
-                posterior[0, i], asked = ask_adaptively(known, drawn[:, i], may, most, cache)
+                posterior[0, i], trials = ask_adaptively(asked, drawn[:, i], most)
                 if name == "chosen":
-                    times_given[asked] += 1 / n
+                    times_given[trials] += 1 / n
         at_random = out["random"]
         assert at_random is not None
+        asked = Asked(known, allowed, given.codes)
         for draw in range(RANDOM_DRAWS):
-            order = rng.permutation(others)[:most]
-            found = known.after_all(order.tolist(), drawn[:, held])
-            at_random[draw, held] = found[:, np.minimum(np.arange(most), len(order) - 1)]
+            order = rng.permutation(others)[:most].tolist()
+            for i in held:
+                at_random[draw, i], _ = ask_adaptively(asked, drawn[:, i], most, order)
     return _HeldOut(out, times_given)
+
+
+def _order(
+    given: _Answers, label: NDArray[np.int64], allowed: NDArray[np.bool_], most: int
+) -> NDArray[np.float64]:
+    """Share of networks given each challenge as the first, second, ... where all are known."""
+    from solspace.design.choosing import Asked, ask_adaptively
+
+    asked = Asked(_known(given, label, np.arange(len(label))), allowed, given.codes)
+    likeliest = np.take_along_axis(given.answer, given.share.argmax(axis=2)[..., None], axis=2)
+    out = np.zeros((len(allowed), most))
+    for i in range(len(label)):
+        _, trials = ask_adaptively(asked, likeliest[:, i, 0], most)
+        out[trials, np.arange(len(trials))] += 1 / len(label)
+    return out
+
+
+def _known(given: _Answers, label: NDArray[np.int64], of: NDArray[np.intp]) -> Knowledge:
+    """What some networks say; answers that none of them gives are none of its own."""
+    from solspace.design.choosing import Knowledge
+
+    answer, codes = given.answer[:, of].copy(), []
+    for c, code in enumerate(given.codes):
+        there = np.zeros(1 + len(code), bool)
+        there[np.unique(answer[c])] = True
+        there[0] = True
+        answer[c] = (np.cumsum(there) - 1)[answer[c]]
+        codes.append(code[there[1:]])
+    return Knowledge(answer, given.share[:, of], codes, label[of], int(label.max()) + 1)
 
 
 def _result(
@@ -284,8 +396,9 @@ def _result(
     import xarray as xr
 
     from solspace.classification.scores import cohen_kappa, kappa_interval
-    from solspace.design.choosing import Knowledge
+    from solspace.design.choosing import is_told
 
+    prior = np.bincount(label) / len(label)
     posterior = found.posterior["chosen"]
     assert posterior is not None
     most, classes = posterior.shape[2:]
@@ -299,22 +412,16 @@ def _result(
         for k in range(most if posterior is not None else 0):
             assert posterior is not None
             guess = posterior[:, :, k].argmax(axis=-1)
-            certain = posterior[:, :, k].max(axis=-1) >= sure
+            certain = is_told(posterior[:, :, k], prior, sure)
             interval, _ = kappa_interval(label, [guess], classes, seed=seed)
             scores["kappa"][s, k] = cohen_kappa(label, guess, classes).mean()
             scores["kappa_low"][s, k], scores["kappa_high"][s, k] = interval[0]
+            # Where trials tell nothing of networks held out, there is no verdict.
+            certain &= scores["kappa_low"][s, k] > 0
             scores["told"][s, k] = certain.mean()
             if certain.any():
                 scores["right"][s, k] = (guess == label)[certain].mean()
-    known = Knowledge.of(given.probability, label, classes)
-    likelihood = known.predicted()
-    likelihood[..., 0] += (likelihood * ~known.own[:, None, :]).sum(-1)
-    likelihood *= known.own[:, None, :]
-    text = np.full(known.own.shape, "", dtype="U160")
-    text[:, 0] = OTHER_TEXT
-    for c, words in enumerate(given.text):
-        text[c, 1 : 1 + len(words)] = words
-    predicted = np.take_along_axis(text, likelihood.argmax(axis=-1), axis=1)
+    known = _known(given, label, np.arange(len(label)))
     at = ("strategy", "trials")
     return xr.Dataset(
         {
@@ -323,19 +430,18 @@ def _result(
             },
             "information": (
                 "challenge",
-                known.information(known.weights(())),
+                known.information(known.start),
                 {"long_name": _MEANING["information"], "units": "bits"},
             ),
             "given": ("challenge", found.given, {"long_name": _MEANING["given"]}),
-            "likelihood": (("challenge", "class_name", "answer"), likelihood),
-            "predicted": (("challenge", "class_name"), predicted),
-            "prior": ("class_name", np.bincount(label) / len(label)),
-            "network_likelihood": (
-                ("challenge", "network_used", "answer"),
-                given.probability.astype(np.float32),
+            "likelihood": (("challenge", "class_name", "answer"), known.shares()),
+            "prior": ("class_name", prior),
+            "network_answer": (("challenge", "network_used", "alternative"), given.answer),
+            "network_share": (
+                ("challenge", "network_used", "alternative"),
+                given.share.astype(np.float32),
             ),
             "network_class": ("network_used", label),
-            "answer_text": (("challenge", "answer"), text),
         },
         coords={
             "strategy": np.array(STRATEGIES),
@@ -345,7 +451,85 @@ def _result(
     )
 
 
+def _described(
+    given: _Answers,
+    label: NDArray[np.int64],
+    answered: xr.Dataset,
+    task: Task,
+    family: ChallengeFamily,
+) -> xr.Dataset:
+    """Challenges and answers in words and numbers, and what each class is likely to answer."""
+    import xarray as xr
+
+    from solspace.design.reading import code_text
+
+    every = family.challenges
+    widest = 1 + max(len(code) for code in given.codes)
+    parts = max(code.shape[1] for code in given.codes)
+    codes = np.full((len(every), widest, parts), NO_CODE, np.int16)
+    text = np.full((len(every), widest), "", dtype="U160")
+    text[:, 0] = OTHER_TEXT
+    shape = (len(every), int(label.max()) + 1)
+    predicted = np.full(shape, "", dtype="U160")
+    first = np.zeros((*shape, answered.sizes["stretch"]), np.int8)
+    ending = np.full(first.shape, -1, np.int8)
+    time = np.full((3, *first.shape), np.nan, np.float32)  # median, and 10th and 90th percentile
+    alike = np.zeros(shape)
+    known = {name: answered[name].values for name in ("first", "ending", "time")}
+    for c, code in enumerate(given.codes):
+        codes[c, 1 : 1 + len(code), : code.shape[1]] = code
+        words = [code_text(row, family.bins, task.outputs) for row in code]
+        text[c, 1 : 1 + len(code)] = words
+        kind = np.unique(code[:, :-1], axis=0, return_inverse=True)[1].ravel()
+        for k in range(shape[1]):
+            own = np.flatnonzero(label == k)
+            which, share = given.answer[c, own].ravel(), given.share[c, own].ravel()
+            total = np.bincount(which, share, 1 + len(code))[1:]
+            # Of what is put out the likeliest, whenever; of that the likeliest time.
+            often = int(np.bincount(kind, total).argmax())
+            best = int(np.where(kind == often, total, -1.0).argmax())
+            predicted[c, k] = words[best]
+            said = code[best, :-1].reshape(-1, 2)
+            till = len(said)
+            first[c, k, :till], ending[c, k, :till] = said.T
+            # Of those that put out the same, whenever: bins are as narrow as can be told.
+            same = (known["first"][own, c, :till] == said[:, 0]) & (
+                known["ending"][own, c, :till] == said[:, 1]
+            )
+            alike[c, k] = same.all(axis=1).mean()
+            for j in np.flatnonzero(said[:, 1]):
+                when = known["time"][own[same.all(axis=1)], c, j]
+                time[:, c, k, j] = np.quantile(when, [0.5, 0.1, 0.9])
+    pulses = max(len(one.pulses) for one in every)
+    onset, channel, width = (np.full((len(every), pulses), -1, np.int32) for _ in range(3))
+    amplitude = np.full((len(every), pulses), np.nan)
+    for c, one in enumerate(every):
+        for k, pulse in enumerate(one.pulses):
+            onset[c, k], channel[c, k], width[c, k], amplitude[c, k] = pulse
+    by_class = ("challenge", "class_name", "stretch")
+    by_pulse = ("challenge", "pulse")
+    return xr.Dataset(
+        {
+            "answer_code": (("challenge", "answer", "part"), codes),
+            "answer_text": (("challenge", "answer"), text),
+            "predicted": (("challenge", "class_name"), predicted),
+            "predicted_first": (by_class, first),
+            "predicted_ending": (by_class, ending),
+            "predicted_time": (by_class, time[0], {"units": "steps"}),
+            "predicted_time_low": (by_class, time[1], {"units": "steps"}),
+            "predicted_time_high": (by_class, time[2], {"units": "steps"}),
+            "predicted_share": (("challenge", "class_name"), alike),
+            "pulse_onset": (by_pulse, onset, {"units": "steps"}),
+            "pulse_channel": (by_pulse, channel),
+            "pulse_width": (by_pulse, width, {"units": "steps"}),
+            "pulse_amplitude": (by_pulse, amplitude),
+            "steps": ("challenge", np.array([one.steps for one in every])),
+        }
+    )
+
+
 OTHER_TEXT = "another answer"
+NO_CODE = -99  # in answer_code, past what a challenge has
 _MEANING = {
     "kappa": "Cohen's kappa on networks held out",
     "kappa_low": "lower end of the 95 % interval of kappa",
@@ -354,110 +538,5 @@ _MEANING = {
     "right": "share of verdicts that are right",
     "information": "mutual information of answer and label, corrected for few networks",
     "given": "share of networks held out that were given the challenge",
+    "order_share": "share of networks given the challenge as the first, second, ...",
 }
-
-
-def identify(designed: xr.Dataset, given: Mapping[str, str | None]) -> xr.Dataset:
-    """The probability of each solution after answers, and the challenge to give next.
-
-    Parameters
-    ----------
-    designed : Dataset
-        What `design` returned.
-    given : mapping of str to str or None
-        By challenge, in the order given, the answer, as one of its ``answer_text``, such as
-        ``"none; +1 at 22-33"``; None where nothing was put out in the whole trial. An answer that
-        no network gave counts as "another answer".
-
-    Returns
-    -------
-    Dataset
-        ``probability`` over ``class_name``, ``verdict``, the class or "cannot tell", and
-        ``next_challenge``, the one that says most by now, empty where none says anything, with its
-        ``gain`` in bits.
-
-    Raises
-    ------
-    SolspaceError
-        For an unknown challenge, and for words that are no answer.
-
-    Examples
-    --------
-    What `design` returns has these and more; here one challenge tells two classes apart.
-
-    >>> import xarray as xr
-    >>> share = np.zeros((1, 20, 3))
-    >>> share[0, :10, 1] = share[0, 10:, 2] = 1
-    >>> designed = xr.Dataset(
-    ...     {"network_likelihood": (("challenge", "network_used", "answer"), share),
-    ...      "network_class": ("network_used", np.repeat([0, 1], 10)),
-    ...      "answer_text": (("challenge", "answer"), [["another answer", "none", "+1 at 22-33"]])},
-    ...     coords={"challenge": ["set 0"], "left_out": ("challenge", [False]),
-    ...             "class_name": ["a", "b"]},
-    ...     attrs={"label": "mine", "sure": 0.8})
-    >>> identify(designed, {}).verdict.item(), identify(designed, {"set 0": None}).verdict.item()
-    ('cannot tell', 'a')
-    """
-    import xarray as xr
-
-    from solspace.design.choosing import LEAST_GAIN, OTHER
-
-    names = designed.challenge.values.tolist()
-    known = _known(designed)
-    pairs = []
-    for name, answer in given.items():
-        if name not in names:
-            raise SolspaceError(
-                f"unknown challenge {name!r}; challenges: {', '.join(names[:5])}, ... "
-                "(design.challenge lists all)"
-            )
-        c = names.index(name)
-        words = designed.answer_text.values[c].tolist()
-        pairs.append((c, _position(name, answer, words) or OTHER))
-    weight = known.weights(pairs)
-    posterior = known.posterior(weight)
-    gain = np.where(designed.left_out.values, 0.0, known.information(weight))
-    gain[[c for c, _ in pairs]] = 0.0
-    best = int(gain.argmax())
-    told = posterior.max() >= designed.attrs["sure"]
-    classes = designed.class_name.values
-    return xr.Dataset(
-        {
-            "probability": ("class_name", posterior),
-            "verdict": ((), str(classes[posterior.argmax()]) if told else "cannot tell"),
-            "next_challenge": ((), names[best] if gain[best] >= LEAST_GAIN else ""),
-            "gain": ((), float(gain[best]), {"units": "bits"}),
-        },
-        coords={"class_name": classes},
-        attrs={"label": designed.attrs["label"], "sure": designed.attrs["sure"]},
-    )
-
-
-def _known(designed: xr.Dataset) -> Knowledge:
-    from solspace.design.choosing import Knowledge
-
-    probability = designed.network_likelihood.values.astype(np.float64)
-    return Knowledge.of(probability, designed.network_class.values, designed.sizes["class_name"])
-
-
-def _position(name: str, answer: str | None, words: list[str]) -> int:
-    """Where an answer stands among those of a challenge; 0 for one that no network gave."""
-    if answer is None:
-        silent = [i for i, text in enumerate(words) if text and set(text.split("; ")) == {"none"}]
-        return silent[0] if silent else 0
-    if answer in words:
-        return words.index(answer)
-    parts = answer.split("; ") if isinstance(answer, str) else []
-    known = next((text.split("; ") for text in words[1:] if text), [])
-    if len(parts) != len(known) or not all(_is_answer(part) for part in parts):
-        raise SolspaceError(
-            f"{answer!r} is no answer to {name!r}; give one such as {words[1]!r}, or None for none "
-            "(design.answer_text lists them)"
-        )
-    return 0
-
-
-def _is_answer(part: str) -> bool:
-    import re
-
-    return re.fullmatch(r"none|.*[+-]1( (at \d+-\d+|from \d+))?(, (again|held))?", part) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,16 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-__all__ = ["ENDINGS", "Answered", "answer_table", "code_text", "read_answers"]
+__all__ = [
+    "ENDINGS", "Answered", "answer_table", "code_of_text", "code_text", "likeness", "read_answers",
+]  # fmt: skip
 
 ONCE = 1
 ENDINGS = ("none", "once", "again", "held")
 RAREST = 0.005  # answers of one network that are rarer under noise are left out
+# How much less alike answers are, by factors of e: for a symbol or ending that differs, and for a
+# bin of time, of which three and more are as three. Tuned on stores/high_rate.zarr.
+APART, BIN_APART, MOST_BINS = 1.0, 0.5, 3
 
 
 class Answered(NamedTuple):
@@ -90,8 +96,8 @@ def read_answers(
 
 def answer_table(
     answered: Answered, bins: tuple[int, ...], noise: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The answers to one challenge that networks give, binned, and how probable each is for each.
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """The answers to one challenge that networks may give, binned, and how probable each is.
 
     An answer is what is put out in each stretch and how it goes on, and in the last stretch also
     in which bin of time it begins. Times have a normal error whose standard deviation is ``noise``
@@ -112,14 +118,17 @@ def answer_table(
     code : array (answer, 2 * stretch + 1)
         Symbol and ending of each stretch, then the bin in the last; -1 where nothing is put out
         there.
-    probability : array (network, answer)
+    answer : array (network, alternative)
+        Position in ``code``, from 1 on, of each answer a network may give; 0 past the last.
+    share : array (network, alternative)
+        How probable it is.
 
     Examples
     --------
     >>> one = Answered(np.array([[1], [0]]), np.array([[30.0], [np.nan]]), np.array([[1], [0]]))
-    >>> code, probability = answer_table(one, (20, 30), 0.1)
-    >>> code.tolist(), probability.round(3).tolist()
-    ([[0, 0, -1], [1, 1, 1], [1, 1, 2]], [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]])
+    >>> code, answer, share = answer_table(one, (20, 30), 0.1)
+    >>> code.tolist(), answer.tolist(), share.round(3).tolist()
+    ([[0, 0, -1], [1, 1, 1], [1, 1, 2]], [[2, 3], [1, 0]], [[0.5, 0.5], [1.0, 0.0]])
     """
     edges = np.asarray(bins, np.float64)
     n = len(answered.first)
@@ -141,9 +150,42 @@ def answer_table(
     code, which = np.unique(
         np.column_stack([told[network], place - 1]), axis=0, return_inverse=True
     )
-    probability = np.zeros((n, len(code)))
-    probability[network, which.ravel()] = share[network, place]
-    return code.astype(np.int64), probability
+    # Those of one network stand side by side in `network`.
+    column = np.arange(len(network)) - np.searchsorted(network, network)
+    answer = np.zeros((n, int(column.max(initial=0)) + 1), np.int32)
+    probable = np.zeros(answer.shape)
+    answer[network, column] = which.ravel() + 1
+    probable[network, column] = share[network, place]
+    return code.astype(np.int64), answer, probable
+
+
+def likeness(codes: NDArray[np.int64], answer: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How alike answers to one challenge are to one, (answer,).
+
+    Falls by factors of e with each symbol and ending that differs and, by half as much, with each
+    bin of time between them up to three; over all of ``codes`` those like one of them sum to 1.
+
+    Parameters
+    ----------
+    codes : array (answer, 2 * stretch + 1)
+        See `answer_table`.
+    answer : array (2 * stretch + 1,)
+        One of them, or another.
+
+    Examples
+    --------
+    >>> codes = np.array([[0, 0, -1], [1, 1, 1], [1, 1, 2]])
+    >>> likeness(codes, codes[1]).round(2).tolist()
+    [0.11, 0.57, 0.35]
+    """
+    return np.asarray(_near(codes, answer[None])[:, 0] / _near(codes, codes).sum(axis=1))
+
+
+def _near(code: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    told = (code[:, None, :-1] != other[None, :, :-1]).sum(-1)
+    one, two = code[:, None, -1], other[None, :, -1]
+    between = np.where((one >= 0) & (two >= 0), np.minimum(np.abs(one - two), MOST_BINS), 0)
+    return np.asarray(np.exp(-APART * told - BIN_APART * between))
 
 
 def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str, ...]) -> str:
@@ -172,3 +214,52 @@ def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str
             word += f" at {edges[b]}-{edges[b + 1]}" if b + 1 < len(edges) else f" from {edges[b]}"
         words.append(word + ("" if ending == ONCE else f", {ENDINGS[ending]}"))
     return "; ".join(words)
+
+
+def code_of_text(
+    text: str, stretches: int, bins: tuple[int, ...], outputs: tuple[str, ...]
+) -> NDArray[np.int64] | None:
+    """The answer that words say, as `code_text` says it; None where they say none.
+
+    ``"none"`` alone is nothing in any stretch.
+
+    Examples
+    --------
+    >>> code_of_text("none; +1 at 20-30, again", 2, (20, 30), ("go",)).tolist()
+    [0, 0, 1, 2, 1]
+    >>> code_of_text("goes", 2, (20, 30), ("go",)) is None
+    True
+    """
+    from solspace.tasks.symbols import named_symbol
+
+    edges = ("0", *map(str, bins))
+    when = [f" at {a}-{b}" for a, b in pairwise(edges)] + [f" from {edges[-1]}"]
+    named = {
+        named_symbol(symbol, outputs): symbol
+        for symbol in range(-(3 ** len(outputs) // 2), 3 ** len(outputs) // 2 + 1)
+        if symbol
+    }
+    parts = text.split("; ")
+    if parts == ["none"]:
+        parts = ["none"] * stretches
+    if len(parts) != stretches:
+        return None
+    code = []
+    place = -1
+    for k, part in enumerate(parts):
+        if part == "none":
+            code += [0, 0]
+            continue
+        ending = ONCE
+        for i in (2, 3):
+            if part.endswith(f", {ENDINGS[i]}"):
+                ending, part = i, part.removesuffix(f", {ENDINGS[i]}")
+        if k == stretches - 1:
+            place = next((i for i, words in enumerate(when) if part.endswith(words)), -1)
+            if place < 0:
+                return None
+            part = part.removesuffix(when[place])
+        if part not in named:
+            return None
+        code += [named[part], ending]
+    return np.array([*code, place], np.int64)

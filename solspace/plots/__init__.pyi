@@ -6,6 +6,7 @@ from .classification import plot_importance as plot_importance
 from .classification import plot_kappa as plot_kappa
 from .classification import plot_recording_size as plot_recording_size
 from .coverage import plot_rarefaction as plot_rarefaction
+from .design import plot_design as plot_design
 from .extrapolation import plot_extrapolation as plot_extrapolation
 from .graph import plot_graph as plot_graph
 from .location import plot_calibration as plot_calibration

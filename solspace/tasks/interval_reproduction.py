@@ -171,48 +171,57 @@ def challenges() -> ChallengeFamily:
     def name(of: Mapping[str, int]) -> str:
         return f"ready 0, set {of['t_in']}"
 
-    after = 120  # steps that are followed after the last pulse
-    outside = (8, 12, 15, 60, 75, 100, 130)
+    after = 300  # steps that are followed after the last pulse
+    outside = (8, 12, 15, 60, 75, 100, 130, 200, 300)
     found = [
         *challenges_of_trials(make_trials(T_IN[::5]), "trained", name),
-        *(
-            _named("outside", [ready(0), set_(t)], READY_ON + 2 * t + max(after, t // 2))
-            for t in outside
-        ),
+        *(_named("outside", [ready(0), set_(t)], READY_ON + t + after) for t in outside),
         *(_named("outside", [ready(0, width), set_(35, width)], 200) for width in (1, 2, 10, 20)),
+        *(
+            _named("outside", [ready(0, width), set_(t)], READY_ON + t + after)
+            for width in (2, 10)
+            for t in (60, 100, 200)
+        ),
         *(
             _named("outside", [ready(0, PULSE, a), set_(35, PULSE, b)], 200)
             for a, b in ((0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0))
         ),
-        _named("missing", [], 200),
-        _named("missing", [ready(0)], 300),
-        *(_named("missing", [set_(t)], t + 200) for t in (0, 35)),
-        *(_named("missing", [set_(0), set_(t)], t + 200) for t in (15, 35, 80)),
+        _named("missing", [], 400),
+        _named("missing", [ready(0)], 400),
+        *(_named("missing", [set_(t)], t + 400) for t in (0, 35)),
+        *(_named("missing", [set_(0), set_(t)], t + after) for t in (15, 35, 80, 150)),
+        *(_named("extra", [ready(0), ready(t)], t + after) for t in (20, 35, 60, 100, 200)),
         *(
-            _named("extra", [ready(0), ready(t), set_(t + 35)], t + 35 + after)
-            for t in (15, 35, 80)
+            _named("extra", [ready(0), ready(t), set_(t + u)], t + u + after)
+            for t in (20, 60, 150)
+            for u in (25, 60, 150)
         ),
         *(
             _named("extra", [ready(0), set_(35), ready(35 + t)], 35 + t + after)
-            for t in (15, 35, 80)
+            for t in (15, 35, 80, 150)
         ),
-        *(_named("mistimed", [ready(0), set_(t)], 200) for t in (0, 2, 5)),
-        *(_named("mistimed", [set_(0), ready(t)], t + 200) for t in (5, 15, 35)),
+        *(_named("mistimed", [ready(0), set_(t)], after) for t in (0, 2, 5)),
+        *(_named("mistimed", [set_(0), ready(t)], t + after) for t in (5, 15, 35, 80, 150)),
+        *(
+            _named("mistimed", [set_(0), ready(t), set_(t + u)], t + u + after)
+            for t in (35, 80)
+            for u in (25, 60, 150)
+        ),
         *(
             _named("extra", [ready(0), set_(t), set_(t + u)], t + u + READY_ON + after)
-            for t in (10, 20, 35, 60, 120)
-            for u in (12, 20, 35, 60, 120)
+            for t in (10, 20, 35, 60, 100, 150, 250)
+            for u in (12, 20, 35, 45, 60, 100, 150, 250)
         ),
     ]
     rng = np.random.default_rng(0)
     for sets in (2, 3, 4):
         given = alternating(
-            rng, 14, first=ready(0), channels=[1] * sets, widths=[PULSE] * sets, longest=150
+            rng, 8, first=ready(0), channels=[1] * sets, widths=[PULSE] * sets, longest=150
         )
         found += [_named("sequence", pulses, pulses[-1].onset + after) for pulses in given]
     return ChallengeFamily(
         challenges=tuple({one.name: one for one in reversed(found)}.values())[::-1],
-        bins=(15, 22, 33, 50, 75, 110),
+        bins=(15, 22, 33, 50, 75, 110, 160, 240),
         published=_published,
     )
 

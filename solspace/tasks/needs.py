@@ -19,7 +19,7 @@ __all__ = ["NEEDS", "Need", "check_needs", "lacking", "missing", "needs_table", 
 
 
 class Need(NamedTuple):
-    """What one stage needs of a task.
+    """What one stage, or one command over a population, needs of a task.
 
     Attributes
     ----------
@@ -106,6 +106,17 @@ def _left_alone(task: Task) -> str:
     return ""
 
 
+def _challenged(task: Task) -> str:
+    if task.output_symbol is None:
+        return _symbols(task)
+    if task.challenges is None:
+        return (
+            "it declares no challenges; give it `challenges`, a function that returns a "
+            "solspace.tasks.ChallengeFamily"
+        )
+    return _symbols(task)
+
+
 def _features(task: Task) -> str:
     return "" if task.feature_epochs else _NO_EPOCHS
 
@@ -127,6 +138,8 @@ NEEDS = (
     Need("attractors", "`silences`, or recorded trials in which pulses end", "`attractor_key`",
          _left_alone),
     Need("label", "what the label needs that `solution_label` names", "`solution`", _labelled),
+    Need("design", "`output_symbol`, `challenges`", "trials that tell solutions apart",
+         _challenged),
     Need("features", "`feature_epochs`", "`features`, and what is predicted from them", _features),
 )  # fmt: skip
 _BY_STAGE: Mapping[str, Need] = {need.stage: need for need in NEEDS}
@@ -202,7 +215,7 @@ def missing(task: Task) -> dict[str, str]:
     >>> missing(get_task("interval_reproduction"))
     {}
     >>> list(missing(replace(get_task("interval_reproduction"), output_symbol=None)))
-    ['reduce', 'verify', 'responses']
+    ['reduce', 'verify', 'responses', 'design']
     """
     found = {need.stage: lacks for need in NEEDS if (lacks := need.lacks(task))}
     if task.probe is not None and not _published(task):
