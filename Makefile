@@ -89,6 +89,7 @@ tables: env
 # Our results on the authors' networks; needs shared/reference beside the checkout.
 reference: env
 	$(BIN)/python -m validation.reference
+	$(BIN)/python -m validation.location
 
 # The paper's figures 2 to 5 from stores/turner2021.zarr, and docs/paper.md; a few minutes.
 paper: env

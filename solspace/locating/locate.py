@@ -36,7 +36,7 @@ UNUSUAL = 0.01  # share of networks as far from the others, below which a record
 LEAST_ORDERS = 20  # orders of conditions, for a p-value of LEVEL
 REASONS = (
     "no solution is probable enough",
-    "the recording hardly speaks for it, which is common among networks",
+    "the recording speaks for it less than three to one",
     "recordings with shuffled conditions are as near to the networks",
     "halves of its trials disagree",
     "no network here is like it",
