@@ -233,7 +233,7 @@ def _of_rat(rat: xr.Dataset) -> str:
     return (
         "The rat's motor cortex (30 units, 1,266 trials of two taps; Dhawale & Ölveczky, by way of "
         "Williams et al. 2020), the interval between its taps held against `set_go` of all "
-        f"networks that reproduce intervals:\n\n```\n{location_table(rat)}\n```"
+        f"networks that reproduce intervals:\n\n```text\n{location_table(rat)}\n```"
     )
 
 
