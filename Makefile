@@ -114,6 +114,7 @@ bench: env
 	$(BIN)/python benchmarks/diversity.py --quick
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/similarity.py
+	$(BIN)/python benchmarks/challenges.py
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_outside stores/demo.zarr stores/demo.html stores/demo_files
