@@ -480,19 +480,22 @@ def locate(args: argparse.Namespace) -> None:
     bars: list[Any] = []
 
     def seen(name: str, networks: int) -> Callable[[int], None]:
-        bar = tqdm(
-            total=networks,
-            unit="network",
-            desc=f"locate {name}",
-            disable=args.quiet,
-            dynamic_ncols=True,
-        )
-        bars.append(bar)
+        own: list[Any] = []
 
         def update(n: int) -> None:
-            bar.update(n)
-            if bar.n >= networks:
-                bar.close()
+            if not own:  # not before something is done: what is refused needs no bar
+                bar = tqdm(
+                    total=networks,
+                    unit="network",
+                    desc=f"locate {name}",
+                    disable=args.quiet,
+                    dynamic_ncols=True,
+                )
+                own.append(bar)
+                bars.append(bar)
+            own[0].update(n)
+            if own[0].n >= networks:
+                own[0].close()
 
         return update
 
@@ -635,7 +638,16 @@ def design_trials(args: argparse.Namespace) -> None:
 
     where = {"workers": args.workers, "scheduler": args.scheduler, "slurm": _slurm(args)}
     compute.check_where(**where)
-    populations = Store(args.store).select(args.task, args.architecture)
+    populations = [
+        one
+        for one in Store(args.store).select(args.task, args.architecture)
+        if one.architecture != "recorded"
+    ]
+    if not populations:
+        raise SolspaceError(
+            f"{args.store}: has recordings alone, and challenges are given to networks; give a "
+            "store of networks"
+        )
     if args.out is not None:
         _check_out(args.out, args.force)
         if len(populations) > 1:
