@@ -81,7 +81,7 @@ def test_every_task_has_the_same_columns_whatever_is_recorded():
         assert list(columns) == own
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_circle_turns_steadily_and_comes_back(seed):
     task = get_task("interval_reproduction")

@@ -166,7 +166,7 @@ def test_chaos_is_unsettled_wanders_and_is_one_for_all_that_comes_there():
 # --------------------------------------------------------------------------- properties
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     architecture=st.sampled_from(["vanilla", "gru", "lstm"]),
     seed=st.integers(0, 1000),
@@ -198,7 +198,7 @@ def test_order_of_units_changes_nothing(architecture, seed, gain, data):
         assert mine.period == pytest.approx(its.period, rel=1e-3, nan_ok=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), n=st.integers(2, 10), gain=st.floats(0.3, 3.0))
 def test_points_are_fixed_and_stable_and_cycles_come_back(seed, n, gain):
     weights = random_weights(n, seed, gain)

@@ -238,7 +238,7 @@ def flow_of(solution: np.ndarray) -> xr.Dataset:
 
 
 @given(st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_bands_carry_every_network_from_bar_to_bar(data):
     """What leaves a bar and what arrives at the next is all of its height, without overlap."""
     from solspace.plots.checkpoints import _bands

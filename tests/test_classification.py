@@ -117,7 +117,7 @@ def split_kappa(label, features, repeats):
 # --------------------------------------------------------------------------- kernels
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(2, 5), n=st.integers(5, 60))
 def test_kappa_is_scikit_learns(seed, classes, n):
     rng = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def test_kappa_is_scikit_learns(seed, classes, n):
     assert cohen_kappa(true, guess, classes) == pytest.approx(cohen_kappa_score(true, guess))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), sizes=st.lists(st.integers(4, 20), min_size=2, max_size=4))
 def test_every_network_is_held_out_once_a_repeat_and_classes_are_spread(seed, sizes):
     label = np.repeat(np.arange(len(sizes)), sizes)
@@ -138,7 +138,7 @@ def test_every_network_is_held_out_once_a_repeat_and_classes_are_spread(seed, si
             assert count.min() >= size // 4 and count.max() <= size // 4 + 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_interval_holds_kappa_and_gains_are_paired(seed):
     rng = np.random.default_rng(seed)

@@ -88,7 +88,7 @@ def test_networks_for_classes_are_those_of_chao_2009():
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_curves_are_expectations_that_rise(sample):
     n = sum(sample)
     at = np.arange(1, 2 * n + 2)
@@ -106,7 +106,7 @@ def test_curves_are_expectations_that_rise(sample):
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_estimates_lie_in_their_intervals(sample):
     coverage, unseen = richness.coverage_interval(sample), richness.unseen_classes(sample)
     for value, low, high in (coverage, unseen):
@@ -117,7 +117,7 @@ def test_estimates_lie_in_their_intervals(sample):
 
 
 @given(counts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_give_back_the_coverage(sample):
     shares = richness.estimated_shares(sample)
     assert (shares >= 0).all() and shares.sum() == pytest.approx(1)
@@ -126,7 +126,7 @@ def test_shares_give_back_the_coverage(sample):
 
 
 @given(counts, st.sampled_from([0.5, 0.9, 0.99]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_networks_needed_are_the_fewest(sample, target):
     m = richness.networks_for_coverage(sample, target)
     sizes = [max(m - 1, 1), m]
@@ -139,7 +139,7 @@ def test_networks_needed_are_the_fewest(sample, target):
 
 
 @given(histograms)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_distance_is_total_variation(pair):
     one, other = map(np.array, pair)
     found = total_variation(one, other, resamples=20)

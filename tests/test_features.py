@@ -96,7 +96,7 @@ def test_table_describes_every_feature():
 
 
 @pytest.mark.parametrize("task_name", TASKS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_order_of_units_does_not_matter(task_name, seed):
     task, activity, trials = synthetic(task_name, units=6, seed=seed)
@@ -107,7 +107,7 @@ def test_order_of_units_does_not_matter(task_name, seed):
     assert one == pytest.approx(other, rel=1e-7, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), gap=st.floats(0.5, 5.0))
 def test_margin_is_symmetric_and_blind_to_units(seed, gap):
     rng = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def test_margin_of_sets_that_cannot_be_separated_is_zero():
 
 
 @pytest.mark.parametrize("task_name", TASKS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100))
 def test_scale_changes_speed_and_curvature_only(task_name, seed, scale):
     task, activity, trials = synthetic(task_name, units=5, seed=seed)
@@ -143,7 +143,7 @@ def test_scale_changes_speed_and_curvature_only(task_name, seed, scale):
 
 
 @pytest.mark.parametrize("task_name", TASKS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rotation_and_shift_change_nothing_geometric(task_name, seed):
     task, activity, trials = synthetic(task_name, units=5, seed=seed)
@@ -157,7 +157,7 @@ def test_rotation_and_shift_change_nothing_geometric(task_name, seed):
     assert one == pytest.approx(other, rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(radius=st.floats(0.01, 100), units=st.integers(2, 6), seed=st.integers(0, 2**32 - 1))
 def test_curvature_of_a_circle_is_one_over_its_radius(radius, units, seed):
     turn = np.linspace(0, 3, 400)
@@ -175,7 +175,7 @@ def test_a_rest_has_no_curvature_and_is_left_out():
         curvature(np.ones((10, 3)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     steps=st.integers(2, 40), units=st.integers(1, 6), size=st.floats(1e-3, 1e3), back=st.booleans()
 )

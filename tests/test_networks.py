@@ -53,7 +53,7 @@ def make_weights(architecture: str, units: int, seed: int, inputs: int = 2, outp
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     units=st.integers(1, 50),
     inputs=st.integers(1, 4),
@@ -119,7 +119,7 @@ def test_a_start_state_of_another_shape_is_refused():
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @given(units=st.integers(1, 12), prefix=st.sampled_from(["", "rnn.", "rnn.rnn.", "module.core."]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_state_dicts_round_trip_under_any_prefix(architecture, units, prefix):
     weights = make_weights(architecture, units, seed=units)
     again = from_state_dict(

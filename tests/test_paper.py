@@ -112,7 +112,7 @@ paths = hnp.arrays(
 
 
 @given(paths, st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_measures_do_not_depend_on_units_or_scale(path, seed):
     rng = np.random.default_rng(seed)
     turn, _ = np.linalg.qr(rng.normal(size=(path.shape[1],) * 2))

@@ -86,7 +86,7 @@ def texts(picture):
 # --------------------------------------------------------------------------- layout
 
 
-@settings(max_examples=15, deadline=None)  # large graphs take seconds
+@settings(max_examples=15)  # large graphs take seconds
 @given(graph=graphs())
 def test_nodes_keep_apart_and_the_path_is_a_line(graph):
     output, edges = graph
@@ -101,7 +101,7 @@ def test_nodes_keep_apart_and_the_path_is_a_line(graph):
     np.testing.assert_allclose(at[path, 0], COLUMN * np.arange(len(path)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(graph=graphs(most=7))
 def test_edges_run_from_rim_to_rim(graph):
     output, edges = graph
@@ -155,7 +155,7 @@ def test_drawing_tells_nodes_and_edges_apart():
     assert "1" in texts(plot_graph(one_sided, 0))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(graph=graphs(most=6))
 def test_any_small_graph_can_be_drawn(graph):
     svg = to_svg(plot_graph(graph_dataset(*graph), 0), prefix="g-", label='A "graph" & more')
@@ -163,7 +163,7 @@ def test_any_small_graph_can_be_drawn(graph):
     assert root.attrib["aria-label"] == 'A "graph" & more'
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(graph=graphs())
 def test_words_tell_every_pulse(graph):
     words = describe_graph(graph_dataset(*graph), 0)
@@ -214,7 +214,7 @@ def test_missing_graphs_name_the_stage():
 # --------------------------------------------------------------------------- histogram
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     solution=st.lists(st.integers(-1, 14), min_size=1, max_size=60),
     most=st.integers(1, 12),
@@ -311,7 +311,7 @@ def test_lines_are_the_onsets_of_inputs_and_target():
     assert trained[0] > end
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(first=st.lists(st.integers(0, 9), min_size=1, max_size=8), size=st.floats(-5, 5))
 def test_onsets(first, size):
     channel = np.zeros((len(first), 12))
@@ -345,7 +345,7 @@ def test_symbols_are_set_in_print():
 # --------------------------------------------------------------------------- trajectories
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), units=st.integers(1, 7))
 def test_plane_holds_the_variance_it_says(seed, units):
     rng = np.random.default_rng(seed)

@@ -77,7 +77,7 @@ OWN_EPOCHS = {
 # --------------------------------------------------------------------------- counts
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), width=st.sampled_from([1.0, 5.0, 10.0, 12.5]))
 def test_each_spike_is_in_one_bin_the_one_that_begins_at_it(seed, width):
     rng = np.random.default_rng(seed)

@@ -61,7 +61,7 @@ def training(population):
     return record(population)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), level=st.floats(-1, 1), width=st.integers(1, 8))
 def test_rates_are_right_on_average_and_noise_falls_with_trials(seed, level, width):
     activity = np.full((300, 4), level)

@@ -320,7 +320,7 @@ def met_by_definition(old: Chain, new: Chain, limit: float):
     st.sampled_from([0.0, 1e-4, 1e-2, 0.3, 1.0]),
     st.sampled_from([0.01, 0.1, 10.0]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_stretches_meet_where_the_definition_says(seed, rows, columns, shift, noise, limit):
     rng = np.random.default_rng(seed)
     curve = winding(seed, 80) * (0.93 ** np.arange(80))[:, None]
@@ -425,7 +425,7 @@ def test_sinks_are_joined_where_all_end_together():
 
 
 @given(st.integers(0, 999), st.integers(2, 15), st.floats(0, 3))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_margin_is_that_of_a_support_vector_machine(seed, points, shift):
     svm = pytest.importorskip("sklearn.svm")
     rng = np.random.default_rng(seed)

@@ -310,7 +310,7 @@ def test_bad_input_is_refused_before_anything_is_written(untrained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 2), st.one_of(st.none(), st.floats(1e-6, 1)), st.booleans()),
@@ -340,7 +340,7 @@ def test_representative_is_the_lowest_loss_of_those_done(rows):
 @pytest.mark.parametrize(
     "task_name", ["interval_reproduction", "interval_discrimination", "delayed_discrimination"]
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(late=st.integers(-12, 12), flip=st.booleans())
 def test_a_row_is_answered_where_its_output_comes_on_time_and_right(task_name, late, flip):
     trials = get_task(task_name).recorded_trials()

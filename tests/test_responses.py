@@ -136,7 +136,7 @@ def answers_of(own, ways, symbols):
     return {seen for seen, _ in now}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(found_in_networks(), st.permutations(range(1, 6)), st.data())
 def test_a_machine_answers_as_what_it_was_made_of_and_is_named_without_numbers(found, order, data):
     own, ways = found
@@ -156,7 +156,7 @@ def test_a_machine_answers_as_what_it_was_made_of_and_is_named_without_numbers(f
     assert machine_text(renamed, ("", "a", "b")) == machine_text(machine, ("", "a", "b"))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(found_in_networks(), st.integers(1, 3))
 def test_a_machine_of_bounded_sequences_ends_with_them(found, depth):
     own, ways = found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from blocks import python_blocks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import solspace
@@ -102,7 +102,6 @@ def own_label():
 shapes = st.lists(st.integers(1, 4), min_size=0, max_size=3).map(tuple)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), shapes, min_size=1), st.integers(0, 9))
 def test_noise_is_relative_and_of_one_direction(shapes, seed):
     rng = np.random.default_rng(seed)
@@ -149,7 +148,6 @@ def test_perturbations_that_cannot_be_are_refused(what, said):
 # --------------------------------------------------------------------------- shares
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_is_scipys(counts):
     from scipy.stats import binomtest
@@ -485,7 +483,6 @@ scores = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(scores, min_size=1, unique_by=lambda one: one.label))
 def test_the_rule_takes_the_coarsest_that_meets_it_or_the_nearest(table):
     rule, choice = Rule(), choose_label(table)

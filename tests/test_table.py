@@ -161,7 +161,7 @@ def test_what_cannot_be_joined_is_said():
         concat([one().assign_coords(name=("network", ["a", "a"]))])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1, max_size=6),
                 min_size=1, max_size=4))  # fmt: skip
 def test_joined_numbers_are_those_of_all_keys_together(keys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from conftest import reference_path
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from solspace import networks
@@ -48,7 +48,6 @@ def chain(latest: int) -> Graph:
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.permutations([5, 10, 20, 40, 60]))
-@settings(deadline=None)
 def test_the_first_that_allows_enough_is_taken_or_what_allows_most(begins, order):
     responses = join_responses(
         [np.array([0, 1], np.int16)] * len(begins),

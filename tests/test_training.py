@@ -109,7 +109,7 @@ def test_gradient_is_autograds_for_every_size(architecture: str, size: int) -> N
     steps=st.integers(1, 110),
     batch=st.integers(1, 70),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_gradient_is_autograds_for_any_task(
     architecture: str, size: int, inputs: int, outputs: int, steps: int, batch: int
 ) -> None:

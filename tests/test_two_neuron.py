@@ -30,7 +30,7 @@ from solspace.two_neuron.training import descend, initial_weights
 
 GROUP = "two_neuron/planar"
 weights = arrays(float, (2, 2), elements=st.floats(-2.5, 2.5).map(lambda x: round(x, 3)))
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def exact(w, start=(1.0, 0.0), duration=10.0):
@@ -121,7 +121,7 @@ def test_training_is_the_same_however_the_batch_is_split():
 # --------------------------------------------------------------------------- objects
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(weights)
 @example(np.array([[0.375, 0.0], [1.0, 1.5]]))  # the first unit does not see the second
 def test_fixed_points_are_all_there_is(w):
@@ -154,7 +154,7 @@ def test_fixed_points_are_all_there_is(w):
         assert np.abs(states - state).max(axis=1).min() < 1e-4
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(1.05, 2.2), st.floats(1.05, 2.2), st.floats(0.3, 2.0), st.floats(-2.0, -0.3))
 @example(1.96875, 2.0, 0.609375, -2.0)  # a cycle that is fast in places
 @example(1.822265625, 1.3046875, 0.328125, -0.46875)  # one that takes 256 units of time

@@ -131,7 +131,7 @@ def test_a_slice_is_a_labelled_dataset(a_slice, plane):
 # --------------------------------------------------------------------------- the linear network
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(-0.6, 0.4), st.floats(-3.0, 4.9))
 def test_linear_solutions_solve_the_task(growth, turns):
     if turns > 0 and abs(turns - round(turns)) < 0.02:

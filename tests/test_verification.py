@@ -95,7 +95,7 @@ def taken(graph: Graph, response: list[int], *, stay: bool = False) -> bool:
 
 
 @given(graphs(max_nodes=5), some_responses, st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_graphs_allow_is_what_the_rules_say(graph, of, stay):
     found = allowed(graph, responses(*of), missing="stay" if stay else "forbid")
     assert found.tolist() == [taken(graph, response, stay=stay) for response in of]
@@ -120,7 +120,7 @@ def timed_responses(of, data):
 
 
 @given(graphs(max_nodes=5), some_responses, st.booleans(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_windows_never_allow_more(graph, of, stay, data):
     missing = "stay" if stay else "forbid"
     bounds = st.lists(st.integers(-1, 40), min_size=graph.n_edges, max_size=graph.n_edges)
@@ -219,7 +219,7 @@ def test_words_know_when_outputs_begin():
 
 
 @given(graphs(max_nodes=6), some_responses, st.integers(0, 99))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
     expected = allowed(graph, responses(*of)).tolist()
     for other in (minimized(graph), renumbered(graph, seed)):
@@ -228,14 +228,14 @@ def test_a_minimized_or_renumbered_graph_allows_the_same(graph, of, seed):
 
 
 @given(graphs(max_nodes=3, symbols=2), graphs(max_nodes=3, symbols=2), some_responses)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_graphs_with_one_key_allow_the_same_responses(one, other, of):
     if automaton_key(one, SYMBOLS) == automaton_key(other, SYMBOLS):
         assert allowed(one, responses(*of)).tolist() == allowed(other, responses(*of)).tolist()
 
 
 @given(graphs(max_nodes=5), st.lists(letter, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_deterministic_automaton_allows_what_the_graph_allows(graph, response):
     states = behavior(graph)
     response = [item for item in response if not FLICKER - 1 <= item <= FLICKER + 1]
