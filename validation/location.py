@@ -219,10 +219,11 @@ def section() -> str:
             f"| {v['recordings']} | {v['verdicts']:.0f}{told} | {v['shuffled_verdicts']:.0f} |"
         )
     parts = ["\n".join(rows)]
+    there = {n: xr.load_dataset(_file(n)) for n in POPULATIONS if _file(n).exists()}
+    plots.save(plots.plot_calibration(there), IMAGES / "location_calibration", formats=["png"])
     if _file("rat").exists():
         rat = xr.load_dataset(_file("rat"))
         plots.save(plots.plot_location(rat), IMAGES / "location_rat", formats=["png"])
-        plots.save(plots.plot_calibration(rat), IMAGES / "location_calibration", formats=["png"])
         parts.append(_of_rat(rat))
     return "\n\n".join(parts)
 

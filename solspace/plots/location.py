@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from solspace.errors import SolspaceError
 from solspace.plots.backends import both
+from solspace.plots.stability import COLORS, MARKERS
 from solspace.plots.style import (
     BLUE,
     COLUMN,
@@ -29,11 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_calibration", "plot_location"]
 
+DRAWS = 3  # of each network, where a dataset does not say
 FEWEST = 10  # networks held out, of which a point of a calibration curve is drawn
 
 
-def _check(found: xr.Dataset) -> None:
-    if "probability" not in found.variables or "class_name" not in found.dims:
+def _check(found: xr.Dataset, name: str = "probability") -> None:
+    if name not in found.variables:
         raise SolspaceError(
             "the dataset says nothing of where a recording lies; call solspace.locate(recording, "
             "population), or read what `solspace locate ... --out FILE.nc` wrote"
@@ -129,70 +132,87 @@ def plot_location(found: xr.Dataset) -> hv.Overlay:
 
 
 @styled
-def plot_calibration(found: xr.Dataset) -> hv.Overlay:
+def plot_calibration(found: xr.Dataset | Mapping[str, xr.Dataset]) -> hv.Overlay:
     """How often networks that are given a probability are of that class.
 
     Parameters
     ----------
-    found : Dataset
-        What `solspace.locate` returns.
+    found : Dataset, or mapping of str to Dataset
+        What `solspace.locate` returns; several by name, up to eight.
 
     Returns
     -------
     holoviews.Overlay
         A point for each tenth of confidence that ten networks held out or more have, with a 95 %
-        interval (Wilson's); larger where more do.
+        interval (Wilson's); of one dataset larger where more do.
 
     Raises
     ------
     SolspaceError
-        Where the dataset is none of those.
+        Where a dataset is none of those, there is none, or more than there are colours.
 
     Examples
     --------
     >>> import xarray as xr
     >>> at = "confidence_bin"
-    >>> ds = xr.Dataset({"probability": ("class_name", [0.9, 0.1]), "count": (at, [20.0, 50.0]),
-    ...                  "confidence": (at, [0.55, 0.9]), "accuracy": (at, [0.5, 0.92]),
-    ...                  "calibration_error": ((), 0.03)}, coords={"class_name": ["a", "b"]})
-    >>> type(plot_calibration(ds)).__name__
+    >>> ds = xr.Dataset({"count": (at, [20.0, 50.0]), "confidence": (at, [0.55, 0.9]),
+    ...                  "accuracy": (at, [0.5, 0.92]), "calibration_error": ((), 0.03)})
+    >>> type(plot_calibration({"mine": ds})).__name__
     'Overlay'
     """
-    _check(found)
+    import xarray as xr
+
+    several = not isinstance(found, xr.Dataset)
+    given = {"networks held out": found} if isinstance(found, xr.Dataset) else dict(found)
+    if not 0 < len(given) <= len(COLORS):
+        raise SolspaceError(f"{len(given)} curves; give 1 to {len(COLORS)}")
+    for ds in given.values():
+        _check(ds, "confidence")
     hv = holoviews()
-    count = found["count"].values
-    good = count >= FEWEST
-    x, y, n = found["confidence"].values[good], found["accuracy"].values[good], count[good]
-    low, high = _wilson(y, n / float(found.attrs.get("draws", 1)))
     dims = ["confidence", "share"]
     layers: list[Any] = [
         hv.Path([np.array([[0, 0], [1, 1]])], dims).opts(
             color=GREY, linestyle="--", linewidth=0.8, backend="matplotlib"
-        ),
-        hv.Path(
-            [np.array([[a, b], [a, c]]) for a, b, c in zip(x, low, high, strict=True)], dims
-        ).opts(color=BLUE, linewidth=1.0, backend="matplotlib"),
-    ]
-    layers += [
-        hv.Points([(a, b)], dims).opts(
-            color=BLUE, marker="o", s=float(12 + 60 * c / n.sum()), backend="matplotlib"
         )
-        for a, b, c in zip(x, y, n, strict=True)
     ]
-    keys = [
-        Key("networks held out", BLUE, line="-", width=1.0, marker="o", size=5),
-        Key("as often as said", GREY, line="--", width=0.8),
-    ]
+    keys = []
+    for k, (name, ds) in enumerate(given.items()):
+        count = ds["count"].values
+        good = count >= FEWEST
+        x, y, n = ds["confidence"].values[good], ds["accuracy"].values[good], count[good]
+        # Draws of one network are not several networks.
+        low, high = _wilson(y, n / float(ds.attrs.get("draws", DRAWS)))
+        bars = [np.array([[a, b], [a, c]]) for a, b, c in zip(x, low, high, strict=True)]
+        color, marker = COLORS[k], MARKERS[k]
+        layers.append(hv.Path(bars, dims).opts(color=color, linewidth=1.0, backend="matplotlib"))
+        if several:
+            line = hv.Path([np.column_stack([x, y])], dims)
+            layers.append(line.opts(color=color, linewidth=1.0, backend="matplotlib"))
+        layers += [
+            hv.Points([(a, b)], dims).opts(
+                color=color,
+                marker=marker,
+                s=20.0 if several else float(12 + 60 * c / n.sum()),
+                backend="matplotlib",
+            )
+            for a, b, c in zip(x, y, n, strict=True)
+        ]
+        keys.append(Key(name, color, line="-", width=1.0, marker=marker, size=5))
+    keys.append(Key("as often as said", GREY, line="--", width=0.8))
+    title = (
+        "" if several else f"mean gap {given['networks held out']['calibration_error'].item():.3f}"
+    )
+    tall = 2.9 + 0.16 * (len(keys) - 2 if several else 0)
     picture = hv.Overlay(layers).opts(
-        fig_inches=(COLUMN, 2.9),
+        fig_inches=(COLUMN, tall),
         xlim=(0, 1.02),
         ylim=(0, 1.02),
         xlabel="highest probability of a solution",
         ylabel="share of networks of that solution",
-        title=f"mean gap {found['calibration_error'].item():.3f}",
+        title=title,
         fontsize=FONT,
         show_legend=False,
-        hooks=[_finish(keys, 2.9, 0.55)],
+        hooks=[_finish(keys, tall, 0.55, 1 if several else 2)],
         backend="matplotlib",
     )
     return both(picture, keys)
@@ -206,11 +226,11 @@ def _wilson(share: Any, n: Any) -> tuple[Any, Any]:
     return middle - wide, middle + wide
 
 
-def _finish(keys: list[Key], high: float, left: float) -> Any:
+def _finish(keys: list[Key], high: float, left: float, columns: int = 2) -> Any:
     def hook(plot: Any, element: Any) -> None:
         axes = plot.handles["axis"]
         axes.set_aspect("auto")
-        rows = -(-len(keys) // 2)
+        rows = -(-len(keys) // columns)
         below = 0.42
         above = 0.3 + 0.16 * rows
         place(
@@ -223,7 +243,7 @@ def _finish(keys: list[Key], high: float, left: float) -> Any:
         if left > 1:
             axes.tick_params(axis="y", length=0)
         legend(axes, keys, loc="lower center", bbox_to_anchor=(0.5 if left < 1 else 0.3, 1.0),
-               ncols=2, handlelength=1.4, columnspacing=1.2, labelspacing=0.3,
+               ncols=columns, handlelength=1.4, columnspacing=1.2, labelspacing=0.3,
                borderaxespad=0.2)  # fmt: skip
 
     return hook
