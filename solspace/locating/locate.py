@@ -6,8 +6,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,35 +43,45 @@ REASONS = (
 )
 
 
-@dataclass
-class Prepared:
-    """Networks seen through the electrodes of a recording, and what was learned from them."""
+@dataclass(frozen=True)
+class Read:
+    """A recording's trials on one clock, what its electrodes see, and which trials it stands for.
+
+    ``values`` and ``parameters`` are what tells its conditions, as recorded and as the task's.
+    """
 
     task: Task
     rows: Rows
     electrodes: Electrodes
     values: dict[str, Array]
     taken: NDArray[np.int64]
-    classes: Classes
-    teller: Teller
-    members: list[dict[str, Any]]
-    nearness: dict[str, Array]
-    notes: list[str] = field(default_factory=list)
-    excluded: dict[str, int] = field(default_factory=dict)
-    single: bool = True
+    notes: list[str]
+    single: bool
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        trials = self.task.recorded_trials().parameters
+        return {p: np.asarray(v, np.float64)[self.taken] for p, v in trials.items()}
 
     def describe(self, average: Array) -> Description:
+        """What is compared of averages (condition, time, unit), of it or of a network as seen."""
         from solspace.locating.describing import describe_activity
 
         return describe_activity(
             self.task, average, self.electrodes.epoch(), self.electrodes.epochs, self.parameters
         )
 
-    @property
-    def parameters(self) -> dict[str, Array]:
-        """The task's values of each condition."""
-        trials = self.task.recorded_trials().parameters
-        return {p: np.asarray(v, np.float64)[self.taken] for p, v in trials.items()}
+
+@dataclass(frozen=True)
+class Prepared:
+    """Networks seen through the electrodes of a recording, and what was learned from them."""
+
+    read: Read
+    classes: Classes
+    teller: Teller
+    members: list[dict[str, Any]]
+    nearness: dict[str, Array]
+    excluded: dict[str, int]
 
 
 def locate(
@@ -195,14 +205,14 @@ def locate(
         draws=draws, folds=folds, minimum_class_size=minimum_class_size, seed=seed, task=task,
         progress=progress,
     )  # fmt: skip
-    told = tell(found, found.rows, shuffles=shuffles, halves=halves, sure=sure, seed=seed)
+    told = tell(found, found.read.rows, shuffles=shuffles, halves=halves, sure=sure, seed=seed)
     out = _result(found, told, nearest, sure, seed, label in ("solution", "solution_key"))
     out.attrs |= {
         "draws": draws,
         "label": label,
         "sure": sure,
         "seed": seed,
-        "task": found.task.name,
+        "task": found.read.task.name,
     }
     return out
 
@@ -250,7 +260,7 @@ def prepare(
     from solspace.classification.classes import form_classes
     from solspace.classification.models import need_sklearn
     from solspace.features.kernels import FeatureError
-    from solspace.locating.describing import describe_activity
+    from solspace.locating.electrodes import see
     from solspace.locating.telling import learn
 
     populations = [population] if isinstance(population, xr.Dataset) else list(population)
@@ -260,38 +270,29 @@ def prepare(
     task = _task_of_all(recording, populations, task)
     for name in measures:
         _measure(name)
-    rows, electrodes, own, taken, notes, single = read_recording(
-        recording, task, by, values, groups
-    )
+    read = read_recording(recording, task, by, values, groups)
     labels, members = _members(populations, label)
     # Before anything is run: are there classes at all?
     form_classes(labels, np.zeros((len(labels), 1)), minimum_class_size=minimum_class_size)
-    out = Prepared(
-        task, rows, electrodes, own, taken, None, None, members, {}, notes, single=single  # type: ignore[arg-type]
-    )  # fmt: skip
-    whole = rows.average()
+    whole = read.rows.average()
     try:
-        mine = out.describe(whole)
+        mine = read.describe(whole)
     except FeatureError as error:
         raise SolspaceError(f"nothing can be said of the recording: {error}") from None
     seen: list[list[Description | None]] = [[] for _ in range(draws)]
     nearness: dict[str, list[Array]] = {name: [] for name in measures}
     at = 0
     for ds in populations:
-        for activity, bounds in _blocks(ds, task, electrodes.epochs, taken):
+        for activity, bounds in _blocks(ds, task, read.electrodes.epochs, read.taken):
             first = []
             for one in activity:
                 for d in range(draws):
-                    case, view = None, None
-                    if one.size:
-                        rng = np.random.default_rng([seed, at, d])
-                        view = _see(one, bounds, electrodes, rng)
-                        try:
-                            case = describe_activity(
-                                task, view, electrodes.epoch(), electrodes.epochs, out.parameters
-                            )
-                        except FeatureError:
-                            case = None
+                    rng = np.random.default_rng([seed, at, d])
+                    view = see(one, bounds, read.electrodes, rng) if one.size else None
+                    try:
+                        case = None if view is None else read.describe(view)
+                    except FeatureError:
+                        case = None  # it does not move; counted below
                     seen[d].append(case)
                     if d == 0:
                         first.append(view if case is not None else None)
@@ -307,20 +308,14 @@ def prepare(
     used = np.flatnonzero(classes.used)
     y = classes.label[used]
     cases = [[c for i in used if (c := draw[i]) is not None] for draw in seen]
-    out.classes = classes
-    out.nearness = {name: np.concatenate(parts) for name, parts in nearness.items()}
-    out.excluded = {
-        reason.replace("features are not finite", "its activity is not there or does not move"): n
+    why = "its activity is not there or does not move"
+    excluded = {
+        reason.replace("features are not finite", why): n
         for reason, n in classes.excluded().items()
     }
-    out.teller = learn(cases, mine, y, folds=min(folds, int(np.bincount(y).min())), seed=seed)
-    return out
-
-
-def _see(activity: Array, bounds: Any, electrodes: Electrodes, rng: np.random.Generator) -> Array:
-    from solspace.locating.electrodes import see
-
-    return see(activity, bounds, electrodes, rng)
+    teller = learn(cases, mine, y, folds=min(folds, int(np.bincount(y).min())), seed=seed)
+    joined = {name: np.concatenate(parts) for name, parts in nearness.items()}
+    return Prepared(read, classes, teller, members, joined, excluded)
 
 
 def _measure(name: str) -> Any:
@@ -451,17 +446,6 @@ def _compared(
 # --------------------------------------------------------------------------- the recording
 
 
-class Read(NamedTuple):
-    """A recording's trials on one clock, and what its electrodes see."""
-
-    rows: Rows
-    electrodes: Electrodes
-    values: dict[str, Array]
-    taken: NDArray[np.int64]
-    notes: list[str]
-    single: bool
-
-
 def read_recording(
     recording: xr.Dataset,
     task: Task,
@@ -527,7 +511,7 @@ def read_recording(
         notes.append(f"trials in {len(rows.lengths)} groups by {names[0]}")
     if not single:
         notes.append("averages: spikes are taken to vary as Poisson's, and no halves can be made")
-    return Read(rows, electrodes, formed.values, taken, notes, single)
+    return Read(task, rows, electrodes, formed.values, taken, notes, single)
 
 
 def _epochs(ds: xr.Dataset, task: Task) -> tuple[tuple[str, ...], list[int], list[str]]:
@@ -587,23 +571,23 @@ def tell(
 
     rng = np.random.default_rng([seed, 1])
     teller = found.teller
-    mine = found.describe(rows.average())
+    mine = found.read.describe(rows.average())
     cases = []
     for order in _orders(rows, shuffles, rng):
         try:
-            cases.append(found.describe(rows.average(condition=order)))
+            cases.append(found.read.describe(rows.average(condition=order)))
         except FeatureError:
             continue  # conditions so alike that nothing moves: not near to anything
     null = teller.probabilities(cases).max(axis=1) if cases else np.empty(0)
     apart = np.array([teller.distance(case) for case in cases])
     distance = teller.distance(mine)
-    orders = math.factorial(len(rows.lengths)) if not found.single else math.inf
+    orders = math.factorial(len(rows.lengths)) if not found.read.single else math.inf
     p_value = (1 + int((apart <= distance).sum())) / (1 + max(len(apart), 1))
     p_value = max(p_value, 1 / min(orders, 1e9))
     probability = teller.probabilities([mine])[0]
     typical = teller.as_far(mine)
     half, agreement, reliability = None, float("nan"), float("nan")
-    can = found.single and np.bincount(rows.condition).min() >= 2
+    can = found.read.single and np.bincount(rows.condition).min() >= 2
     if can:
         half, reliability = _halves(found, rows, halves, rng)
         agreement = float((half.argmax(-1) == probability.argmax()).all(axis=1).mean())
@@ -649,7 +633,7 @@ def _halves(
             own = rng.permutation(np.flatnonzero(rows.condition == c))
             first[own[: len(own) // 2]] = True
         parts = [rows.average(rows=np.flatnonzero(half)) for half in (first, ~first)]
-        cases += [found.describe(part) for part in parts]
+        cases += [found.read.describe(part) for part in parts]
         ends = [part[np.isfinite(part).all(axis=-1)] for part in parts]
         flat = [(e - e.mean(axis=0)).ravel() for e in ends]
         size = np.sqrt((flat[0] ** 2).sum() * (flat[1] ** 2).sum())
@@ -698,7 +682,7 @@ def _result(
         "accuracy": ("confidence_bin", curve["accuracy"]),
         "count": ("confidence_bin", curve["count"]),
         "calibration_error": ((), float(curve["error"])),
-        "trials": ("condition", found.electrodes.trials),
+        "trials": ("condition", found.read.electrodes.trials),
     }
     if certain.any():
         out["right"] = ((), float((guess == label)[certain].mean()))
@@ -718,21 +702,21 @@ def _result(
         coords["direction"] = (
             "measure", text_array([get_measure(m).direction for m in found.nearness])
         )  # fmt: skip
-    for name, values in found.values.items():
+    for name, values in found.read.values.items():
         coords[f"recorded_{name}"] = ("condition", values)
-        coords[name] = ("condition", found.parameters[name])
+        coords[name] = ("condition", found.read.parameters[name])
     ds = xr.Dataset(out, coords=coords)
     for name, meaning in _MEANING.items():
         if name in ds:
             ds[name].attrs["long_name"] = meaning
     ds.attrs = {
-        "units": len(found.electrodes.rates),
-        "fano": found.electrodes.fano,
+        "units": len(found.read.electrodes.rates),
+        "fano": found.read.electrodes.fano,
         "networks": len(used),
-        "epochs": ", ".join(found.electrodes.epochs),
-        "notes": "; ".join(found.notes),
+        "epochs": ", ".join(found.read.electrodes.epochs),
+        "notes": "; ".join(found.read.notes),
         "excluded": json.dumps(found.excluded),
-        "left_out": json.dumps(dict(Counter(found.rows.left_out))),
+        "left_out": json.dumps(dict(Counter(found.read.rows.left_out))),
     }
     return ds
 
