@@ -7,6 +7,7 @@ from .classification import plot_kappa as plot_kappa
 from .classification import plot_recording_size as plot_recording_size
 from .coverage import plot_rarefaction as plot_rarefaction
 from .extrapolation import plot_extrapolation as plot_extrapolation
+from .fixed_points import plot_fixed_points as plot_fixed_points
 from .graph import plot_graph as plot_graph
 from .loss import plot_loss as plot_loss
 from .machine import plot_machine as plot_machine
