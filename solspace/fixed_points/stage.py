@@ -378,15 +378,12 @@ def find_fixed_points(
     def compute(i: int) -> None:
         weights = network_weights(ds, i)
         n = int(ds["hidden_size"].values[i])
-        begun = starts_of(architecture, weights, inputs, starts, noise, seed)
-        found = [
-            fixed_points(
+        for k, value in enumerate(values):
+            begun = starts_of(architecture, weights, inputs, value, starts, noise, seed)
+            one = fixed_points(
                 architecture, weights, begun.states, value,
                 box=begun.box, unique=unique, slow_q=slow_q,
-            )
-            for value in values
-        ]  # fmt: skip
-        for k, one in enumerate(found):
+            )  # fmt: skip
             for flag, name in enumerate(COUNTED):
                 arrays[name][i, k] = (one.kind == flag).sum()
             arrays["points_outside"][i, k] = one.outside

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ __all__ = ["HELD", "SILENCE", "ConstantInputs", "Starts", "constant_inputs", "st
 SILENCE = "silence"
 HELD = 10
 _MOST = 32
+_ON, _TRIALS = 1000, 16  # steps for which trials go on, and so many of them
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,16 @@ class Starts(NamedTuple):
 def starts_of(
     architecture: str | Architecture,
     weights: Weights,
-    inputs: NDArray[np.float32],
+    inputs: NDArray[Any],
+    given: ArrayLike | None = None,
     count: int = 256,
     noise: float = 0.1,
     seed: int = 0,
 ) -> Starts:
     """States along a network's trajectories, every second one moved by noise.
+
+    Trials end before slow networks are anywhere near what they settle to, so under an input the
+    trials go on for 1,000 steps of it, 16 of them at most.
 
     Parameters
     ----------
@@ -153,8 +158,11 @@ def starts_of(
         One network's parameters, without padding.
     inputs : array (trial, time, input)
         Trials that it is run on.
+    given : array (input,), optional
+        What is given at every step after the trials; by default they end there.
     count : int
-        Of states, drawn from all steps of all trials without repeating any while there are others.
+        Of states, drawn from all steps without repeating any while there are others. After the
+        trials only so many steps are drawn from that they are no more than those before.
     noise : float
         Standard deviation of the noise, relative to the root mean square deviation of states from
         their mean.
@@ -182,13 +190,16 @@ def starts_of(
         raise SolspaceError(f"{count} starts with noise {noise:g}; give 1 or more, and 0 or more")
     with np.errstate(all="ignore"):  # states that run away are counted
         states = run(architecture, weights, inputs)[0]
+        later = _going_on(architecture, weights, states[:, -1], given)
     rows = states.reshape(-1, states.shape[-1])
-    seen = rows[np.isfinite(rows).all(axis=1)]
+    both = np.concatenate([rows, later])
+    seen = both[np.isfinite(both).all(axis=1)]
     if not len(seen):
         raise SolspaceError(
-            f"none of {len(rows)} states on recorded trials is finite; there is nothing to "
+            f"none of {len(both)} states on recorded trials is finite; there is nothing to "
             "search from"
         )
+    rows = np.concatenate([rows, later[:: max(1, -(-len(later) // len(rows)))]])
     rng = np.random.default_rng(seed)
     picked = rng.permutation(len(rows))[:count]
     if len(picked) < count:
@@ -198,3 +209,18 @@ def starts_of(
         spread = float(np.sqrt(np.mean(np.square(seen - seen.mean(axis=0)))))
         starts[1::2] += noise * spread * rng.normal(size=starts[1::2].shape)
     return Starts(starts, np.array([seen.min(axis=0), seen.max(axis=0)]))
+
+
+def _going_on(
+    architecture: str | Architecture,
+    weights: Weights,
+    ends: NDArray[np.float64],
+    given: ArrayLike | None,
+) -> NDArray[np.float64]:
+    """States after the ends of some trials under a constant input, (step, state)."""
+    if given is None:
+        return ends[:0]
+    some = ends[np.unique(np.linspace(0, len(ends) - 1, _TRIALS).round().astype(int))]
+    held = np.broadcast_to(np.asarray(given, np.float64), (len(some), _ON, np.size(given)))
+    states = run(architecture, weights, held, some)[0]
+    return states.reshape(-1, states.shape[-1])

@@ -103,8 +103,8 @@ def plot_fixed_points(
         raise SolspaceError(f"no input {under!r} is held; there are {', '.join(inputs.names)}")
     weights = network_weights(population, i)
     recorded = task.recorded_trials()
-    begun = starts_of(architecture, weights, recorded.input, starts)
     value = inputs.values[inputs.names.index(under)]
+    begun = starts_of(architecture, weights, recorded.input, value, starts)
     found = fixed_points(architecture, weights, begun.states, value, box=begun.box)
     units = hidden_size(weights)
     activity = run(architecture, weights, recorded.input)[0][..., :units]
