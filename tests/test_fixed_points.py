@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from solspace.fixed_points.finding import KINDS
 from solspace.fixed_points.stage import fixed_points_table
 from solspace.networks import parameter_shapes, run
 from solspace.store.check import check_store
+from solspace.tasks import get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = ("vanilla", "relu", "leaky", "leaky_rate", "gru", "lstm")
@@ -204,6 +206,26 @@ def test_starts_are_states_of_trajectories_and_noisy_copies():
         starts_of("gru", weights, inputs, count=0)
 
 
+def test_trials_go_on_under_the_input_until_slow_networks_are_there():
+    slow = one_unit(2.0) | {"alpha": np.array(0.01)}
+    inputs = np.ones((2, 3, 1), np.float32)
+    assert starts_of("leaky", slow, inputs).box.max() < 0.1
+    starts, box = starts_of("leaky", slow, inputs, [0.0])
+    assert box.max() == pytest.approx(0.9575, abs=5e-3)
+    found = fixed_points("leaky", slow, starts, box=box)
+    assert [KINDS[k] for k in found.kind] == ["stable", "saddle"]
+
+
+def test_a_task_may_say_which_inputs_it_holds():
+    task = dataclasses.replace(
+        get_task("interval_reproduction"), constant_inputs=lambda: {"both": [1.0, 1.0]}
+    )
+    found = constant_inputs(task)
+    assert found.names == ("silence", "both") and found.values.tolist() == [[0, 0], [1, 1]]
+    with pytest.raises(SolspaceError, match=r"input 'both' is 1\.0; give 2 finite numbers"):
+        constant_inputs(dataclasses.replace(task, constant_inputs=lambda: {"both": 1.0}))
+
+
 # --------------------------------------------------------------------------- the stage
 
 
@@ -250,7 +272,7 @@ def test_networks_that_run_away_and_numbers_that_cannot_be(population):
     runs_away["weight_hh"] = np.full((1, 4, 4), 1e30)
     runs_away["bias_hh"] = np.ones((1, 4))
     ds = import_networks("delayed_discrimination", "relu", {"away": runs_away})
-    found = find_fixed_points(ds, starts=40)
+    found = find_fixed_points(ds, starts=200)
     assert found.starts_not_finite.item() > 0 and found.status_fixed_points.item() == 1
     with pytest.raises(SolspaceError, match="give 1 or more starts"):
         find_fixed_points(population, starts=0)

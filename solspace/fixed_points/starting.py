@@ -45,15 +45,15 @@ class ConstantInputs:
 def constant_inputs(
     task: str | Task, held: int = HELD, own: Mapping[str, ArrayLike] | None = None
 ) -> ConstantInputs:
-    """Silence, and every other input that recorded trials of a task hold for some steps.
+    """Silence, and the inputs that a task names, or else those that its recorded trials hold.
 
-    Those that are held are named by what they give, such as ``context=1``.
+    Those that trials hold are named by what they give, such as ``context=1``.
 
     Parameters
     ----------
     task : str or Task
     held : int
-        For how many steps at least, without a change.
+        For how many steps at least, without a change. Those that a task names are taken anyway.
     own : mapping of str to array (input,), optional
         Inputs of one's own by name, instead.
 
@@ -72,6 +72,9 @@ def constant_inputs(
     task = get_task(task)
     if own is not None:
         return _own(task, own)
+    if task.constant_inputs is not None:
+        silence: Mapping[str, ArrayLike] = {SILENCE: np.zeros(len(task.inputs))}
+        return _own(task, {**silence, **task.constant_inputs()})
     if not isinstance(held, (int, np.integer)) or held < 1:
         raise SolspaceError(f"held={held!r}; give 1 or more steps")
     trials = task.recorded_trials()
