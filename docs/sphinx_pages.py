@@ -33,12 +33,14 @@ DOCS = Path(__file__).resolve().parent
 GROUPS = {
     "Tasks and architectures": ("tasks", "networks", "stages.architectures"),
     "Populations in memory": ("population", "training"),
-    "What networks do": ("simulation", "attractors", "responses", "reduction", "verification"),
+    "What networks do": (
+        "simulation", "attractors", "fixed_points", "responses", "reduction", "verification",
+    ),
     "Solutions": ("labels", "stability", "diversity"),
     "Activity": ("features", "classification", "recordings", "locating"),
     "Stores": ("store", "run", "info", "report"),
     "Analyses of your own, and errors": ("stages", "errors"),
-}
+}  # fmt: skip
 
 
 # --------------------------------------------------------------------------- commands

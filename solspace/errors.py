@@ -9,6 +9,7 @@ _FUNCTIONS = {
     "features": "extract_features",
     "recording_size": "classify_recordings",
     "attractors": "find_attractors",
+    "fixed_points": "find_fixed_points",
     "responses": "find_responses",
     "stability": "label_stability",
 }

@@ -93,6 +93,7 @@ PLOTS = {
     "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
     "plot_design": lambda g: plots.plot_design(designed(g["population"])),
     "plot_extrapolation": lambda g: plots.plot_extrapolation(g["extrapolation"]),
+    "plot_fixed_points": lambda g: plots.plot_fixed_points(g["population"], 0, starts=32),
     "plot_graph": lambda g: plots.plot_graph(g["graph"], 0, windows=True),
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
     "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),

@@ -34,6 +34,7 @@ ALL_GROUPS = {
     "extrapolation",
     "graph",
     "attractors",
+    "fixed_points",
     "response",
     "stability",
     "checkpoints",
@@ -82,6 +83,7 @@ def fresh(tmp_path_factory):
         "stability": {
             "labels": ["graph_key"], "noise": [1e-3], "further_steps": 0, "processor": False,
         },
+        "fixed_points": {"starts": 4},
         "recording_size": {
             **few, "units": (2, np.inf), "trials": (10, np.inf), "set": "speed",
         },

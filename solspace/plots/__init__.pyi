@@ -8,6 +8,7 @@ from .classification import plot_recording_size as plot_recording_size
 from .coverage import plot_rarefaction as plot_rarefaction
 from .design import plot_design as plot_design
 from .extrapolation import plot_extrapolation as plot_extrapolation
+from .fixed_points import plot_fixed_points as plot_fixed_points
 from .graph import plot_graph as plot_graph
 from .location import plot_calibration as plot_calibration
 from .location import plot_location as plot_location

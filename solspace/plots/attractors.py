@@ -132,7 +132,7 @@ def plot_attractors(
     units = hidden_size(weights)
     walked = run(architecture, weights, silence, start)[0]
     lines = np.concatenate([start[:, None], walked], axis=1)[..., :units]
-    centre, axes, share = _plane(lines)
+    centre, axes, share = on_two_axes(lines)
 
     def on_plane(states: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray((states[..., :units] - centre) @ axes)
@@ -188,7 +188,7 @@ def plot_attractors(
     return both(picture, keys, [scale] if scale else [])
 
 
-def _plane(
+def on_two_axes(
     lines: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean, first two axes (unit, 2) and their shares of the variance."""

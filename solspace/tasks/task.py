@@ -58,6 +58,10 @@ class Task:
     silences : callable () -> Silences, or None
         The moments from which networks are left alone to see what they settle to; where None,
         those after each pulse of the recorded trials (see `solspace.tasks.silences_of`).
+    constant_inputs : callable () -> mapping of str to array (input,), or None
+        Inputs by name, beside silence, under which fixed points are searched; where None those that
+        recorded trials hold (see `solspace.fixed_points.constant_inputs`). A task whose trials are
+        noisy at every step has to say so itself.
     challenges : callable () -> ChallengeFamily, or None
         The trials outside the trained set from which `solspace.design` chooses those that tell
         solutions apart; None where the task has none.
@@ -87,6 +91,7 @@ class Task:
     output_symbol: Callable[[NDArray[Any]], NDArray[np.int8]] | None = None
     protocol: StimulusProtocol | None = None
     silences: Callable[[], Silences] | None = None
+    constant_inputs: Callable[[], Mapping[str, Any]] | None = None
     feature_epochs: Callable[..., Any] | None = None
     challenges: Callable[[], ChallengeFamily] | None = None
     description: str = ""
