@@ -575,3 +575,32 @@ def test_a_noisy_task_is_learnt_from_trials_that_are_seen_once() -> None:
         dataclasses.replace(task, noisy=False), "leaky", 12, seed=5, recipe=recipe
     )
     assert not np.array_equal(still.weights["weight_hh"], one.weights["weight_hh"])
+
+
+def test_noise_in_the_state_is_passed_by_the_gradient() -> None:
+    trials = some_trials(40, 30, 3, 2)
+    weights = some_weights("leaky", 11, 3, 2)
+    recipe = dataclasses.replace(RECIPE, recurrent_noise=0.1, batch_size=40)
+    steps = make_steps("leaky", weights, trials, recipe)
+    quiet = steps.loss()
+    noise = 0.1 * np.random.default_rng(1).standard_normal(steps._work[-2].shape, np.float32)
+    steps._work[-2][:] = noise
+    loss, found = steps.gradient(np.arange(40))
+    given = torch.tensor(np.concatenate([*noise], axis=-1)[..., :40].transpose(2, 0, 1)).double()
+    w = {n: torch.tensor(a).double().requires_grad_() for n, a in weights.items()}
+    x, h, squares = torch.tensor(trials.input).double(), torch.zeros(40, 11).double(), 0
+    for t in range(30):
+        drive = x[:, t] @ w["weight_ih"][0].T + h @ w["weight_hh"][0].T
+        new = (drive + w["bias_ih"][0] + w["bias_hh"][0]).tanh()
+        h = h + w["alpha"] * (new - h) + given[:, t]
+        output = h @ w["weight_out"].T + w["bias_out"]
+        squares = squares + ((output - torch.tensor(trials.target[:, t])) ** 2).sum()
+    mean = squares / trials.target.size
+    mean.backward()
+    assert math.isclose(loss, mean.item(), rel_tol=1e-5)
+    for name in ("weight_hh", "weight_ih", "weight_out", "bias_out"):
+        exact = w[name].grad.numpy()
+        np.testing.assert_allclose(found[name], exact, atol=1e-5 * abs(exact).max())
+    assert steps.loss() == quiet  # the loss that is looked at is without
+    with pytest.raises(SolspaceError, match="state of gru networks takes no noise .* leaky"):
+        make_steps("gru", some_weights("gru", 11, 3, 2), trials, recipe)

@@ -36,7 +36,7 @@ INITS = ("default", "default/sqrt(N)", "orthogonal", "normal")
 
 # Random streams of a network; the generator's seed is (seed, attempt, stream). The fourth is that
 # of further training.
-_DATA, _INIT, _BATCHES, _, _FRESH = range(5)
+_DATA, _INIT, _BATCHES, _, _FRESH, _NOISE = range(6)
 
 # A loss this many times that of silence (a readout of zero) will not come back.
 _DIVERGED = 100.0
@@ -358,7 +358,10 @@ def train_network(
         rng = np.random.default_rng([seed, attempt, _BATCHES])
         fresh = np.random.default_rng([seed, attempt, _FRESH])
         draw = partial(task.training_trials, fresh) if task.noisy else None
-        this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device, levels, draw)
+        noise = np.random.default_rng([seed, attempt, _NOISE])
+        this = _attempt(
+            architecture, start, trials, rates, recipe, rng, stop, device, levels, draw, noise
+        )
         if best is None or this.loss < best.loss:
             best = this
         if this.ended:
@@ -508,6 +511,7 @@ def _attempt(
     device: str | None,
     levels: NDArray[np.float64],
     draw: Callable[[], Trials] | None = None,
+    noise: np.random.Generator | None = None,
 ) -> _Attempt:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
@@ -518,7 +522,7 @@ def _attempt(
         # The verdict is float64's; it is asked only where float32 says so.
         return lambda loss: loss < level and exact_loss() < level
 
-    steps = make_steps(architecture, start, trials, recipe, device, draw)
+    steps = make_steps(architecture, start, trials, recipe, device, draw, noise)
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
 
     before = 0  # steps of the parts that have ended
@@ -531,7 +535,7 @@ def _attempt(
     curriculum = _Descent()
     if recipe.curriculum_steps:
         easy = _easy_trials(trials, recipe)
-        curriculum_steps = make_steps(architecture, start, easy, recipe, device)
+        curriculum_steps = make_steps(architecture, start, easy, recipe, device, noise=noise)
         curriculum = _descend(
             curriculum_steps,
             batches(len(easy), recipe.curriculum_steps, recipe, rng),

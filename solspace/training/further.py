@@ -143,7 +143,8 @@ def train_further(
              for n, v in weights.items()}  # fmt: skip
     fresh = np.random.default_rng([seed, 0, _FURTHER, 1])
     draw = partial(task.training_trials, fresh) if task.noisy else None
-    runner = make_steps(architecture, start, trials, recipe, device, draw)
+    noise = np.random.default_rng([seed, 0, _FURTHER, 2])
+    runner = make_steps(architecture, start, trials, recipe, device, draw, noise)
     rng = np.random.default_rng([seed, 0, _FURTHER])
     least, best = np.inf, None
     factor, back, back_to = 1.0, runner.loss(), runner.snapshot()

@@ -57,10 +57,12 @@ def make_steps(
     recipe: Recipe,
     device: str | None = None,
     draw: Callable[[], Trials] | None = None,
+    noise: np.random.Generator | None = None,
 ) -> Steps:
     """The fastest way to train this architecture; torch where a device is named.
 
-    ``draw`` gives the trials to learn from where these are drawn anew, see `FreshSteps`.
+    ``draw`` gives the trials to learn from where these are drawn anew, see `FreshSteps`; ``noise``
+    is what the noise of the recipe's ``recurrent_noise`` is drawn from.
     """
     record = networks.recurrent_architecture(architecture)
     if not record.trainable:
@@ -72,10 +74,25 @@ def make_steps(
         )
     steps: Steps
     if record.kernel is not None and not record.trained and device is None:
-        steps = CompiledSteps(architecture, weights, trials, recipe)
+        steps = CompiledSteps(architecture, weights, trials, recipe, noise)
+    elif recipe.recurrent_noise:
+        raise SolspaceError(_no_noise(architecture, recipe))
     else:
         steps = TorchSteps(architecture, weights, trials, recipe, device or "cpu")
     return steps if draw is None else FreshSteps(steps, draw, len(trials))
+
+
+def _no_noise(architecture: str, recipe: Recipe) -> str:
+    known = [
+        name
+        for name in networks.architecture_names("recurrent")
+        if (kernel := networks.recurrent_architecture(name).kernel)
+        and hasattr(importlib.import_module(kernel), "noisy")
+    ]
+    return (
+        f"recurrent_noise {recipe.recurrent_noise:g}: the state of {architecture} networks takes no "
+        f"noise in training here; give 0, or one of {', '.join(known)} without a device"
+    )
 
 
 def _channels_first(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,6 +149,7 @@ class CompiledSteps:
         weights: Mapping[str, NDArray[np.float32]],
         trials: Trials,
         recipe: Recipe,
+        noise: np.random.Generator | None = None,
     ) -> None:
         from solspace.training.blocks import aligned
 
@@ -147,6 +165,12 @@ class CompiledSteps:
         n, outputs = networks.hidden_size(weights), self._targets.shape[1]
         settings = record.kernel_settings(weights)
         self._work = self._kernel.workspace(n, inputs, outputs, steps, *settings)
+        self._noise = None
+        if recipe.recurrent_noise:
+            if not hasattr(self._kernel, "noisy"):
+                raise SolspaceError(_no_noise(architecture, recipe))
+            self._work = self._kernel.noisy(self._work, recipe.batch_size)
+            self._noise = noise or np.random.default_rng(0)
         self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         self._layout = list(_layout(architecture, n, outputs))
         self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
@@ -161,6 +185,17 @@ class CompiledSteps:
         self._done = 0
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
+        if self._noise is None:
+            self._adam_steps(batches, rates)
+            return
+        added = self._work[-2]
+        for step in range(len(batches)):
+            self._noise.standard_normal(dtype=np.float32, out=added)
+            added *= np.float32(self._recipe.recurrent_noise)
+            self._adam_steps(batches[step : step + 1], rates[step : step + 1])
+        added[:] = 0
+
+    def _adam_steps(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         self._kernel.adam_steps(
             self._matrix,
             self._moments,
