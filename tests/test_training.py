@@ -602,5 +602,5 @@ def test_noise_in_the_state_is_passed_by_the_gradient() -> None:
         exact = w[name].grad.numpy()
         np.testing.assert_allclose(found[name], exact, atol=1e-5 * abs(exact).max())
     assert steps.loss() == quiet  # the loss that is looked at is without
-    with pytest.raises(SolspaceError, match="state of gru networks takes no noise .* leaky"):
+    with pytest.raises(SolspaceError, match=r"state of gru networks takes no noise .* leaky"):
         make_steps("gru", some_weights("gru", 11, 3, 2), trials, recipe)

@@ -90,8 +90,8 @@ def _no_noise(architecture: str, recipe: Recipe) -> str:
         and hasattr(importlib.import_module(kernel), "noisy")
     ]
     return (
-        f"recurrent_noise {recipe.recurrent_noise:g}: the state of {architecture} networks takes no "
-        f"noise in training here; give 0, or one of {', '.join(known)} without a device"
+        f"recurrent_noise {recipe.recurrent_noise:g}: the state of {architecture} networks takes "
+        f"no noise in training here; give 0, or one of {', '.join(known)} without a device"
     )
 
 
