@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
@@ -38,7 +38,7 @@ _RECORDED, _EXTRAPOLATION = 1, 2
 
 
 def make_trials(
-    conditions: Sequence[tuple[int, float, float]],
+    conditions: ArrayLike,
     rng: np.random.Generator | None = None,
     epoch_steps: Sequence[int] = EPOCH_STEPS,
     noise: float = NOISE,
@@ -47,7 +47,7 @@ def make_trials(
 
     Parameters
     ----------
-    conditions : sequence of (int, float, float)
+    conditions : array_like (trial, 3)
     rng : Generator, optional
         Of the noise; none without.
     epoch_steps : sequence of int
