@@ -102,7 +102,13 @@ def test_choices_of_networks_that_do_not_heed_the_context():
         share_correct(ds, task="interval_reproduction")
 
 
-@pytest.mark.parametrize("architecture", ["leaky", "gru"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "leaky",
+        *(pytest.param(a, marks=pytest.mark.slow) for a in TASK.recipes if a != "leaky"),
+    ],
+)
 def test_the_recipe_trains_a_network_that_heeds_the_context(architecture):
     ds = train(new_population(TASK, architecture, networks=1, hidden_size=20))
     assert ds.status_train.item() == 1 and ds.attempts.item() == 1

@@ -196,7 +196,7 @@ def _make(conditions: NDArray[Any], rng: np.random.Generator) -> Trials:
 
 
 def _labels(ds: xr.Dataset) -> dict[str, Any]:
-    return {name: c for name, c in ds.coords.items() if set(c.dims) == {"network"}}
+    return {str(name): c for name, c in ds.coords.items() if set(c.dims) == {"network"}}
 
 
 def _choices(ds: xr.Dataset, trials: Trials) -> Any:
