@@ -11,6 +11,7 @@ import xarray as xr
 from solspace import SolspaceError, get_task, psychometric_curves, share_correct
 from solspace.population import import_networks, new_population
 from solspace.tasks import check_task, missing
+from solspace.tasks.context_integral import TASK as INTEGRAL
 from solspace.tasks.context_integration import combinations, make_trials, random_conditions
 from solspace.tasks.registry import default_architecture
 from solspace.training.stage import train
@@ -113,6 +114,19 @@ def test_the_recipe_trains_a_network_that_heeds_the_context(architecture):
     ds = train(new_population(TASK, architecture, networks=1, hidden_size=20))
     assert ds.status_train.item() == 1 and ds.attempts.item() == 1
     assert (share_correct(ds, trials=500) > 0.95).all()
+
+
+def test_the_integral_is_that_of_the_stream_the_context_names():
+    recorded, beyond = check_task(INTEGRAL).recorded_trials(), INTEGRAL.extrapolation_trials()
+    assert beyond.input.shape[1] == 4 * recorded.input.shape[1] == 240
+    first, second = recorded.input[:36], recorded.input[36:]
+    np.testing.assert_array_equal(first[..., :2], second[..., :2])
+    assert (first[..., 2:] == [1, 0]).all() and (second[..., 2:] == [0, 1]).all()
+    for half, stream in ((recorded.target[:36], 0), (recorded.target[36:], 1)):
+        steps = np.diff(half[..., 0], axis=1)
+        np.testing.assert_allclose(steps * 0.1 * 60**0.5, first[:, 1:, stream], atol=1e-5)
+    trained = INTEGRAL.training_trials(np.random.default_rng(0)).target[:, -1]
+    assert abs(trained.std() - 1) < 0.1
 
 
 def test_every_combination_is_recorded_once():
