@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,9 +93,9 @@ def psychometric_curves(
 ) -> xr.Dataset:
     """The share of positive choices against the coherence of each stream, in each context.
 
-    Every coherence of the one stream is shown with every coherence of the other, in both contexts,
-    with noise that is drawn anew. A network that heeds the context chooses by the stream that it
-    names, and its curve against the other stream is flat.
+    Every coherence of the one stream is shown with every trained coherence of the other, in both
+    contexts, with noise that is drawn anew. A network that heeds the context chooses by the stream
+    that it names, and its curve against the other stream is flat.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def psychometric_curves(
     task : str or Task, optional
         By default the dataset's own.
     coherences : sequence of float, optional
-        Those of both streams; 0, 1, 2, 4, 8 and 16 of both signs by default.
+        Those against which choices are told, of either stream; 0, 1, 2, 4, 8 and 16 of both signs
+        by default.
     repeats : int
         Trials of each combination.
     seed : int
@@ -113,8 +115,8 @@ def psychometric_curves(
     -------
     Dataset
         ``positive`` (network, context, stream, coherence), the share of trials in which the output
-        at the decision is over zero, over all coherences of the other stream; NaN for a network
-        without weights. ``trials``, how many each share is of.
+        at the decision is over zero, over the trained coherences of the other stream; NaN for a
+        network without weights. ``trials``, how many each share is of.
 
     Raises
     ------
@@ -136,11 +138,11 @@ def psychometric_curves(
     >>> ds = import_networks("context_integration", "leaky", {"untrained": weights})
     >>> curves = psychometric_curves(ds, coherences=[-4, 0, 4], repeats=5)
     >>> dict(curves.positive.sizes), curves.trials.item()
-    ({'network': 1, 'context': 2, 'stream': 2, 'coherence': 3}, 15)
+    ({'network': 1, 'context': 2, 'stream': 2, 'coherence': 3}, 30)
     """
     import xarray as xr
 
-    from solspace.tasks.context_integration import PROBED, combinations
+    from solspace.tasks.context_integration import COHERENCES, PROBED
 
     _check_task(ds, task)
     rng = np.random.default_rng(seed)
@@ -150,12 +152,17 @@ def psychometric_curves(
             f"{len(shown_at)} coherences, {repeats} repeats; give 1 or more finite ones, 1 or more "
             "repeats"
         )
-    k = len(shown_at)
-    conditions = np.repeat(combinations(shown_at.tolist()), repeats, axis=0)
+    k, each = len(shown_at), len(COHERENCES) * repeats
+    conditions = np.array(
+        [
+            (context, own, other) if stream == 1 else (context, other, own)
+            for context, stream, own in product((1, 2), (1, 2), shown_at.tolist())
+            for other in COHERENCES * repeats
+        ]
+    )
     positive = np.full((ds.sizes["network"], 2, 2, k), np.nan)
     for i, choice in _choices(ds, _make(conditions, rng)):
-        table = (choice > 0).reshape(2, k, k, repeats).mean(axis=-1)  # context, stream 1, stream 2
-        positive[i] = np.stack([table.mean(axis=2), table.mean(axis=1)], axis=1)
+        positive[i] = (choice > 0).reshape(2, 2, k, each).mean(axis=-1)
     return xr.Dataset(
         {
             "positive": (
@@ -163,7 +170,7 @@ def psychometric_curves(
                 positive,
                 {"long_name": "share of positive choices", "units": "1"},
             ),
-            "trials": ((), k * repeats, {"long_name": "trials that each share is of"}),
+            "trials": ((), each, {"long_name": "trials that each share is of"}),
         },
         coords={"context": [1, 2], "stream": [1, 2], "coherence": shown_at} | _labels(ds),
     )
