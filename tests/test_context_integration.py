@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 
 from solspace import SolspaceError, get_task, psychometric_curves, share_correct
 from solspace.population import import_networks, new_population
@@ -103,16 +105,24 @@ def test_choices_of_networks_that_do_not_heed_the_context():
         share_correct(ds, task="interval_reproduction")
 
 
-@pytest.mark.parametrize(
-    "architecture",
-    [
-        "leaky",
-        *(pytest.param(a, marks=pytest.mark.slow) for a in TASK.recipes if a != "leaky"),
-    ],
-)
-def test_the_recipe_trains_a_network_that_heeds_the_context(architecture):
-    ds = train(new_population(TASK, architecture, networks=1, hidden_size=20))
-    assert ds.status_train.item() == 1 and ds.attempts.item() == 1
+def test_networks_of_the_page_heed_the_context():
+    names: dict[str, Any] = {}
+    for block in python_blocks("docs/context_integration.md"):
+        exec(block, names)
+    assert (names["ds"].status_train == 1).all() and (names["ds"].attempts == 1).all()
+    assert (names["share"] > 0.95).all()
+    positive = names["curves"].positive.sel(coherence=[-4, -2, -1, 1, 2, 4])
+    for context, stream in ((1, 1), (2, 2)):
+        by_named = positive.sel(context=context, stream=stream)
+        assert (by_named[:, :3] < 0.1).all() and (by_named[:, 3:] > 0.9).all()
+        assert (abs(positive.sel(context=context, stream=3 - stream) - 0.5) < 0.15).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [a for a in TASK.recipes if a != "leaky"])
+def test_other_recipes_train_networks_that_heed_the_context(architecture):
+    ds = train(new_population(TASK, architecture, networks=2, hidden_size=[20, 50]))
+    assert (ds.status_train == 1).all()
     assert (share_correct(ds, trials=500) > 0.95).all()
 
 
