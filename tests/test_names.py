@@ -157,5 +157,6 @@ def test_parameters_of_trials_have_units_and_a_meaning(name):
             assert coordinate.attrs["units"] == task.parameter_units.get(parameter, "1")
             assert coordinate.attrs["long_name"] == meaning
     assert {*task.parameter_units} <= {*task.parameters}
-    if name != "delayed_discrimination":  # its parameters are strengths, pure numbers
+    # Strengths are pure numbers, and so is which context or which streams.
+    if name not in ("delayed_discrimination", "context_integration", "context_integral"):
         assert set(task.parameter_units.values()) == {"steps"}

@@ -86,6 +86,15 @@ def location() -> xr.Dataset:
     )
 
 
+def psychometric() -> xr.Dataset:
+    x = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
+    heeds = np.where(np.eye(2, dtype=bool)[..., None], 1 / (1 + np.exp(-2 * x)), 0.5)
+    return xr.Dataset(
+        {"positive": (("network", "context", "stream", "coherence"), np.stack([heeds] * 3))},
+        coords={"context": [1, 2], "stream": [1, 2], "coherence": x},
+    )
+
+
 PLOTS = {
     "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
@@ -104,6 +113,7 @@ PLOTS = {
     "plot_map": lambda g: plots.plot_map(g["features"], method="pca"),
     "plot_network": lambda g: plots.plot_network(g, 0),
     "plot_phase_portrait": lambda g: plots.plot_phase_portrait([[1.1, 0.5], [-0.7, 1.3]]),
+    "plot_psychometric": lambda g: plots.plot_psychometric(psychometric()),
     "plot_psth": lambda g: plots.plot_psth(g["training"], align="set"),
     "plot_rarefaction": lambda g: plots.plot_rarefaction(
         {"few": solspace.solution_coverage({"a": 9, "b": 3, "c": 1}, resamples=5)}

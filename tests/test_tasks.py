@@ -75,6 +75,10 @@ def test_trials_make_sense_by_themselves(name, kind):
     # Epochs come in their order, one after the other.
     assert (np.diff(trials.epoch.astype(int), axis=1) >= 0).all()
     assert trials.epoch.max() < len(task.epochs)
+    asked = np.isin(trials.epoch, [task.epochs.index(e) for e in task.asked or task.epochs])
+    assert (np.isfinite(trials.target) == asked[..., None]).all()
+    if task.noisy:
+        return
     # Inputs change only where an epoch does, and so does the target.
     change = (np.diff(trials.input, axis=1) != 0).any(-1) | (
         np.diff(trials.target, axis=1) != 0
@@ -87,6 +91,8 @@ def test_extrapolation_goes_well_past_training(name):
     task = get_task(name)
     recorded, beyond = task.recorded_trials(), task.extrapolation_trials()
     for parameter in task.parameters:
+        if len(np.unique(recorded.parameters[parameter])) == 2:  # which of two
+            continue
         assert beyond.parameters[parameter].max() >= 2 * recorded.parameters[parameter].max()
 
 

@@ -28,7 +28,7 @@ from solspace.training import (
 )
 from solspace.training.driver import batches
 from solspace.training.stage import train
-from solspace.training.steps import make_steps
+from solspace.training.steps import TorchSteps, make_steps
 
 torch = pytest.importorskip("torch")
 
@@ -523,3 +523,84 @@ def test_the_recipe_trains_interval_reproduction() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(train, jobs)) >= 7
+
+
+# --------------------------------------------------------------------------- noise and masks
+
+
+def masked(trials: Trials, seed: int = 0) -> Trials:
+    """The same, but nothing is asked for at about half of all steps, others in each trial."""
+    target = trials.target.copy()
+    target[np.random.default_rng(seed).random(target.shape[:2]) < 0.5] = np.nan
+    return dataclasses.replace(trials, target=target)
+
+
+@pytest.mark.parametrize("architecture", COMPILED)
+def test_what_is_not_asked_for_has_no_gradient(architecture: str) -> None:
+    trials = masked(some_trials(40, 60, 3, 2))
+    weights = some_weights(architecture, 11, 3, 2)
+    batch = np.arange(35)
+    by_torch = TorchSteps(architecture, weights, trials, RECIPE, "cpu")
+    compiled = make_steps(architecture, weights, trials, RECIPE)
+    loss, expected = by_torch.gradient(batch)
+    own, found = compiled.gradient(batch)
+    assert math.isclose(own, loss, rel_tol=1e-5)
+    assert math.isclose(compiled.loss(), by_torch.loss(), rel_tol=1e-5)
+    assert math.isclose(
+        compiled.loss(), mean_squared_error(architecture, weights, trials), rel_tol=1e-5
+    )
+    for name in ("weight_hh", "weight_ih", "weight_out"):
+        np.testing.assert_allclose(found[name], expected[name], atol=2e-5 * abs(loss) + 1e-6)
+
+
+def test_a_noisy_task_is_learnt_from_trials_that_are_seen_once() -> None:
+    drawn: list[Trials] = []
+
+    def draw(rng: np.random.Generator) -> Trials:
+        trials = TASK.training_trials(rng)
+        noise = rng.standard_normal(trials.input.shape, np.float32)
+        drawn.append(dataclasses.replace(trials, input=trials.input + 0.1 * noise))
+        return drawn[-1]
+
+    task = dataclasses.replace(TASK, training_trials=draw, noisy=True)
+    recipe = dataclasses.replace(RECIPE, max_steps=40, check_every=10, attempts=1)
+    one = train_network(task, "leaky", 12, seed=5, recipe=recipe)
+    # 128 trials are four batches: ten sets, and that at which the loss is looked at.
+    assert len(drawn) == 11
+    assert len({trials.input.tobytes() for trials in drawn}) == 11
+    assert one.loss == mean_squared_error("leaky", one.weights, drawn[0])
+    again = train_network(task, "leaky", 12, seed=5, recipe=recipe)
+    np.testing.assert_array_equal(again.weights["weight_hh"], one.weights["weight_hh"])
+    still = train_network(
+        dataclasses.replace(task, noisy=False), "leaky", 12, seed=5, recipe=recipe
+    )
+    assert not np.array_equal(still.weights["weight_hh"], one.weights["weight_hh"])
+
+
+def test_noise_in_the_state_is_passed_by_the_gradient() -> None:
+    trials = some_trials(40, 30, 3, 2)
+    weights = some_weights("leaky", 11, 3, 2)
+    recipe = dataclasses.replace(RECIPE, recurrent_noise=0.1, batch_size=40)
+    steps = make_steps("leaky", weights, trials, recipe)
+    quiet = steps.loss()
+    noise = 0.1 * np.random.default_rng(1).standard_normal(steps._work[-2].shape, np.float32)
+    steps._work[-2][:] = noise
+    loss, found = steps.gradient(np.arange(40))
+    given = torch.tensor(np.concatenate([*noise], axis=-1)[..., :40].transpose(2, 0, 1)).double()
+    w = {n: torch.tensor(a).double().requires_grad_() for n, a in weights.items()}
+    x, h, squares = torch.tensor(trials.input).double(), torch.zeros(40, 11).double(), 0
+    for t in range(30):
+        drive = x[:, t] @ w["weight_ih"][0].T + h @ w["weight_hh"][0].T
+        new = (drive + w["bias_ih"][0] + w["bias_hh"][0]).tanh()
+        h = h + w["alpha"] * (new - h) + given[:, t]
+        output = h @ w["weight_out"].T + w["bias_out"]
+        squares = squares + ((output - torch.tensor(trials.target[:, t])) ** 2).sum()
+    mean = squares / trials.target.size
+    mean.backward()
+    assert math.isclose(loss, mean.item(), rel_tol=1e-5)
+    for name in ("weight_hh", "weight_ih", "weight_out", "bias_out"):
+        exact = w[name].grad.numpy()
+        np.testing.assert_allclose(found[name], exact, atol=1e-5 * abs(exact).max())
+    assert steps.loss() == quiet  # the loss that is looked at is without
+    with pytest.raises(SolspaceError, match=r"state of gru networks takes no noise .* leaky"):
+        make_steps("gru", some_weights("gru", 11, 3, 2), trials, recipe)

@@ -61,7 +61,7 @@ def train(args: argparse.Namespace) -> None:
     from solspace.run import where as compute
     from solspace.run.populations import create_population
     from solspace.store.locks import Slice
-    from solspace.tasks import change_recipe, get_task, only_architecture
+    from solspace.tasks import change_recipe, default_architecture, get_task
 
     described: dict[str, Any] = {
         name: value
@@ -75,7 +75,7 @@ def train(args: argparse.Namespace) -> None:
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
         if args.task is not None and args.architecture is None:
-            args.architecture = only_architecture(args.task)
+            args.architecture = default_architecture(args.task)
         if args.task is None or args.architecture is None:
             raise SolspaceError(
                 "a new population needs --task and --architecture, such as "

@@ -162,7 +162,7 @@ class Recording:
         """-1 or 1 by what a trial asks for, (trial,); 0 for nothing, or where it is not known."""
         if "target" not in vars(self):
             return np.zeros(len(self.epoch), np.int8)
-        total = self.target.sum(axis=(1, 2))
+        total = np.nansum(self.target, axis=(1, 2))
         return np.sign(total).astype(np.int8)
 
 

@@ -18,6 +18,7 @@ from .map import map_population as map_population
 from .map import plot_map as plot_map
 from .network import plot_network as plot_network
 from .psth import plot_psth as plot_psth
+from .psychometric import plot_psychometric as plot_psychometric
 from .saving import save as save
 from .saving import to_svg as to_svg
 from .solutions import plot_solutions as plot_solutions

@@ -209,7 +209,7 @@ def plot_extrapolation(
             f"({', '.join(task.parameters)}); {how_to_make('extrapolate')}"
         )
     trained = trained_values(task)
-    wanted = one["target"].isel(output_channel=channel).values
+    wanted = np.nan_to_num(one["target"].isel(output_channel=channel).values)
     rows, held, trials = choose_trials(values, wanted, trained, rows, at)
     output = one["output"].isel(trial=trials, output_channel=channel).values
     if np.isnan(output).all():

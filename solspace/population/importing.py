@@ -40,6 +40,7 @@ from solspace.population.weights import (
     put,
 )
 from solspace.tasks import Task, Trials, get_task
+from solspace.tasks.trials import squared_error
 
 __all__ = [
     "import_networks",
@@ -259,7 +260,7 @@ def import_networks(
     unseen: list[str] = []
     for name, w in known.items():
         output = run(architecture, w, trials.input)[1]
-        loss.append(float(np.mean((output - trials.target) ** 2)))
+        loss.append(squared_error(output, trials.target))
         if is_module(networks[name]):
             unseen += _compare_module(name, networks[name], architecture, trials, output)
         if theirs is not None:
@@ -499,7 +500,7 @@ def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> tuple[str, float] | 
         if not same or other.nonlinearity == own.nonlinearity or other in own_architectures():
             continue
         output = run(other, weights, trials.input)[1]
-        loss = float(np.mean((output - trials.target) ** 2))
+        loss = squared_error(output, trials.target)
         if loss < least:
             least, found = loss, (other.name, loss)
     return found

@@ -130,9 +130,9 @@ def extrapolation_words(ds: xr.Dataset, i: int, task: Task) -> str:
     values = {n: ds[n].values for n in task.parameters if n in ds.variables}
     trained = trained_values(task)
     wanted = ds["target"].values
-    rows, held, trials = choose_trials(values, wanted[..., 0], trained)
+    rows, held, trials = choose_trials(values, np.nan_to_num(wanted[..., 0]), trained)
     output = ds["output"].isel(network=i, trial=trials).values
-    target = np.sign(wanted[trials])
+    target = np.sign(np.nan_to_num(wanted[trials]))
     inputs = ds["input"].isel(trial=trials).values
     if task.output_symbol is None:
         return _errors(rows, held, values[rows][trials], trained[rows], output - wanted[trials])
@@ -176,7 +176,7 @@ def _errors(
         f"{trained.max():g}. Root mean squared error "
     )
     told = [
-        f"{where} the trained range {np.sqrt(np.mean(off[which] ** 2)):.2g}"
+        f"{where} the trained range {np.sqrt(np.nanmean(off[which] ** 2)):.2g}"
         for where, which in (("within", inside), ("outside", ~inside))
         if which.any()
     ]

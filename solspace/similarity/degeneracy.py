@@ -189,13 +189,16 @@ def _answers(ds: xr.Dataset, training: xr.Dataset | None) -> tuple[Array, Array,
     if there.sum() < 3:
         raise SolspaceError(f"{int(there.sum())} networks with outputs; give 3 or more")
     kept = np.isfinite(flat[there]).all(axis=0)
+    target = None
+    if "target" in ds.variables and "network" not in ds["target"].dims:
+        target = ds["target"].transpose("trial", "time", ...).values[outside].ravel()
+        kept &= ~np.isnan(target)  # where it is NaN, nothing is asked for
     if not kept.any():
         raise SolspaceError("no output is there of all networks; leave out those with NaN")
     flat = flat[:, kept]
     losses = np.zeros(0)
-    if "target" in ds.variables and "network" not in ds["target"].dims:
-        target = ds["target"].transpose("trial", "time", ...).values[outside].ravel()[kept]
-        losses = ((flat[there] - target) ** 2).mean(axis=1)
+    if target is not None:
+        losses = ((flat[there] - target[kept]) ** 2).mean(axis=1)
     flat -= flat[there].mean(axis=0)
     products = flat @ flat.T
     squares = np.diag(products)

@@ -57,7 +57,13 @@ def trial_variables(group: str) -> tuple[Variable, ...]:
             fill=0,
         ),
         Variable("input", (*at, "input_channel"), "float32", "input of the trial", group=group),
-        Variable("target", (*at, "output_channel"), "float32", "target output", group=group),
+        Variable(
+            "target",
+            (*at, "output_channel"),
+            "float32",
+            "target output; NaN where nothing is asked for",
+            group=group,
+        ),
         Variable("epoch", at, "int8", "epoch of the trial", group=group, fill=0),
     )  # fmt: skip
 

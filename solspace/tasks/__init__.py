@@ -13,7 +13,7 @@ from solspace.tasks.needs import missing
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
 from solspace.tasks.recipe import Recipe, change_recipe
-from solspace.tasks.registry import get_task, only_architecture, register_task, task_names
+from solspace.tasks.registry import default_architecture, get_task, register_task, task_names
 from solspace.tasks.silences import Silences, silences_of
 from solspace.tasks.task import Task, check_task, rounded_sign
 from solspace.tasks.trials import Trials, find_trial
@@ -36,13 +36,13 @@ __all__ = [
     "Trials",
     "change_recipe",
     "check_task",
+    "default_architecture",
     "epoch_stretch",
     "epochs_from_starts",
     "find_trial",
     "get_task",
     "load_tasks",
     "missing",
-    "only_architecture",
     "register_task",
     "rounded_sign",
     "silences_of",

@@ -72,6 +72,10 @@ class Recipe:
     curriculum_first, curriculum_second, curriculum_gap : str, str, float
         Easy are the trials whose parameters of these two names differ by ``curriculum_gap`` or
         more.
+    recurrent_noise : float
+        Standard deviation of normal noise that is added to the state of every unit at every step
+        of the forward run while the network learns; of leaky networks only. Losses, and all that
+        is recorded afterwards, are without.
     """
 
     target_loss: float
@@ -104,6 +108,7 @@ class Recipe:
     curriculum_first: str = ""
     curriculum_second: str = ""
     curriculum_gap: float = 0.0
+    recurrent_noise: float = 0.0
 
 
 def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:

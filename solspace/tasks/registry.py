@@ -17,10 +17,10 @@ from solspace.tasks.task import Task, check_task
 
 __all__ = [
     "GROUP",
+    "default_architecture",
     "get_task",
     "is_known",
     "is_shipped",
-    "only_architecture",
     "register_task",
     "registered",
     "source_of",
@@ -209,16 +209,17 @@ def get_task(task: str | Task) -> Task:
     )
 
 
-def only_architecture(task: str | Task) -> str | None:
-    """The architecture of a task that has a recipe for one only.
+def default_architecture(task: str | Task) -> str | None:
+    """The architecture that is taken where none is asked for: the task's, or its recipes' only one.
 
     Examples
     --------
-    >>> only_architecture("two_neuron"), only_architecture("interval_reproduction")
+    >>> default_architecture("two_neuron"), default_architecture("interval_reproduction")
     ('planar', None)
     """
-    recipes = tuple(get_task(task).recipes)
-    return recipes[0] if len(recipes) == 1 else None
+    task = get_task(task)
+    recipes = tuple(task.recipes)
+    return task.architecture or (recipes[0] if len(recipes) == 1 else None)
 
 
 def register_task(task: Task, *, check: bool = True) -> Task:

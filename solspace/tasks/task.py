@@ -20,6 +20,7 @@ from solspace.tasks.trials import Trials
 __all__ = [
     "Task",
     "check_task",
+    "number_faults",
     "rounded_sign",
 ]
 
@@ -43,9 +44,11 @@ class Task:
     input_symbols : tuple of str
         What an edge of a reduced-dynamics graph can carry; the first is ``"autonomous"``.
     training_trials : callable (Generator) -> Trials
-        The trials one network learns from.
+        The trials one network learns from, drawn from the generator alone. They are drawn once for
+        each network, or over and over where the task is ``noisy``.
     recorded_trials, extrapolation_trials : callable () -> Trials
-        The trials activity is recorded on, and those outside the trained range.
+        The trials activity is recorded on, and those outside the trained range; the same at each
+        call. Noise in them is drawn from a fixed seed, and stored with the trials.
     recipes : mapping of str to Recipe
         By architecture.
     probe : callable or None
@@ -73,6 +76,14 @@ class Task:
         The label by which networks of this task are told apart, unless another is asked for (see
         `solspace.label`). Where it is ``automaton_key``, as by default, and the task does not give
         what graphs need, attractor_key takes its place.
+    noisy : bool
+        Whether trials carry noise. Networks then learn from trials that are drawn anew, each seen
+        once, and their loss is that over a set of ``training_trials`` that they do not learn from.
+    asked : tuple of str
+        Epochs in which an output is asked for: in all others targets are NaN, and whatever is put
+        out counts for nothing. Where empty, something is asked for at every step.
+    architecture : str
+        The architecture that is taken where none is asked for; empty where it has to be said.
     description : str
         One line, stored with the population.
     """
@@ -97,6 +108,9 @@ class Task:
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     solution_label: str = "automaton_key"
+    noisy: bool = False
+    asked: tuple[str, ...] = ()
+    architecture: str = ""
 
     def recipe(self, architecture: str) -> Recipe:
         """The recipe for one architecture, or an error that names those there are.
@@ -123,7 +137,7 @@ def check_task(task: Task) -> Task:
 
     Its trials are made and looked at: shapes, epochs, and the channels they have. Those that
     activity is recorded on are made twice, as they have to be the same each time; training trials
-    may be noisy.
+    may be noisy, and are then drawn from one seed twice.
 
     Raises
     ------
@@ -148,11 +162,21 @@ def check_task(task: Task) -> Task:
     for name, make in sets.items():
         trials = make()
         found += [f"{name}: {fault}" for fault in _trial_faults(task, trials)]
-        if name != "training_trials" and (where := _differ(trials, make())):
+        if name == "training_trials":
+            if task.noisy and (where := _differ(trials, make())):
+                found.append(
+                    f"{name}: two calls with generators of one seed differ in {where}; draw from "
+                    "the generator that is given and from nothing else"
+                )
+        elif where := _differ(trials, make()):
             found.append(
                 f"{name}: two calls differ in {where}; activity is recorded, and compared, on one "
                 "set of trials, so draw noise from a fixed seed, such as np.random.default_rng(0)"
             )
+    found += [f"asked names {name!r}, and epochs are {', '.join(task.epochs)}"
+              for name in task.asked if name not in task.epochs]  # fmt: skip
+    if task.architecture and task.architecture not in task.recipes:
+        found.append(f"no recipe for its architecture {task.architecture!r}")
     found += [*_symbol_faults(task), *_protocol_faults(task)]
     if task.silences is not None:
         try:
@@ -266,8 +290,8 @@ def _trial_faults(task: Task, trials: Trials) -> list[str]:
     ]
     if found:
         return found
-    if not (np.isfinite(trials.input).all() and np.isfinite(trials.target).all()):
-        found.append("input or target holds NaN or infinity")
+    if fault := number_faults(task, trials):
+        found.append(f"NaN or infinity: {fault}")
     if (np.diff(trials.epoch.astype(int), axis=1) < 0).any():
         found.append("epochs overlap: a trial goes back to an earlier epoch")
     if trials.epoch.min() < 0 or trials.epoch.max() >= len(task.epochs):
@@ -285,6 +309,28 @@ def _trial_faults(task: Task, trials: Trials) -> list[str]:
             f"parameters {sorted(trials.parameters)}, the task names {sorted(task.parameters)}"
         )
     return found
+
+
+def number_faults(task: Task, trials: Trials) -> str:
+    """Which numbers of trials should be finite and are not; empty where none.
+
+    Examples
+    --------
+    >>> from solspace.tasks import get_task
+    >>> task = get_task("interval_reproduction")
+    >>> number_faults(task, task.recorded_trials())
+    ''
+    """
+    if not np.isfinite(trials.input).all():
+        return "input is not finite"
+    if not task.asked:
+        return "" if np.isfinite(trials.target).all() else "target is not finite"
+    asked = np.isin(trials.epoch, [i for i, e in enumerate(task.epochs) if e in task.asked])
+    if not np.isfinite(trials.target[asked]).all():
+        return f"target is not finite in {', '.join(task.asked)}, where an output is asked for"
+    if not np.isnan(trials.target[~asked]).all():
+        return f"target is no NaN outside {', '.join(task.asked)}, where nothing is asked for"
+    return "" if asked.any() else f"no step is of {', '.join(task.asked)}"
 
 
 def rounded_sign(output: NDArray[np.floating]) -> NDArray[np.int8]:

@@ -14,6 +14,7 @@ from solspace.errors import SolspaceError
 __all__ = [
     "Trials",
     "find_trial",
+    "squared_error",
 ]
 
 
@@ -25,6 +26,7 @@ class Trials:
     ----------
     input : array, float32, (trial, time, input)
     target : array, float32, (trial, time, output)
+        NaN where nothing is asked for (see `Task.asked`).
     epoch : array, int8, (trial, time)
         Index into the task's ``epochs``.
     parameters : mapping of str to array (trial,)
@@ -66,3 +68,26 @@ def find_trial(parameters: Mapping[str, NDArray[Any]], **values: float) -> int:
     if not len(hits):
         raise SolspaceError(f"no trial has {asked}; give the task's recorded trials")
     return int(hits[0])
+
+
+def squared_error(output: NDArray[Any], target: NDArray[Any]) -> float:
+    """Mean squared error over what is asked for: where the target is NaN, nothing is.
+
+    Parameters
+    ----------
+    output, target : array (trial, time, output)
+
+    Returns
+    -------
+    float
+        In float64; NaN where nothing is asked for at all.
+
+    Examples
+    --------
+    >>> squared_error(np.array([0.5, 3.0]), np.array([1.0, np.nan]))
+    0.25
+    """
+    asked = ~np.isnan(target)
+    if not asked.any():
+        return float("nan")
+    return float(np.mean((output[asked] - target[asked].astype(np.float64)) ** 2))

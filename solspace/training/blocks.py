@@ -28,6 +28,7 @@ __all__ = [
     "adam",
     "add_gradient",
     "aligned",
+    "asked",
     "gather",
     "multiply",
     "sigmoid",
@@ -306,8 +307,24 @@ def gather(inputs, trials, hidden, state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def asked(targets, trials):  # type: ignore[no-untyped-def]
+    """How many outputs are asked for in these trials: those whose target is no NaN."""
+    steps, outputs, _ = targets.shape
+    found = 0
+    for t in range(steps):
+        for o in range(outputs):
+            for k in range(trials.size):
+                target = targets[t, o, trials[k]]
+                found += target == target
+    return found
+
+
+@njit(cache=True, nogil=True)
 def to_error(targets, trials, scale, readout):  # type: ignore[no-untyped-def]
-    """Squared error of a block of trials; the readout becomes ``scale`` times its error."""
+    """Squared error of a block of trials; the readout becomes ``scale`` times its error.
+
+    Where the target is NaN nothing is asked for, and the error is zero.
+    """
     steps, outputs, _ = targets.shape
     squares = 0.0
     readout[0] = np.float32(0.0)
@@ -315,7 +332,8 @@ def to_error(targets, trials, scale, readout):  # type: ignore[no-untyped-def]
         for o in range(outputs):
             row = readout[t + 1, o]
             for k in range(trials.size):
-                row[k] -= targets[t, o, trials[k]]
+                target = targets[t, o, trials[k]]
+                row[k] = row[k] - target if target == target else np.float32(0.0)
                 squares += row[k] * row[k]
                 row[k] *= scale
             row[trials.size :] = np.float32(0.0)

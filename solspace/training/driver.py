@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from solspace import networks
 from solspace.errors import SolspaceError
 from solspace.tasks import get_task
 from solspace.tasks.recipe import Recipe
-from solspace.tasks.task import Task
-from solspace.tasks.trials import Trials
+from solspace.tasks.task import Task, number_faults
+from solspace.tasks.trials import Trials, squared_error
 from solspace.training.steps import Steps, Weights, make_steps
 
 __all__ = [
@@ -33,8 +34,9 @@ __all__ = [
 
 INITS = ("default", "default/sqrt(N)", "orthogonal", "normal")
 
-# Random streams of a network; the generator's seed is (seed, attempt, stream).
-_DATA, _INIT, _BATCHES = range(3)
+# Random streams of a network; the generator's seed is (seed, attempt, stream). The fourth is that
+# of further training.
+_DATA, _INIT, _BATCHES, _, _FRESH, _NOISE = range(6)
 
 # A loss this many times that of silence (a readout of zero) will not come back.
 _DIVERGED = 100.0
@@ -240,6 +242,9 @@ def loss_levels(silence: float, target: float, checkpoints: int) -> NDArray[np.f
 def training_trials(task: str | Task, seed: int) -> Trials:
     """The trials the network of this seed learns from: the same at every attempt.
 
+    Of a noisy task those at which its loss is looked at; it learns from others like them, each of
+    which it sees once.
+
     Examples
     --------
     >>> len(training_trials("interval_reproduction", 7))
@@ -328,9 +333,10 @@ def train_network(
             f"task {task.name!r} gives no training trials (input {trials.input.shape}: trials, "
             "steps, channels); give one or more"
         )
-    if not (np.isfinite(trials.input).all() and np.isfinite(trials.target).all()):
+    if fault := number_faults(task, trials):
         raise SolspaceError(
-            f"the training trials of task {task.name!r} hold NaN or infinity; give finite numbers"
+            f"the training trials of task {task.name!r} hold NaN or infinity: {fault}; give finite "
+            "numbers"
         )
     rates = learning_rates(recipe, hidden_size)
     levels = np.empty(0)
@@ -350,7 +356,12 @@ def train_network(
             given=given,
         )
         rng = np.random.default_rng([seed, attempt, _BATCHES])
-        this = _attempt(architecture, start, trials, rates, recipe, rng, stop, device, levels)
+        fresh = np.random.default_rng([seed, attempt, _FRESH])
+        draw = partial(task.training_trials, fresh) if task.noisy else None
+        noise = np.random.default_rng([seed, attempt, _NOISE])
+        this = _attempt(
+            architecture, start, trials, rates, recipe, rng, stop, device, levels, draw, noise
+        )
         if best is None or this.loss < best.loss:
             best = this
         if this.ended:
@@ -402,7 +413,7 @@ def _checkpoints(
 def mean_squared_error(
     architecture: str, weights: Mapping[str, NDArray[np.float32]], trials: Trials
 ) -> float:
-    """Mean squared error over trials, forward pass in float64.
+    """Mean squared error over what trials ask for, forward pass in float64.
 
     Examples
     --------
@@ -413,7 +424,7 @@ def mean_squared_error(
     (0.03..., np.float64(0.03...))
     """
     _, output = networks.run(architecture, weights, trials.input, dtype=np.float64)
-    return float(np.mean((output - trials.target) ** 2))
+    return squared_error(output, trials.target)
 
 
 @dataclass(frozen=True)
@@ -499,6 +510,8 @@ def _attempt(
     stop: Callable[[], bool] | None,
     device: str | None,
     levels: NDArray[np.float64],
+    draw: Callable[[], Trials] | None = None,
+    noise: np.random.Generator | None = None,
 ) -> _Attempt:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
@@ -509,7 +522,7 @@ def _attempt(
         # The verdict is float64's; it is asked only where float32 says so.
         return lambda loss: loss < level and exact_loss() < level
 
-    steps = make_steps(architecture, start, trials, recipe, device)
+    steps = make_steps(architecture, start, trials, recipe, device, draw, noise)
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
 
     before = 0  # steps of the parts that have ended
@@ -522,7 +535,7 @@ def _attempt(
     curriculum = _Descent()
     if recipe.curriculum_steps:
         easy = _easy_trials(trials, recipe)
-        curriculum_steps = make_steps(architecture, start, easy, recipe, device)
+        curriculum_steps = make_steps(architecture, start, easy, recipe, device, noise=noise)
         curriculum = _descend(
             curriculum_steps,
             batches(len(easy), recipe.curriculum_steps, recipe, rng),
@@ -565,7 +578,7 @@ def _attempt(
 
 def _silence(trials: Trials) -> float:
     """Loss of a network whose readout is always zero."""
-    return float(np.mean(np.square(trials.target, dtype=np.float64)))
+    return squared_error(np.zeros_like(trials.target), trials.target)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,10 @@ def train_further(
     given = {p.name for p in networks.recurrent_architecture(architecture).given}
     start = {n: np.asarray(v) if n in given else np.asarray(v, np.float32)
              for n, v in weights.items()}  # fmt: skip
-    runner = make_steps(architecture, start, trials, recipe, device)
+    fresh = np.random.default_rng([seed, 0, _FURTHER, 1])
+    draw = partial(task.training_trials, fresh) if task.noisy else None
+    noise = np.random.default_rng([seed, 0, _FURTHER, 2])
+    runner = make_steps(architecture, start, trials, recipe, device, draw, noise)
     rng = np.random.default_rng([seed, 0, _FURTHER])
     least, best = np.inf, None
     factor, back, back_to = 1.0, runner.loss(), runner.snapshot()

@@ -30,6 +30,7 @@ from solspace.training.blocks import (
     adam,
     add_gradient,
     aligned,
+    asked,
     gather,
     multiply,
     sum_lanes,
@@ -101,7 +102,7 @@ def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-
     hidden = matrix.shape[0] - outputs
     transposed[:] = matrix.T
     total[:] = np.float32(0.0)
-    scale = np.float32(2.0 / (trials.size * targets.shape[0] * outputs))
+    scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
         block = trials[first : first + BLOCK]

@@ -31,6 +31,7 @@ from solspace.training.blocks import (
     adam,
     add_gradient,
     aligned,
+    asked,
     gather,
     multiply,
     sigmoid,
@@ -129,11 +130,10 @@ def _backward(matrix, hidden, state, gates, readout_error, drive, delta, error, 
 def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-def]
     """Sum of squared errors of a batch, and in the last buffer the gradient of the mean."""
     transposed, state, gates, drive, readout, delta, error, total, out = work
-    outputs = targets.shape[1]
     hidden = delta.shape[0]
     transposed[:] = matrix.T
     total[:] = np.float32(0.0)
-    scale = np.float32(2.0 / (trials.size * targets.shape[0] * outputs))
+    scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
         block = trials[first : first + BLOCK]

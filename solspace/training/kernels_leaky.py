@@ -2,7 +2,8 @@
 
 The matrix is that of a vanilla network. With ``n = f(pre[t])`` and ``h[t] = h[t-1] + alpha (n -
 h[t-1])`` the error of h goes back by two ways: through the matrix, and ``1 - alpha`` of it as it
-is, handed from step to step. f is tanh or max(0, .); with ``alpha`` 1 nothing leaks.
+is, handed from step to step. f is tanh or max(0, .); with ``alpha`` 1 nothing leaks. Noise in the
+state is added to h at every step of the forward run of `gradient`; the error passes it by.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from solspace.training.blocks import (
     adam,
     add_gradient,
     aligned,
+    asked,
     gather,
     multiply,
     sum_lanes,
@@ -27,7 +29,7 @@ from solspace.training.blocks import (
     to_error,
 )
 
-__all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
+__all__ = ["adam_steps", "gradient", "noisy", "squared_error", "workspace"]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -63,7 +65,7 @@ def _through_activation(drive, hidden, settings, fresh, carried, error):  # type
 
 
 @njit(cache=True, nogil=True)
-def _forward(transposed, outputs, settings, state, fresh, drive, readout):  # type: ignore[no-untyped-def]
+def _forward(transposed, outputs, settings, noise, state, fresh, drive, readout):  # type: ignore[no-untyped-def]
     """Fill ``state`` (slot, row, lane) and ``readout`` (slot, output, lane), one slot late."""
     rows = transposed.shape[1]
     hidden = rows - outputs
@@ -72,6 +74,10 @@ def _forward(transposed, outputs, settings, state, fresh, drive, readout):  # ty
         multiply(transposed, 0, rows, 0, state.shape[1], state[t], drive)
         if t < last:
             _activate(drive, hidden, settings, state[t], fresh[t], state[t + 1])
+            if t < noise.shape[0]:
+                for r in range(hidden):
+                    for k in range(state.shape[2]):
+                        state[t + 1, r, k] += noise[t, r, k]
         readout[t] = drive[hidden:]
 
 
@@ -100,17 +106,18 @@ def _backward(matrix, settings, state, fresh, readout_error, drive, carried, err
 @njit(cache=True, nogil=True)
 def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-def]
     """Sum of squared errors of a batch, and in the last buffer the gradient of the mean."""
-    transposed, state, fresh, drive, readout, carried, error, total, settings, out = work
+    transposed, state, fresh, drive, readout, carried, error, total, settings, noise, out = work
     outputs = targets.shape[1]
     hidden = matrix.shape[0] - outputs
     transposed[:] = matrix.T
     total[:] = np.float32(0.0)
-    scale = np.float32(2.0 / (trials.size * targets.shape[0] * outputs))
+    scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
         block = trials[first : first + BLOCK]
         gather(inputs, block, hidden, state)
-        _forward(transposed, outputs, settings, state, fresh, drive, readout)
+        added = noise[min(first // BLOCK, noise.shape[0] - 1)]
+        _forward(transposed, outputs, settings, added, state, fresh, drive, readout)
         squares += to_error(targets, block, scale, readout)
         _backward(matrix, settings, state, fresh, readout, drive, carried, error, total)
     sum_lanes(total, out)
@@ -130,7 +137,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
     for first in range(0, trials.size, BLOCK):
         block = trials[first : first + BLOCK]
         gather(inputs, block, hidden, state)
-        _forward(transposed, outputs, settings, state, fresh, drive, readout)
+        _forward(transposed, outputs, settings, work[9][0, :0], state, fresh, drive, readout)
         squares += to_error(targets, block, np.float32(1.0), readout)
     return squares
 
@@ -172,12 +179,12 @@ def workspace(
     hidden: int, inputs: int, outputs: int, steps: int, alpha: float, rectified: float
 ) -> tuple[NDArray[Any], ...]:
     """Buffers of one network: transposed matrix, state, new activity, drive, readout, carried
-    error, error, sums, settings, gradient.
+    error, error, sums, settings, noise (none, see `noisy`), gradient.
 
     Examples
     --------
     >>> buffers = workspace(20, inputs=2, outputs=1, steps=150, alpha=0.2, rectified=0.0)
-    >>> buffers[-2], buffers[-1].shape
+    >>> buffers[8], buffers[-1].shape
     (array([0.2, 0. ], dtype=float32), (21, 23))
     """
     rows, columns, slots = hidden + outputs, hidden + inputs + 1, steps + 1
@@ -191,5 +198,20 @@ def workspace(
         aligned(min(CHUNK, slots), rows, BLOCK),
         aligned(rows, columns, LANES),
         np.array([alpha, rectified], np.float32),
+        aligned(1, 0, hidden, BLOCK),
         aligned(rows, columns),
     )
+
+
+def noisy(work: tuple[NDArray[Any], ...], trials: int) -> tuple[NDArray[Any], ...]:
+    """The same buffers with one for the noise of a batch, (block, time, unit, lane).
+
+    It is to be filled before each gradient step.
+
+    Examples
+    --------
+    >>> buffers = workspace(20, inputs=2, outputs=1, steps=150, alpha=0.2, rectified=0.0)
+    >>> noisy(buffers, 33)[9].shape
+    (2, 150, 20, 32)
+    """
+    return (*work[:9], aligned(-(-trials // BLOCK), *work[2].shape), work[-1])

@@ -7,7 +7,7 @@ compiled kernel without a line of the driver changing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from solspace.errors import SolspaceError
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.trials import Trials
 
-__all__ = ["CompiledSteps", "Steps", "TorchSteps", "make_steps"]
+__all__ = ["CompiledSteps", "FreshSteps", "Steps", "TorchSteps", "make_steps"]
 
 EPSILON = 1e-8  # torch's default for Adam
 
@@ -30,6 +30,9 @@ class Steps(Protocol):
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """One Adam step for each row of trial indices, at that row's learning rate."""
+
+    def learn_from(self, trials: Trials) -> None:
+        """Take gradient steps on these trials from now on; the loss stays that over the first."""
 
     def loss(self) -> float:
         """Mean squared error over the whole training set."""
@@ -53,8 +56,14 @@ def make_steps(
     trials: Trials,
     recipe: Recipe,
     device: str | None = None,
+    draw: Callable[[], Trials] | None = None,
+    noise: np.random.Generator | None = None,
 ) -> Steps:
-    """The fastest way to train this architecture; torch where a device is named."""
+    """The fastest way to train this architecture; torch where a device is named.
+
+    ``draw`` gives the trials to learn from where these are drawn anew, see `FreshSteps`; ``noise``
+    is what the noise of the recipe's ``recurrent_noise`` is drawn from.
+    """
     record = networks.recurrent_architecture(architecture)
     if not record.trainable:
         raise SolspaceError(f"{architecture} networks are not trained here, nor trained further")
@@ -63,9 +72,27 @@ def make_steps(
             f"a network with {', '.join(starts)} is not trained (further): it starts from a "
             "learned state, and gradient steps are taken from a state of zero"
         )
+    steps: Steps
     if record.kernel is not None and not record.trained and device is None:
-        return CompiledSteps(architecture, weights, trials, recipe)
-    return TorchSteps(architecture, weights, trials, recipe, device or "cpu")
+        steps = CompiledSteps(architecture, weights, trials, recipe, noise)
+    elif recipe.recurrent_noise:
+        raise SolspaceError(_no_noise(architecture, recipe))
+    else:
+        steps = TorchSteps(architecture, weights, trials, recipe, device or "cpu")
+    return steps if draw is None else FreshSteps(steps, draw, len(trials))
+
+
+def _no_noise(architecture: str, recipe: Recipe) -> str:
+    known = [
+        name
+        for name in networks.architecture_names("recurrent")
+        if (kernel := networks.recurrent_architecture(name).kernel)
+        and hasattr(importlib.import_module(kernel), "noisy")
+    ]
+    return (
+        f"recurrent_noise {recipe.recurrent_noise:g}: the state of {architecture} networks takes "
+        f"no noise in training here; give 0, or one of {', '.join(known)} without a device"
+    )
 
 
 def _channels_first(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,6 +149,7 @@ class CompiledSteps:
         weights: Mapping[str, NDArray[np.float32]],
         trials: Trials,
         recipe: Recipe,
+        noise: np.random.Generator | None = None,
     ) -> None:
         from solspace.training.blocks import aligned
 
@@ -131,10 +159,18 @@ class CompiledSteps:
         self._recipe = recipe
         self._inputs = _channels_first(trials.input)
         self._targets = _channels_first(trials.target)
+        self._looked_at = self._inputs, self._targets
+        self._asked = int(np.isfinite(self._targets).sum())
         steps, inputs, _ = self._inputs.shape
         n, outputs = networks.hidden_size(weights), self._targets.shape[1]
         settings = record.kernel_settings(weights)
         self._work = self._kernel.workspace(n, inputs, outputs, steps, *settings)
+        self._noise = None
+        if recipe.recurrent_noise:
+            if not hasattr(self._kernel, "noisy"):
+                raise SolspaceError(_no_noise(architecture, recipe))
+            self._work = self._kernel.noisy(self._work, recipe.batch_size)
+            self._noise = noise or np.random.default_rng(0)
         self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         self._layout = list(_layout(architecture, n, outputs))
         self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
@@ -149,6 +185,17 @@ class CompiledSteps:
         self._done = 0
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
+        if self._noise is None:
+            self._adam_steps(batches, rates)
+            return
+        added = self._work[-2]
+        for step in range(len(batches)):
+            self._noise.standard_normal(dtype=np.float32, out=added)
+            added *= np.float32(self._recipe.recurrent_noise)
+            self._adam_steps(batches[step : step + 1], rates[step : step + 1])
+        added[:] = 0
+
+    def _adam_steps(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         self._kernel.adam_steps(
             self._matrix,
             self._moments,
@@ -166,9 +213,13 @@ class CompiledSteps:
         )
         self._done += len(batches)
 
+    def learn_from(self, trials: Trials) -> None:
+        self._inputs = _channels_first(trials.input)
+        self._targets = _channels_first(trials.target)
+
     def loss(self) -> float:
-        squares = self._kernel.squared_error(self._matrix, self._inputs, self._targets, self._work)
-        return float(squares / self._targets.size)
+        squares = self._kernel.squared_error(self._matrix, *self._looked_at, self._work)
+        return float(squares / self._asked)
 
     def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
         squares = self._kernel.gradient(
@@ -177,7 +228,7 @@ class CompiledSteps:
         out = {name: np.zeros_like(array) for name, array in self._start.items()}
         for name, part, rows, columns in self._layout:
             out[name][part] = self._work[-1][rows, columns]
-        return squares / (len(batch) * self._targets[..., 0].size), out
+        return squares / np.isfinite(self._targets[..., batch]).sum(), out
 
     def weights(self) -> Weights:
         out = {name: array.copy() for name, array in self._start.items()}
@@ -258,8 +309,15 @@ class TorchSteps:
         self._adam = torch.optim.Adam(
             self._parameters, betas=(recipe.beta1, recipe.beta2), eps=EPSILON
         )
-        self._inputs = torch.from_numpy(np.array(trials.input, np.float32)).to(device)
-        self._targets = torch.from_numpy(np.array(trials.target, np.float32)).to(device)
+        self._device = device
+        self.learn_from(trials)
+        self._looked_at = self._inputs, self._targets
+
+    def learn_from(self, trials: Trials) -> None:
+        import torch
+
+        self._inputs = torch.from_numpy(np.array(trials.input, np.float32)).to(self._device)
+        self._targets = torch.from_numpy(np.array(trials.target, np.float32)).to(self._device)
 
     def _squares(self, inputs: Any, targets: Any) -> Any:
         if "rnn" in self._model:
@@ -267,7 +325,8 @@ class TorchSteps:
         else:
             one = {name: tensor[None] for name, tensor in self._model.items()}
             output = networks.run_population(self._record, one | self._constant, inputs)[1][0]
-        return (output - targets) ** 2
+        asked = ~targets.isnan()
+        return (output[asked] - targets[asked]) ** 2
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         import torch
@@ -283,14 +342,14 @@ class TorchSteps:
         import torch
 
         with torch.no_grad():
-            return float(self._squares(self._inputs, self._targets).double().mean())
+            return float(self._squares(*self._looked_at).double().mean())
 
     def gradient(self, batch: NDArray[np.int64]) -> tuple[float, Weights]:
         self._adam.zero_grad()
         loss = self._squares(self._inputs[batch], self._targets[batch]).mean()
         loss.backward()
         named = {name: p.grad for name, p in self._model.named_parameters()}
-        return float(loss), self._shaped(named)
+        return loss.item(), self._shaped(named)
 
     def weights(self) -> Weights:
         return self._shaped(self._model.state_dict())
@@ -315,3 +374,49 @@ class TorchSteps:
         model, adam = copy.deepcopy(snapshot)
         self._model.load_state_dict(model)
         self._adam.load_state_dict(adam)
+
+
+class FreshSteps:
+    """Gradient steps on trials that are drawn anew: a new set whenever the last has been seen.
+
+    The loss stays that over the set that ``steps`` began with, which is never learnt from.
+
+    Parameters
+    ----------
+    steps : Steps
+    draw : callable () -> Trials
+        As many trials as ``steps`` began with, to which the rows of ``advance`` point.
+    trials : int
+        How many these are.
+
+    Examples
+    --------
+    >>> from solspace.tasks import get_task
+    >>> from solspace.training import initial_weights
+    >>> task, rng = get_task("interval_reproduction"), np.random.default_rng(0)
+    >>> start = initial_weights("vanilla", 20, inputs=2, outputs=1, init="default", rng=rng)
+    >>> trials, recipe = task.training_trials(rng), task.recipe("vanilla")
+    >>> steps = make_steps("vanilla", start, trials, recipe, draw=lambda: task.training_trials(rng))
+    >>> before = steps.loss()
+    >>> steps.advance(rng.integers(128, size=(50, 32)), np.full(50, 2e-3))
+    >>> steps.loss() < before
+    True
+    """
+
+    def __init__(self, steps: Steps, draw: Callable[[], Trials], trials: int) -> None:
+        self._steps, self._draw, self._trials = steps, draw, trials
+        self._left = 0  # rows until the set has been seen
+        self.loss, self.gradient, self.weights = steps.loss, steps.gradient, steps.weights
+        self.snapshot, self.restore = steps.snapshot, steps.restore
+        self.learn_from = steps.learn_from
+
+    def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
+        first = 0
+        while first < len(batches):
+            if not self._left:
+                self._steps.learn_from(self._draw())
+                self._left = max(1, self._trials // batches.shape[1])
+            stop = min(first + self._left, len(batches))
+            self._steps.advance(batches[first:stop], rates[first:stop])
+            self._left -= stop - first
+            first = stop
