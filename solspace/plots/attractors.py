@@ -16,11 +16,9 @@ from solspace.plots.style import (
     TARGET,
     Key,
     Scale,
-    color_scale,
+    beside_scale,
     holoviews,
-    legend,
     pick,
-    place,
     ramp,
     styled,
 )
@@ -182,7 +180,7 @@ def plot_attractors(
         fontsize=FONT,
         padding=0.06,
         show_legend=False,
-        hooks=[_legend(keys, scale)],
+        hooks=[beside_scale(keys, scale, 0.5, 0.48, 0.4)],
         backend="matplotlib",
     )
     return both(picture, keys, [scale] if scale else [])
@@ -228,18 +226,3 @@ def _keys(
         "wandering": Key("wandered over", TARGET, marker=".", size=3),
     }
     return keys + [key for kind, key in known.items() if kind in kinds], scale
-
-
-def _legend(keys: list[Key], scale: Scale | None) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        axes = plot.handles["axis"]
-        axes.set_aspect("auto")
-        place(axes, (0.13, 0.17, 0.55, 0.77))
-        axes.spines[["top", "right"]].set_visible(False)
-        if scale is None:
-            legend(axes, keys)
-            return
-        color_scale(axes, scale, (1.08, 0.5, 0.05, 0.48))
-        legend(axes, keys, loc="upper left", bbox_to_anchor=(1.02, 0.4))
-
-    return hook

@@ -16,11 +16,9 @@ from solspace.plots.style import (
     TARGET,
     Key,
     Scale,
-    color_scale,
+    beside_scale,
     holoviews,
-    legend,
     pick,
-    place,
     styled,
 )
 from solspace.plots.style import symbol as set_in_print
@@ -155,22 +153,7 @@ def plot_fixed_points(
         fontsize=FONT,
         padding=0.06,
         show_legend=False,
-        hooks=[_legend(keys, scale)],
+        hooks=[beside_scale(keys, scale, 0.55, 0.43, 0.45)],
         backend="matplotlib",
     )
     return both(picture, keys, [scale] if scale else [])
-
-
-def _legend(keys: list[Key], scale: Scale | None) -> Any:
-    def hook(plot: Any, element: Any) -> None:
-        axes = plot.handles["axis"]
-        axes.set_aspect("auto")
-        place(axes, (0.13, 0.17, 0.55, 0.77))
-        axes.spines[["top", "right"]].set_visible(False)
-        if scale is None:
-            legend(axes, keys)
-            return
-        color_scale(axes, scale, (1.08, 0.55, 0.05, 0.43))
-        legend(axes, keys, loc="upper left", bbox_to_anchor=(1.02, 0.45))
-
-    return hook

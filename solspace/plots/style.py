@@ -433,6 +433,29 @@ def place(axes: Any, rectangle: Sequence[float]) -> None:
     )
 
 
+def beside_scale(
+    keys: Sequence[Key], scale: Scale | None, low: float, high: float, top: float
+) -> Any:
+    """A hook: axes on the left, a scale of colours beside them, and the legend below it.
+
+    ``low`` and ``high`` are where the scale begins and how tall it is, ``top`` where the legend
+    begins, in shares of the axes.
+    """
+
+    def hook(plot: Any, element: Any) -> None:
+        axes = plot.handles["axis"]
+        axes.set_aspect("auto")
+        place(axes, (0.13, 0.17, 0.55, 0.77))
+        axes.spines[["top", "right"]].set_visible(False)
+        if scale is None:
+            legend(axes, keys)
+            return
+        color_scale(axes, scale, (1.08, low, 0.05, high))
+        legend(axes, keys, loc="upper left", bbox_to_anchor=(1.02, top))
+
+    return hook
+
+
 def beside_legend(keys: list[Key], box: tuple[float, float, float, float]) -> Any:
     """A hook for curves: axes in this box of the figure, open at the top, their key beside them."""
 
