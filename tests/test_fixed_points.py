@@ -185,6 +185,9 @@ def test_inputs_that_trials_hold_have_names():
     assert constant_inputs("interval_reproduction").epochs[0]
     own = constant_inputs("interval_reproduction", own={"both": [1, 1]})
     assert own.names == ("both",) and own.values.tolist() == [[1, 1]]
+    contexts = constant_inputs("context_integration")
+    assert contexts.names == ("silence", "context 1", "context 2")
+    np.testing.assert_allclose(contexts.values[1:, 2:], 0.1 * np.eye(2))
     with pytest.raises(SolspaceError, match="give 2 finite numbers, one for each input"):
         constant_inputs("interval_reproduction", own={"both": [1]})
     with pytest.raises(SolspaceError, match="held=0; give 1 or more"):

@@ -67,6 +67,11 @@ def silences() -> Silences:
     return Silences.following("streams", both_contexts(range(16)), 0, ["context", "streams"])
 
 
+def constant_inputs() -> dict[str, list[float]]:
+    """Each context by itself, without either stream."""
+    return {"context 1": [0, 0, CONTEXT, 0], "context 2": [0, 0, 0, CONTEXT]}
+
+
 _recipe = partial(Recipe, target_loss=0.01, max_steps=12_000, beta2=0.999)
 
 TASK = Task(
@@ -83,6 +88,7 @@ TASK = Task(
     recorded_trials=partial(both_contexts, RECORDED),
     extrapolation_trials=partial(both_contexts, EXTRAPOLATION, EXTRAPOLATION_STEPS),
     silences=silences,
+    constant_inputs=constant_inputs,
     noisy=True,
     architecture="leaky",
     solution_label="attractor_key",

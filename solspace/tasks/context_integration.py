@@ -118,6 +118,11 @@ def silences() -> Silences:
     )
 
 
+def constant_inputs() -> dict[str, list[float]]:
+    """Each context by itself, without either stream."""
+    return {"context 1": [0, 0, STRENGTH, 0], "context 2": [0, 0, 0, STRENGTH]}
+
+
 _recipe = partial(Recipe, target_loss=0.02, max_steps=6000, beta2=0.999)
 
 TASK = Task(
@@ -135,6 +140,7 @@ TASK = Task(
     recorded_trials=recorded_trials,
     extrapolation_trials=extrapolation_trials,
     silences=silences,
+    constant_inputs=constant_inputs,
     noisy=True,
     asked=("decision",),
     architecture="leaky",
