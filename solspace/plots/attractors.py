@@ -126,9 +126,10 @@ def plot_attractors(
     name, places = shown_silences(settled.silences, after)
     start = silent_states(architecture, weights, settled.silences)[places]
     shown = int(min(max(settled.steps[places].max(), 20), steps))
-    silence = np.zeros((len(places), shown, len(task.inputs)))
+    constant = settled.silences.constant[places]
+    given = np.repeat(constant[:, None], shown, axis=1)
     units = hidden_size(weights)
-    walked = run(architecture, weights, silence, start)[0]
+    walked = run(architecture, weights, given, start)[0]
     lines = np.concatenate([start[:, None], walked], axis=1)[..., :units]
     centre, axes, share = on_two_axes(lines)
 
