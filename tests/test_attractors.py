@@ -448,3 +448,5 @@ def test_the_picture_of_a_network(shipped, tmp_path):
         plot_attractors(shipped, 0, after="set")
     with pytest.raises(SolspaceError, match="1 steps; give 2 or more"):
         plot_attractors(shipped, 0, steps=1)
+    with pytest.raises(SolspaceError, match="do not differ in 'f2'; they differ in f1"):
+        plot_attractors(shipped, 0, by="f2")
