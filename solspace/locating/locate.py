@@ -34,7 +34,7 @@ LEVEL = 0.05  # of the null
 EVIDENCE = 3.0  # odds of a class after the recording over those of its share of the networks
 UNUSUAL = 0.01  # share of networks as far from the others, below which a recording is like none
 LEAST_ORDERS = 20  # orders of conditions, for a p-value of LEVEL
-ALIKE = 12  # conditions of about as many trials, that are dealt anew among themselves
+ALIKE = 6  # conditions of about as many trials, that are dealt anew among themselves
 REASONS = (
     "no solution is probable enough",
     "the recording speaks for it less than three to one",
@@ -148,7 +148,7 @@ def locate(
     draws : int
         How often each network is seen, with other units and spikes.
     shuffles : int
-        Orders of conditions of the null, 20 or more. Averages are dealt among the dozen of
+        Orders of conditions of the null, 20 or more. Averages are dealt among some six
         conditions that are of about as many trials.
     halves : int
         How often the trials are dealt into two halves.
