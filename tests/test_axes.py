@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,13 @@ from solspace import (
     SolspaceError,
     average_trials,
     halve_trials,
+    plots,
     recording_from_arrays,
     task_axes,
 )
 from solspace.axes.regression import coefficients, find_axes, projected, scored
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out.*:UserWarning")
 
 NAMES = ("context", "coherence_1", "coherence_2")
 CONDITIONS = np.array(list(product((1, 2), (-4, -2, -1, 1, 2, 4), (-4, -2, -1, 1, 2, 4))))
@@ -164,3 +168,53 @@ def test_what_cannot_be_done_is_refused_in_one_line():
         with pytest.raises(SolspaceError, match=words) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+def test_a_picture_is_of_one_network_or_recording_each():
+    values, shown, _ = made(noise=0.3)
+    found = task_axes(recording(values, shown, average=NAMES))
+    layout = plots.plot_task_axes({"one": found, "other": found})
+    assert len(layout) == 4
+    # Means over the other stream, of the six coherences of the one that counts, in context 1.
+    lines = [e for e in next(iter(layout)) if type(e).__name__ == "Path"][1:]
+    assert len(lines) == 6
+    kept = (found.context.values[0] == 1) & (found.coherence_1.values[0] == -4)
+    expected = found.trajectory.values[0, kept].mean(axis=0)[:, :2]
+    np.testing.assert_allclose(lines[0].array(), expected, atol=1e-9)
+    for words, wrong in (
+        ("no trajectory on axes", xr.Dataset()),
+        ("0 recordings and networks; give 1 to 4", {}),
+        ("2 networks; give one each", xr.concat([found, found], "network")),
+        ("1 axis; give two", found.isel(axis=[0])),
+    ):
+        with pytest.raises(SolspaceError, match=words):
+            plots.plot_task_axes(wrong)
+
+
+def test_prefrontal_units_are_read_as_their_averages_say():
+    """Mante et al. 2013, beside averages and halves that were made with numpy alone."""
+    folder = ROOT.parent / "shared" / "recordings" / "mante2013_pfc_ar20"
+    if not folder.exists():
+        pytest.skip("needs the folder shared beside the checkout")
+    from validation.mante import BY, single_trials
+
+    reference = np.load(folder / "derived_condavg_correct_50ms.npz")
+    singles = single_trials(sorted(folder.glob("*.mat"))[:2])
+    for unit, single in enumerate(singles):
+        ranks = [np.searchsorted([-4, -2, -1, 1, 2, 4], single[n].values[0]) for n in BY[1:]]
+        assert all((rank < 6).all() for rank in ranks)
+        means = average_trials(single, BY)
+        halves = halve_trials(single, BY)
+        for i in range(means.sizes["trial"]):
+            context, one, two = (means[n].values[0, i] for n in BY)
+            at = (unit, context - 1, *np.searchsorted([-4, -2, -1, 1, 2, 4], [one, two]))
+            rates = means.activity.values[0, i, :, 0]
+            np.testing.assert_allclose(rates, reference["rate_hz"][at], rtol=1e-5)
+            assert means.trials_averaged.values[0, i, 0] == reference["n_trials"][at]
+        assert sum(h.trials_averaged.sum() for h in halves) <= reference["n_trials"][unit].sum()
+
+
+def test_the_page_says_what_was_measured():
+    from validation.mante import PAGE, section
+
+    assert section() in PAGE.read_text()
