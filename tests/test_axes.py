@@ -131,9 +131,12 @@ def test_conditions_that_a_unit_lacks_are_left_out_and_counted():
     whole = recording(values[6:], shown[6:], average=NAMES)
     assert whole.sizes["trial"] == 69
     whole = recording(np.delete(values, 4, axis=0), np.delete(shown, 4, axis=0), average=NAMES)
-    with pytest.warns(UserWarning, match="a unit was not observed, left out: 1"):
+    with pytest.warns(UserWarning, match="a unit was not observed .* left out: 1$"):
         found = task_axes(whole)
     assert found.attrs["conditions_left_out"] == 1
+    choice = np.sign(whole.coherence_1).where(whole.trial > 0)
+    with pytest.warns(UserWarning, match="left out: 2$"):
+        assert task_axes(whole.assign_coords(choice=choice), epoch="stimulus").fault.item() == ""
     assert np.isnan(found.trajectory.values[0]).any(axis=(1, 2)).sum() == 1
 
 

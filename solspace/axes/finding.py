@@ -75,7 +75,8 @@ def task_axes(
           ``shared_variance`` (network, axis), the covariance of the halves along an axis of one
           over that of all units: the share of what is no noise.
 
-        Attributes count conditions that were left out because a unit was not observed in them.
+        Attributes count conditions that were left out: a unit was not observed in them, or the
+        value of a variable is not known.
 
     Warns
     -----
@@ -155,9 +156,9 @@ def task_axes(
         one = given.isel(network=i).load()
         size = int(one["hidden_size"].values) if "hidden_size" in one.variables else units
         try:
-            activity, weight, kept = _conditions(one, bins, size)
+            activity, weight, values, kept = _conditions(one, bins, size, names, known)
             left_out += int((~kept).sum()) if kept.any() else 0
-            design = _design(_columns(one, names, known)[kept], names)
+            design = _design(values, names)
             _one(out, i, activity, design, weight, kept, components, time)
             if halved is not None:
                 pair = [half.isel(network=i).load() for half in halved]
@@ -196,7 +197,10 @@ def task_axes(
     bad = sum(bool(f) for f in faults)
     said = []
     if left_out:
-        said.append(f"conditions in which a unit was not observed, left out: {left_out}")
+        said.append(
+            f"conditions in which a unit was not observed or a variable is not known, left out: "
+            f"{left_out}"
+        )
     if bad:
         said.append(f"networks without axes: {bad} ({next(f for f in faults if f)})")
     if said:
@@ -280,19 +284,20 @@ def _bins(ds: xr.Dataset, epoch: str | None, task: Task | None) -> NDArray[np.in
 
 
 def _conditions(
-    one: xr.Dataset, bins: NDArray[np.int64], size: int
-) -> tuple[Array, Array | None, NDArray[np.bool_]]:
-    """Activity (condition, time, unit), trials that it is of, and which conditions are whole."""
+    one: xr.Dataset, bins: NDArray[np.int64], size: int, names: Sequence[str], task: Task | None
+) -> tuple[Array, Array | None, Array, NDArray[np.bool_]]:
+    """Activity (condition, time, unit), trials that it is of, variables, and conditions kept."""
     array = one["activity"].transpose("trial", "time", "unit").isel(time=bins, unit=slice(size))
     activity = array.values.astype(np.float64)
-    kept = np.asarray(np.isfinite(activity).all(axis=(1, 2)), bool)
-    if not kept.any():
-        return activity[kept], None, kept
-    if "trials_averaged" not in one.variables:
-        return activity[kept], None, kept
-    weight = one["trials_averaged"].transpose("trial", "unit").values[:, :size].astype(np.float64)
-    kept &= (weight > 0).all(axis=1)
-    return activity[kept], weight[kept], kept
+    values = _columns(one, names, task)
+    kept = np.isfinite(activity).all(axis=(1, 2)) & np.isfinite(values).all(axis=1)
+    kept = np.asarray(kept, bool)
+    weight = None
+    if "trials_averaged" in one.variables:
+        counts = one["trials_averaged"].transpose("trial", "unit").values[:, :size]
+        kept &= (counts > 0).all(axis=1)
+        weight = counts[kept].astype(np.float64)
+    return activity[kept], weight, values[kept], kept
 
 
 def _design(values: Array, names: Sequence[str]) -> Array:
@@ -384,8 +389,8 @@ def _halves(
 
     parts, rows = [], []
     for half in pair:
-        activity, weight, kept = _conditions(half, bins, size)
-        parts.append((activity, weight, _columns(half, names, task)[kept]))
+        activity, weight, values, kept = _conditions(half, bins, size, names, task)
+        parts.append((activity, weight, values))
         by = [half[c].values[kept].tolist() for c in half.attrs["averaged_by"].split(", ")]
         rows.append(list(zip(*by, strict=True)))
     common = [r for r in rows[0] if r in rows[1]]
