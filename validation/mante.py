@@ -5,7 +5,7 @@
 
 STORE holds leaky networks of the task `context_integration`, OTHERS those of further architectures.
 The recording is read from the folder ``shared`` beside the checkout, where it is there; none of it
-is kept, only what comes out of comparisons. A quarter of an hour on one core.
+is kept, only what comes out of comparisons. Some ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from solspace import (
 )
 from solspace.locating.describing import scaled
 from solspace.locating.electrodes import Electrodes, see
-from solspace.locating.locate import read_recording
+from solspace.locating.locate import prepare, read_recording, tell
 from solspace.networks import run
 from solspace.population import architecture_of, network_weights
 from solspace.similarity import get_measure, pairwise
@@ -55,6 +55,7 @@ MEASURES = ("procrustes", "cka", "rsa", "dsa")
 OPTIONS: dict[str, dict[str, Any]] = {"dsa": {"delays": 3, "rank": 10}}
 REPEATS = 8  # trials of each condition that a network's average is of
 SPLITS, SHUFFLES, REDRAWN = 6, 5, 100
+WITHOUT = 150  # recordings without structure
 BLOCK = 40  # networks in memory at once
 EACH = 60  # networks of each architecture
 
@@ -314,6 +315,33 @@ def measure_location(
     return found
 
 
+def measure_null(units: Sequence[xr.Dataset], ds: xr.Dataset) -> xr.Dataset:
+    """Recordings without any structure, as many spikes in as many trials: how often p is small.
+
+    Once as `locate` deals conditions anew, among those of about as many trials, and once among all.
+    """
+    recording = together(units)
+    counts = recording.trials_averaged.values[0].astype(np.float64)[:, None]
+    rates = recording.activity.values[0].mean(axis=(0, 1), dtype=np.float64)
+    found = prepare(
+        recording, ds.isel(network=slice(100)), label="hidden_size", by=None, values=None,
+        groups=5, measures=(), draws=1, folds=3, minimum_class_size=5, seed=0, task=None,
+        progress=None,
+    )  # fmt: skip
+    rng = np.random.default_rng(1)
+    shape = recording.activity.shape[1:]
+    out = np.empty((2, WITHOUT))
+    for k in range(WITHOUT):
+        seen = rng.poisson(np.broadcast_to(rates * 0.05, shape) * counts) / counts / 0.05
+        one = recording.copy()
+        one["activity"] = recording.activity.copy(data=seen[None].astype(np.float32))
+        rows = read_recording(one, TASK, None, None, 5).rows
+        every = replace(rows, weight=np.ones_like(rows.weight))
+        for j, dealt in enumerate((rows, every)):
+            out[j, k] = tell(found, dealt, shuffles=60, halves=1, sure=0.8, seed=k).p_value
+    return xr.Dataset({"p": (("dealt", "recording"), out)}, coords={"dealt": ["alike", "all"]})
+
+
 # --------------------------------------------------------------------------- the page
 
 
@@ -342,6 +370,7 @@ def _measure(store: str, others: str) -> None:
     similarity = measure_networks(units, ds).assign(redrawn=measure_units(units, ds))
     similarity.astype(np.float32).to_netcdf(DATA / "networks.nc")
     picture(units, ds, similarity)
+    measure_null(units, ds).astype(np.float32).to_netcdf(DATA / "null.nc")
     further = [p.open().load() for p in Store(others).select(TASK.name)]
     for name, out in measure_location(units, ds, further).items():
         (DATA / f"location_{name}.nc").unlink(missing_ok=True)
