@@ -487,6 +487,12 @@ def section() -> str:
         "What `locate` says:",
         _location_table(),
     ]
+    null = (xr.load_dataset(DATA / "null.nc").p <= 0.05).mean("recording").values
+    parts.append(
+        f"Of {WITHOUT} recordings of as many spikes without any structure, {null[0]:.0%} have a p "
+        "of .05 or less; were conditions dealt anew among all, whatever their trials, it would be "
+        f"{null[1]:.0%}."
+    )
     if refused.exists():
         parts.append(f"By solution it refuses:\n\n```text\n{refused.read_text().strip()}\n```")
     return "\n\n".join(parts)
