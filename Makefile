@@ -90,6 +90,7 @@ tables: env
 reference: env
 	$(BIN)/python -m validation.reference
 	$(BIN)/python -m validation.location
+	$(BIN)/python -m validation.mante
 
 # The paper's figures 2 to 5 from stores/turner2021.zarr, and docs/paper.md; a few minutes.
 paper: env

@@ -37,7 +37,7 @@ GROUPS = {
         "simulation", "attractors", "fixed_points", "responses", "reduction", "verification",
     ),
     "Solutions": ("labels", "stability", "diversity"),
-    "Activity": ("features", "classification", "recordings", "locating"),
+    "Activity": ("features", "classification", "axes", "recordings", "locating"),
     "Stores": ("store", "run", "info", "report"),
     "Analyses of your own, and errors": ("stages", "errors"),
 }  # fmt: skip

@@ -20,6 +20,7 @@ from . import training as training
 from . import two_neuron as two_neuron
 from . import verification as verification
 from .attractors.stage import find_attractors as find_attractors
+from .axes.finding import task_axes as task_axes
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
 from .diversity.coverage import solution_coverage as solution_coverage
@@ -43,6 +44,7 @@ from .population.weights import network_weights as network_weights
 from .recordings.building import recording_from_arrays as recording_from_arrays
 from .recordings.building import recording_from_spikes as recording_from_spikes
 from .recordings.joining import average_trials as average_trials
+from .recordings.joining import halve_trials as halve_trials
 from .recordings.joining import join_recordings as join_recordings
 from .recordings.joining import stack_units as stack_units
 from .recordings.nwb import recording_from_nwb as recording_from_nwb

@@ -15,7 +15,7 @@ import solspace
 from solspace import SolspaceError, locate
 from solspace.cli import main
 from solspace.locating.electrodes import Electrodes, Rows, fano_factor, read_rows, see
-from solspace.locating.locate import CANNOT_TELL, REASONS
+from solspace.locating.locate import CANNOT_TELL, REASONS, _orders
 from solspace.locating.words import location_table
 from tests.blocks import ROOT, python_blocks
 
@@ -295,3 +295,16 @@ def test_the_page_runs_as_written(tmp_path, monkeypatch, capsys):
     assert names["others"].sizes["network"] == 399
     assert (tmp_path / "location.png").exists() and (tmp_path / "calibration.png").exists()
     assert capsys.readouterr().out.strip()
+
+
+def test_averages_are_shuffled_among_those_of_about_as_many_trials():
+    rng = np.random.default_rng(0)
+    weight = rng.permutation(np.repeat([2.0, 9.0, 40.0], 12))
+    rows = Rows(np.ones((36, 3, 2)), np.arange(36), weight, np.array([3]), np.full((36, 1), 3))
+    for order in _orders(rows, 20, rng):
+        assert sorted(order) == list(range(36)) and order.tolist() != list(range(36))
+        np.testing.assert_array_equal(weight[order], weight)
+    # Of as many trials all are dealt among all, as single trials are.
+    even = Rows(rows.values, rows.condition, np.full(36, 9.0), rows.points, rows.lengths)
+    moved = np.stack(list(_orders(even, 20, rng)))
+    assert (weight[moved] != weight).any()

@@ -95,6 +95,19 @@ def psychometric() -> xr.Dataset:
     )
 
 
+def axes_of_two() -> dict[str, xr.Dataset]:
+    context, one, two = np.array(np.meshgrid([1, 2], [-4, 4], [-4, 4], indexing="ij")).reshape(3, 8)
+    way = np.linspace(0, 1, 6)[:, None] * np.ones(4)
+    path = (np.where(context == 1, one, two) / 4)[:, None, None] * way
+    ds = xr.Dataset(
+        {"trajectory": (("network", "trial", "time", "axis"), path[None])},
+        coords={"axis": ["choice", "coherence_1", "coherence_2", "context"]}
+        | {n: ("trial", v) for n, v in zip(("context", "coherence_1", "coherence_2"),
+                                          (context, one, two), strict=True)},
+    )  # fmt: skip
+    return {"prefrontal units": ds, "network 20_i000": 2 * ds}
+
+
 PLOTS = {
     "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
@@ -121,6 +134,7 @@ PLOTS = {
     "plot_recording_size": lambda g: plots.plot_recording_size(recording_size(), whole=0.4),
     "plot_solutions": lambda g: plots.plot_solutions(g["population"]),
     "plot_stability": lambda g: plots.plot_stability(g["stability"]),
+    "plot_task_axes": lambda g: plots.plot_task_axes(axes_of_two()),
     "plot_trajectories": lambda g: plots.plot_trajectories(g["training"]),
     "plot_weights": lambda g: plots.plot_weights(g["population"], 0, sort="cluster"),
 }
@@ -129,7 +143,9 @@ ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
 
 
 # Panels or rows side by side; all others fit into one column of a page.
-TWO_COLUMNS = {"plot_checkpoints", "plot_design", "plot_network", "plot_stability"}
+TWO_COLUMNS = {
+    "plot_checkpoints", "plot_design", "plot_network", "plot_stability", "plot_task_axes"
+}  # fmt: skip
 
 
 def test_every_plot_is_looked_at():

@@ -34,6 +34,7 @@ LEVEL = 0.05  # of the null
 EVIDENCE = 3.0  # odds of a class after the recording over those of its share of the networks
 UNUSUAL = 0.01  # share of networks as far from the others, below which a recording is like none
 LEAST_ORDERS = 20  # orders of conditions, for a p-value of LEVEL
+ALIKE = 6  # conditions of about as many trials, that are dealt anew among themselves
 REASONS = (
     "no solution is probable enough",
     "the recording speaks for it less than three to one",
@@ -147,7 +148,8 @@ def locate(
     draws : int
         How often each network is seen, with other units and spikes.
     shuffles : int
-        Orders of conditions of the null, 20 or more.
+        Orders of conditions of the null, 20 or more. Averages are dealt among some six
+        conditions that are of about as many trials.
     halves : int
         How often the trials are dealt into two halves.
     sure : float
@@ -581,7 +583,7 @@ def tell(
     null = teller.probabilities(cases).max(axis=1) if cases else np.empty(0)
     apart = np.array([teller.distance(case) for case in cases])
     distance = teller.distance(mine)
-    orders = math.factorial(len(rows.lengths)) if not found.read.single else math.inf
+    orders = math.inf if found.read.single else math.prod(map(math.factorial, _sizes(rows)))
     p_value = (1 + int((apart <= distance).sum())) / (1 + max(len(apart), 1))
     p_value = max(p_value, 1 / min(orders, 1e9))
     probability = teller.probabilities([mine])[0]
@@ -618,8 +620,30 @@ def _evidence(found: Prepared, probability: Array) -> float:
 
 
 def _orders(rows: Rows, shuffles: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Conditions dealt anew; of averages among those of about as many trials.
+
+    An average of few trials is noisy, and is far from all others for that alone; so is the
+    condition of a network that is seen in as few trials. Dealt among all, the recording would be
+    nearer to the networks than its shuffles without saying anything of conditions.
+    """
+    groups = _alike(rows)
     for _ in range(shuffles):
-        yield rng.permutation(rows.condition)
+        out = np.empty_like(rows.condition)
+        for group in groups:
+            out[group] = rng.permutation(rows.condition[group])
+        yield out
+
+
+def _alike(rows: Rows) -> list[NDArray[np.intp]]:
+    """Rows of about as many trials, all where they are of as many; single trials are."""
+    order = np.argsort(rows.weight, kind="stable")
+    if rows.weight[order[0]] == rows.weight[order[-1]]:
+        return [order]
+    return np.array_split(order, max(1, len(order) // ALIKE))
+
+
+def _sizes(rows: Rows) -> list[int]:
+    return [len(group) for group in _alike(rows)]
 
 
 def _halves(

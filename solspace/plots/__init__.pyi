@@ -24,6 +24,7 @@ from .saving import to_svg as to_svg
 from .solutions import plot_solutions as plot_solutions
 from .stability import plot_stability as plot_stability
 from .style import solution_colors as solution_colors
+from .task_axes import plot_task_axes as plot_task_axes
 from .trajectories import plot_trajectories as plot_trajectories
 from .two_neuron import plot_linear as plot_linear
 from .two_neuron import plot_path as plot_path

@@ -20,7 +20,7 @@ from solspace.recordings.trials import Trials, epoch_array, told, warn_of_exclus
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["average_trials", "join_recordings", "stack_units"]
+__all__ = ["average_trials", "halve_trials", "join_recordings", "stack_units"]
 
 
 # --------------------------------------------------------------------------- averages
@@ -67,6 +67,83 @@ def average_trials(ds: xr.Dataset, by: str | Sequence[str]) -> xr.Dataset:
     out = average_quietly(ds, [by] if isinstance(by, str) else list(by))
     warn_of_exclusions(out)
     return out
+
+
+def halve_trials(
+    ds: xr.Dataset, by: str | Sequence[str], *, seed: int = 0
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Averages over two halves of the trials of each condition, dealt at random.
+
+    What both halves say of units is no noise of single trials.
+
+    Parameters
+    ----------
+    ds : Dataset
+        One recording of single trials.
+    by : str or sequence of str
+        As for `average_trials`.
+    seed : int
+        Of the dealing. An odd trial goes to the first half or the second at random.
+
+    Returns
+    -------
+    pair of Dataset
+        As of `average_trials`. A condition of one trial is in neither, and counted in their
+        ``exclusions``.
+
+    Warns
+    -----
+    UserWarning
+        Says what was left out.
+
+    Raises
+    ------
+    SolspaceError
+        For averages, several recordings, a column that is not there, or where no condition has
+        two trials.
+
+    Examples
+    --------
+    >>> from solspace import recording_from_arrays
+    >>> rates = np.arange(4.0).reshape(4, 1, 1) * np.ones((4, 30, 2))
+    >>> ds = recording_from_arrays(rates, {"side": ["a", "b", "a", "b"]}, bin=10)
+    >>> one, other = halve_trials(ds, "side")
+    >>> (one.activity + other.activity).values[0, :, 0, 0].tolist()
+    [2.0, 4.0]
+    """
+    check_recorded(ds, "halve_trials")
+    columns = [by] if isinstance(by, str) else list(by)
+    if ds.sizes["network"] != 1 or "averaged_by" in ds.attrs:
+        raise SolspaceError(
+            "halves are made of the single trials of one recording; give ds.isel(network=[0]) of "
+            "one that was read without average="
+        )
+    whole = _average(ds, columns)  # or an error that lists the columns
+    rng = np.random.default_rng(seed)
+    keys = list(zip(*(ds[c].values[0].tolist() for c in columns), strict=True))
+    there = (ds["trials_averaged"].values[0] > 0).any(axis=-1)
+    halves: tuple[list[int], list[int]] = ([], [])
+    alone = 0
+    for key in zip(*(whole[c].values[0].tolist() for c in columns), strict=True):
+        rows = rng.permutation([i for i, k in enumerate(keys) if k == key and there[i]])
+        if len(rows) < 2:
+            alone += 1
+            continue
+        cut = (len(rows) + int(rng.integers(2))) // 2
+        halves[0].extend(rows[:cut].tolist())
+        halves[1].extend(rows[cut:].tolist())
+    if not halves[0]:
+        raise SolspaceError(
+            f"no condition, by {', '.join(columns)}, has two trials to make halves of"
+        )
+    name = str(ds["name"].values[0])
+    lost = json.loads(ds.attrs.get("exclusions", "{}")).get(name, {})
+    if alone:
+        lost = lost | {"conditions of one trial, in no half": alone}
+    told_of = ds.assign_attrs(exclusions=json.dumps({name: lost}))
+    one, other = (_average(told_of.isel(trial=sorted(half)), columns) for half in halves)
+    warn_of_exclusions(one)
+    return one, other
 
 
 def average_quietly(ds: xr.Dataset, by: Sequence[str]) -> xr.Dataset:

@@ -1,0 +1,1 @@
+"""Axes of a task in the space of units: along which activity tells choice, inputs and context."""
