@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace.tasks.contexts import Contexts
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -123,6 +124,19 @@ def constant_inputs() -> dict[str, list[float]]:
     return {"context 1": [0, 0, STRENGTH, 0], "context 2": [0, 0, 0, STRENGTH]}
 
 
+def contexts() -> Contexts:
+    """Each context without evidence, and the trained strengths of a stream."""
+    neutral = make_trials([(1, 0, 0), (2, 0, 0)])
+    return Contexts(
+        names=tuple(constant_inputs()),
+        streams=INPUTS[:2],
+        counts=INPUTS[:2],
+        neutral=neutral.input,
+        stimulus=neutral.epoch[0] == EPOCHS.index("stimulus"),
+        strengths=STRENGTH * np.linspace(COHERENCES[0], COHERENCES[-1], 17),
+    )
+
+
 _recipe = partial(Recipe, target_loss=0.02, max_steps=6000, beta2=0.999)
 
 TASK = Task(
@@ -141,6 +155,7 @@ TASK = Task(
     extrapolation_trials=extrapolation_trials,
     silences=silences,
     constant_inputs=constant_inputs,
+    contexts=contexts,
     noisy=True,
     asked=("decision",),
     architecture="leaky",
