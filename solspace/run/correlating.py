@@ -99,4 +99,5 @@ def behaviour_of(ds: xr.Dataset, seed: int = 0) -> tuple[xr.DataArray, xr.DataAr
     if BEHAVIOUR in ds.variables and np.isfinite(ds[BEHAVIOUR].values).any():
         return ds[BEHAVIOUR].load(), None
     ds = ds.load()
-    return psychometric_measures(ds, seed=seed), psychometric_measures(ds, seed=seed + 1)
+    first, second = (psychometric_measures(ds, repeats=10, seed=seed + k) for k in (0, 1))
+    return first, second
