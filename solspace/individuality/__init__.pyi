@@ -2,11 +2,11 @@ from .correlating import correlation_table as correlation_table
 from .linearised import effective_inputs as effective_inputs
 from .linearised import linearise as linearise
 from .linearised import slow_mode as slow_mode
+from .measures import NEURAL_MEASURES as NEURAL_MEASURES
 from .modulation import PARTS as PARTS
 from .modulation import Modulation as Modulation
 from .modulation import modulation_shares as modulation_shares
 from .modulation import split_modulation as split_modulation
-from .network import NEURAL_MEASURES as NEURAL_MEASURES
 from .network import Individual as Individual
 from .network import individual_of as individual_of
 from .power import correlation_power as correlation_power

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
+from solspace.individuality.measures import METHODS, NEURAL_MEASURES
 from solspace.individuality.modulation import PARTS
-from solspace.individuality.network import METHODS, NEURAL_MEASURES
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import FAILED, Variable, annotate, text_array
