@@ -1,63 +1,119 @@
-"""Draw the picture of docs/fixed_points.md and print the tables of it.
+"""Draw the picture of docs/fixed_points.md and write the tables of it, from the shipped stores.
 
-python -m docs.make_fixed_points [--every N]
+python -m docs.make_fixed_points [--store STORE ...]
 """
 
 from __future__ import annotations
 
 import argparse
-import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-import solspace
-from solspace.fixed_points import fixed_points_table
+from docs.pages import write_part
 from solspace.plots import plot_fixed_points, save
-from solspace.store import Store
+from solspace.store import Population, Store
+from solspace.tasks import get_task, silences_of
 
 ROOT = Path(__file__).resolve().parents[1]
-STORE = ROOT / "stores" / "turner2021.zarr"
-NETWORK = 12  # of delayed discrimination
+PAGE = ROOT / "docs" / "fixed_points.md"
+SHIPPED = [ROOT / "stores" / f"{name}.zarr" for name in ("turner2021", "context_integration")]
+DRAWN = "delayed_discrimination/vanilla"
+NETWORK = 12  # of it
+MOST = 5  # solutions told of each population
 COLUMNS = (
-    "population", "networks", "stable", "saddles", "slow", "most unstable directions",
+    "population", "under", "networks", "stable", "saddles", "slow", "most unstable directions",
     "with a slow point", "starts that converge", "fewer stable points than `attractors` found",
 )  # fmt: skip
+OF_SOLUTIONS = (
+    "population", "solution", "networks", "settle to (`attractor_key`)", "under", "stable",
+    "saddles", "slow",
+)  # fmt: skip
+
+
+def row_of(name: str, given: str, points: xr.Dataset, ends: xr.Dataset) -> tuple[str, ...]:
+    """Of a population under one constant input."""
+    own = points.sel(constant_input=given)
+    stable, slow = own.stable_points.values, own.slow_points.values
+    return (
+        f"`{name}`",
+        given,
+        str(len(stable)),
+        f"{stable.mean():.1f}",
+        f"{own.saddle_points.values.mean():.1f}",
+        f"{slow.mean():.1f}",
+        str(own.fixed_point_unstable.values.max()),
+        str((slow > 0).sum()),
+        _percent(own.starts_converged.values.mean()),
+        str((stable < settled_points(own.constant_input_value.values, ends)).sum()),
+    )
+
+
+def settled_points(given: np.ndarray, ends: xr.Dataset) -> np.ndarray:
+    """Of each network the points that silences end in during which this input is held."""
+    held = np.isclose(silences_of(get_task(str(ends.task.values))).constant, given).all(axis=1)
+    index, kind = ends.attractor_index.values[:, held], ends.attractor_kind.values
+    return np.array(
+        [len({i for i in row if own[i] == 0}) for row, own in zip(index, kind, strict=True)]
+    )
+
+
+def rows_by_solution(name: str, ds: xr.Dataset, points: xr.Dataset) -> Iterator[tuple[str, ...]]:
+    """The commonest solutions, with what most of their networks settle to."""
+    solutions, keys = (ds[v].values.astype(str) for v in ("solution_name", "attractor_key"))
+    for solution, number in Counter(solutions.tolist()).most_common(MOST):
+        own = solutions == solution
+        key, often = Counter(keys[own].tolist()).most_common(1)[0]
+        share = "" if often == number else f" ({_percent(often / number)})"
+        for k, given in enumerate(points.constant_input.values.tolist()):
+            counts = (points[f"{kind}_points"].values[own, k] for kind in _KINDS)
+            first = (f"`{name}`", f"`{solution}`", str(number), f"`{key}`{share}")
+            yield (*(first if not k else ("",) * 4), given, *(f"{c.mean():.1f}" for c in counts))
+
+
+_KINDS = ("stable", "saddle", "slow")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def populations(stores: Sequence[Path]) -> Iterator[tuple[Population, Path]]:
+    for path in stores:
+        for population in Store(str(path)).populations():
+            yield population, path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=8, help="one network in so many (default 8)")
-    every = parser.parse_args().every
-    drawn = xr.open_zarr(STORE, group="delayed_discrimination/vanilla")
+    parser.add_argument("--store", type=Path, nargs="+", default=SHIPPED, metavar="STORE")
+    stores = parser.parse_args().store
+    drawn = xr.open_zarr(stores[0], group=DRAWN)
     picture = plot_fixed_points(drawn.isel(network=[NETWORK]).load(), 0)
     save(picture, ROOT / "docs" / "images" / "fixed_points", formats=["png"], dpi=200)
-    rows, tables = [COLUMNS, ("---",) * len(COLUMNS)], []
-    for population in Store(str(STORE)).populations():
-        ds = xr.open_zarr(STORE, group=population.group_path("population"))
-        ds = ds.isel(network=slice(0, None, every)).load()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            every_input = solspace.find_fixed_points(ds)
-        found = every_input.sel(constant_input="silence")
-        stable, slow = found.stable_points.values, found.slow_points.values
-        rows.append(
-            (
-                str(population),
-                str(ds.sizes["network"]),
-                f"{stable.mean():.1f}",
-                f"{found.saddle_points.values.mean():.1f}",
-                f"{slow.mean():.1f}",
-                str(found.fixed_point_unstable.values.max()),
-                str((slow > 0).sum()),
-                f"{np.mean(found.starts_converged.values):.0%}".replace("%", " %"),
-                str((stable < ds.attractor_points.values).sum()),
-            )
-        )
-        by_key = every_input.sel(constant_input=["silence"])
-        tables.append(f"{population}\n{fixed_points_table(by_key, by='attractor_key')}")
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows), *tables, sep="\n\n")
+    rows: list[tuple[str, ...]] = []
+    solutions: list[tuple[str, ...]] = []
+    for population, path in populations(stores):
+        ds = xr.open_zarr(path, group=population.group_path("population"))
+        points = xr.open_zarr(path, group=population.group_path("fixed_points"))
+        ends = xr.open_zarr(path, group=population.group_path("attractors")).load()
+        wanted = [*(f"{kind}_points" for kind in _KINDS), "starts_converged"]
+        wanted += ["fixed_point_unstable", "constant_input_value"]
+        points = points.reset_coords("constant_input_value")[wanted].load()
+        rows += [
+            row_of(str(population), given, points, ends)
+            for given in points.constant_input.values.tolist()
+        ]
+        solutions += rows_by_solution(str(population), ds, points)
+    write_part(PAGE, __file__, _table(COLUMNS, rows) + "\n\n" + _table(OF_SOLUTIONS, solutions))
 
 
 if __name__ == "__main__":

@@ -248,6 +248,32 @@ def test_silences_of_a_task_that_declares_none_follow_its_pulses():
     np.testing.assert_array_equal(silences.input, own.input)
 
 
+def test_what_is_settled_to_while_an_input_is_held():
+    """A unit that excites itself has two points; pushed hard enough it has one."""
+    trials = np.zeros((3, 2, 1), np.float32)
+    trials[:, 0, 0] = -5, 5, 5
+    held = np.array([[0.0], [0.0], [-5.0]])
+    silences = Silences(("free", "free", "pushed"), trials, np.array([1, 1, 1]), {}, held=held)
+    task = dataclasses.replace(
+        get_task("interval_reproduction"), inputs=("in",), silences=lambda: silences
+    )
+    weights = vanilla(2.0) | {"weight_ih": np.ones((1, 1, 1))}
+    settled = settle_network(task, "vanilla", weights)
+    assert settled.index.tolist() == [0, 1, 2]
+    states = [one.states.item() for one in settled.found]
+    assert states[0] < -0.9 and states[1] > 0.9
+    assert states[2] == pytest.approx(np.tanh(2 * states[2] - 5), abs=1e-9)
+    assert attractor_key(task, "vanilla", weights) == "a1:free=2points:0|1;pushed=1point:0"
+    joined = Silences.joined([silences, silences])
+    np.testing.assert_array_equal(joined.held, held)
+    with pytest.raises(SolspaceError, match=r"held has shape \(2, 1\), expected \(3, 1\)"):
+        dataclasses.replace(silences, held=held[:2])
+    with pytest.raises(SolspaceError, match="held has NaN"):
+        dataclasses.replace(silences, held=held * np.nan)
+    with pytest.raises(SolspaceError, match=r"a constant input \[1, 2\]; give 1 finite numbers"):
+        Attractors("vanilla", vanilla(2.0), given=[1, 2])
+
+
 def test_silences_that_do_not_fit_are_refused():
     task = get_task("interval_reproduction")
     trials = task.recorded_trials()
@@ -422,3 +448,5 @@ def test_the_picture_of_a_network(shipped, tmp_path):
         plot_attractors(shipped, 0, after="set")
     with pytest.raises(SolspaceError, match="1 steps; give 2 or more"):
         plot_attractors(shipped, 0, steps=1)
+    with pytest.raises(SolspaceError, match="do not differ in 'f2'; they differ in f1"):
+        plot_attractors(shipped, 0, by="f2")

@@ -87,6 +87,18 @@ def settle_network(
     (['point'], 32)
     """
     silences = silences_of(get_task(task))
-    attractors = Attractors(architecture, weights, steps=steps)
-    settling = attractors.settle(silent_states(architecture, attractors.weights, silences))
-    return Settled(silences, settling.index, settling.steps, attractors.found)
+    index, taken = np.zeros((2, len(silences)), np.int64)
+    found: list[Attractor] = []
+    # What is settled to under one constant input is nothing under another.
+    constants, group = np.unique(silences.constant, axis=0, return_inverse=True)
+    for g, given in enumerate(constants):
+        at = np.flatnonzero(group.ravel() == g)
+        attractors = Attractors(architecture, weights, steps=steps, given=given)
+        start = silent_states(architecture, attractors.weights, silences)[at]
+        settling = attractors.settle(start)
+        index[at], taken[at] = settling.index + len(found), settling.steps
+        found += attractors.found
+    order = list(dict.fromkeys([*index.tolist(), *range(len(found))]))
+    return Settled(
+        silences, np.array([order.index(i) for i in index]), taken, [found[i] for i in order]
+    )

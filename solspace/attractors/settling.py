@@ -168,6 +168,8 @@ class Attractors:
         One network's parameters, without padding (see `solspace.networks`).
     steps : int
         For how many steps of silence a condition is followed at most.
+    given : array (input,), optional
+        What is given at every step; by default nothing.
 
     Attributes
     ----------
@@ -190,7 +192,12 @@ class Attractors:
     """
 
     def __init__(
-        self, architecture: str | Architecture, weights: Weights, *, steps: int = STEPS
+        self,
+        architecture: str | Architecture,
+        weights: Weights,
+        *,
+        steps: int = STEPS,
+        given: ArrayLike | None = None,
     ) -> None:
         if isinstance(architecture, str):
             architecture = recurrent_architecture(architecture)
@@ -199,6 +206,13 @@ class Attractors:
         self.weights = as_float64(architecture, weights)  # type: ignore[arg-type]
         self.size = state_size(architecture, hidden_size(self.weights))
         self.steps = int(steps)
+        inputs = self.weights["weight_ih"].shape[-1]
+        self.given = np.zeros(inputs) if given is None else np.asarray(given, np.float64)
+        if self.given.shape != (inputs,) or not np.isfinite(self.given).all():
+            raise SolspaceError(
+                f"a constant input {np.asarray(given).tolist()}; give {inputs} finite numbers, one "
+                "for each input channel"
+            )
         self.found: list[Attractor] = []
         self._points: list[_Point] = []
         self._wandering: list[_Wandering] = []
@@ -291,9 +305,9 @@ class Attractors:
     def _run(
         self, start: NDArray[np.float64], steps: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        silence = np.zeros((len(start), steps, self.weights["weight_ih"].shape[-1]))
+        given = np.broadcast_to(self.given, (len(start), steps, len(self.given)))
         with np.errstate(all="ignore"):  # what runs away is unsettled
-            return run(self.architecture, self.weights, silence, start)
+            return run(self.architecture, self.weights, given, start)
 
     def _output(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
         units = states[:, : hidden_size(self.weights)]

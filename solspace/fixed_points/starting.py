@@ -20,6 +20,8 @@ SILENCE = "silence"
 HELD = 10
 _MOST = 32
 _ON, _TRIALS = 1000, 16  # steps for which trials go on, and so many of them
+_LONGEST = 20_000  # steps for which they go on where that leads elsewhere
+_ELSEWHERE = 1e-3  # relative to the widest side of the box of what has been seen
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,9 @@ def starts_of(
 ) -> Starts:
     """States along a network's trajectories, every second one moved by noise.
 
-    Trials end before slow networks are anywhere near what they settle to, so under an input the
-    trials go on for 1,000 steps of it, 16 of them at most.
+    Trials end before slow networks are anywhere near what they settle to, so under an input they
+    go on for 1,000 steps of it: from the ends of 8 trials, and from 8 moments before. The box is
+    that of all they come through, followed for up to 20,000 steps as long as it grows.
 
     Parameters
     ----------
@@ -193,7 +196,7 @@ def starts_of(
         raise SolspaceError(f"{count} starts with noise {noise:g}; give 1 or more, and 0 or more")
     with np.errstate(all="ignore"):  # states that run away are counted
         states = run(architecture, weights, inputs)[0]
-        later = _going_on(architecture, weights, states[:, -1], given)
+        later, sides = _going_on(architecture, weights, states, given)
     rows = states.reshape(-1, states.shape[-1])
     both = np.concatenate([rows, later])
     seen = both[np.isfinite(both).all(axis=1)]
@@ -211,19 +214,60 @@ def starts_of(
     with np.errstate(all="ignore"):
         spread = float(np.sqrt(np.mean(np.square(seen - seen.mean(axis=0)))))
         starts[1::2] += noise * spread * rng.normal(size=starts[1::2].shape)
-    return Starts(starts, np.array([seen.min(axis=0), seen.max(axis=0)]))
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    if sides is not None:
+        low, high = np.minimum(low, sides[0]), np.maximum(high, sides[1])
+    return Starts(starts, np.array([low, high]))
 
 
 def _going_on(
     architecture: str | Architecture,
     weights: Weights,
-    ends: NDArray[np.float64],
+    states: NDArray[np.float64],
     given: ArrayLike | None,
-) -> NDArray[np.float64]:
-    """States after the ends of some trials under a constant input, (step, state)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """States after some moments of trials (trial, time, state) under a constant input.
+
+    Those of the first 1,000 steps, (step, state), and the lowest and highest of all further ones.
+    """
     if given is None:
-        return ends[:0]
-    some = ends[np.unique(np.linspace(0, len(ends) - 1, _TRIALS).round().astype(int))]
-    held = np.broadcast_to(np.asarray(given, np.float64), (len(some), _ON, np.size(given)))
-    states = run(architecture, weights, held, some)[0]
-    return states.reshape(-1, states.shape[-1])
+        return states[:0, 0], None
+    half = _TRIALS // 2
+    ends = states[np.unique(np.linspace(0, len(states) - 1, half).round().astype(int)), -1]
+    rows = states.reshape(-1, states.shape[-1])
+    moments = rows[np.linspace(0, len(rows) - 1, half + 2).round().astype(int)[1:-1]]
+    own = np.concatenate([ends, moments])
+    own = own[np.isfinite(own).all(axis=1)]
+
+    def go_on(states: NDArray[np.float64]) -> NDArray[np.float64]:
+        held = np.broadcast_to(np.asarray(given, np.float64), (len(states), _ON, np.size(given)))
+        return run(architecture, weights, held, states)[0]
+
+    if not len(own):
+        return own, None
+    first = go_on(own)
+    later = first.reshape(-1, first.shape[-1])
+    box, own, done = _grown(None, np.concatenate([rows, later])), first[:, -1], _ON
+    while done < _LONGEST:
+        own = own[np.isfinite(own).all(axis=1)]
+        if not len(own):
+            break
+        walked = go_on(own)
+        own, done = walked[:, -1], done + _ON
+        wider = _grown(box, walked.reshape(-1, walked.shape[-1]))
+        grown = float(np.abs(wider - box).max()) > _ELSEWHERE * float((box[1] - box[0]).max())
+        box = wider
+        if not grown:
+            break
+    return later, box
+
+
+def _grown(box: NDArray[np.float64] | None, states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The box of these states and of an earlier one, of finite ones alone."""
+    seen = states[np.isfinite(states).all(axis=1)]
+    if not len(seen):
+        return np.zeros((2, states.shape[1])) if box is None else box
+    own = np.array([seen.min(axis=0), seen.max(axis=0)])
+    if box is None:
+        return own
+    return np.array([np.minimum(box[0], own[0]), np.maximum(box[1], own[1])])

@@ -179,6 +179,8 @@ def individual_of(
     values["stable_points"] = float(np.mean([(one.kind == 0).sum() for one in found]))
     spectrum = np.linalg.eigvalsh(np.cov(states.T).reshape(len(readout), -1))
     values["dimension"] = float(spectrum.sum() ** 2 / (spectrum**2).sum())
+    if wrong := [name for name, value in values.items() if not np.isfinite(value)]:
+        raise SolspaceError(f"{', '.join(sorted(wrong))} cannot be computed of this network")
     return Individual(
         selection=selection.mean(axis=1),
         effective=effective.mean(axis=1),
@@ -346,9 +348,9 @@ def _slowness(
         base = np.linalg.qr(np.stack(plane, axis=1))[0]
         agreement.append(np.linalg.norm(base.T @ own) / np.linalg.norm(own))
     return {
-        "slow_rate": float(np.mean([np.log(abs(mode.value)) for mode in modes])),
+        "slow_rate": float(np.mean([abs(mode.value) - 1 for mode in modes])),
         "slow_turn": float(np.mean([abs(np.degrees(np.angle(mode.value))) for mode in modes])),
-        "next_rate": float(np.mean([np.log(abs(mode.following)) for mode in modes])),
+        "next_rate": float(np.mean([abs(mode.following) - 1 for mode in modes])),
         "eigenvector_agreement": float(np.mean(agreement)),
     }
 

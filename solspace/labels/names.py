@@ -52,6 +52,23 @@ CATALOGUE = {
     # Interval discrimination, from the start and after the pulses.
     "a1:start=1point:0;pulse1=1point:0;pulse2=1point:0": "rests_between_pulses",
     "a1:start=motion:0;pulse1=motion:0;pulse2=motion:0": "moves_on_between_pulses",
+    # Context integration: what is settled to while each context is held.
+    "a1:delay=1point;in_context_1=motion;in_context_2=motion": "motion_in_both_contexts",
+    "a1:delay=1point;in_context_1=motion;in_context_2=1point": "motion_in_context_1_point_in_2",
+    "a1:delay=1point;in_context_1=motion;in_context_2=2points": (
+        "motion_in_context_1_two_points_in_2"
+    ),
+    "a1:delay=1point;in_context_1=1point;in_context_2=motion": "point_in_context_1_motion_in_2",
+    "a1:delay=1point;in_context_1=1point;in_context_2=1point": "point_in_both_contexts",
+    "a1:delay=1point;in_context_1=1point;in_context_2=2points": (
+        "point_in_context_1_two_points_in_2"
+    ),
+    "a1:delay=1point;in_context_1=2points;in_context_2=motion": (
+        "two_points_in_context_1_motion_in_2"
+    ),
+    "a1:delay=1point;in_context_1=2points;in_context_2=1point": (
+        "two_points_in_context_1_point_in_2"
+    ),
     # What is answered to pulses that come when all has settled. Interval reproduction: whether Go
     # comes unasked, and whether a late Set is answered.
     "r1:interval_reproduction1:settled:/1>1;0|set/1>1": "go_unasked_late_set_go",

@@ -36,6 +36,7 @@ __all__ = ["plot_attractors", "shown_silences"]
 # Light ones would be lost as thin lines on white.
 _COLORS = ("#9ECAE1", "#3A86BF", "#062C52")
 _STEPS = 400
+_LONGEST_LABEL = 12
 _SLOW = 8  # steps of a turn from which on a cycle is a line to the eye, and no cloud
 
 
@@ -69,6 +70,7 @@ def plot_attractors(
     network: int | str,
     *,
     after: str | None = None,
+    by: str | None = None,
     steps: int = _STEPS,
     task: str | Task | None = None,
 ) -> hv.Overlay:
@@ -87,6 +89,9 @@ def plot_attractors(
         Position along ``network``, or name.
     after : str, optional
         Which silences of the task; by default the first name that there are several of.
+    by : str, optional
+        The parameter of silences that lines are light to dark by; by default the first that they
+        differ in.
     steps : int
         Steps of silence drawn at most.
     task : str or Task, optional
@@ -126,9 +131,10 @@ def plot_attractors(
     name, places = shown_silences(settled.silences, after)
     start = silent_states(architecture, weights, settled.silences)[places]
     shown = int(min(max(settled.steps[places].max(), 20), steps))
-    silence = np.zeros((len(places), shown, len(task.inputs)))
+    constant = settled.silences.constant[places]
+    given = np.repeat(constant[:, None], shown, axis=1)
     units = hidden_size(weights)
-    walked = run(architecture, weights, silence, start)[0]
+    walked = run(architecture, weights, given, start)[0]
     lines = np.concatenate([start[:, None], walked], axis=1)[..., :units]
     centre, axes, share = on_two_axes(lines)
 
@@ -137,7 +143,7 @@ def plot_attractors(
 
     hv = holoviews()
     dims = ["component 1", "component 2"]
-    told = next(iter(p for p, v in settled.silences.parameters.items() if _tells(v[places])), "")
+    told = _parameter(settled.silences, places, by)
     values = settled.silences.parameters[told][places] if told else None
     colors = shades_of(values, _COLORS) if values is not None else ramp(_COLORS[:1], len(places))
     parts: list[Any] = [
@@ -172,7 +178,7 @@ def plot_attractors(
     starts = hv.Points(on_plane(start), dims).opts(
         color="white", edgecolor=INK, marker="o", s=16, linewidth=0.8, backend="matplotlib"
     )
-    keys, scale = _keys(name, told, values, kinds)
+    keys, scale = _keys(name, told, values, kinds, bool(constant.any()))
     picture = hv.Overlay([*parts, starts]).opts(
         fig_inches=(COLUMN, 2.45),
         xlabel=f"PC 1 ({share[0]:.0%} of variance)",
@@ -203,12 +209,27 @@ def on_two_axes(
     return centre, two, np.clip(share, 0, 1)
 
 
+def _parameter(silences: Silences, places: NDArray[np.intp], by: str | None) -> str:
+    """The parameter that colours lines; empty where none differs."""
+    differ = [p for p, values in silences.parameters.items() if _tells(values[places])]
+    if by is not None and by not in differ:
+        raise SolspaceError(
+            f"silences shown do not differ in {by!r}; they differ in "
+            f"{', '.join(differ) or 'no parameter'}"
+        )
+    return by if by is not None else (differ or [""])[0]
+
+
 def _tells(values: NDArray[np.float64]) -> bool:
     return bool(np.isfinite(values).all() and len(np.unique(values)) > 1)
 
 
 def _keys(
-    after: str, parameter: str, values: NDArray[np.float64] | None, kinds: set[str]
+    after: str,
+    parameter: str,
+    values: NDArray[np.float64] | None,
+    kinds: set[str],
+    held: bool,
 ) -> tuple[list[Key], Scale | None]:
     """What lines and marks mean, and the scale of the lines' colours."""
     scale = None
@@ -217,8 +238,13 @@ def _keys(
         keys.append(Key(f"after {after}", _COLORS[0], line="-", width=1.4))
     else:
         low, high = float(values.min()), float(values.max())
-        scale = Scale(f"{set_in_print(parameter)}, after {after}", low, high, _COLORS)
-    keys.append(Key("silence begins", INK, marker="o", face="white", size=4))
+        label = set_in_print(parameter)
+        # A longer one would not fit beside the plot.
+        if len(parameter) + len(after) <= _LONGEST_LABEL:
+            label += f", after {after}"
+        scale = Scale(label, low, high, _COLORS)
+    begins = "input held from here" if held else "silence begins"
+    keys.append(Key(begins, INK, marker="o", face="white", size=4))
     known = {
         "point": Key("point", TARGET, marker="o", size=5.5),
         "cycle": Key("cycle", TARGET, line="-", width=2.2),

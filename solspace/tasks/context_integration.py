@@ -9,6 +9,7 @@ Sussillo (NeurIPS 2019).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -108,17 +109,6 @@ def extrapolation_trials() -> Trials:
     return make_trials(combinations(PROBED), np.random.default_rng(_EXTRAPOLATION))
 
 
-def silences() -> Silences:
-    """After context and delay without noise: what is left of the context, and of the decision."""
-    trials = make_trials(combinations((-4, -1, 1, 4)))
-    return Silences.joined(
-        [
-            Silences.following("context", trials, EPOCHS.index("context_only"), ["context"]),
-            Silences.following("delay", trials, EPOCHS.index("delay"), list(trials.parameters)),
-        ]
-    )
-
-
 def constant_inputs() -> dict[str, list[float]]:
     """Each context by itself, without either stream."""
     return {"context 1": [0, 0, STRENGTH, 0], "context 2": [0, 0, 0, STRENGTH]}
@@ -135,6 +125,24 @@ def contexts() -> Contexts:
         stimulus=neutral.epoch[0] == EPOCHS.index("stimulus"),
         strengths=STRENGTH * np.linspace(COHERENCES[0], COHERENCES[-1], 17),
     )
+
+
+def silences() -> Silences:
+    """After context and delay without noise: what is left of the context, and of the decision.
+
+    The same with the context held, as the delay of a trial goes on: what is left of the decision.
+    """
+    trials = make_trials(combinations((-4, -1, 1, 4)))
+    parameters, delay = list(trials.parameters), EPOCHS.index("delay")
+    parts = [
+        Silences.following("context", trials, EPOCHS.index("context_only"), ["context"]),
+        Silences.following("delay", trials, delay, parameters),
+    ]
+    for which, constant in ((1, "context 1"), (2, "context 2")):
+        one = make_trials([c for c in combinations((-4, -1, 1, 4)) if c[0] == which])
+        held = constant_inputs()[constant]
+        parts.append(Silences.following(f"in_context_{which}", one, delay, parameters, held))
+    return replace(Silences.joined(parts), keyed=("delay", "in_context_1", "in_context_2"))
 
 
 _recipe = partial(Recipe, target_loss=0.02, max_steps=6000, beta2=0.999)

@@ -39,6 +39,21 @@ class Silences:
         Names in ``after`` that `solspace.attractors.attractor_key` tells of; of all where empty.
     outputs_keyed : bool
         Whether the key tells what is put out at the end.
+    held : array (silence, input), optional
+        What is given at every step from ``start`` on, such as a context; nothing by default. A
+        silence is then one of all other inputs.
+
+    Examples
+    --------
+    What comes after the first half of each trial, with the first input held at a half:
+
+    >>> from solspace.tasks import get_task
+    >>> trials = get_task("interval_reproduction").recorded_trials()
+    >>> n, steps = trials.input.shape[:2]
+    >>> half = np.full(n, steps // 2)
+    >>> one = Silences(("half",) * n, trials.input, half, {}, held=np.tile([0.5, 0], (n, 1)))
+    >>> one.held[0].tolist()
+    [0.5, 0.0]
     """
 
     after: tuple[str, ...]
@@ -47,6 +62,7 @@ class Silences:
     parameters: Mapping[str, NDArray[np.float64]]
     keyed: tuple[str, ...] = ()
     outputs_keyed: bool = True
+    held: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.after)
@@ -55,6 +71,13 @@ class Silences:
             faults.append(f"input has shape {self.input.shape}, expected ({n}, time, input)")
         elif not np.isfinite(self.input).all():
             faults.append("input holds NaN or infinity")
+        if self.held is not None:
+            if np.shape(self.held) != (n, self.input.shape[-1]):
+                faults.append(
+                    f"held has shape {np.shape(self.held)}, expected ({n}, {self.input.shape[-1]})"
+                )
+            elif not np.isfinite(self.held).all():
+                faults.append("held has NaN or infinity")
         if np.shape(self.start) != (n,):
             faults.append(f"start has shape {np.shape(self.start)}, expected ({n},)")
         faults += [
@@ -91,9 +114,21 @@ class Silences:
         keyed = np.isin(self.after, self.keyed or self.after)
         return (keyed * (2 if self.outputs_keyed else 1)).astype(np.int8)
 
+    @property
+    def constant(self) -> NDArray[np.float64]:
+        """What is given during each silence, (silence, input); zero unless something is held."""
+        if self.held is None:
+            return np.zeros((len(self), self.input.shape[-1]))
+        return np.asarray(self.held, np.float64)
+
     @classmethod
     def following(
-        cls, after: str, trials: Trials, epoch: int, parameters: Iterable[str] = ()
+        cls,
+        after: str,
+        trials: Trials,
+        epoch: int,
+        parameters: Iterable[str] = (),
+        held: Sequence[float] | None = None,
     ) -> Silences:
         """A silence from the end of one epoch of each trial; trials alike up to there give one.
 
@@ -105,6 +140,8 @@ class Silences:
             Index of the epoch; -1 for silence from the beginning.
         parameters : iterable of str
             Parameters of trials that tell them apart up to there.
+        held : sequence of float (input,), optional
+            What is given from there on; nothing by default.
 
         Examples
         --------
@@ -117,25 +154,32 @@ class Silences:
         """
         start = np.sum(trials.epoch <= epoch, axis=1).astype(np.int64)
         given = [
-            cls._one(after, trials, trial, start[trial], list(parameters))
+            cls._one(after, trials, trial, start[trial], list(parameters), held)
             for trial in range(len(trials))
         ]
         return cls.joined(given)
 
     @classmethod
     def _one(
-        cls, after: str, trials: Trials, trial: int, start: int, parameters: Sequence[str]
+        cls,
+        after: str,
+        trials: Trials,
+        trial: int,
+        start: int,
+        parameters: Sequence[str],
+        held: Sequence[float] | None = None,
     ) -> Silences:
         return cls(
             (after,),
             trials.input[trial : trial + 1, :start],
             np.array([start], np.int64),
             {name: np.asarray(trials.parameters[name][[trial]], float) for name in parameters},
+            held=None if held is None else np.array([held], np.float64),
         )
 
     @classmethod
     def joined(cls, parts: Iterable[Silences]) -> Silences:
-        """Several one after the other; of those with one name and the same input the first.
+        """Several one after the other; of those with one name and the same inputs the first.
 
         Parameters that these do not share become NaN.
 
@@ -148,9 +192,10 @@ class Silences:
         """
         parts = list(parts)
         names = list(dict.fromkeys(name for part in parts for name in part.parameters))
-        seen: dict[tuple[str, int, bytes], int] = {}
+        seen: dict[tuple[str, int, bytes, bytes], int] = {}
         after: list[str] = []
         inputs: list[NDArray[np.float32]] = []
+        held: list[NDArray[np.float64]] = []
         values: list[list[float]] = []
         for part in parts:
             for i, name in enumerate(part.after):
@@ -158,11 +203,13 @@ class Silences:
                 own = [
                     float(part.parameters[p][i]) if p in part.parameters else np.nan for p in names
                 ]
-                key = (name, len(given), given.tobytes())
+                constant = part.constant[i]
+                key = (name, len(given), given.tobytes(), constant.tobytes())
                 if key not in seen:
                     seen[key] = len(after)
                     after.append(name)
                     inputs.append(given)
+                    held.append(constant)
                     values.append(own)
                 else:
                     kept = values[seen[key]]
@@ -175,7 +222,14 @@ class Silences:
         for i, given in enumerate(inputs):
             padded[i, : len(given)] = given
         columns = np.array(values, float).reshape(len(after), len(names)).T
-        return cls(tuple(after), padded, start, dict(zip(names, columns, strict=True)))
+        constants = np.array(held).reshape(len(after), channels)
+        return cls(
+            tuple(after),
+            padded,
+            start,
+            dict(zip(names, columns, strict=True)),
+            held=constants if constants.any() else None,
+        )
 
 
 def silences_of(task: Task) -> Silences:
@@ -236,4 +290,5 @@ def _evenly(silences: Silences) -> Silences:
         silences.input[picked],
         silences.start[picked],
         {name: values[picked] for name, values in silences.parameters.items()},
+        held=None if silences.held is None else silences.held[picked],
     )
