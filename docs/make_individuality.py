@@ -18,7 +18,12 @@ import numpy as np
 import xarray as xr
 
 from solspace.errors import SolspaceError, how_to_make
-from solspace.individuality import modulation_shares, permute_rho
+from solspace.individuality import (
+    modulation_shares,
+    permute_rho,
+    predict_held_out,
+    stratified_ranks,
+)
 from solspace.individuality.correlating import correlate_measures
 from solspace.plots import plot_correlations, plot_lines, plot_modulation, save
 from solspace.run.correlating import behaviour_of
@@ -31,6 +36,20 @@ GROUP = "context_integration/leaky"
 NETWORK = 7  # whose lines are drawn
 FEWER, DRAWS = (12, 20, 32, 48), 100
 SHOWN = 12
+# Which numbers tell most, kind by kind.
+KINDS = {
+    "lines": (
+        "line_length", "relative_line_length", "line_straightness", "line_drift", "line_angle",
+        "line_distance",
+    ),
+    "angles of vectors": (
+        "selection_angle", "input_angle", "selection_line_angle", "readout_line_angle",
+    ),
+    "shares of modulation": ("direct", "indirect", "selection", "stream_asymmetry"),
+    "gain and when": ("gain", "leak", "early_share"),
+    "slow modes and stable points": ("slow_rate", "slow_turn", "next_rate", "stable_points"),
+    "dimension": ("dimension",),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -61,6 +80,7 @@ def main() -> None:
         modulation_text(ds, table),
         numbers_table(ds),
         correlations_text(found, again is not None),
+        kinds_table(ds, behaviour, found),
         fewer_text(ds, behaviour, found),
     ]
     block = "\n\n".join([BEGIN, *map(wrapped, parts), END])
@@ -195,6 +215,28 @@ def told_pair(found: xr.Dataset, names: list[np.ndarray], k: int, m: int) -> lis
 
 def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def kinds_table(ds: xr.Dataset, behaviour: xr.DataArray, found: xr.Dataset) -> str:
+    """What numbers of one kind alone tell of the three best told numbers of behaviour."""
+    dims = [str(d) for d in found["rho"].dims]
+    best = found[dims[1]].values[np.argsort(-found["r2"].values, kind="stable")[:3]].astype(str)
+    outside = behaviour.sel({dims[1]: best}).transpose("network", ...).values
+    inside = ds["neural_value"].sel({dims[0]: found[dims[0]].values})
+    use = np.isfinite(inside.values).all(axis=1) & np.isfinite(outside).all(axis=1)
+    strata = ds["hidden_size"].values[use]
+    there = inside[dims[0]].values.astype(str).tolist()
+    rows = [["numbers", *(f"`{name}`" for name in best)]]
+    for kind, names in KINDS.items():
+        own = [there.index(name) for name in names if name in there]
+        told = predict_held_out(
+            stratified_ranks(inside.values[use][:, own], strata),
+            stratified_ranks(outside[use], strata),
+            strata,
+            permutations=1,
+        )
+        rows.append([kind, *(f"{x:.2f}" for x in told.r2)])
+    return f"Of one kind alone, R2 of networks held out:\n\n{rows_of(rows)}"
 
 
 def fewer_text(ds: xr.Dataset, behaviour: xr.DataArray, found: xr.Dataset) -> str:
