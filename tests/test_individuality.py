@@ -224,9 +224,7 @@ def test_a_store_gives_what_the_dataset_gives_and_check_finds_what_is_at_odds(
 
 def test_tasks_say_what_their_contexts_are(population):
     own = TASK.contexts()
-    with pytest.raises(
-        SolspaceError, match="has no contexts; give networks of context_integration"
-    ):
+    with pytest.raises(SolspaceError, match="it has no contexts; give it `contexts`"):
         measure_individuality(population, task=dataclasses.replace(TASK, contexts=None))
     with pytest.raises(SolspaceError, match="'elsewhere' is no input"):
         check_task(

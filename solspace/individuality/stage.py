@@ -129,15 +129,9 @@ VALUE = Variable(
 
 def needs_contexts(task: Task) -> None:
     """Refuse a task without two contexts."""
-    if task.contexts is None:
-        raise SolspaceError(
-            f"task {task.name!r} has no contexts; give networks of context_integration or "
-            "context_integral, or give your task its `contexts` (solspace.tasks.Contexts)"
-        )
-    if (count := len(task.contexts().names)) != 2:
-        raise SolspaceError(
-            f"task {task.name!r} has {count} contexts; what differs between contexts is told of two"
-        )
+    from solspace.tasks.needs import check_needs
+
+    check_needs(task, "individuality")
 
 
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
