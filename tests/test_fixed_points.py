@@ -19,6 +19,7 @@ from solspace import (
     find_fixed_points,
     import_networks,
     network_weights,
+    record,
     run_stage,
 )
 from solspace.fixed_points import cell_of, constant_inputs, fixed_points, jacobian, starts_of
@@ -289,3 +290,12 @@ def test_the_page_runs(monkeypatch, capsys):
         exec(compile(block, "docs/fixed_points.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "a1:f1=3points" in printed and "saddle" in printed and "'silence', 'f1=2'" in printed
+
+
+def test_a_task_of_other_inputs_is_refused():
+    weights = random_weights("vanilla", 5, 0, 1.0)
+    ds = import_networks("interval_reproduction", "vanilla", {"mine": weights})
+    message = "2 inputs: ready, set; task 'context_integration' has 4: stream_1"
+    for stage in (find_fixed_points, record):
+        with pytest.raises(SolspaceError, match=message):
+            stage(ds, task="context_integration")

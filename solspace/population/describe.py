@@ -47,16 +47,25 @@ def task_of(ds: xr.Dataset, task: str | Task | None = None) -> Task:
     Raises
     ------
     SolspaceError
-        Where the dataset does not say, or has networks of several.
+        Where the dataset does not say, has networks of several, or has networks whose inputs or
+        outputs are not as many as the task's.
     """
-    if task is not None:
-        return get_task(task)
-    found = named_of(ds, "task")
-    if found is None:
-        raise SolspaceError("the dataset has no coordinate 'task'; give task=NAME")
-    if not is_known(found) and (source := read_source(ds.attrs)) is not None:
-        find_tasks(found, source, "the dataset")
-    return get_task(found)
+    if task is None:
+        task = named_of(ds, "task")
+        if task is None:
+            raise SolspaceError("the dataset has no coordinate 'task'; give task=NAME")
+        if not is_known(task) and (source := read_source(ds.attrs)) is not None:
+            find_tasks(task, source, "the dataset")
+    task = get_task(task)
+    for dim, channels in (("input_channel", task.inputs), ("output_channel", task.outputs)):
+        if ds.sizes.get(dim, len(channels)) != len(channels):
+            kind = dim.split("_")[0]
+            own = f": {', '.join(map(str, ds[dim].values))}" if dim in ds.coords else ""
+            raise SolspaceError(
+                f"the networks have {ds.sizes[dim]} {kind}s{own}; task {task.name!r} has "
+                f"{len(channels)}: {', '.join(channels)}; give the task that they are of"
+            )
+    return task
 
 
 def architecture_of(ds: xr.Dataset, *, required: bool = True) -> str:
