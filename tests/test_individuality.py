@@ -222,6 +222,30 @@ def test_a_store_gives_what_the_dataset_gives_and_check_finds_what_is_at_odds(
     assert "give 10 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_store_is_correlated_and_kept_as_netcdf(tmp_path, population, capsys):
+    """Copies of one network, each moved a little."""
+    rng, own = np.random.default_rng(0), solspace.network_weights(population, 0)
+    networks = {
+        f"n{k}": {n: w + 0.02 * rng.normal(size=np.shape(w)) if n != "alpha" else w
+                  for n, w in own.items()}
+        for k in range(12)
+    }  # fmt: skip
+    path, out = str(tmp_path / "s.zarr"), str(tmp_path / "c.nc")
+    add_population(path, import_networks("context_integration", "leaky", networks))
+    assert main(["correlate", path]) == 2
+    assert f"type `solspace individuality {path}` first" in capsys.readouterr().err
+    assert main(["individuality", path, "--starts", "8"]) == 0
+    assert main(["correlate", path, "--permutations", "99", "-o", out]) == 0
+    told = capsys.readouterr().out
+    assert "networks held out, all numbers from inside together tell" in told
+    found = xr.open_dataset(out, engine="scipy")
+    assert found.attrs["networks"] == 12 and found.attrs["permutations"] == 99
+    assert np.isfinite(found.rho).all() and (abs(found.reliability) <= 1).all()
+    assert main(["correlate", path, "-o", out]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
 def test_tasks_say_what_their_contexts_are(population):
     own = TASK.contexts()
     with pytest.raises(SolspaceError, match="it has no contexts; give it `contexts`"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["behaviour_of", "correlate_populations"]
 
 INSIDE, BEHAVIOUR = "neural_value", "challenge_value"
+_AT_ONCE, _REPEATS = 64, 10
 
 
 def correlate_populations(
@@ -98,6 +99,18 @@ def behaviour_of(ds: xr.Dataset, seed: int = 0) -> tuple[xr.DataArray, xr.DataAr
     """
     if BEHAVIOUR in ds.variables and np.isfinite(ds[BEHAVIOUR].values).any():
         return ds[BEHAVIOUR].load(), None
-    ds = ds.load()
-    first, second = (psychometric_measures(ds, repeats=10, seed=seed + k) for k in (0, 1))
+    first, second = (_choices(ds, seed + k) for k in (0, 1))
     return first, second
+
+
+def _choices(ds: xr.Dataset, seed: int) -> xr.DataArray:
+    """Numbers of psychometric curves, so many networks at a time as are held."""
+    import xarray as xr
+
+    parts = [
+        psychometric_measures(
+            ds.isel(network=slice(first, first + _AT_ONCE)).load(), repeats=_REPEATS, seed=seed
+        )
+        for first in range(0, ds.sizes["network"], _AT_ONCE)
+    ]
+    return xr.concat(parts, "network")
