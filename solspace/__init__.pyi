@@ -8,6 +8,7 @@ from . import design as design
 from . import diversity as diversity
 from . import features as features
 from . import fixed_points as fixed_points
+from . import individuality as individuality
 from . import labels as labels
 from . import networks as networks
 from . import plots as plots
@@ -28,6 +29,9 @@ from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError
 from .features.stage import extract_features as extract_features
 from .fixed_points.stage import find_fixed_points as find_fixed_points
+from .individuality.choices import psychometric_measures as psychometric_measures
+from .individuality.correlating import correlate_measures as correlate_measures
+from .individuality.stage import measure_individuality as measure_individuality
 from .info import describe as describe
 from .labels.registry import label_network as label_network
 from .labels.registry import register_label as register_label

@@ -10,6 +10,7 @@ _FUNCTIONS = {
     "recording_size": "classify_recordings",
     "attractors": "find_attractors",
     "fixed_points": "find_fixed_points",
+    "individuality": "measure_individuality",
     "responses": "find_responses",
     "stability": "label_stability",
 }

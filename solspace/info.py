@@ -221,7 +221,7 @@ def _stage_lines(ds: xr.Dataset) -> Iterator[str]:
         parts += [f"{pending} pending"] if pending else []
         if pending == len(status) and not_for_task(ds, stage):
             parts = ["not for this task"]
-        yield f"{stage:<12}{', '.join(parts)}"
+        yield f"{stage:<11} {', '.join(parts)}"
     if "loss" not in ds.variables:
         return
     loss = ds["loss"].values[ds["status_train"].values == DONE]

@@ -101,7 +101,7 @@ def test_choices_of_networks_that_do_not_heed_the_context():
     assert (abs(one.sel(stream=2) - 0.5) < 0.2).all()
     with pytest.raises(SolspaceError, match="0 repeats; give 1 or more"):
         psychometric_curves(ds, repeats=0)
-    with pytest.raises(SolspaceError, match="have 4 inputs: stream_1.* has 2: ready, set"):
+    with pytest.raises(SolspaceError, match=r"have 4 inputs: stream_1.* has 2: ready, set"):
         share_correct(ds, task="interval_reproduction")
 
 

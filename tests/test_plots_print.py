@@ -108,22 +108,51 @@ def axes_of_two() -> dict[str, xr.Dataset]:
     return {"prefrontal units": ds, "network 20_i000": 2 * ds}
 
 
+def correlations() -> xr.Dataset:
+    dims = ("neural_measure", "choice_measure")
+    return xr.Dataset(
+        {"rho": (dims, [[0.7, 0.1], [-0.4, 0.0]]), "p_corrected": (dims, [[0.01, 1], [0.02, 1]]),
+         "r2": (dims[1:], [0.5, -0.1])},
+        coords={dims[0]: ["relative_line_length", "gain"], dims[1]: ["capture_16", "bias"]},
+    )  # fmt: skip
+
+
+def modulation() -> xr.Dataset:
+    parts = ["direct", "indirect", "selection"]
+    dims = ("network", "selection_method", "stream", "modulation_part")
+    return xr.Dataset(
+        {"modulation": (dims, [[[[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]], [[[4, -4, 1], [0, 0, 1]]]])},
+        {"selection_method": ["trial"], "stream": ["a", "b"], "modulation_part": parts},
+    )
+
+
+def of_two_contexts() -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    shapes = solspace.networks.parameter_shapes("leaky", 8, 4, 1)
+    weights = {name: rng.normal(0, 0.4, shape) for name, shape in shapes.items()}
+    weights["alpha"] = np.array(0.2)
+    return solspace.import_networks("context_integration", "leaky", {"mine": weights})
+
+
 PLOTS = {
     "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
     "plot_calibration": lambda g: plots.plot_calibration(location()),
     "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
+    "plot_correlations": lambda g: plots.plot_correlations(correlations()),
     "plot_design": lambda g: plots.plot_design(designed(g["population"])),
     "plot_extrapolation": lambda g: plots.plot_extrapolation(g["extrapolation"]),
     "plot_fixed_points": lambda g: plots.plot_fixed_points(g["population"], 0, starts=32),
     "plot_graph": lambda g: plots.plot_graph(g["graph"], 0, windows=True),
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
     "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),
+    "plot_lines": lambda g: plots.plot_lines(of_two_contexts(), 0),
     "plot_linear": lambda g: plots.plot_linear(np.eye(2)[None] + [[0.1, 0.3], [-0.3, 0.2]]),
     "plot_location": lambda g: plots.plot_location(location()),
     "plot_loss": lambda g: plots.plot_loss(g["trained"]),
     "plot_machine": lambda g: plots.plot_machine(g["response"], 0),
     "plot_map": lambda g: plots.plot_map(g["features"], method="pca"),
+    "plot_modulation": lambda g: plots.plot_modulation(modulation()),
     "plot_network": lambda g: plots.plot_network(g, 0),
     "plot_phase_portrait": lambda g: plots.plot_phase_portrait([[1.1, 0.5], [-0.7, 1.3]]),
     "plot_psychometric": lambda g: plots.plot_psychometric(psychometric()),

@@ -68,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         _coverage,
         _compare,
         _degeneracy,
+        _correlate,
         _design,
         _identify,
         _locate,
@@ -530,6 +531,38 @@ def _degeneracy(verbs: Verbs) -> None:
     )
     _measured(found)
     _where(found)
+
+
+def _correlate(verbs: Verbs) -> None:
+    found = _verb(
+        verbs,
+        "correlate",
+        commands.correlate,
+        "say which numbers from inside networks go with which of their behaviour",
+        "Spearman's rho of each number from inside (`solspace individuality`) with each of\n"
+        "behaviour, within networks of one size, against networks permuted, corrected for all\n"
+        "pairs; and how much of each number of behaviour all those from inside tell together, of\n"
+        "networks held out. Behaviour is `challenge_value` where the store has it, else numbers\n"
+        "of psychometric curves. docs/context_integration.md",
+        "solspace correlate my.zarr -o correlations.nc",
+    )
+    _choice(found)
+    found.add_argument(
+        "--by",
+        default="hidden_size",
+        metavar="LABEL",
+        help="networks are ranked and permuted within its values; none: all together "
+        "(default: hidden_size)",
+    )
+    found.add_argument("--permutations", type=int, default=10_000, metavar="N",
+                       help="(default: 10000)")  # fmt: skip
+    found.add_argument("--most", type=int, default=10, metavar="N",
+                       help="so many correlations are shown (default: 10)")  # fmt: skip
+    found.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    found.add_argument(
+        "-o", "--out", metavar="FILE.nc", help="keep all of one population, as netCDF"
+    )
+    found.add_argument("--force", action="store_true", help="replace FILE.nc where it is there")
 
 
 def _locate(verbs: Verbs) -> None:

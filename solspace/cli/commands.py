@@ -17,6 +17,7 @@ from solspace.errors import SolspaceError
 __all__ = [
     "check_faults",
     "compare",
+    "correlate",
     "describe_coverage",
     "describe_degeneracy",
     "describe_store",
@@ -624,6 +625,32 @@ def describe_degeneracy(args: argparse.Namespace) -> None:
         _say(name, quiet=args.quiet)
         for line in degeneracy_table(ds):
             _say(f"  {line}", quiet=args.quiet)
+
+
+def correlate(args: argparse.Namespace) -> None:
+    from solspace.individuality import correlation_table
+    from solspace.run.correlating import correlate_populations
+
+    if args.out is not None:
+        _check_out(args.out, args.force)
+    found = correlate_populations(
+        args.store,
+        task=args.task,
+        architecture=args.architecture,
+        by=None if args.by == "none" else args.by,
+        permutations=args.permutations,
+        seed=args.seed,
+    )
+    if args.out is not None:
+        if len(found) > 1:
+            raise SolspaceError(
+                f"{args.out}: keeps the correlations of one population, and here are "
+                f"{', '.join(found)}; choose by --task and --architecture"
+            )
+        for ds in found.values():
+            _write_out(ds, args.out)
+    for name, ds in found.items():
+        _say(f"{name}\n" + textwrap.indent(correlation_table(ds, args.most), "  "))
 
 
 def design_trials(args: argparse.Namespace) -> None:

@@ -10,6 +10,9 @@ from .design import plot_design as plot_design
 from .extrapolation import plot_extrapolation as plot_extrapolation
 from .fixed_points import plot_fixed_points as plot_fixed_points
 from .graph import plot_graph as plot_graph
+from .individuality import plot_correlations as plot_correlations
+from .individuality import plot_lines as plot_lines
+from .individuality import plot_modulation as plot_modulation
 from .location import plot_calibration as plot_calibration
 from .location import plot_location as plot_location
 from .loss import plot_loss as plot_loss

@@ -7,6 +7,7 @@ A `Task` of one's own, from a notebook, a file or an installed package, is regis
 from __future__ import annotations
 
 from solspace.tasks.challenges import Challenge, ChallengeFamily, PlacedPulse
+from solspace.tasks.contexts import Contexts
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.files import load_tasks
 from solspace.tasks.needs import missing
@@ -22,6 +23,7 @@ __all__ = [
     "Chain",
     "Challenge",
     "ChallengeFamily",
+    "Contexts",
     "DelayEpochs",
     "Explorer",
     "IntervalEpochs",

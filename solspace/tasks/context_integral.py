@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace.tasks.contexts import Contexts
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -72,6 +73,19 @@ def constant_inputs() -> dict[str, list[float]]:
     return {"context 1": [0, 0, CONTEXT, 0], "context 2": [0, 0, 0, CONTEXT]}
 
 
+def contexts() -> Contexts:
+    """Each context without noise; constant streams whose integral is within what was trained."""
+    neutral = make_trials([1, 2], np.zeros((2, STEPS, 2), np.float32), [0, 1]).input
+    return Contexts(
+        names=tuple(constant_inputs()),
+        streams=("stream_1", "stream_2"),
+        counts=("stream_1", "stream_2"),
+        neutral=neutral,
+        stimulus=np.ones(STEPS, bool),
+        strengths=2 * NOISE / np.sqrt(STEPS) * np.linspace(-1, 1, 17),
+    )
+
+
 _recipe = partial(Recipe, target_loss=0.01, max_steps=12_000, beta2=0.999)
 
 TASK = Task(
@@ -89,6 +103,7 @@ TASK = Task(
     extrapolation_trials=partial(both_contexts, EXTRAPOLATION, EXTRAPOLATION_STEPS),
     silences=silences,
     constant_inputs=constant_inputs,
+    contexts=contexts,
     noisy=True,
     architecture="leaky",
     solution_label="attractor_key",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace.tasks.contexts import Contexts
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -113,6 +114,19 @@ def constant_inputs() -> dict[str, list[float]]:
     return {"context 1": [0, 0, STRENGTH, 0], "context 2": [0, 0, 0, STRENGTH]}
 
 
+def contexts() -> Contexts:
+    """Each context without evidence, and the trained strengths of a stream."""
+    neutral = make_trials([(1, 0, 0), (2, 0, 0)])
+    return Contexts(
+        names=tuple(constant_inputs()),
+        streams=INPUTS[:2],
+        counts=INPUTS[:2],
+        neutral=neutral.input,
+        stimulus=neutral.epoch[0] == EPOCHS.index("stimulus"),
+        strengths=STRENGTH * np.linspace(COHERENCES[0], COHERENCES[-1], 17),
+    )
+
+
 def silences() -> Silences:
     """After context and delay without noise: what is left of the context, and of the decision.
 
@@ -149,6 +163,7 @@ TASK = Task(
     extrapolation_trials=extrapolation_trials,
     silences=silences,
     constant_inputs=constant_inputs,
+    contexts=contexts,
     noisy=True,
     asked=("decision",),
     architecture="leaky",

@@ -30,12 +30,15 @@ class Need(NamedTuple):
         What the stage makes of it.
     lacks : callable (Task) -> str
         What a task lacks, empty where it lacks nothing; nothing of the task is run that is slow.
+    special : bool
+        Whether it is for tasks of one kind alone, so that others are not said to lack anything.
     """
 
     stage: str
     gives: str
     fills: str
     lacks: Callable[[Task], str]
+    special: bool = False
 
 
 _NO_EPOCHS = (
@@ -121,6 +124,16 @@ def _features(task: Task) -> str:
     return "" if task.feature_epochs else _NO_EPOCHS
 
 
+def _two_contexts(task: Task) -> str:
+    if task.contexts is None:
+        return (
+            "it has no contexts; give it `contexts`, a function that returns a "
+            "solspace.tasks.Contexts"
+        )
+    count = len(task.contexts().names)
+    return "" if count == 2 else f"{count} contexts, and what differs is told of two"
+
+
 def _labelled(task: Task) -> str:
     return (_reduced(task) and _asked(task) and _left_alone(task)) or ""
 
@@ -140,6 +153,8 @@ NEEDS = (
     Need("label", "what the label needs that `solution_label` names", "`solution`", _labelled),
     Need("design", "`output_symbol`, `challenges`", "trials that tell solutions apart",
          _challenged),
+    Need("individuality", "`contexts`, two of them", "`neural_value`, modulation, lines",
+         _two_contexts, special=True),
     Need("features", "`feature_epochs`", "`features`, and what is predicted from them", _features),
 )  # fmt: skip
 _BY_STAGE: Mapping[str, Need] = {need.stage: need for need in NEEDS}
@@ -206,7 +221,8 @@ def check_needs(task: Task, stage: str, method: str | None = None) -> None:
 def missing(task: Task) -> dict[str, str]:
     """What a task lacks, by stage; a stage that lacks nothing is not named.
 
-    The probe is tried as well, on small random networks.
+    The probe is tried as well, on small random networks. Stages for tasks of one kind alone are
+    left out.
 
     Examples
     --------
@@ -217,7 +233,9 @@ def missing(task: Task) -> dict[str, str]:
     >>> list(missing(replace(get_task("interval_reproduction"), output_symbol=None)))
     ['reduce', 'verify', 'responses', 'design']
     """
-    found = {need.stage: lacks for need in NEEDS if (lacks := need.lacks(task))}
+    found = {
+        need.stage: lacks for need in NEEDS if not need.special and (lacks := need.lacks(task))
+    }
     if task.probe is not None and not _published(task):
         # By name, as it imports this package.
         fault = importlib.import_module("solspace.reduction.probing").try_probe(task)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.tasks.challenges import ChallengeFamily
+from solspace.tasks.contexts import Contexts
 from solspace.tasks.protocol import StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences, silences_of
@@ -65,6 +66,9 @@ class Task:
         Inputs by name, beside silence, under which fixed points are searched; where None those that
         recorded trials hold (see `solspace.fixed_points.constant_inputs`). A task whose trials are
         noisy at every step has to say so itself.
+    contexts : callable () -> Contexts, or None
+        Which stream of evidence counts in which context, for `solspace.measure_individuality`; None
+        where the task has no contexts.
     challenges : callable () -> ChallengeFamily, or None
         The trials outside the trained set from which `solspace.design` chooses those that tell
         solutions apart; None where the task has none.
@@ -103,6 +107,7 @@ class Task:
     protocol: StimulusProtocol | None = None
     silences: Callable[[], Silences] | None = None
     constant_inputs: Callable[[], Mapping[str, Any]] | None = None
+    contexts: Callable[[], Contexts] | None = None
     feature_epochs: Callable[..., Any] | None = None
     challenges: Callable[[], ChallengeFamily] | None = None
     description: str = ""
@@ -181,6 +186,11 @@ def check_task(task: Task) -> Task:
     if task.silences is not None:
         try:
             silences_of(task)
+        except SolspaceError as error:
+            found.append(str(error))
+    if task.contexts is not None:
+        try:
+            task.contexts().channels(task.inputs)
         except SolspaceError as error:
             found.append(str(error))
     if task.challenges is not None:
