@@ -9,6 +9,11 @@ from __future__ import annotations
 from solspace.tasks.challenges import Challenge, ChallengeFamily, PlacedPulse
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.files import load_tasks
+from solspace.tasks.input_challenges import (
+    ChallengeMeasure,
+    InputChallenge,
+    InputChallengeFamily,
+)
 from solspace.tasks.needs import missing
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
@@ -22,8 +27,11 @@ __all__ = [
     "Chain",
     "Challenge",
     "ChallengeFamily",
+    "ChallengeMeasure",
     "DelayEpochs",
     "Explorer",
+    "InputChallenge",
+    "InputChallengeFamily",
     "IntervalEpochs",
     "Notch",
     "PlacedPulse",

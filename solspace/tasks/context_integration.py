@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace.tasks.context_challenges import ContextTrials, context_family
+from solspace.tasks.input_challenges import InputChallengeFamily
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -118,6 +120,11 @@ def silences() -> Silences:
     )
 
 
+def challenges() -> InputChallengeFamily:
+    """Trials unlike the trained, and what is measured with them; ours."""
+    return context_family(ContextTrials(make_trials, EPOCH_STEPS, (NOISE, NOISE, 0, 0), STRENGTH))
+
+
 _recipe = partial(Recipe, target_loss=0.02, max_steps=6000, beta2=0.999)
 
 TASK = Task(
@@ -135,6 +142,7 @@ TASK = Task(
     recorded_trials=recorded_trials,
     extrapolation_trials=extrapolation_trials,
     silences=silences,
+    challenges=challenges,
     noisy=True,
     asked=("decision",),
     architecture="leaky",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.tasks.challenges import ChallengeFamily
+from solspace.tasks.input_challenges import InputChallengeFamily, family_faults
 from solspace.tasks.protocol import StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences, silences_of
@@ -65,9 +66,10 @@ class Task:
         Inputs by name, beside silence, under which fixed points are searched; where None those that
         recorded trials hold (see `solspace.fixed_points.constant_inputs`). A task whose trials are
         noisy at every step has to say so itself.
-    challenges : callable () -> ChallengeFamily, or None
+    challenges : callable () -> ChallengeFamily or InputChallengeFamily, or None
         The trials outside the trained set from which `solspace.design` chooses those that tell
-        solutions apart; None where the task has none.
+        solutions apart; None where the task has none. Made of pulses, or given by their input,
+        with measures that `solspace.challenge` stores.
     feature_epochs : callable or None
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
@@ -104,7 +106,7 @@ class Task:
     silences: Callable[[], Silences] | None = None
     constant_inputs: Callable[[], Mapping[str, Any]] | None = None
     feature_epochs: Callable[..., Any] | None = None
-    challenges: Callable[[], ChallengeFamily] | None = None
+    challenges: Callable[[], ChallengeFamily | InputChallengeFamily] | None = None
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     solution_label: str = "automaton_key"
@@ -261,6 +263,10 @@ def _challenge_faults(task: Task) -> list[str]:
     assert task.challenges is not None
     try:
         family = task.challenges()
+        if isinstance(family, InputChallengeFamily):
+            again = task.challenges()
+            assert isinstance(again, InputChallengeFamily)
+            return family_faults(family, again, task.inputs, task.outputs)
     except SolspaceError as error:
         return [str(error)]
     return [
