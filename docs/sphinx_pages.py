@@ -34,7 +34,8 @@ GROUPS = {
     "Tasks and architectures": ("tasks", "networks", "stages.architectures"),
     "Populations in memory": ("population", "training"),
     "What networks do": (
-        "simulation", "attractors", "fixed_points", "responses", "reduction", "verification",
+        "simulation", "challenging", "attractors", "fixed_points", "responses", "reduction",
+        "verification",
     ),
     "Solutions": ("labels", "stability", "diversity"),
     "Individuality": ("individuality",),

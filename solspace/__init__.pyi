@@ -4,6 +4,7 @@
 
 # Packages that docs name in full, so that `import solspace` is enough to use them.
 from . import attractors as attractors
+from . import challenging as challenging
 from . import design as design
 from . import diversity as diversity
 from . import features as features
@@ -22,6 +23,7 @@ from . import two_neuron as two_neuron
 from . import verification as verification
 from .attractors.stage import find_attractors as find_attractors
 from .axes.finding import task_axes as task_axes
+from .challenging.stage import challenge as challenge
 from .classification.stage import classify as classify
 from .classification.transfer import classify_across as classify_across
 from .diversity.coverage import solution_coverage as solution_coverage

@@ -54,7 +54,7 @@ def test_noise_is_there_at_every_step_and_drawn_from_the_seed():
 def test_the_task_is_sound_and_says_which_stages_cannot_take_it():
     check_task(TASK)
     assert default_architecture(TASK) == "leaky" and TASK.recipe("leaky").recurrent_noise == 0.05
-    assert set(missing(TASK)) == {"reduce", "verify", "responses", "design", "features"}
+    assert set(missing(TASK)) == {"reduce", "verify", "responses", "features"}
     for change, message in (
         ({"asked": ("answer",)}, "asked names 'answer', and epochs are fixation"),
         ({"asked": ("delay", "decision")}, "not finite in delay, decision, where an output is"),

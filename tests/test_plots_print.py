@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from blocks import python_blocks
 
 import solspace
 from solspace import plots
+from solspace.networks import parameter_shapes
 from solspace.plots import style
 from solspace.plots.style import COLUMN, PAGE, SMALLEST, current
 
@@ -134,8 +136,20 @@ def of_two_contexts() -> xr.Dataset:
     return solspace.import_networks("context_integration", "leaky", {"mine": weights})
 
 
+def challenged() -> xr.Dataset:
+    rng, shapes = np.random.default_rng(0), parameter_shapes("leaky", 8, 4, 1)
+    mine = {}
+    for name in "abc":
+        mine[name] = {n: rng.normal(0, 0.5, shape) for n, shape in shapes.items()}
+        mine[name]["alpha"] = np.array(0.2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return solspace.challenge(solspace.import_networks("context_integration", "leaky", mine))
+
+
 PLOTS = {
     "plot_attractors": lambda g: plots.plot_attractors(g["population"], 0, steps=40),
+    "plot_challenges": lambda g: plots.plot_challenges(challenged()),
     "plot_checkpoints": lambda g: plots.plot_checkpoints(g["checkpoints"]),
     "plot_calibration": lambda g: plots.plot_calibration(location()),
     "plot_confusion": lambda g: plots.plot_confusion(g["classification"]),
@@ -147,6 +161,7 @@ PLOTS = {
     "plot_importance": lambda g: plots.plot_importance(g["classification"]),
     "plot_kappa": lambda g: plots.plot_kappa({GROUP: g["classification"]}),
     "plot_lines": lambda g: plots.plot_lines(of_two_contexts(), 0),
+    "plot_kernel": lambda g: plots.plot_kernel(challenged()),
     "plot_linear": lambda g: plots.plot_linear(np.eye(2)[None] + [[0.1, 0.3], [-0.3, 0.2]]),
     "plot_location": lambda g: plots.plot_location(location()),
     "plot_loss": lambda g: plots.plot_loss(g["trained"]),

@@ -87,7 +87,7 @@ def gather_features(ds: xr.Dataset) -> tuple[Array, NDArray[Any], NDArray[Any]]:
     The paper's are the family ``published``.
     """
     if "features" not in ds.variables:
-        raise SolspaceError(f"the dataset has no 'features'; {how_to_make('features')}")
+        raise SolspaceError(f"the dataset has no 'features'; {_how_to_have_features(ds)}")
     if "activity_feature" in ds.variables:
         raise SolspaceError(
             "the dataset has features in two variables, as version 1 of the store; type "
@@ -103,6 +103,17 @@ def gather_features(ds: xr.Dataset) -> tuple[Array, NDArray[Any], NDArray[Any]]:
         np.array([str(name) for name in ds["feature"].values], dtype=object),
         np.array([str(family) for family in ds["feature_family"].values], dtype=object),
     )
+
+
+def _how_to_have_features(ds: xr.Dataset) -> str:
+    """What to type, or why the dataset's task has no features."""
+    from solspace.tasks import get_task, task_names
+    from solspace.tasks.needs import lacking
+
+    name = str(ds.coords["task"].values) if "task" in ds.coords else ""
+    if name in task_names() and (lacks := lacking(get_task(name), "features")):
+        return f"task {name!r} has none: {lacks}"
+    return how_to_make("features")
 
 
 def pick_sets(families: NDArray[Any], sets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

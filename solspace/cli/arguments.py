@@ -671,6 +671,14 @@ def _design(verbs: Verbs) -> None:
         help="networks a solution needs not to be left out (default: 10)",
     )
     designer.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="challenges that are not chosen either, or measures, whose challenges are not: where "
+        "the label is made of a measure",
+    )
+    designer.add_argument(
         "--strict",
         action="store_true",
         help="leave out also longer sequences that begin like one that defines the label",
@@ -694,7 +702,7 @@ def _identify(verbs: Verbs) -> None:
         "An answer is `none`, words as `solspace design` prints them, or the times at which\n"
         "outputs began, in steps from the onset of the first pulse, with commas between: 48,103.\n"
         "A time of another output than 1 is followed by it, 48:-1, and of one that is held by its\n"
-        "steps, 48:1:60.",
+        "steps, 48:1:60. Of a challenge that is answered by a choice it is +1, -1 or none.",
         epilog='example:\n\n    solspace identify trials.nc "ready 0, set 100, set 350=161,418"\n',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -407,7 +407,7 @@ def _say_outcomes(args: argparse.Namespace, stage: str, outcomes: Any) -> None:
         _say(f"{verb} {outcome.population}: {text}", quiet=args.quiet)
         record = collection.find(stage, kind_of(outcome.population.architecture).name)
         if record.table is not None:
-            group = next(iter(record.groups), "population")
+            group = record.table_of or next(iter(record.groups), "population")
             _say(record.table(outcome.population.open(group)), quiet=args.quiet)
 
 
@@ -682,7 +682,7 @@ def design_trials(args: argparse.Namespace) -> None:
                 f"{args.out}: keeps the design of one population, and here are "
                 f"{', '.join(map(str, populations))}; choose by --task and --architecture"
             )
-    names = ("label", "strict", "noise", "most", "sure", "minimum_class_size")
+    names = ("label", "strict", "without", "noise", "most", "sure", "minimum_class_size")
     how = {name: getattr(args, name) for name in names}
     for k, population in enumerate(populations):
         ds = population.open()
@@ -731,7 +731,8 @@ def identify_solution(args: argparse.Namespace) -> None:
             raise SolspaceError(f"{pair!r} is no answer; give {usage}")
         if name in given:
             raise SolspaceError(f"challenge {name!r} is given twice; give it once")
-        given[name] = _events(answer)
+        # Of choices +1, -1 or none, as it is.
+        given[name] = answer if "given_input" in designed.variables else _events(answer)
     print(describe_verdict(designed, identify(designed, given)))
 
 

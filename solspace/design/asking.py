@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.design.reading import CHOICES, choice_shares
 from solspace.errors import SolspaceError
 from solspace.tasks.challenges import Challenge, ChallengeFamily
+from solspace.tasks.input_challenges import InputChallenge, InputChallengeFamily
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,8 +27,12 @@ NETWORKS = 32  # that are read at once
 NAMES = ("first", "time", "ending")
 
 
-def family_of(task: Task) -> ChallengeFamily:
-    """The challenges of a task, or an error where it has none or its outputs are continuous."""
+Family: TypeAlias = ChallengeFamily | InputChallengeFamily
+Asked: TypeAlias = Sequence[Challenge] | Sequence[InputChallenge]
+
+
+def family_of(task: Task) -> Family:
+    """The challenges of a task, or an error where it has none or answers cannot be read."""
     from solspace.tasks.needs import check_needs
 
     check_needs(task, "design")
@@ -89,9 +96,10 @@ def network_answers(
 
 def answers(
     ds: xr.Dataset,
-    challenges: ChallengeFamily | Sequence[Challenge] | None = None,
+    challenges: Family | Asked | None = None,
     *,
     task: str | Task | None = None,
+    seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """What every network of a population answers to challenges.
@@ -103,11 +111,13 @@ def answers(
     ----------
     ds : Dataset
         A population with weights.
-    challenges : ChallengeFamily or sequence of Challenge, optional
+    challenges : ChallengeFamily or InputChallengeFamily, or sequence of their challenges, optional
         By default those that the task declares. Of a sequence, answers are read as the task's
         family says.
     task : str or Task, optional
         By default the dataset's own.
+    seed : int
+        Of the noise in challenges that are given by their input.
     progress : callable (int) -> None, optional
         Told after each network.
 
@@ -117,8 +127,10 @@ def answers(
         Over ``(network, challenge, stretch)``, a stretch being what follows one pulse: ``first``,
         the symbol first put out (0 for none), ``time``, when, in steps from the onset of that
         pulse (NaN for none), and ``ending``: 0 nothing, 1 one output, 2 several, 3 one that is
-        held on, -1 where the trial has no such stretch. ``status_answers`` and
-        ``message_answers`` say which networks could not be run.
+        held on, -1 where the trial has no such stretch. Of challenges that are given by their
+        input and answered by a choice ``choice_share`` (network, challenge, choice) instead: how
+        often each choice, -1, 0 (none) or 1, is made over repeats with fresh noise.
+        ``status_answers`` and ``message_answers`` say which networks could not be run.
 
     Raises
     ------
@@ -145,17 +157,27 @@ def answers(
 
     task = task_of(ds, task)
     family, asked = _asked(task, challenges)
+    if seed < 0:
+        raise SolspaceError(f"seed={seed}; give a whole number from 0")
     architecture = architecture_of(ds)
     names = [*parameter_names(architecture), *start_names(architecture, ds.variables)]
     names += ["hidden_size", "status_train", "task", "architecture"]
     kept = ds.drop_vars([n for n in ds.variables if n not in names and n not in ds.dims])
     n = ds.sizes["network"]
-    shape = (n, *stretch_array(family, asked).shape[:2])
-    out: dict[str, NDArray[Any]] = {
-        "first": np.zeros(shape, np.int8),
-        "time": np.full(shape, np.nan, np.float32),
-        "ending": np.full(shape, -1, np.int8),
-    }
+    of_one: Callable[[Weights], dict[str, NDArray[Any]]]
+    if isinstance(family, InputChallengeFamily):
+        out: dict[str, NDArray[Any]] = {"choice_share": np.full((n, len(asked), 3), np.nan)}
+        dims: tuple[str, ...] = ("network", "challenge", "choice")
+        of_one = _choosing(architecture, family, asked, seed)
+    else:
+        shape = (n, *stretch_array(family, asked).shape[:2])
+        out = {
+            "first": np.zeros(shape, np.int8),
+            "time": np.full(shape, np.nan, np.float32),
+            "ending": np.full(shape, -1, np.int8),
+        }
+        dims = ("network", "challenge", "stretch")
+        of_one = partial(_reading, task, architecture, family, asked)
     loaded: dict[int, xr.Dataset] = {}
 
     def compute(i: int) -> None:
@@ -166,11 +188,10 @@ def answers(
                 network=slice(block * NETWORKS, (block + 1) * NETWORKS)
             ).load()
         weights = network_weights(loaded[block], i % NETWORKS)
-        for name, values in network_answers(task, architecture, weights, family, asked).items():
+        for name, values in of_one(weights).items():
             out[name][i] = values
 
     ended = each_network(ds, "answers", compute, after="train", progress=progress)
-    dims = ("network", "challenge", "stretch")
     labels = {
         c: v
         for c, v in ds.coords.items()
@@ -186,32 +207,73 @@ def answers(
         },
         attrs=dict(ds.attrs),
     )
-    found["time"].attrs["units"] = "steps"
+    if "time" in found.variables:
+        found["time"].attrs["units"] = "steps"
+    else:
+        found = found.assign_coords(choice=np.array(CHOICES))
     return found.assign(ended).assign_coords(labels)
 
 
+def _reading(
+    task: Task,
+    architecture: str,
+    family: ChallengeFamily,
+    asked: Sequence[Challenge],
+    weights: Weights,
+) -> dict[str, NDArray[Any]]:
+    return network_answers(task, architecture, weights, family, asked)
+
+
+def _choosing(
+    architecture: str, family: InputChallengeFamily, asked: Sequence[InputChallenge], seed: int
+) -> Callable[[Weights], dict[str, NDArray[Any]]]:
+    """How often one network makes each choice; noise is drawn once for all networks."""
+    from solspace.challenging.giving import GivenChallenges
+
+    given = GivenChallenges(family, seed, tuple(asked))
+    repeats = np.array([one.repeats for one in asked])
+
+    def shares(weights: Weights) -> dict[str, NDArray[Any]]:
+        output = given.outputs(architecture, weights)
+        if not np.isfinite(output[np.arange(output.shape[1]) < repeats[:, None]]).all():
+            raise SolspaceError("the output is not finite")
+        return {"choice_share": choice_shares(output, family.threshold)}
+
+    return shares
+
+
 _MEANING = {
+    "choice_share": "share of repeats in which the choice is -1, none (0) or 1",
     "first": "symbol first put out after a pulse; 0 for none",
     "time": "when it is put out, from the onset of that pulse",
     "ending": "0 nothing, 1 one output, 2 several, 3 held on, -1 no such stretch",
 }
 
 
-def _asked(
-    task: Task, challenges: ChallengeFamily | Sequence[Challenge] | None
-) -> tuple[ChallengeFamily, tuple[Challenge, ...]]:
-    if isinstance(challenges, ChallengeFamily):
-        family, asked = challenges, challenges.challenges
+def _asked(task: Task, challenges: Family | Asked | None) -> tuple[Any, Any]:
+    """The family that says how answers are read, and its challenges that are given."""
+    if isinstance(challenges, (ChallengeFamily, InputChallengeFamily)):
+        family: Family = challenges
+        asked: tuple[Any, ...] = challenges.challenges
     else:
         family = family_of(task)
         asked = family.challenges if challenges is None else tuple(challenges)
-    if not asked or not all(isinstance(one, Challenge) for one in asked):
+    by_input = isinstance(family, InputChallengeFamily)
+    kind: type = InputChallenge if by_input else Challenge
+    if not asked or not all(isinstance(one, kind) for one in asked):
         raise SolspaceError(
-            "challenges are none, or not of solspace.tasks.Challenge; give a ChallengeFamily, or "
-            "Challenges of one"
+            f"challenges are none, or not of solspace.tasks.{kind.__name__}; give a "
+            f"{type(family).__name__}, or {kind.__name__}s of one"
         )
     for one in asked:
-        if any(not 0 <= pulse.channel < len(task.inputs) for pulse in one.pulses):
+        if by_input:
+            if one.input(0).shape[1:] != (len(task.inputs),):
+                raise SolspaceError(
+                    f"challenge {one.name!r} has an input of shape {one.input(0).shape}; task "
+                    f"{task.name!r} has {len(task.inputs)} inputs, so give (time, "
+                    f"{len(task.inputs)})"
+                )
+        elif any(not 0 <= pulse.channel < len(task.inputs) for pulse in one.pulses):
             raise SolspaceError(
                 f"challenge {one.name!r} has a pulse on an input that task {task.name!r} does not "
                 f"have; its inputs are 0 to {len(task.inputs) - 1}"

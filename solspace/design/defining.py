@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from solspace.errors import SolspaceError
 from solspace.tasks.challenges import LONG_WAIT, Challenge, ChallengeFamily, protocol_waits
+from solspace.tasks.input_challenges import InputChallenge, InputChallengeFamily
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from solspace.tasks import Task
 
-__all__ = ["defining_challenges"]
+__all__ = ["defining_challenges", "named_challenges"]
 
 
 def defining_challenges(
     task: Task,
-    family: ChallengeFamily,
+    family: ChallengeFamily | InputChallengeFamily,
     label: str,
     attrs: Mapping[str, Any],
     *,
@@ -32,21 +34,22 @@ def defining_challenges(
       any moment: all that the task's protocol can give.
     - ``response_key``: what the protocol can give where each wait is `LONG_WAIT` steps or more
       (long silence, for the label), or one at which the population's notch gives a pulse.
-    - ``attractor_key``: the silences of the task.
+    - ``attractor_key``: the silences of the task; of challenges given by their input also those in
+      which one of its constant inputs is held, whatever noise there is.
     - ``solution``, ``solution_key``: those of the label that solutions follow.
     - Any other label: none, as it is not known what it is made from.
 
     Parameters
     ----------
     task : Task
-    family : ChallengeFamily
+    family : ChallengeFamily or InputChallengeFamily
     label : str
     attrs : mapping
         The population's attributes: by which label, method and notch it was labelled.
     strict : bool
         Also those that begin like one that defines the label, for longer than trained trials do,
         and those that are like one but for the width or amplitude of pulses that are always alike
-        in trained trials.
+        in trained trials. Of challenges made of pulses alone.
 
     Examples
     --------
@@ -57,6 +60,9 @@ def defining_challenges(
     >>> [one.name for one, out in zip(family.challenges, left_out) if out][:2]
     ['ready 0, set 45', 'ready 0, set 50']
     """
+    if isinstance(family, InputChallengeFamily):
+        given = _definition_of_inputs(task, label, attrs)
+        return np.array([given(one) for one in family.challenges], bool)
     defines = _definition(task, family, label, attrs)
     found = np.array([defines(one) for one in family.challenges], bool)
     if strict:
@@ -74,7 +80,6 @@ def _definition(
     """Whether a challenge defines the label."""
     from solspace.population.describe import graph_method, label_of
     from solspace.responses.stage import notch_of
-    from solspace.tasks.silences import silences_of
 
     if label in ("solution", "solution_key", "solution_name"):
         label = label_of(attrs) or task.solution_label
@@ -86,13 +91,76 @@ def _definition(
         within = notch_of(task, attrs.get("response_notch") or None).within
         return lambda one: _as_asked(task, one, within)
     if label == "attractor_key":
-        silences = silences_of(task)
-        given = {
-            _trimmed(one[:start])
-            for one, start in zip(silences.input, silences.start.tolist(), strict=True)
-        }
+        given = _silences_given(task)
         return lambda one: _trimmed(one.input(len(task.inputs))) in given
     return lambda one: False
+
+
+def _silences_given(task: Task) -> set[bytes]:
+    from solspace.tasks.silences import silences_of
+
+    silences = silences_of(task)
+    return {
+        _trimmed(one[:start])
+        for one, start in zip(silences.input, silences.start.tolist(), strict=True)
+    }
+
+
+def _definition_of_inputs(
+    task: Task, label: str, attrs: Mapping[str, Any]
+) -> Callable[[InputChallenge], bool]:
+    """The same of challenges that are given by their input, without their noise."""
+    from solspace.population.describe import label_of
+
+    if label in ("solution", "solution_key", "solution_name"):
+        label = label_of(attrs) or task.solution_label
+    if label != "attractor_key":
+        return lambda one: False
+    given = _silences_given(task)
+    held = [] if task.constant_inputs is None else list(task.constant_inputs().values())
+
+    def defines(one: InputChallenge) -> bool:
+        value = one.input(len(task.inputs))
+        on = np.flatnonzero((value != 0).any(axis=1))
+        part = value[on[0] : on[-1] + 1] if len(on) else value[:0]
+        constant = any(len(part) and np.allclose(part, row) for row in held)
+        return constant or _trimmed(value) in given
+
+    return defines
+
+
+def named_challenges(
+    family: ChallengeFamily | InputChallengeFamily, names: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Which challenges are named, or are what a named measure is made from, (challenge,).
+
+    Raises
+    ------
+    SolspaceError
+        For a name that is neither.
+
+    Examples
+    --------
+    >>> from solspace.tasks import get_task
+    >>> family = get_task("context_integration").challenges()
+    >>> int(named_challenges(family, ["right_delay_20x"]).sum())
+    8
+    """
+    every: tuple[Any, ...] = family.challenges
+    places = {one.name: i for i, one in enumerate(every)}
+    made = {}
+    if isinstance(family, InputChallengeFamily):
+        made = {one.name: one.challenges for one in family.measures}
+    found = np.zeros(len(places), bool)
+    for name in [names] if isinstance(names, str) else names:
+        if name not in places and name not in made:
+            raise SolspaceError(
+                f"without={name!r} is no challenge and no measure; challenges: "
+                f"{', '.join(map(repr, list(places)[:3]))}, ..."
+                + (f"; measures: {', '.join(made)}" if made else "")
+            )
+        found[[places[one] for one in ([name] if name in places else made[name])]] = True
+    return found
 
 
 def _beginnings(one: Challenge, task: Task, trained: Sequence[Challenge]) -> Iterator[Challenge]:

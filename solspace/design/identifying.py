@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from solspace.design.choosing import Knowledge
     from solspace.tasks.challenges import Challenge
+    from solspace.tasks.input_challenges import InputChallenge
+
+    AnyChallenge: TypeAlias = Challenge | InputChallenge
 
 __all__ = ["Answer", "challenge_of", "chosen_challenges", "identify"]
 
-Answer: TypeAlias = "str | Sequence[Sequence[float]] | NDArray[Any] | None"
+Answer: TypeAlias = "str | int | Sequence[Sequence[float]] | NDArray[Any] | None"
 CANNOT_TELL = "cannot tell"
 
 
@@ -40,6 +43,10 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
         - an array (time,) of the output symbols in each step of the challenge's trial, or
           (time, output) of the outputs themselves;
         - None, or no events, where nothing was put out in the whole trial.
+
+        Of a challenge that is given by its input the answer is the choice: ``"+1"``, ``"-1"`` or
+        ``"none"``, the numbers 1, -1 and 0, or outputs, (time,) or (time, output), which are read
+        when they are asked for.
 
         An answer that no network gave counts as far as it is like theirs.
 
@@ -123,8 +130,8 @@ def identify(designed: xr.Dataset, given: Mapping[str, Answer]) -> xr.Dataset:
     return out
 
 
-def challenge_of(designed: xr.Dataset, name: str) -> Challenge:
-    """A challenge of a design, with its pulses.
+def challenge_of(designed: xr.Dataset, name: str) -> AnyChallenge:
+    """A challenge of a design, with its pulses or its input.
 
     Raises
     ------
@@ -132,9 +139,19 @@ def challenge_of(designed: xr.Dataset, name: str) -> Challenge:
         For an unknown challenge.
     """
     from solspace.tasks.challenges import Challenge, PlacedPulse
+    from solspace.tasks.input_challenges import InputChallenge
 
     c = _place(designed.challenge.values.tolist(), name)
     one = designed.isel(challenge=c)
+    if "given_input" in designed.variables:
+        noise = tuple(one.given_noise.values.tolist())
+        return InputChallenge(
+            name,
+            str(one.kind.values),
+            one.given_input.values[: int(one.steps)],
+            (int(one.asked_from), int(one.asked_until)),
+            noise=noise if any(noise) else (),
+        )
     pulses = tuple(
         PlacedPulse(int(onset), int(channel), int(width), float(amplitude))
         for onset, channel, width, amplitude in zip(
@@ -198,9 +215,14 @@ def _code(designed: xr.Dataset, c: int, answer: Answer) -> NDArray[np.int64] | N
     """An answer as a row of ``answer_code``; None for "another answer", which says nothing."""
     from solspace.design.planning import OTHER_TEXT
     from solspace.design.reading import code_of_text
+    from solspace.tasks.challenges import Challenge
 
     challenge = challenge_of(designed, str(designed.challenge.values[c]))
+    if not isinstance(challenge, Challenge):
+        return _choice_code(designed, challenge, answer)
     stretches = challenge.stretches(designed.attrs["transient"])
+    if isinstance(answer, int):
+        answer = [answer]  # type: ignore[list-item]  # is said to be none below
     if answer is None or (not isinstance(answer, (str, np.ndarray)) and not len(answer)):
         answer = "none"
     if not isinstance(answer, str):
@@ -216,6 +238,41 @@ def _code(designed: xr.Dataset, c: int, answer: Answer) -> NDArray[np.int64] | N
             "the times of outputs, or none (design.answer_text lists those in words)"
         )
     return code
+
+
+def _choice_code(
+    designed: xr.Dataset, challenge: InputChallenge, answer: Answer
+) -> NDArray[np.int64] | None:
+    """A choice as a row of ``answer_code``."""
+    from solspace.design.planning import OTHER_TEXT
+    from solspace.design.reading import CHOICES, choice_shares
+
+    if isinstance(answer, str) and answer == OTHER_TEXT:
+        return None
+    words = {"+1": 1, "1": 1, "-1": -1, "none": 0, "0": 0}
+    choice: int | None = None
+    if answer is None or isinstance(answer, str):
+        choice = words.get("none" if answer is None else answer.strip())
+    elif isinstance(answer, np.ndarray) and answer.ndim:
+        outputs = len(json.loads(designed.attrs["outputs"]))
+        if answer.shape not in ((challenge.steps,), (challenge.steps, outputs)):
+            raise SolspaceError(
+                f"an answer to {challenge.name!r} of shape {answer.shape}; give "
+                f"({challenge.steps},) or ({challenge.steps}, {outputs}), the output in each step"
+            )
+        read = answer if answer.ndim == 1 else answer[:, designed.attrs["output"]]
+        output = np.asarray(read, float)[slice(*challenge.asked)].mean()
+        if np.isfinite(output):
+            shares = choice_shares(np.array([output]), designed.attrs["threshold"])
+            choice = CHOICES[int(shares.argmax())]
+    elif np.ndim(answer) == 0 and answer in CHOICES:
+        choice = int(answer)
+    if choice is None:
+        raise SolspaceError(
+            f"{answer!r} is no answer to {challenge.name!r}; give +1, -1 or none, the choice when "
+            "it is asked for"
+        )
+    return np.array([choice, int(choice != 0), -1], np.int64)
 
 
 def _read(

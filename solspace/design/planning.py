@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.tasks.input_challenges import InputChallengeFamily
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.classification.classes import Classes
+    from solspace.design.asking import Family
     from solspace.design.choosing import Knowledge
     from solspace.tasks import Task
-    from solspace.tasks.challenges import ChallengeFamily
 
 __all__ = ["design"]
 
@@ -42,6 +43,7 @@ def design(
     most: int = 5,
     sure: float = 0.8,
     strict: bool = False,
+    without: Sequence[str] = (),
     folds: int = 5,
     minimum_class_size: int = 10,
     seed: int = 0,
@@ -61,7 +63,11 @@ def design(
     Challenges that define the label are never chosen: those that graphs are made from for
     ``graph_key`` and ``automaton_key``, pulses after long silence for ``response_key``, silences
     for ``attractor_key`` (see `solspace.design.defining_challenges`). Longer sequences that begin
-    like these are kept, unless ``strict``. For a label of one's own nothing is known to leave out.
+    like these are kept, unless ``strict``. For a label of one's own nothing is known to leave out:
+    of one that is made of a measure (see `solspace.challenge`) name that in ``without``.
+
+    Of challenges that are given by their input the answer is a choice, +1, -1 or none, and each
+    network makes it as often as it does over repeats with fresh noise.
 
     Parameters
     ----------
@@ -70,7 +76,8 @@ def design(
     label : str
         ``solution``, ``graph_key``, ``attractor_key`` or any label along ``network``.
     noise : float
-        Weber fraction of the times in answers: their standard deviation over their mean.
+        Weber fraction of the times in answers: their standard deviation over their mean. Choices
+        have none: they vary by the noise in their trials.
     most : int
         Challenges given to one network at most.
     sure : float
@@ -80,7 +87,10 @@ def design(
         kappa for so many trials is not above zero.
     strict : bool
         Leave out also what begins like a challenge that defines the label, or differs from one by
-        a pulse's width or amplitude.
+        a pulse's width or amplitude. Of challenges made of pulses alone.
+    without : sequence of str
+        Challenges that are not chosen either, by name, or measures, of which all challenges that
+        they are made from are not.
     folds : int
     minimum_class_size : int
         Networks of smaller classes are left out.
@@ -114,7 +124,8 @@ def design(
           median in steps from that pulse, with percentiles 10 and 90 (``predicted_time_low``,
           ``predicted_time_high``); ``prior`` of each class;
         - ``pulse_onset``, ``pulse_channel``, ``pulse_width``, ``pulse_amplitude`` and ``steps``
-          of each challenge;
+          of each challenge; of one that is given by its input also ``given_input``,
+          ``given_noise``, and ``asked_from`` and ``asked_until``, when the answer is asked for;
         - ``network_answer``, ``network_share``, ``network_class``, ``answer_code``: what
           `identify` uses.
 
@@ -147,6 +158,7 @@ def design(
         most=most,
         sure=sure,
         strict=strict,
+        without=without,
         folds=folds,
         minimum_class_size=minimum_class_size,
         seed=seed,
@@ -198,12 +210,21 @@ def design(
         "excluded": json.dumps(excluded),
         "inputs": json.dumps(task.inputs),
         "outputs": json.dumps(task.outputs),
+    }
+    out.attrs |= _how_read(family)
+    return out
+
+
+def _how_read(family: Family) -> dict[str, Any]:
+    """How answers are read, as attributes."""
+    if isinstance(family, InputChallengeFamily):
+        return {"bins": "[]", "threshold": family.threshold, "output": family.output}
+    return {
         "bins": json.dumps(family.bins),
         "transient": family.transient,
         "shortest": family.shortest,
         "held": family.held,
     }
-    return out
 
 
 def check_design(
@@ -214,11 +235,12 @@ def check_design(
     most: int = 5,
     sure: float = 0.8,
     strict: bool = False,
+    without: Sequence[str] = (),
     folds: int = 5,
     minimum_class_size: int = 10,
     seed: int = 0,
     task: str | Task | None = None,
-) -> tuple[Task, ChallengeFamily, NDArray[np.bool_]]:
+) -> tuple[Task, Family, NDArray[np.bool_]]:
     """What `design` refuses, refused before networks are run.
 
     Returns
@@ -229,7 +251,7 @@ def check_design(
         Which define the label.
     """
     from solspace.design.asking import family_of
-    from solspace.design.defining import defining_challenges
+    from solspace.design.defining import defining_challenges, named_challenges
     from solspace.population import task_of
 
     _check_numbers(noise, most, sure, folds, seed)
@@ -238,9 +260,11 @@ def check_design(
     values = _labels_of(ds, label)
     _classes(values, np.ones(len(values), bool), minimum_class_size)
     left_out = defining_challenges(task, family, label, ds.attrs, strict=strict)
+    left_out = left_out | named_challenges(family, without)
     if left_out.all():
         raise SolspaceError(
-            f"every challenge of task {task.name!r} defines {label!r}, so none can be chosen; give "
+            f"every challenge of task {task.name!r} defines {label!r}"
+            f"{' or is not to be chosen' * bool(without)}, so none can be chosen; give "
             "another label, or declare further challenges"
         )
     return task, family, left_out
@@ -285,17 +309,21 @@ def _labels_of(ds: xr.Dataset, label: str) -> NDArray[Any]:
     return np.asarray(ds[label].values)
 
 
-def _answers(answered: xr.Dataset, family: ChallengeFamily, noise: float) -> _Answers:
-    from solspace.design.reading import Answered, answer_table
+def _answers(answered: xr.Dataset, family: Family, noise: float) -> _Answers:
+    from solspace.design.reading import Answered, answer_table, choice_table
 
-    first, time, ending = (answered[name].values for name in ("first", "time", "ending"))
     tables = []
-    for c, one in enumerate(family.challenges):
-        k = len(one.stretches(family.transient))
-        part = Answered(first[:, c, :k], time[:, c, :k], ending[:, c, :k])
-        tables.append(answer_table(part, family.bins, noise))
+    if isinstance(family, InputChallengeFamily):
+        shares = answered["choice_share"].values
+        tables = [choice_table(shares[:, c]) for c in range(len(family))]
+    else:
+        first, time, ending = (answered[name].values for name in ("first", "time", "ending"))
+        for c, one in enumerate(family.challenges):
+            k = len(one.stretches(family.transient))
+            part = Answered(first[:, c, :k], time[:, c, :k], ending[:, c, :k])
+            tables.append(answer_table(part, family.bins, noise))
     most = max(answer.shape[1] for _, answer, _ in tables)
-    answer = np.zeros((len(tables), len(first), most), np.int32)
+    answer = np.zeros((len(tables), answered.sizes["network"], most), np.int32)
     share = np.zeros(answer.shape)
     for c, (_, which, probable) in enumerate(tables):
         answer[c, :, : which.shape[1]] = which
@@ -456,14 +484,14 @@ def _described(
     label: NDArray[np.int64],
     answered: xr.Dataset,
     task: Task,
-    family: ChallengeFamily,
+    family: Family,
 ) -> xr.Dataset:
     """Challenges and answers in words and numbers, and what each class is likely to answer."""
     import xarray as xr
 
     from solspace.design.reading import code_text
 
-    every = family.challenges
+    every: tuple[Any, ...] = family.challenges
     widest = 1 + max(len(code) for code in given.codes)
     parts = max(code.shape[1] for code in given.codes)
     codes = np.full((len(every), widest, parts), NO_CODE, np.int16)
@@ -471,14 +499,17 @@ def _described(
     text[:, 0] = OTHER_TEXT
     shape = (len(every), int(label.max()) + 1)
     predicted = np.full(shape, "", dtype="U160")
-    first = np.zeros((*shape, answered.sizes["stretch"]), np.int8)
+    chosen = isinstance(family, InputChallengeFamily)
+    first = np.zeros((*shape, 1 if chosen else answered.sizes["stretch"]), np.int8)
     ending = np.full(first.shape, -1, np.int8)
     time = np.full((3, *first.shape), np.nan, np.float32)  # median, and 10th and 90th percentile
     alike = np.zeros(shape)
-    known = {name: answered[name].values for name in ("first", "ending", "time")}
+    names = () if chosen else ("first", "ending", "time")
+    known = {name: answered[name].values for name in names}
+    bins = () if isinstance(family, InputChallengeFamily) else family.bins
     for c, code in enumerate(given.codes):
         codes[c, 1 : 1 + len(code), : code.shape[1]] = code
-        words = [code_text(row, family.bins, task.outputs) for row in code]
+        words = [code_text(row, bins, task.outputs) for row in code]
         text[c, 1 : 1 + len(code)] = words
         kind = np.unique(code[:, :-1], axis=0, return_inverse=True)[1].ravel()
         for k in range(shape[1]):
@@ -492,6 +523,11 @@ def _described(
             said = code[best, :-1].reshape(-1, 2)
             till = len(said)
             first[c, k, :till], ending[c, k, :till] = said.T
+            if chosen:
+                alike[c, k] = total[best] / total.sum()
+                if said[0, 0]:
+                    time[:, c, k, 0] = _asked_after(every[c])
+                continue
             # Of those that put out the same, whenever: bins are as narrow as can be told.
             same = (known["first"][own, c, :till] == said[:, 0]) & (
                 known["ending"][own, c, :till] == said[:, 1]
@@ -508,7 +544,7 @@ def _described(
             onset[c, k], channel[c, k], width[c, k], amplitude[c, k] = pulse
     by_class = ("challenge", "class_name", "stretch")
     by_pulse = ("challenge", "pulse")
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "answer_code": (("challenge", "answer", "part"), codes),
             "answer_text": (("challenge", "answer"), text),
@@ -526,6 +562,32 @@ def _described(
             "steps": ("challenge", np.array([one.steps for one in every])),
         }
     )
+    return found.assign(_given(family)) if isinstance(family, InputChallengeFamily) else found
+
+
+def _asked_after(one: Any) -> int:
+    """Steps from what is given first to when the answer is asked for."""
+    return int(one.asked[0]) - (one.pulses[0].onset if one.pulses else 0)
+
+
+def _given(family: InputChallengeFamily) -> dict[str, Any]:
+    """What challenges that are given by their input are, and when they are asked."""
+    every = family.challenges
+    shape = len(every), max(one.steps for one in every), np.asarray(every[0].given).shape[1]
+    given = np.full(shape, np.nan, np.float32)
+    noise = np.zeros((shape[0], shape[2]))
+    for c, one in enumerate(every):
+        given[c, : one.steps] = one.given
+        if one.noise:
+            noise[c] = one.noise
+    at = "challenge"
+    asked = np.array([one.asked for one in every])
+    return {
+        "given_input": ((at, "time", "input_channel"), given),
+        "given_noise": ((at, "input_channel"), noise),
+        "asked_from": (at, asked[:, 0], {"units": "steps"}),
+        "asked_until": (at, asked[:, 1], {"units": "steps"}),
+    }
 
 
 OTHER_TEXT = "another answer"

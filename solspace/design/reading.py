@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 __all__ = [
-    "ENDINGS", "Answered", "answer_table", "code_of_text", "code_text", "likeness", "read_answers",
+    "CHOICES", "ENDINGS", "Answered", "answer_table", "choice_shares", "choice_table",
+    "code_of_text", "code_text", "likeness", "read_answers",
 ]  # fmt: skip
 
 ONCE = 1
 ENDINGS = ("none", "once", "again", "held")
+CHOICES = (-1, 0, 1)  # answers by one choice, in the order of their shares; 0 is none
 RAREST = 0.005  # answers of one network that are rarer under noise are left out
 # How much less alike answers are, by factors of e: for a symbol or ending that differs, and for a
 # bin of time, of which three and more are as three. Tuned on stores/high_rate.zarr.
@@ -159,6 +161,56 @@ def answer_table(
     return code.astype(np.int64), answer, probable
 
 
+def choice_shares(output: NDArray[np.floating], threshold: float) -> NDArray[np.float64]:
+    """How often each choice is made over repeats, (..., repeat) to (..., choice).
+
+    Parameters
+    ----------
+    output : array (..., repeat)
+        NaN past the repeats of a challenge.
+    threshold : float
+        Below which an output is no choice.
+
+    Examples
+    --------
+    >>> choice_shares(np.array([0.5, -0.5, 0.05, 0.7, np.nan]), 0.1).tolist()
+    [0.25, 0.25, 0.5]
+    """
+    there = np.isfinite(output)
+    made = np.where(np.abs(output) >= threshold, np.sign(output), 0)
+    counts = np.stack([((made == choice) & there).sum(axis=-1) for choice in CHOICES], axis=-1)
+    return np.asarray(counts / np.maximum(there.sum(axis=-1), 1)[..., None])
+
+
+def choice_table(
+    shares: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    """As `answer_table`, of answers by one choice: how often each network makes each.
+
+    Parameters
+    ----------
+    shares : array (network, choice)
+        In the order of `CHOICES`.
+
+    Returns
+    -------
+    code, answer, share : arrays
+        As of `answer_table`, of one stretch, without a time.
+
+    Examples
+    --------
+    >>> code, answer, share = choice_table(np.array([[0, 0, 1], [0.25, 0, 0.75]]))
+    >>> code.tolist(), answer.tolist(), share.tolist()
+    ([[-1, 1, -1], [1, 1, -1]], [[0, 2], [1, 2]], [[0.0, 1.0], [0.25, 0.75]])
+    """
+    made = np.flatnonzero(shares.any(axis=0))
+    symbol = np.array(CHOICES)[made]
+    code = np.stack([symbol, np.where(symbol != 0, ONCE, 0), np.full(len(made), -1)], axis=1)
+    share = shares[:, made]
+    answer = np.where(share > 0, np.arange(1, len(made) + 1), 0).astype(np.int32)
+    return code.astype(np.int64), answer, share
+
+
 def likeness(codes: NDArray[np.int64], answer: NDArray[np.int64]) -> NDArray[np.float64]:
     """How alike answers to one challenge are to one, (answer,).
 
@@ -197,6 +249,8 @@ def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str
     'none; +1 at 20-30, again'
     >>> code_text(np.array([0, 0, -1]), (20, 30), ("go",))
     'none'
+    >>> code_text(np.array([1, 1, -1]), (), ("choice",))  # without a time
+    '+1'
     """
     from solspace.tasks.symbols import named_symbol
 
@@ -209,7 +263,7 @@ def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str
             words.append("none")
             continue
         word = named_symbol(symbol, outputs)
-        if k == last:
+        if k == last and code[-1] >= 0:
             b = int(code[-1])
             word += f" at {edges[b]}-{edges[b + 1]}" if b + 1 < len(edges) else f" from {edges[b]}"
         words.append(word + ("" if ending == ONCE else f", {ENDINGS[ending]}"))
@@ -217,11 +271,16 @@ def code_text(code: NDArray[np.int64], bins: tuple[int, ...], outputs: tuple[str
 
 
 def code_of_text(
-    text: str, stretches: int, bins: tuple[int, ...], outputs: tuple[str, ...]
+    text: str,
+    stretches: int,
+    bins: tuple[int, ...],
+    outputs: tuple[str, ...],
+    *,
+    timed: bool = True,
 ) -> NDArray[np.int64] | None:
     """The answer that words say, as `code_text` says it; None where they say none.
 
-    ``"none"`` alone is nothing in any stretch.
+    ``"none"`` alone is nothing in any stretch. Where not ``timed`` there is no bin of time.
 
     Examples
     --------
@@ -254,7 +313,7 @@ def code_of_text(
         for i in (2, 3):
             if part.endswith(f", {ENDINGS[i]}"):
                 ending, part = i, part.removesuffix(f", {ENDINGS[i]}")
-        if k == stretches - 1:
+        if timed and k == stretches - 1:
             place = next((i for i, words in enumerate(when) if part.endswith(words)), -1)
             if place < 0:
                 return None

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.tasks.challenges import Challenge
+    from solspace.tasks.input_challenges import InputChallenge
 
 __all__ = ["describe_challenge", "describe_design", "describe_verdict"]
 
 
-def describe_challenge(challenge: Challenge, inputs: tuple[str, ...]) -> str:
+def describe_challenge(challenge: Challenge | InputChallenge, inputs: tuple[str, ...]) -> str:
     """A challenge as pulses and waits in steps, from the onset of one pulse to that of the next.
+
+    One that is given by its input as what is on in each channel, from step to step.
 
     Examples
     --------
@@ -28,7 +31,15 @@ def describe_challenge(challenge: Challenge, inputs: tuple[str, ...]) -> str:
     'ready for 5 steps; 60 after its onset set for 2 steps at 0.5; then silence to 135 steps'
     >>> describe_challenge(Challenge("silence", "missing", (), 200), ("ready", "set"))
     'silence for 200 steps'
+    >>> from solspace.tasks import InputChallenge
+    >>> given = np.tile([[0.5, 0.0]], (20, 1))
+    >>> describe_challenge(InputChallenge("on", "on", given, (19, 20), (0, 0.1)), ("a", "b"))
+    'a at 0.5 in steps 0 to 19; noise of 0.1 in b; asked in step 19'
     """
+    from solspace.tasks.challenges import Challenge
+
+    if not isinstance(challenge, Challenge):
+        return _describe_input(challenge, inputs)
     if not challenge.pulses:
         return f"silence for {challenge.steps} steps"
     words = []
@@ -39,6 +50,24 @@ def describe_challenge(challenge: Challenge, inputs: tuple[str, ...]) -> str:
         words.append(said if before is None else f"{pulse.onset - before} after its onset {said}")
         before = pulse.onset
     words.append(f"then silence to {challenge.steps - challenge.pulses[-1].onset} steps")
+    return "; ".join(words)
+
+
+def _describe_input(challenge: InputChallenge, inputs: tuple[str, ...]) -> str:
+    words = []
+    for channel, name in enumerate(inputs):
+        on = [
+            f"{p.amplitude:g} in steps {p.onset} to {p.onset + p.width - 1}"
+            for p in challenge.pulses
+            if p.channel == channel
+        ]
+        words += [f"{name} at {', '.join(on)}"] if on else []
+    words = words or [f"silence for {challenge.steps} steps"]
+    noisy = {sd: [n for n, s in zip(inputs, challenge.noise, strict=True) if s == sd]
+             for sd in challenge.noise if sd}  # fmt: skip
+    words += [f"noise of {sd:g} in {' and '.join(names)}" for sd, names in noisy.items()]
+    first, last = challenge.asked[0], challenge.asked[1] - 1
+    words.append(f"asked in step{f' {first}' if first == last else f's {first} to {last}'}")
     return "; ".join(words)
 
 
@@ -55,15 +84,22 @@ def describe_design(designed: xr.Dataset, *, most: int = 3) -> str:
     inputs = tuple(json.loads(designed.attrs["inputs"]))
     titles = designed.class_title.values.tolist()
     wide = max(map(len, titles))
+    by_choice = "given_input" in designed.variables
     lines = [
         f"{len(designed.network_used)} networks of {len(titles)} solutions by "
-        f"{designed.attrs['label']}; times vary by {designed.attrs['noise']:.0%}"
+        f"{designed.attrs['label']}; "
+        + (
+            "choices vary with the noise in trials"
+            if by_choice
+            else f"times vary by {designed.attrs['noise']:.0%}"
+        )
     ]
     for reason, count in json.loads(designed.attrs["excluded"]).items():
         lines.append(f"{count} networks left out: {reason}")
     out = int(designed.left_out.sum())
     lines.append(
         f"{out} of {designed.sizes['challenge']} challenges left out: they define the label"
+        + (", or are not to be chosen" if by_choice else "")
         + (", or begin like one that does" if designed.attrs["strict"] else "")
     )
     lines += ["", "the first trial, and those most often given after it:"]
@@ -73,8 +109,10 @@ def describe_design(designed: xr.Dataset, *, most: int = 3) -> str:
             "",
             f"{k}. {name}",
             f"   {describe_challenge(challenge_of(designed, name), inputs)}",
-            "   what each solution is likely to put out after each pulse, times in steps from the "
-            "last:",
+            "   what each solution is likely to choose:"
+            if by_choice
+            else "   what each solution is likely to put out after each pulse, times in steps from "
+            "the last:",
         ]
         for title, answer, share in zip(
             titles,
@@ -82,7 +120,8 @@ def describe_design(designed: xr.Dataset, *, most: int = 3) -> str:
             one.likelihood.max("answer").values.tolist(),
             strict=True,
         ):
-            lines.append(f"   {title:{wide}}  {answer} ({share:.0%} of its networks)")
+            of = "trials" if by_choice else "networks"
+            lines.append(f"   {title:{wide}}  {answer} ({share:.0%} of its {of})")
     lines += ["", "kappa on networks held out, with 95 % intervals, by number of trials:"]
     head = "".join(f"{k:>17}" for k in designed.trials.values)
     lines.append(f"  {'':8}{head}")

@@ -1,5 +1,6 @@
 # Types for checkers; at run time what the modules of this folder have in `__all__` is found.
 from .attractors import plot_attractors as plot_attractors
+from .challenges import plot_challenges as plot_challenges
 from .checkpoints import plot_checkpoints as plot_checkpoints
 from .classification import plot_confusion as plot_confusion
 from .classification import plot_importance as plot_importance
@@ -13,6 +14,7 @@ from .graph import plot_graph as plot_graph
 from .individuality import plot_correlations as plot_correlations
 from .individuality import plot_lines as plot_lines
 from .individuality import plot_modulation as plot_modulation
+from .kernel import plot_kernel as plot_kernel
 from .location import plot_calibration as plot_calibration
 from .location import plot_location as plot_location
 from .loss import plot_loss as plot_loss

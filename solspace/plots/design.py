@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import holoviews as hv
     import xarray as xr
 
-    from solspace.tasks.challenges import Challenge
+    from solspace.design.identifying import AnyChallenge
 
 __all__ = ["plot_design"]
 
@@ -142,11 +142,11 @@ def plot_design(designed: xr.Dataset, *, most: int = 3) -> hv.Layout:
     )  # fmt: skip
 
 
-def _start(challenge: Challenge) -> int:
+def _start(challenge: AnyChallenge) -> int:
     return challenge.pulses[0].onset if challenge.pulses else 0
 
 
-def _limits(designed: xr.Dataset, challenge: Challenge) -> tuple[float, float]:
+def _limits(designed: xr.Dataset, challenge: AnyChallenge) -> tuple[float, float]:
     """From a little before the first pulse to a while after the last that is likely put out."""
     one = designed.sel(challenge=challenge.name)
     start = _start(challenge)
@@ -157,7 +157,7 @@ def _limits(designed: xr.Dataset, challenge: Challenge) -> tuple[float, float]:
     return -0.03 * high, high
 
 
-def _pulses(designed: xr.Dataset, challenge: Challenge, title: str) -> Any:
+def _pulses(designed: xr.Dataset, challenge: AnyChallenge, title: str) -> Any:
     """Each input on a line of its own, pulses as boxes as high as they are strong."""
     hv = holoviews()
     inputs = json.loads(designed.attrs["inputs"])
@@ -202,7 +202,7 @@ def _pulses(designed: xr.Dataset, challenge: Challenge, title: str) -> Any:
 
 def _answers(
     designed: xr.Dataset,
-    challenge: Challenge,
+    challenge: AnyChallenge,
     words: list[str],
     titles: list[str],
     *,

@@ -247,6 +247,10 @@ def _check_ready(population: Population, stage: Stage, path: str, shards: Sequen
     for earlier in waited_for(population, stage.name):
         status = population.status(earlier)[own]
         waiting = int((status == PENDING).sum())
+        if waiting and (refused := refusal(population, earlier)):
+            raise SolspaceError(
+                f"{path}: {stage.verb} needs {earlier}, which {population} cannot have: {refused}"
+            )
         if waiting:
             raise SolspaceError(
                 f"{path}: {stage.verb} needs {earlier} to have ended, and {waiting} of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from solspace.tasks import Task, Trials
 
 __all__ = ["psychometric_curves", "share_correct"]
+
+NETWORKS = 64  # whose weights are in memory at once
 
 
 def share_correct(
@@ -206,14 +208,27 @@ def _labels(ds: xr.Dataset) -> dict[str, Any]:
     return {str(name): c for name, c in ds.coords.items() if set(c.dims) == {"network"}}
 
 
-def _choices(ds: xr.Dataset, trials: Trials) -> Any:
-    """The sign of each trial's last output, for each network that has weights."""
-    from solspace.networks import run
+def _choices(ds: xr.Dataset, trials: Trials) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The sign of each trial's last output, for each network that has weights.
+
+    Networks are dealt out to threads; the compiled runs hold no lock.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from solspace.networks import parameter_names, start_names
     from solspace.population import architecture_of, network_weights
+    from solspace.training.outputs import AskedTrials
 
     architecture = architecture_of(ds)
-    for i in range(ds.sizes["network"]):
-        if not np.isfinite(ds["weight_out"].values[i, ..., 0]).all():
-            continue
-        output = run(architecture, network_weights(ds, i), trials.input)[1]
-        yield i, np.sign(output[:, -1, 0])
+    names = [*parameter_names(architecture), *start_names(architecture, ds.variables)]
+    kept = ds[[*names, "hidden_size"]]
+    steps = trials.input.shape[1]
+    asked = AskedTrials(trials.input, (steps - 1, steps))
+    with ThreadPoolExecutor() as pool:
+        for first in range(0, ds.sizes["network"], NETWORKS):
+            block = kept.isel(network=slice(first, first + NETWORKS)).load()
+            there = np.isfinite(block["weight_out"].values[..., 0]).all(axis=1)
+            weights = [network_weights(block, i) for i in np.flatnonzero(there).tolist()]
+            found = pool.map(lambda one: asked.outputs(architecture, one)[:, 0], weights)
+            for i, output in zip(np.flatnonzero(there).tolist(), found, strict=True):
+                yield first + i, np.sign(output)

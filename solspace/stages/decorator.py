@@ -51,6 +51,7 @@ def stage(
     notes: Callable[[Task, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None,
     by_default: bool = False,
     table: Callable[[xr.Dataset], str] | None = None,
+    table_of: str = "",
     further: Callable[[str | None], tuple[Variable, ...]] | None = None,
     resolve: Callable[..., dict[str, Any]] | None = None,
     check: Callable[[Task], Any] | None = None,
@@ -82,7 +83,7 @@ def stage(
         Networks apart from each other, or all of a population together.
     kind : str
         The kind of networks it is for (see `solspace.networks`).
-    groups, returns, layout, prepare, finish, faults, notes, by_default, table, further
+    groups, returns, layout, prepare, finish, faults, notes, by_default, table, table_of, further
         See `Stage`; stages that create groups of their own need them.
     resolve, check
         See `Stage`; what follows from a task, and for which tasks the stage is not.
@@ -142,6 +143,7 @@ def stage(
             notes=notes,
             by_default=by_default,
             table=table,
+            table_of=table_of,
             further=further,
             resolve=resolve,
             check=check,

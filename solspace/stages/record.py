@@ -102,6 +102,8 @@ class Stage:
         Whether ``solspace run`` runs it unasked.
     table : callable (Dataset) -> str, or None
         The result as text, for the command line.
+    table_of : str
+        The group it is made of; where empty the first that the stage creates, or the population.
     further : callable (str or None) -> tuple of Variable, or None
         What it fills for networks of one architecture beyond ``fills``; of all where None.
     resolve : callable (Task, options) -> options, or None
@@ -132,6 +134,7 @@ class Stage:
     notes: Callable[[Task, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] | None = None
     by_default: bool = False
     table: Callable[[xr.Dataset], str] | None = None
+    table_of: str = ""
     further: Callable[[str | None], tuple[Variable, ...]] | None = None
     resolve: Callable[[Task, Mapping[str, Any]], dict[str, Any]] | None = None
     check: Callable[[Task], Any] | None = None

@@ -10,6 +10,11 @@ from solspace.tasks.challenges import Challenge, ChallengeFamily, PlacedPulse
 from solspace.tasks.contexts import Contexts
 from solspace.tasks.epochs import DelayEpochs, IntervalEpochs, epoch_stretch, epochs_from_starts
 from solspace.tasks.files import load_tasks
+from solspace.tasks.input_challenges import (
+    ChallengeMeasure,
+    InputChallenge,
+    InputChallengeFamily,
+)
 from solspace.tasks.needs import missing
 from solspace.tasks.probing import Chain, Explorer
 from solspace.tasks.protocol import Notch, Pulse, PulseSequences, StimulusProtocol
@@ -23,9 +28,12 @@ __all__ = [
     "Chain",
     "Challenge",
     "ChallengeFamily",
+    "ChallengeMeasure",
     "Contexts",
     "DelayEpochs",
     "Explorer",
+    "InputChallenge",
+    "InputChallengeFamily",
     "IntervalEpochs",
     "Notch",
     "PlacedPulse",

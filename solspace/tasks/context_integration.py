@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from solspace.tasks.context_challenges import ContextTrials, context_family
 from solspace.tasks.contexts import Contexts
+from solspace.tasks.input_challenges import InputChallengeFamily
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences
 from solspace.tasks.task import Task
@@ -145,6 +147,11 @@ def silences() -> Silences:
     return replace(Silences.joined(parts), keyed=("delay", "in_context_1", "in_context_2"))
 
 
+def challenges() -> InputChallengeFamily:
+    """Trials unlike the trained, and what is measured with them; ours."""
+    return context_family(ContextTrials(make_trials, EPOCH_STEPS, (NOISE, NOISE, 0, 0), STRENGTH))
+
+
 _recipe = partial(Recipe, target_loss=0.02, max_steps=6000, beta2=0.999)
 
 TASK = Task(
@@ -164,6 +171,7 @@ TASK = Task(
     silences=silences,
     constant_inputs=constant_inputs,
     contexts=contexts,
+    challenges=challenges,
     noisy=True,
     asked=("decision",),
     architecture="leaky",

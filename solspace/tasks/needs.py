@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from solspace.errors import SolspaceError
+from solspace.tasks.input_challenges import InputChallengeFamily
 from solspace.tasks.silences import silences_of
 from solspace.tasks.symbols import MOST_OUTPUTS
 from solspace.tasks.task import Task
@@ -109,15 +110,19 @@ def _left_alone(task: Task) -> str:
     return ""
 
 
+def _declared(task: Task) -> str:
+    if task.challenges is not None:
+        return ""
+    return (
+        "it declares no challenges; give it `challenges`, a function that returns a "
+        "solspace.tasks.ChallengeFamily or InputChallengeFamily"
+    )
+
+
 def _challenged(task: Task) -> str:
-    if task.output_symbol is None:
-        return _symbols(task)
-    if task.challenges is None:
-        return (
-            "it declares no challenges; give it `challenges`, a function that returns a "
-            "solspace.tasks.ChallengeFamily"
-        )
-    return _symbols(task)
+    if task.challenges is not None and isinstance(task.challenges(), InputChallengeFamily):
+        return ""  # answered by a choice, whatever else is put out
+    return _symbols(task) or _declared(task)
 
 
 def _features(task: Task) -> str:
@@ -151,8 +156,10 @@ NEEDS = (
     Need("attractors", "`silences`, or recorded trials in which pulses end", "`attractor_key`",
          _left_alone),
     Need("label", "what the label needs that `solution_label` names", "`solution`", _labelled),
-    Need("design", "`output_symbol`, `challenges`", "trials that tell solutions apart",
-         _challenged),
+    Need("challenge", "`challenges` that are given by their input", "`challenge_value`",
+         _declared),
+    Need("design", "`challenges`; `output_symbol` where they are made of pulses",
+         "trials that tell solutions apart", _challenged),
     Need("individuality", "`contexts`, two of them", "`neural_value`, modulation, lines",
          _two_contexts, special=True),
     Need("features", "`feature_epochs`", "`features`, and what is predicted from them", _features),

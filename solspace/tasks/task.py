@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.tasks.challenges import ChallengeFamily
 from solspace.tasks.contexts import Contexts
+from solspace.tasks.input_challenges import InputChallengeFamily, family_faults
 from solspace.tasks.protocol import StimulusProtocol
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.silences import Silences, silences_of
@@ -69,9 +70,10 @@ class Task:
     contexts : callable () -> Contexts, or None
         Which stream of evidence counts in which context, for `solspace.measure_individuality`; None
         where the task has no contexts.
-    challenges : callable () -> ChallengeFamily, or None
+    challenges : callable () -> ChallengeFamily or InputChallengeFamily, or None
         The trials outside the trained set from which `solspace.design` chooses those that tell
-        solutions apart; None where the task has none.
+        solutions apart; None where the task has none. Made of pulses, or given by their input,
+        with measures that `solspace.challenge` stores.
     feature_epochs : callable or None
         ``(activity, epoch, parameters)`` to a named tuple of the stretches of activity that the
         features compare, such as `IntervalEpochs`; a feature applies to the task where the tuple
@@ -109,7 +111,7 @@ class Task:
     constant_inputs: Callable[[], Mapping[str, Any]] | None = None
     contexts: Callable[[], Contexts] | None = None
     feature_epochs: Callable[..., Any] | None = None
-    challenges: Callable[[], ChallengeFamily] | None = None
+    challenges: Callable[[], ChallengeFamily | InputChallengeFamily] | None = None
     description: str = ""
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     solution_label: str = "automaton_key"
@@ -271,6 +273,10 @@ def _challenge_faults(task: Task) -> list[str]:
     assert task.challenges is not None
     try:
         family = task.challenges()
+        if isinstance(family, InputChallengeFamily):
+            again = task.challenges()
+            assert isinstance(again, InputChallengeFamily)
+            return family_faults(family, again, task.inputs, task.outputs)
     except SolspaceError as error:
         return [str(error)]
     return [

@@ -38,7 +38,7 @@ from solspace.training.blocks import (
     to_error,
 )
 
-__all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
+__all__ = ["adam_steps", "asked_outputs", "gradient", "squared_error", "workspace"]
 
 
 # One flat loop each, in NumPy's error model: LLVM leaves a nest of short loops, or a loop that may
@@ -129,6 +129,26 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
         _forward(transposed, outputs, state, drive, readout)
         squares += to_error(targets, block, np.float32(1.0), readout)
     return squares
+
+
+@njit(cache=True, nogil=True)
+def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-untyped-def]
+    """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
+    transposed, state, drive, readout = work[:4]
+    made = readout.shape[1]
+    transposed[:] = matrix.T
+    trials = np.arange(inputs.shape[2])
+    for start in range(0, trials.size, BLOCK):
+        block = trials[start : start + BLOCK]
+        gather(inputs, block, matrix.shape[0] - made, state)
+        _forward(transposed, made, state, drive, readout)
+        # Of a step the output stands one slot late.
+        for k in range(block.size):
+            for o in range(readout.shape[1]):
+                total = 0.0
+                for t in range(first, last):
+                    total += readout[t + 1, o, k]
+                out[block[k], o] = total / (last - first)
 
 
 @njit(cache=True, nogil=True)

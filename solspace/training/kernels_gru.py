@@ -40,7 +40,7 @@ from solspace.training.blocks import (
     to_error,
 )
 
-__all__ = ["adam_steps", "gradient", "squared_error", "workspace"]
+__all__ = ["adam_steps", "asked_outputs", "gradient", "squared_error", "workspace"]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -159,6 +159,25 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
         _forward(transposed, hidden, state, gates, drive, readout)
         squares += to_error(targets, block, np.float32(1.0), readout)
     return squares
+
+
+@njit(cache=True, nogil=True)
+def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-untyped-def]
+    """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
+    transposed, state, gates, drive, readout, delta = work[:6]
+    transposed[:] = matrix.T
+    trials = np.arange(inputs.shape[2])
+    for start in range(0, trials.size, BLOCK):
+        block = trials[start : start + BLOCK]
+        gather(inputs, block, delta.shape[0], state)
+        _forward(transposed, delta.shape[0], state, gates, drive, readout)
+        # Of a step the output stands one slot late.
+        for k in range(block.size):
+            for o in range(readout.shape[1]):
+                total = 0.0
+                for t in range(first, last):
+                    total += readout[t + 1, o, k]
+                out[block[k], o] = total / (last - first)
 
 
 @njit(cache=True, nogil=True)

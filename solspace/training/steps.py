@@ -18,7 +18,10 @@ from solspace.errors import SolspaceError
 from solspace.tasks.recipe import Recipe
 from solspace.tasks.trials import Trials
 
-__all__ = ["CompiledSteps", "FreshSteps", "Steps", "TorchSteps", "make_steps"]
+__all__ = [
+    "CompiledSteps", "FreshSteps", "Steps", "TorchSteps", "channels_first", "kernel_matrix",
+    "make_steps",
+]  # fmt: skip
 
 EPSILON = 1e-8  # torch's default for Adam
 
@@ -95,8 +98,14 @@ def _no_noise(architecture: str, recipe: Recipe) -> str:
     )
 
 
-def _channels_first(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(trial, time, channel) to the kernels' (time, channel, trial)."""
+def channels_first(array: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(trial, time, channel) to the kernels' (time, channel, trial).
+
+    Examples
+    --------
+    >>> channels_first(np.zeros((5, 3, 2))).shape
+    (3, 2, 5)
+    """
     return np.ascontiguousarray(array.transpose(1, 2, 0), dtype=np.float32)
 
 
@@ -126,6 +135,26 @@ def _layout(
     yield "bias_out", slice(None), rows, one
 
 
+def kernel_matrix(architecture: str, weights: networks.Weights) -> NDArray[np.float32]:
+    """The matrix of the compiled kernels that holds one network's parameters.
+
+    Examples
+    --------
+    >>> shapes = networks.parameter_shapes("gru", 5, inputs=2, outputs=1)
+    >>> kernel_matrix("gru", {name: np.ones(shape) for name, shape in shapes.items()}).shape
+    (21, 8)
+    """
+    from solspace.training.blocks import aligned
+
+    record, n = networks.recurrent_architecture(architecture), networks.hidden_size(weights)
+    outputs, inputs = len(weights["bias_out"]), weights["weight_ih"].shape[-1]
+    rows = (len(record.gates) + len(record.input_apart)) * n + outputs
+    matrix = aligned(rows, n + inputs + 1)
+    for name, part, at, columns in _layout(architecture, n, outputs):
+        matrix[at, columns] += np.asarray(weights[name][part], np.float32)
+    return matrix
+
+
 class CompiledSteps:
     """Gradient steps in the architecture's compiled kernel, on the calling thread.
 
@@ -151,14 +180,12 @@ class CompiledSteps:
         recipe: Recipe,
         noise: np.random.Generator | None = None,
     ) -> None:
-        from solspace.training.blocks import aligned
-
         record = networks.recurrent_architecture(architecture)
         assert record.kernel is not None
         self._kernel = importlib.import_module(record.kernel)
         self._recipe = recipe
-        self._inputs = _channels_first(trials.input)
-        self._targets = _channels_first(trials.target)
+        self._inputs = channels_first(trials.input)
+        self._targets = channels_first(trials.target)
         self._looked_at = self._inputs, self._targets
         self._asked = int(np.isfinite(self._targets).sum())
         steps, inputs, _ = self._inputs.shape
@@ -174,11 +201,10 @@ class CompiledSteps:
         self._given = {p.name: np.array(weights[p.name]) for p in record.given}
         self._layout = list(_layout(architecture, n, outputs))
         self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
-        self._matrix = aligned(*self._work[-1].shape)
+        self._matrix = kernel_matrix(architecture, self._start)
         # How many of torch's parameters each element of the matrix is the sum of.
         self._copies = np.zeros_like(self._matrix)
-        for name, part, rows, columns in self._layout:
-            self._matrix[rows, columns] += self._start[name][part]
+        for _, _, rows, columns in self._layout:
             self._copies[rows, columns] += 1
         self._first_matrix = self._matrix.copy()
         self._moments = np.zeros((2, *self._matrix.shape), np.float32)
@@ -214,8 +240,8 @@ class CompiledSteps:
         self._done += len(batches)
 
     def learn_from(self, trials: Trials) -> None:
-        self._inputs = _channels_first(trials.input)
-        self._targets = _channels_first(trials.target)
+        self._inputs = channels_first(trials.input)
+        self._targets = channels_first(trials.target)
 
     def loss(self) -> float:
         squares = self._kernel.squared_error(self._matrix, *self._looked_at, self._work)
