@@ -22,6 +22,8 @@ from solspace.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {"attractors_points": 12, "attractors_cycles": 96}
+CONTEXTS = ROOT / "stores" / "context_integration.zarr"
+IN_CONTEXT = 8  # a network of it
 STEPS, APART = 4000, 1e-8  # of the divergence of neighbouring trajectories
 
 
@@ -56,6 +58,11 @@ def main(store: str) -> None:
     for name, network in PICTURES.items():
         picture = plot_attractors(drawn.isel(network=[network]).load(), 0)
         save(picture, ROOT / "docs" / "images" / name, formats=["png"])
+    contexts = xr.open_zarr(CONTEXTS, group="context_integration/leaky").isel(network=[IN_CONTEXT])
+    contexts = contexts.load()
+    for c in (1, 2):
+        picture = plot_attractors(contexts, 0, after=f"in_context_{c}", by=f"coherence_{c}")
+        save(picture, ROOT / "docs" / "images" / f"attractors_context_{c}", formats=["png"])
     head = ("population", "never", "some", "all", "periods", "wander", "nowhere", "output")
     print("by simulation, of all silences of a network:")
     print(f"{head[0]:34}" + "".join(f"{word:>12}" for word in head[1:]))

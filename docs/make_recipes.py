@@ -23,6 +23,7 @@ from solspace.tasks.recipe import Recipe
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "stores" / "turner2021.zarr"
 OTHER = ROOT / "stores" / "high_rate.zarr"  # the same populations by another recipe
+NOISY = ROOT / "stores" / "context_integration.zarr"  # of a task whose trials are noisy
 PICTURE = ROOT / "docs" / "images" / "recipes.png"
 SIZES = (20, 30, 40, 50)
 
@@ -59,12 +60,19 @@ An orthogonal recurrent matrix, and a learning rate that falls with N. The targe
 published networks end (1e-5 to 8e-5), instead of 2e-4; of 12 inits a size 8, 11, 12, 12 reach 2e-4
 (median 4,700, 2,950, 2,100, 1,950 steps), 7, 11, 12, 12 reach 5e-5, and of 20 units 5
 reach 2e-5.""",
+    "context_integration/leaky": """\
+Trials are noisy, so each is seen once: a new 512 are drawn whenever the last have been seen, and
+the loss is that of 512 others. The state has noise of its own while the network learns
+(`recurrent_noise`), as in the code of Dubreuil, Valente and others, whose state is the current
+into the nonlinearity. At a loss of 0.02 some 99 % of fresh trials are answered rightly in each
+context; a network blind to the context has 0.5.""",
 }
 
 HEAD = """\
 # Recipes
 
-Written by `python -m docs.make_recipes` from `stores/turner2021.zarr`. A recipe is data in the
+Written by `python -m docs.make_recipes` from `stores/turner2021.zarr` and
+`stores/context_integration.zarr`. A recipe is data in the
 task's file (`solspace.tasks.Recipe`) and is stored with the population it made, in its attrs,
 since which solutions are found depends on it.
 
@@ -101,6 +109,12 @@ Small ReLU networks are the hard ones. With 20,000 steps, so that the rate falls
 20 units got there and 6 of 8 of 30 to 50 units did (other seeds); of 7 runs of 20 units with larger
 rates or clips 1 did. The rate of the vanilla recipe is too small for leaky networks: 1 of 2 of
 30 units got there with a clip of 0.1, and none of 6 in 12,000 steps with 0.03.
+
+Recipes of context_integration, target 0.02, of 5 inits each of 20, 30, 40 and 50 units: vanilla,
+relu, leaky_rate, GRU and LSTM networks reach it in 20 of 20. Those without leak take a rate of
+0.01 / sqrt(N) and a clip of 0.1, relu an orthogonal init; larger steps lose what has been learnt.
+Of context_integral, target 0.01, leaky networks reach it in 7 of 8 first inits, GRUs and LSTMs in 4
+of 4 each.
 """
 
 
@@ -164,7 +178,7 @@ def picture(populations: dict[str, xr.Dataset]) -> None:
     styles = dict(zip(SIZES, ("-", "--", "-.", ":"), strict=True))
     with matplotlib.rc_context(RC | {"font.size": 7}):
         figure, panels = plt.subplots(
-            1, len(populations), figsize=(7.2, 1.75), sharey=True, layout="constrained"
+            1, len(populations), figsize=(7.2, 1.6), sharey=True, layout="constrained"
         )
         for axes, (name, ds) in zip(panels, populations.items(), strict=True):
             most = recipe_of(ds).hold_steps + recipe_of(ds).max_steps
@@ -187,7 +201,7 @@ def picture(populations: dict[str, xr.Dataset]) -> None:
                 axes.spines[side].set_visible(False)
         panels[0].set_ylabel("share of inits trained")
         panels[len(panels) // 2].set_xlabel("gradient steps (thousands)")
-        panels[1].legend(frameon=False, fontsize=6, loc="lower right", handlelength=2.2)
+        panels[-1].legend(frameon=False, fontsize=6, loc="lower right", handlelength=2.2)
         PICTURE.parent.mkdir(exist_ok=True)
         figure.savefig(PICTURE, dpi=200, bbox_inches="tight", pad_inches=0.03)
         plt.close(figure)
@@ -243,10 +257,13 @@ def page(populations: dict[str, xr.Dataset]) -> str:
 
 
 def main() -> int:
-    if not STORE.exists():
-        print("needs stores/turner2021.zarr", file=sys.stderr)
+    if missing := [path.name for path in (STORE, NOISY) if not path.exists()]:
+        print(f"needs stores/{missing[0]}", file=sys.stderr)
         return 2
-    populations: dict[str, Any] = {name: xr.open_zarr(STORE, group=name).load() for name in REASONS}
+    populations: dict[str, Any] = {
+        name: xr.open_zarr(NOISY if name.startswith(NOISY.stem) else STORE, group=name).load()
+        for name in REASONS
+    }
     picture(populations)
     (ROOT / "docs" / "recipes.md").write_text(page(populations))
     return 0

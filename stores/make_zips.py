@@ -16,7 +16,7 @@ from solspace.store.shipped import zip_store
 
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = ROOT / "solspace" / "store" / "datasets.json"
-SHIPPED = ("high_rate", "learning", "turner2021", "two_neuron")
+SHIPPED = ("context_integration", "high_rate", "learning", "turner2021", "two_neuron")
 
 
 def make_zips(folder: Path) -> dict[str, dict[str, int | str]]:

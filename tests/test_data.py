@@ -31,7 +31,10 @@ LEARNING = STORES / "learning.zarr"
     "name",
     [
         "two_neuron",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("learning", "high_rate", "turner2021")),
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("context_integration", "learning", "high_rate", "turner2021")
+        ),
     ],
 )
 def test_a_tree_is_what_xarray_reads(name):
@@ -214,7 +217,7 @@ def test_an_address_has_to_be_known(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "_checkout", lambda: tmp_path)
     with pytest.raises(SolspaceError, match="set the environment variable SOLSPACE_DATA_URL"):
         solspace.load_dataset("turner2021", cache=tmp_path)
-    with pytest.raises(SolspaceError, match="no dataset 'turner'; there are: high_rate, learning"):
+    with pytest.raises(SolspaceError, match="no dataset 'turner'; there are: context_int"):
         solspace.load_dataset("turner")
 
 

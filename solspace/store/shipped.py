@@ -37,7 +37,7 @@ def dataset_names() -> list[str]:
     Examples
     --------
     >>> dataset_names()
-    ['high_rate', 'learning', 'turner2021', 'two_neuron']
+    ['context_integration', 'high_rate', 'learning', 'turner2021', 'two_neuron']
     """
     return sorted(_registry())
 
