@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from solspace.tasks.input_challenges import InputChallengeFamily
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.challenging.giving import GivenChallenges
     from solspace.tasks import Task
 
 __all__ = ["challenge", "challenge_family", "challenge_table"]
@@ -135,6 +137,15 @@ def _coordinates(family: InputChallengeFamily) -> tuple[xr.Dataset, xr.Dataset]:
             array = np.array([np.nan if v is None else float(v) for v in values])
             coords[f"challenge_{name}"] = (at, array, said)
     return annotate(measures, MEASURES), annotate(xr.Dataset(coords=coords), GIVEN)
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn(make: Callable[[], Any], seed: int) -> tuple[InputChallengeFamily, GivenChallenges]:
+    """Challenges with their noise; drawn once, not again for each shard of a store."""
+    from solspace.challenging.giving import GivenChallenges
+
+    family = make()
+    return family, GivenChallenges(family, seed)
 
 
 def layout(task: Task, ds: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Layout]:
@@ -265,7 +276,6 @@ def challenge(
     >>> found.dims, found.sel(challenge_measure="right_delay_0x").item() < 0.9
     (('network', 'challenge_measure'), True)
     """
-    from solspace.challenging.giving import GivenChallenges
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
@@ -273,9 +283,10 @@ def challenge(
     task = task_of(ds, task)
     if seed < 0:
         raise SolspaceError(f"seed={seed}; give a whole number from 0")
-    family = challenge_family(task)
+    challenge_family(task)
+    assert task.challenges is not None
+    family, given = _drawn(task.challenges, seed)
     architecture = architecture_of(ds)
-    given = GivenChallenges(family, seed)
     n = ds.sizes["network"]
     output = np.full((n, len(family), family.most_repeats), np.nan, np.float32)
     values = np.full((n, len(family.measures)), np.nan)
