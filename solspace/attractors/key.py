@@ -211,6 +211,8 @@ def describe_ends(ends: Sequence[Ends]) -> str:
     --------
     >>> describe_ends([Ends("f1", 2, 1, 0, "some", False, ())])
     'Left alone after f1: some end in 2 points, some in a cycle.'
+    >>> describe_ends([Ends("in_context_1", 1, 0, 0, "none", False, ())])
+    'Left alone in context 1: all end in a point.'
     """
     return " ".join(_words(one) for one in ends)
 
@@ -234,7 +236,10 @@ def _words(ends: Ends) -> str:
         text = "some end in " + ", some in ".join(parts)
     if any(ends.outputs):
         text += f"; put out there: {' or '.join(ends.outputs)}"
-    return f"Left alone after {ends.after}: {text}."
+    # What an input is held for is named so.
+    held = ends.after.startswith("in_")
+    where = ends.after.replace("_", " ") if held else f"after {ends.after}"
+    return f"Left alone {where}: {text}."
 
 
 def attractor_key(task: str | Task, architecture: str | Architecture, weights: Weights) -> str:

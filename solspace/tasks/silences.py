@@ -28,7 +28,8 @@ class Silences:
     Attributes
     ----------
     after : tuple of str (silence,)
-        What each comes after, such as ``set``; silences of one name are looked at together.
+        What each comes after, such as ``set``; silences of one name are looked at together. Where
+        an input is held, a name such as ``in_context_1``.
     input : array, float32, (silence, time, input)
         What is given, from the zero state on; zero from ``start`` on.
     start : array, int64, (silence,)
