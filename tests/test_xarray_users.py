@@ -125,6 +125,8 @@ ALIKE = ("interval_reproduction/gru", "interval_reproduction/lstm", "interval_di
 
 
 def is_alike(store: str, group: str) -> bool:
+    if store == "context_integration.zarr":
+        return not group.endswith(("challenges", "individuality"))
     return store == "high_rate.zarr" or (store == "turner2021.zarr" and group.startswith(ALIKE))
 
 
