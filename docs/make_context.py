@@ -61,16 +61,16 @@ def measures(population: Population) -> None:
     reliable = reliabilities(population)
     values = population.open()["challenge_value"].values
     lines = [
-        "| measure | what it is | units | trials | median | 10 % | 90 % | reliability |",
-        "|---" * 8 + "|",
+        "| measure | median, 10 to 90 % | trials | reliability |",
+        "|---" * 4 + "|",
     ]
     for k, one in enumerate(family.measures):
         given = [kinds[name] for name in one.challenges]
         middle, low, high = np.quantile(values[:, k], [0.5, 0.1, 0.9])
         noisy = any(any(challenge.noise) for challenge in given)
         lines.append(
-            f"| `{one.name}` | {one.meaning} | {one.units} | {sum(c.repeats for c in given)} | "
-            f"{middle:.2f} | {low:.2f} | {high:.2f} | "
+            f"| `{one.name}`<br>{one.meaning}{'' if one.units == '1' else f' ({one.units})'} | "
+            f"{middle:.2f}, {low:.2f} to {high:.2f} | {sum(c.repeats for c in given)} | "
             f"{format(reliable[k], '.2f') if noisy else 'no noise'} |"
         )
     write_part(PAGE, __file__, "\n".join(lines))

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from docs.pages import write_part
+from solspace.labels import solution_name
 from solspace.plots import plot_fixed_points, save
 from solspace.store import Population, Store
 from solspace.tasks import get_task, silences_of
@@ -24,14 +25,16 @@ SHIPPED = [ROOT / "stores" / f"{name}.zarr" for name in ("turner2021", "context_
 DRAWN = "delayed_discrimination/vanilla"
 NETWORK = 12  # of it
 MOST = 5  # solutions told of each population
+EXPLAINED = """\
+*Most unstable*: directions of the most unstable point of any network. *With slow*: networks with a
+slow point, of 400. *Converge*: starts that come to a fixed point. *Fewer*: networks that have fewer
+stable points than [their silences end in](attractors.md), a search of another kind from other
+states."""
 COLUMNS = (
-    "population", "under", "networks", "stable", "saddles", "slow", "most unstable directions",
-    "with a slow point", "starts that converge", "fewer stable points than `attractors` found",
+    "population", "stable", "saddles", "slow", "most unstable", "with slow", "converge",
+    "fewer",
 )  # fmt: skip
-OF_SOLUTIONS = (
-    "population", "solution", "networks", "settle to (`attractor_key`)", "under", "stable",
-    "saddles", "slow",
-)  # fmt: skip
+OF_SOLUTIONS = ("solution", "networks", "stable", "saddles", "slow")
 
 
 def row_of(name: str, given: str, points: xr.Dataset, ends: xr.Dataset) -> tuple[str, ...]:
@@ -39,9 +42,7 @@ def row_of(name: str, given: str, points: xr.Dataset, ends: xr.Dataset) -> tuple
     own = points.sel(constant_input=given)
     stable, slow = own.stable_points.values, own.slow_points.values
     return (
-        f"`{name}`",
-        given,
-        str(len(stable)),
+        f"`{name}`" + (f"<br>{given}" if len(points.constant_input) > 1 else ""),
         f"{stable.mean():.1f}",
         f"{own.saddle_points.values.mean():.1f}",
         f"{slow.mean():.1f}",
@@ -61,17 +62,17 @@ def settled_points(given: np.ndarray, ends: xr.Dataset) -> np.ndarray:
     )
 
 
-def rows_by_solution(name: str, ds: xr.Dataset, points: xr.Dataset) -> Iterator[tuple[str, ...]]:
+def rows_by_solution(ds: xr.Dataset, points: xr.Dataset) -> Iterator[tuple[str, ...]]:
     """The commonest solutions, with what most of their networks settle to."""
     solutions, keys = (ds[v].values.astype(str) for v in ("solution_name", "attractor_key"))
     for solution, number in Counter(solutions.tolist()).most_common(MOST):
         own = solutions == solution
         key, often = Counter(keys[own].tolist()).most_common(1)[0]
-        share = "" if often == number else f" ({_percent(often / number)})"
-        for k, given in enumerate(points.constant_input.values.tolist()):
-            counts = (points[f"{kind}_points"].values[own, k] for kind in _KINDS)
-            first = (f"`{name}`", f"`{solution}`", str(number), f"`{key}`{share}")
-            yield (*(first if not k else ("",) * 4), given, *(f"{c.mean():.1f}" for c in counts))
+        told = f"`{solution}`"
+        if solution_name(key) != solution:  # whose name it is where solutions follow it
+            told += f"<br>`{key}`" + ("" if often == number else f" ({_percent(often / number)})")
+        counts = (points[f"{kind}_points"].values[own].mean(axis=0) for kind in _KINDS)
+        yield told, str(number), *(" / ".join(f"{c:.1f}" for c in count) for count in counts)
 
 
 _KINDS = ("stable", "saddle", "slow")
@@ -100,7 +101,7 @@ def main() -> None:
     picture = plot_fixed_points(drawn.isel(network=[NETWORK]).load(), 0)
     save(picture, ROOT / "docs" / "images" / "fixed_points", formats=["png"], dpi=200)
     rows: list[tuple[str, ...]] = []
-    solutions: list[tuple[str, ...]] = []
+    parts: list[str] = []
     for population, path in populations(stores):
         ds = xr.open_zarr(path, group=population.group_path("population"))
         points = xr.open_zarr(path, group=population.group_path("fixed_points"))
@@ -108,12 +109,14 @@ def main() -> None:
         wanted = [*(f"{kind}_points" for kind in _KINDS), "starts_converged"]
         wanted += ["fixed_point_unstable", "constant_input_value"]
         points = points.reset_coords("constant_input_value")[wanted].load()
-        rows += [
-            row_of(str(population), given, points, ends)
-            for given in points.constant_input.values.tolist()
+        inputs = points.constant_input.values.tolist()
+        rows += [row_of(str(population), given, points, ends) for given in inputs]
+        under = " / ".join(inputs)
+        parts += [
+            f"**{population}**, under {under}:",
+            _table(OF_SOLUTIONS, list(rows_by_solution(ds, points))),
         ]
-        solutions += rows_by_solution(str(population), ds, points)
-    write_part(PAGE, __file__, _table(COLUMNS, rows) + "\n\n" + _table(OF_SOLUTIONS, solutions))
+    write_part(PAGE, __file__, "\n\n".join([_table(COLUMNS, rows), EXPLAINED, *parts]))
 
 
 if __name__ == "__main__":

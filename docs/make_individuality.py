@@ -155,12 +155,13 @@ def modulation_text(ds: xr.Dataset, table: xr.Dataset) -> str:
 
 def numbers_table(ds: xr.Dataset) -> str:
     values = ds["neural_value"].values
-    rows = [["number", "meaning", "units", "5 %", "median", "95 %"]]
+    rows = [["number", "5 %", "median", "95 %"]]
     for k, name in enumerate(ds["neural_measure"].values.astype(str)):
         own = values[np.isfinite(values[:, k]), k]
         told = [f"{x:.3g}" for x in np.percentile(own, [5, 50, 95])]
         meaning, units = (str(ds[f"neural_measure_{n}"].values[k]) for n in ("meaning", "units"))
-        rows.append([f"`{name}`", meaning, "" if units == "1" else units, *told])
+        unit = "" if units == "1" else f" ({units})"
+        rows.append([f"`{name}`<br>{meaning}{unit}", *told])
     return rows_of(rows)
 
 
