@@ -38,7 +38,7 @@ GROUPS = {
     ),
     "Solutions": ("labels", "stability", "diversity"),
     "Activity": ("features", "classification", "recordings", "locating"),
-    "Stores": ("store", "run", "info", "report"),
+    "Stores": ("store", "run", "info", "report", "explorer"),
     "Analyses of your own, and errors": ("stages", "errors"),
 }  # fmt: skip
 

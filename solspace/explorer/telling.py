@@ -1,0 +1,177 @@
+"""What tells some networks from the others, and the xarray lines behind a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+
+if TYPE_CHECKING:
+    from solspace.explorer.reading import Explored
+
+__all__ = ["FeatureDifference", "distinguish", "label_counts", "view_code"]
+
+
+class FeatureDifference(NamedTuple):
+    """One feature in a selection and outside of it.
+
+    ``difference`` is that of the means in units of the pooled standard deviation (Cohen's d);
+    ``p_value`` that of a Mann-Whitney test, and ``corrected`` the same after Benjamini & Hochberg
+    over all features.
+    """
+
+    feature: str
+    difference: float
+    p_value: float
+    corrected: float
+
+
+def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDifference]:
+    """Features of the networks of a selection against those of all others, largest first.
+
+    A selection that was drawn on a map by features differs in these by being drawn: the corrected
+    p-values say how sure a difference is, not that the selection is a group of its own.
+
+    Parameters
+    ----------
+    seen : Explored
+    inside : array of bool (network,)
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no features, or fewer than 3 networks with features on either side.
+
+    Examples
+    --------
+    >>> import solspace, xarray as xr
+    >>> from solspace.explorer import Explored
+    >>> ds = solspace.new_population("interval_reproduction", "vanilla", networks=8, hidden_size=5)
+    >>> values = np.column_stack([np.arange(8.0), np.tile([0.0, 1.0], 4)])
+    >>> ds = ds.assign(features=(("network", "feature"), values)).assign_coords(feature=["a", "b"])
+    >>> seen = Explored("interval_reproduction/vanilla", {"population": ds})
+    >>> first = distinguish(seen, np.arange(8) < 4)[0]
+    >>> first.feature, round(first.difference, 2), round(first.p_value, 3)
+    ('a', -3.1, 0.03)
+    """
+    from scipy import stats
+
+    values = seen.features
+    there = np.isfinite(values).any(axis=1)
+    one, other = values[inside & there], values[~inside & there]
+    if min(len(one), len(other)) < 3:
+        raise SolspaceError(
+            f"{len(one)} networks in the selection and {len(other)} outside have features; "
+            "3 or more are needed on either side"
+        )
+    known = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
+    pooled = np.sqrt(
+        (one.var(axis=0, ddof=1) * (len(one) - 1) + other.var(axis=0, ddof=1) * (len(other) - 1))
+        / (len(one) + len(other) - 2)
+    )
+    known &= values[there].std(axis=0) > 1e-12
+    # Two constants that differ: no number of deviations says by how much.
+    known &= pooled > 1e-12
+    at = np.flatnonzero(known)
+    if not len(at):
+        return []
+    difference = (one[:, at].mean(axis=0) - other[:, at].mean(axis=0)) / pooled[at]
+    p = stats.mannwhitneyu(one[:, at], other[:, at], axis=0).pvalue
+    corrected = stats.false_discovery_control(p)
+    order = np.argsort(-np.abs(difference), kind="stable")
+    return [
+        FeatureDifference(
+            seen.features_named[at[k]], float(difference[k]), float(p[k]), float(corrected[k])
+        )
+        for k in order
+    ]
+
+
+def label_counts(
+    values: NDArray[Any], inside: NDArray[np.bool_], most: int = 8
+) -> list[tuple[str, int, int]]:
+    """How many networks have each value of a label, inside a selection and outside of it.
+
+    Those that are commonest inside come first.
+
+    Examples
+    --------
+    >>> label_counts(np.array(["x", "y", "x"]), np.array([True, False, False]))
+    [('x', 1, 1), ('y', 0, 1)]
+    """
+    named = np.array([str(value) or "none" for value in values])
+    rows = [
+        (name, int((inside & (named == name)).sum()), int((~inside & (named == name)).sum()))
+        for name in dict.fromkeys(named.tolist())
+    ]
+    return sorted(rows, key=lambda row: (-row[1], -row[2], row[0]))[:most]
+
+
+def view_code(
+    seen: Explored,
+    *,
+    by: str,
+    color: str,
+    kept: Sequence[str] = (),
+    network: str | None = None,
+    pulses: Sequence[tuple[int, int, int, float]] = (),
+    steps: int = 0,
+) -> str:
+    """Lines of Python that give what a view shows: places, colours, the networks, an answer.
+
+    Parameters
+    ----------
+    seen : Explored
+    by : str
+        Of the map, see `solspace.explorer.lay_out`.
+    color : str
+        What colours the networks.
+    kept : sequence of str
+        Conditions on networks, each an expression in ``ds``.
+    network : str, optional
+        The network that is looked at.
+    pulses : sequence of (onset, channel, width, amplitude)
+        Of the challenge it is given.
+    steps : int
+        Of that trial.
+    """
+    lines = [
+        "import numpy as np",
+        "import solspace",
+        "from solspace.explorer import lay_out, open_explored",
+        "",
+    ]
+    if seen.path:
+        lines += [f"seen = open_explored({seen.path!r})[{seen.name!r}]"]
+    else:
+        lines += [
+            "# ds: the population that was given to solspace.explore",
+            "seen = next(iter(open_explored(ds).values()))",
+        ]
+    lines += [
+        "ds = seen.ds",
+        f"places = lay_out(seen, {by!r}).places  # (network, 2)"
+        if by != "distances"
+        else "places = lay_out(seen, 'distances', distances).places  # (network, 2), of yours",
+    ]
+    lines += [f"color = seen.column({color!r})"]
+    if kept:
+        lines += ["kept = np.ones(seen.networks, bool)"]
+        lines += [f"kept &= {condition}" for condition in kept]
+    if network is not None:
+        lines += ["", f"i = seen.place({network!r})", "one = ds.isel(network=[i]).load()"]
+    if network is not None and steps:
+        lines += [
+            "from solspace.tasks.challenges import Challenge, PlacedPulse",
+            "from solspace.explorer import respond",
+            "pulses = ("
+            + "".join(f"PlacedPulse({o}, {c}, {w}, {a:g}), " for o, c, w, a in pulses).rstrip()
+            + ")",
+            f"answer = respond(seen, i, Challenge('by hand', 'extra', pulses, {steps}))",
+            "answer.output  # (time, output_channel)",
+        ]
+    return "\n".join(lines) + "\n"
