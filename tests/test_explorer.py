@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from blocks import python_blocks
+from servers import bucket_server
 
 import solspace
 from solspace import explorer
@@ -134,6 +135,32 @@ def test_what_distinguishes_a_solution(seen: explorer.Explored) -> None:
     assert all(r.corrected >= r.p_value for r in rows)
     with pytest.raises(SolspaceError, match="3 or more are needed"):
         explorer.distinguish(seen, np.arange(seen.networks) < 2)
+
+
+def test_which_challenges_tell_a_solution(seen: explorer.Explored) -> None:
+    """Networks that wait for a late set part from others on it, and not on a trained one."""
+    named = seen.column("solution_name")
+    inside = named == "waits_late_set_go"
+    rows = {r.challenge: r for r in explorer.distinguish_challenges(seen, inside, most=6)}
+    assert next(iter(rows.values())).difference == 1
+    assert rows["ready 0, set 35"].difference == 0
+    with pytest.raises(SolspaceError, match="3 or more are needed"):
+        explorer.distinguish_challenges(seen, np.arange(seen.networks) < 2)
+
+
+def test_stores_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore")
+    shutil.copytree(STORE.parent / "learning.zarr", tmp_path / "bucket" / "learning.zarr")
+    with bucket_server(tmp_path) as settings:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        far = explorer.open_explored("s3://bucket/learning.zarr")
+        near = explorer.open_explored(STORE.parent / "learning.zarr")
+        name = next(iter(near))
+        assert list(far) == list(near)
+        assert far[name].names == near[name].names
+        with pytest.raises(SolspaceError, match="on this machine"):
+            explorer.serve("s3://bucket/learning.zarr", port=0, save_labels=True)
 
 
 def test_networks_follow_their_graphs_on_trained_trials(seen: explorer.Explored) -> None:

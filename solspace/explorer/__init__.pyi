@@ -10,5 +10,6 @@ from .reading import Explored as Explored
 from .reading import open_explored as open_explored
 from .serving import serve as serve
 from .telling import distinguish as distinguish
+from .telling import distinguish_challenges as distinguish_challenges
 from .telling import label_counts as label_counts
 from .telling import view_code as view_code

@@ -159,6 +159,7 @@ class Explorer:
             )
             for k in BOTH
         }  # fmt: skip
+        html = {"sizing_mode": "stretch_width", **sheets}
         self.next_to = w.RadioButtonGroup(
             name="A click chooses", options={"Click: A": "A", "Click: B": "B"}, value="A", **sheets
         )
@@ -177,6 +178,8 @@ class Explorer:
         self.selection_name = w.TextInput(
             name="Name of the selection", placeholder="such as far_left", **wide
         )
+        self.ask = w.Button(name="Which challenges tell it?", visible=False, **sheets)
+        self.asked = pn.pane.HTML("", **html)
         self.keep = w.Button(name="Save label", disabled=not self.save_labels, **sheets)
         self.as_store = w.FileDownload(
             callback=self._selection_store, filename="selection.zarr.zip",
@@ -187,7 +190,6 @@ class Explorer:
             callback=self._map_svg, filename="map.svg", label="Map as SVG", **sheets
         )
         self.show_code = w.Toggle(name="Code of this view", **sheets)
-        html = {"sizing_mode": "stretch_width", **sheets}
         self.legend, self.trust, self.said = (pn.pane.HTML("", **html) for _ in range(3))
         self.selected_text, self.code = pn.pane.HTML("", **html), pn.pane.HTML("", **html)
         self.about = {k: pn.pane.HTML("", **html) for k in BOTH}
@@ -253,6 +255,7 @@ class Explorer:
         on(self.each, self._show_each)
         on(self.turn, self._turned)
         on(self.keep, self._save_selection, "clicks")
+        on(self.ask, self._ask_challenges, "clicks")
         on(self.show_code, lambda: None)
         self.map_figure.source.selected.on_change("indices", self._selected)
         self.map_figure.figure.on_event("tap", self._clicked)
@@ -490,6 +493,7 @@ class Explorer:
     def _describe_selection(self) -> None:
         inside = self.selection()
         n = int(inside.sum())
+        self.asked.object, self.ask.visible = "", n >= 3 and self.seen.task.challenges is not None
         if n < 2:
             self.selected_text.object = ""
             return
@@ -512,6 +516,19 @@ class Explorer:
         except SolspaceError as error:
             out.append(f"<p>{escape(str(error))}</p>")
         self.selected_text.object = "".join(out)
+
+    def _ask_challenges(self) -> None:
+        """Give the challenges of the task to networks of the selection and to others."""
+        rows = telling.distinguish_challenges(self.seen, self.selection())
+        self.asked.object = (
+            f"<p>Challenges by how differently {rows[0].inside} networks of the selection and "
+            f"{rows[0].outside} others answer (0 alike, 1 none alike):</p>"
+        ) + _table(
+            ["challenge", "difference"], [(r.challenge, f"{r.difference:.2f}") for r in rows[:6]]
+        )
+        # The first is one click away: it is what the networks that are looked at are given.
+        if rows[0].challenge in self.at_hand:
+            self.challenge.value = rows[0].challenge
 
     def _save_selection(self) -> None:
         from solspace.run.loop import run_stage
@@ -930,7 +947,8 @@ class Explorer:
         )  # fmt: skip
         shown = pn.Column(
             self._pane(self.map_figure.figure), self.legend,
-            self.trust, self.selected_text, styles={"flex": "3 1 380px"}, **grow,
+            self.trust, self.selected_text, self.ask, self.asked,
+            styles={"flex": "3 1 380px"}, **grow,
         )  # fmt: skip
         live_part = pn.Column(
             pn.FlexBox(self.challenge, self.steps, self.add_to, self.add, self.drop, self.each,

@@ -13,7 +13,18 @@ from solspace.errors import SolspaceError
 if TYPE_CHECKING:
     from solspace.explorer.reading import Explored
 
-__all__ = ["FeatureDifference", "distinguish", "label_counts", "view_code"]
+__all__ = [
+    "ChallengeDifference",
+    "FeatureDifference",
+    "distinguish",
+    "distinguish_challenges",
+    "label_counts",
+    "view_code",
+]
+
+ASKED = (
+    20  # networks on either side that challenges are given to, evenly from the first to the last
+)
 
 
 class FeatureDifference(NamedTuple):
@@ -91,6 +102,89 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
     ]
 
 
+class ChallengeDifference(NamedTuple):
+    """One challenge, and how differently networks of a selection and others answer it.
+
+    ``difference`` is the total variation distance between the answers inside and outside: 0 where
+    they are shared out alike, 1 where none is given on both sides. ``inside`` and ``outside`` are
+    the networks that were asked.
+    """
+
+    challenge: str
+    difference: float
+    inside: int
+    outside: int
+
+
+def distinguish_challenges(
+    seen: Explored, inside: NDArray[np.bool_], *, most: int = ASKED
+) -> list[ChallengeDifference]:
+    """Challenges that networks of a selection answer otherwise than others, largest first.
+
+    An answer is what is first put out after each pulse and how that stretch ends (see
+    `solspace.design.answers`); when it is put out does not count. Networks are run, up to ``most``
+    on either side: two sides drawn from the same networks differ by chance, the more the fewer are
+    asked.
+
+    Parameters
+    ----------
+    seen : Explored
+    inside : array of bool (network,)
+    most : int
+        Networks asked on either side.
+
+    Raises
+    ------
+    SolspaceError
+        Where the task has no challenges, or fewer than 3 networks on either side could be run.
+
+    Examples
+    --------
+    >>> import solspace
+    >>> from solspace.explorer import Explored
+    >>> from solspace.networks import parameter_shapes
+    >>> rng = np.random.default_rng(1)
+    >>> shapes = parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    >>> mine = {f"n{i}": {k: rng.normal(0, 0.4, s) for k, s in shapes.items()} for i in range(8)}
+    >>> ds = solspace.import_networks("interval_reproduction", "vanilla", mine)
+    >>> seen = Explored("interval_reproduction/vanilla", {"population": ds})
+    >>> found = distinguish_challenges(seen, np.arange(8) < 4)
+    >>> len(found), found[0].inside
+    (152, 4)
+    """
+    from solspace.design.asking import answers
+    from solspace.population.variables import DONE
+
+    asked = []
+    for side in (inside, ~inside):
+        of = np.flatnonzero(side)
+        take = np.linspace(0, len(of) - 1, min(most, len(of))).round().astype(int)
+        asked.append(of[np.unique(take)])
+    at = np.concatenate(asked)
+    if not len(at):
+        raise SolspaceError("no networks to ask; select some")
+    given = answers(seen.ds.isel(network=at).load())
+    ran = given["status_answers"].values == DONE
+    within = np.isin(at, asked[0])
+    counts = [int((ran & side).sum()) for side in (within, ~within)]
+    if min(counts) < 3:
+        raise SolspaceError(
+            f"{counts[0]} networks of the selection and {counts[1]} others could be asked; 3 or "
+            "more are needed on either side"
+        )
+    codes = np.stack([given["first"].values, given["ending"].values], axis=-1)
+    out = []
+    for c, name in enumerate(given["challenge"].values):
+        _, code = np.unique(codes[:, c].reshape(len(at), -1), axis=0, return_inverse=True)
+        shares = [
+            np.bincount(code.ravel()[ran & side], minlength=len(at)) / n
+            for side, n in zip((within, ~within), counts, strict=True)
+        ]
+        apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
+        out.append(ChallengeDifference(str(name), apart, *counts))
+    return sorted(out, key=lambda row: (-row.difference, row.challenge))
+
+
 def label_counts(
     values: NDArray[Any], inside: NDArray[np.bool_], most: int = 8
 ) -> list[tuple[str, int, int]]:
@@ -103,11 +197,11 @@ def label_counts(
     >>> label_counts(np.array(["x", "y", "x"]), np.array([True, False, False]))
     [('x', 1, 1), ('y', 0, 1)]
     """
-    named = np.array([str(value) or "none" for value in values])
-    rows = [
-        (name, int((inside & (named == name)).sum()), int((~inside & (named == name)).sum()))
-        for name in dict.fromkeys(named.tolist())
-    ]
+    named, at = np.unique(np.array([str(v) or "none" for v in values]), return_inverse=True)
+    within, without = (
+        np.bincount(at[side], minlength=len(named)).tolist() for side in (inside, ~inside)
+    )
+    rows = list(zip(named.tolist(), within, without, strict=True))
     return sorted(rows, key=lambda row: (-row[1], -row[2], row[0]))[:most]
 
 
