@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -242,12 +244,28 @@ def test_selections_are_a_stage(tmp_path: Path) -> None:
         view.map_figure.source.selected.indices = networks
         view.selection_name.value = label
         view._save_selection()
-    (ds,) = (solspace.open_population(path, *name.split("/")),)
+    ds = solspace.open_population(path, *name.split("/"))
     names = view.seen.names
     assert members_of(ds) == {"first ones": names[:2], "others": names[2:4]}
     assert "select" in ds.attrs["provenance"]
     assert solspace.check_store(path) == []
     assert view.color.value == "selection"
+    view.save_labels = False
+    view.map_figure.source.selected.indices = [4]
+    view._guarded(view._save_selection)
+    assert "--save-labels" in view.said.object
+    view.save_labels = True
+    hold = "import sys; from solspace.store import Store\nwith Store(sys.argv[1]).lock('run'):\n"
+    hold += " print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        view._guarded(view._save_selection)
+        other.communicate()
+    assert "role='alert'" in view.said.object
+    assert "another" in view.said.object
 
 
 def test_selections_that_do_not_fit_are_refused() -> None:

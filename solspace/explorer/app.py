@@ -536,6 +536,8 @@ class Explorer:
         from solspace.store import Store
 
         seen, inside = self.seen, self.selection()
+        if not self.save_labels:  # a button that is disabled can be clicked by a program
+            raise SolspaceError("labels are saved where `solspace explore` is given --save-labels")
         if not inside.any():
             raise SolspaceError("no network is selected; draw a lasso around some first")
         name = str(self.selection_name.value).strip()
