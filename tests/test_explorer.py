@@ -101,13 +101,22 @@ def test_maps_by_weights_do_not_know_the_order_of_units() -> None:
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)  # float32 in the store
 
 
-def test_maps_by_distances_that_are_given() -> None:
+def test_maps_by_distances_that_are_given(tmp_path: Path) -> None:
     ds = untrained()
     distances = solspace.similarity.pairwise(solspace.record(ds))
     seen = explorer.Explored(NAME, {"population": ds})
     laid = maps.lay_out(seen, "distances", distances)
     assert laid.measure == "procrustes distance"
     assert laid.nearest(0, 1)[0][0] == int(np.argsort(distances.values[0])[1])
+    kept = tmp_path / "pairs.nc"
+    distances.to_netcdf(kept, engine="scipy")
+    read = explorer.read_distances(str(kept))
+    np.testing.assert_allclose(maps.lay_out(seen, "distances", read).places, laid.places)
+    with pytest.raises(SolspaceError, match="those of the same networks"):
+        maps.lay_out(seen, "distances", read.isel(network=slice(7), network_other=slice(7)))
+    for other in (tmp_path / "none.nc", Path(__file__)):
+        with pytest.raises(SolspaceError, match="cannot be read as pairs"):
+            explorer.read_distances(str(other))
     with pytest.raises(SolspaceError, match="no distances are at hand"):
         maps.lay_out(seen, "distances")
 

@@ -761,6 +761,11 @@ def _explore(verbs: Verbs) -> None:
         "(default: 127.0.0.1, this machine alone)",
     )
     explorer.add_argument(
+        "--distances",
+        metavar="FILE.nc",
+        help="for a map by any measure: what `solspace compare STORE --measure M -o FILE.nc` kept",
+    )
+    explorer.add_argument(
         "--save-labels",
         action="store_true",
         help="let selections be saved as a label in the store, which is otherwise only read",

@@ -756,9 +756,16 @@ def make_report(args: argparse.Namespace) -> None:
 
 
 def explore_store(args: argparse.Namespace) -> None:
+    from solspace.explorer.maps import read_distances
     from solspace.explorer.serving import serve
 
-    serve(args.store, port=args.port, address=args.address, save_labels=args.save_labels)
+    serve(
+        args.store,
+        port=args.port,
+        address=args.address,
+        save_labels=args.save_labels,
+        distances=None if args.distances is None else read_distances(args.distances),
+    )
 
 
 def _say(text: str, *, quiet: bool = False) -> None:

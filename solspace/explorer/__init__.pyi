@@ -6,6 +6,7 @@ from .live import respond as respond
 from .maps import METHODS as METHODS
 from .maps import Map as Map
 from .maps import lay_out as lay_out
+from .maps import read_distances as read_distances
 from .reading import Explored as Explored
 from .reading import open_explored as open_explored
 from .serving import serve as serve

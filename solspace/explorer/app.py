@@ -306,7 +306,8 @@ class Explorer:
         )  # fmt: skip
         self.solutions.options, self.solutions.value = named, []
         methods = {v: k for k, v in maps.METHODS.items()}
-        missing = {"distances"} if self.distances is None else set()
+        given = self.distances is not None and maps.are_of(self.distances, seen)
+        missing = set() if given else {"distances"}
         if not seen.features_named:
             missing |= {"features", "features_tsne"}
         if "weight_hh" not in seen.ds.variables:

@@ -14,7 +14,15 @@ from solspace.explorer.reading import Explored
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["METHODS", "Map", "faithfulness", "lay_out", "weight_summary"]
+__all__ = [
+    "METHODS",
+    "Map",
+    "are_of",
+    "faithfulness",
+    "lay_out",
+    "read_distances",
+    "weight_summary",
+]
 
 Array = NDArray[np.float64]
 
@@ -227,6 +235,41 @@ def _spread(seen: Explored, there: NDArray[np.intp], plane: Array) -> Array:
     places = np.full((seen.networks, 2), np.nan)
     places[there] = plane
     return places
+
+
+def read_distances(path: str) -> xr.DataArray:
+    """Distances that ``solspace compare STORE --measure MEASURE -o FILE.nc`` kept.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no such file, or it holds no distances between networks.
+    """
+    import xarray as xr
+
+    try:
+        ds = xr.load_dataset(path, engine="scipy")
+    except (OSError, TypeError, ValueError) as error:
+        raise SolspaceError(
+            f"{path}: cannot be read as pairs of networks ({type(error).__name__}); make it with "
+            "`solspace compare STORE --measure procrustes -o FILE.nc`"
+        ) from None
+    found = [v for v in ds.data_vars.values() if v.dims == ("network", "network_other")]
+    if len(found) != 1 or found[0].attrs.get("direction") == "similarity":
+        raise SolspaceError(
+            f"{path}: holds no distance between networks; make it with `solspace compare STORE "
+            "--measure procrustes -o FILE.nc`, or by another measure that is a distance"
+        )
+    return found[0]
+
+
+def are_of(distances: xr.DataArray, seen: Explored) -> bool:
+    """Whether distances are between the networks of a population, as far as they say."""
+    if not are_of(distances, seen):
+        return False
+    if "name" not in distances.coords:
+        return True
+    return [str(name) for name in distances["name"].values] == seen.names
 
 
 def _by_distances(seen: Explored, distances: xr.DataArray | None) -> Map:

@@ -252,6 +252,8 @@ def view_code(
         if by != "distances"
         else "places = lay_out(seen, 'distances', distances).places  # (network, 2), of yours",
     ]
+    if by == "distances":
+        lines.insert(3, "# distances: those that were given, see solspace.explorer.read_distances")
     lines += [f"color = seen.column({color!r})"]
     if kept:
         lines += ["kept = np.ones(seen.networks, bool)"]
