@@ -12,7 +12,7 @@ AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(V
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: env data notebooks demo test test-avx2 test-slow test-attack test-slurm coverage lint docs tables reference \
+.PHONY: env browser data notebooks demo test test-avx2 test-slow test-attack test-slurm coverage lint docs tables reference \
 	paper bench clean
 
 env: $(VENV)/.done
@@ -22,6 +22,10 @@ $(VENV)/.done: pyproject.toml requirements/constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c requirements/constraints.txt -e ".[dev]"
 	@touch $@
+
+# What the test of `solspace explore` in a browser needs; Debian, as root.
+browser:
+	apt-get install -y chromium
 
 # Trains 16 networks from scratch, runs every stage, and writes a page about them.
 demo: env
@@ -116,6 +120,7 @@ bench: env
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/challenges.py
+	$(BIN)/python benchmarks/explorer.py
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_outside stores/demo.zarr stores/demo.html stores/demo_files

@@ -40,7 +40,7 @@ GROUPS = {
     "Solutions": ("labels", "stability", "diversity"),
     "Individuality": ("individuality",),
     "Activity": ("features", "classification", "axes", "recordings", "locating"),
-    "Stores": ("store", "run", "info", "report"),
+    "Stores": ("store", "run", "info", "report", "explorer"),
     "Analyses of your own, and errors": ("stages", "errors"),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from . import attractors as attractors
 from . import challenging as challenging
 from . import design as design
 from . import diversity as diversity
+from . import explorer as explorer
 from . import features as features
 from . import fixed_points as fixed_points
 from . import individuality as individuality
@@ -29,6 +30,7 @@ from .classification.transfer import classify_across as classify_across
 from .diversity.coverage import solution_coverage as solution_coverage
 from .diversity.difference import compare_solutions as compare_solutions
 from .errors import SolspaceError as SolspaceError
+from .explorer.app import explore as explore
 from .features.stage import extract_features as extract_features
 from .fixed_points.stage import find_fixed_points as find_fixed_points
 from .individuality.choices import psychometric_measures as psychometric_measures

@@ -75,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
         _check,
         _pack,
         _report,
+        _explore,
     ):
         add(verbs)
     return parser
@@ -774,6 +775,41 @@ def _report(verbs: Verbs) -> None:
         "--force",
         action="store_true",
         help="replace OUT.html, and write into OUT_files, also where solspace did not make them",
+    )
+
+
+def _explore(verbs: Verbs) -> None:
+    explorer = _verb(
+        verbs,
+        "explore",
+        commands.explore_store,
+        "walk through a population in a browser",
+        "A map of networks by features or weights; a click shows a network: its output, its\n"
+        "trajectories with fixed points, its graph. Pulses are placed by hand, or are those of a\n"
+        "challenge, and the networks answer at once. A lasso says what tells networks from the\n"
+        "others. The address of the page holds the view. docs/explorer.md. It needs Panel:\n"
+        "`pip install 'solspace[explorer]'`.",
+        "solspace explore my.zarr",
+    )
+    explorer.add_argument(
+        "--port", type=int, default=5006, metavar="N", help="0 for any that is free (default: 5006)"
+    )
+    explorer.add_argument(
+        "--address",
+        default="127.0.0.1",
+        metavar="A",
+        help="where to listen; another than the default opens the store to whoever reaches it "
+        "(default: 127.0.0.1, this machine alone)",
+    )
+    explorer.add_argument(
+        "--distances",
+        metavar="FILE.nc",
+        help="for a map by any measure: what `solspace compare STORE --measure M -o FILE.nc` kept",
+    )
+    explorer.add_argument(
+        "--save-labels",
+        action="store_true",
+        help="let selections be saved as a label in the store, which is otherwise only read",
     )
 
 

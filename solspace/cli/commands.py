@@ -23,6 +23,7 @@ __all__ = [
     "describe_store",
     "design_trials",
     "draw_stages",
+    "explore_store",
     "export_nwb",
     "identify_solution",
     "import_files",
@@ -780,6 +781,19 @@ def make_report(args: argparse.Namespace) -> None:
     populations = read_for_report(args.store, args.task, args.architecture)
     write_report(populations, args.out, title=args.title, force=args.force)
     _say(f"report: {args.out}, pictures in {os.path.splitext(args.out)[0]}_files")
+
+
+def explore_store(args: argparse.Namespace) -> None:
+    from solspace.explorer.maps import read_distances
+    from solspace.explorer.serving import serve
+
+    serve(
+        args.store,
+        port=args.port,
+        address=args.address,
+        save_labels=args.save_labels,
+        distances=None if args.distances is None else read_distances(args.distances),
+    )
 
 
 def _say(text: str, *, quiet: bool = False) -> None:

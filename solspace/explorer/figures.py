@@ -1,0 +1,421 @@
+"""The explorer's Bokeh figures: made once, then only their data change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.plots.layout import RADIUS, edge_curves, node_positions
+from solspace.plots.style import BLUE, GREY, INK, ORANGE, TARGET, ramp
+
+if TYPE_CHECKING:
+    from solspace.explorer.live import Plane
+    from solspace.explorer.maps import Map
+    from solspace.reduction.graph import Graph
+    from solspace.tasks import Task
+
+__all__ = [
+    "INPUT_COLORS",
+    "BeyondFigure",
+    "GraphFigure",
+    "LossFigure",
+    "MapFigure",
+    "OutputFigure",
+    "PlaneFigure",
+    "Theme",
+]
+
+Array = NDArray[np.float64]
+
+# Of pulses, beside outputs: told apart with every common kind of colour vision.
+INPUT_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7")
+LINE_COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7")
+# A map of more networks is drawn as counts: a browser is slow with more marks.
+MOST_MARKS = 20_000
+BINS = 160
+NEAR = 0.02  # of the width or height of the map, for a click
+
+
+class Theme:
+    """The colours of paper and ink."""
+
+    def __init__(self, dark: bool) -> None:
+        self.dark = dark
+        self.paper = "#15181c" if dark else "#ffffff"
+        self.ink = "#e8e8e8" if dark else INK
+        self.faint = "#8a9099" if dark else GREY
+        self.grid = "#2b3138" if dark else "#ececec"
+        self.strong = "#7cc4f5" if dark else BLUE
+
+    def figure(self, **options: Any) -> Any:
+        """An empty figure in these colours."""
+        from bokeh.plotting import figure
+
+        options = {
+            "sizing_mode": "stretch_width",
+            "background_fill_color": self.paper, "border_fill_color": self.paper,
+            "outline_line_color": None, "toolbar_location": "above", "min_border": 4,
+        } | options  # fmt: skip
+        made = figure(**options)
+        made.title.text_color = self.ink
+        made.title.text_font_size = "11px"
+        made.title.text_font_style = "normal"
+        made.toolbar.logo = None
+        for axis in made.axis:
+            axis.axis_label_text_color = axis.major_label_text_color = self.ink
+            axis.axis_label_text_font_style = "normal"
+            axis.axis_label_text_font_size = "11px"
+            axis.axis_line_color = axis.major_tick_line_color = self.faint
+            axis.minor_tick_line_color = None
+        made.grid.grid_line_color = self.grid
+        return made
+
+
+def _bare(figure: Any) -> Any:
+    figure.grid.grid_line_color = None
+    return figure
+
+
+class MapFigure:
+    """Networks on a plane: marks that can be clicked, lassoed and coloured."""
+
+    def __init__(self, theme: Theme) -> None:
+        from bokeh.models import (
+            BoxSelectTool,
+            ColumnDataSource,
+            HoverTool,
+            LassoSelectTool,
+        )
+
+        self.theme = theme
+        self.source = ColumnDataSource(
+            {"x": [], "y": [], "color": [], "name": [], "told": [], "index": []}
+        )
+        self.marked = ColumnDataSource({"x": [], "y": [], "text": []})
+        self.counted = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self.figure = _bare(theme.figure(name="map", height=470, tools="pan,wheel_zoom,reset,save"))
+        self.figure.image(
+            "image", x="x", y="y", dw="dw", dh="dh", source=self.counted,
+            palette=["rgba(0,0,0,0)", *ramp(("#B9D7EC", BLUE), 60)],
+        )  # fmt: skip
+        marks = self.figure.scatter(
+            "x", "y", source=self.source, size=8, fill_color="color", line_color=theme.paper,
+            line_width=0.5, fill_alpha=0.9, nonselection_fill_alpha=0.16,
+            nonselection_line_alpha=0.1, name="marks", selection_line_color=theme.ink,
+        )  # fmt: skip
+        self.figure.scatter(
+            "x", "y", source=self.marked, size=18, fill_color=None, line_color=theme.ink,
+            line_width=2,
+        )  # fmt: skip
+        self.figure.text(
+            "x", "y", "text", source=self.marked, x_offset=11, y_offset=-5, text_font_size="13px",
+            text_font_style="bold", text_color=theme.ink,
+        )  # fmt: skip
+        lasso = LassoSelectTool(renderers=[marks])
+        self.figure.add_tools(
+            lasso, BoxSelectTool(renderers=[marks]),
+            HoverTool(renderers=[marks], tooltips=[("network", "@name"), ("", "@told")]),
+        )  # fmt: skip
+        self.figure.toolbar.active_drag = lasso
+        self.figure.xaxis.ticker = self.figure.yaxis.ticker = []
+
+    def show(self, laid: Map, kept: NDArray[np.bool_], colors: Any, names: Any, told: Any) -> None:
+        """Show these networks; past `MOST_MARKS` of them how many lie in each spot."""
+        at = laid.there[kept[laid.there]]
+        self.counted.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+        if len(at) > MOST_MARKS:
+            counts, xs, ys = np.histogram2d(laid.places[at, 0], laid.places[at, 1], bins=BINS)
+            self.counted.data = {
+                "image": [np.log1p(counts.T)], "x": [xs[0]], "y": [ys[0]],
+                "dw": [xs[-1] - xs[0]], "dh": [ys[-1] - ys[0]],
+            }  # fmt: skip
+            at = at[np.linspace(0, len(at) - 1, MOST_MARKS // 10).astype(int)]
+        self.source.selected.indices = []
+        self.source.data = {
+            "x": laid.places[at, 0], "y": laid.places[at, 1], "color": [colors[i] for i in at],
+            "name": [names[i] for i in at], "told": [told[i] for i in at], "index": at,
+        }  # fmt: skip
+        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = laid.axes
+
+    def nearest(self, x: float, y: float) -> int | None:
+        """The network nearest to a spot, within a fiftieth of what is seen of the map."""
+        data, ranges = self.source.data, (self.figure.x_range, self.figure.y_range)
+        spans = [abs(r.end - r.start) if r.end is not None else np.nan for r in ranges]
+        if not len(data["x"]) or not np.all(np.isfinite(spans)) or not all(spans):
+            return None
+        far = np.hypot((data["x"] - x) / spans[0], (data["y"] - y) / spans[1])
+        at = int(far.argmin())
+        return int(data["index"][at]) if far[at] < NEAR else None
+
+    def recolor(self, colors: Any, told: Any) -> None:
+        """Other colours for the networks that are shown."""
+        at = self.source.data["index"]
+        self.source.data = dict(self.source.data) | {
+            "color": [colors[i] for i in at], "told": [told[i] for i in at]
+        }  # fmt: skip
+
+    def mark(self, laid: Map, chosen: dict[str, int]) -> None:
+        """Ring the networks that are looked at."""
+        found = {k: i for k, i in chosen.items() if np.isfinite(laid.places[i]).all()}
+        self.marked.data = {
+            "x": [laid.places[i, 0] for i in found.values()],
+            "y": [laid.places[i, 1] for i in found.values()], "text": [*found],
+        }  # fmt: skip
+
+
+class OutputFigure:
+    """What goes in and what comes out, over the steps of a challenge."""
+
+    def __init__(self, theme: Theme, task: Task) -> None:
+        from bokeh.models import ColumnDataSource, Range1d
+
+        self.figure = theme.figure(
+            height=190, x_axis_label="step", y_axis_label="output", y_range=Range1d(-1.4, 1.4),
+            x_range=Range1d(0, 100), tools="save",
+        )  # fmt: skip
+        self.pulses = ColumnDataSource(
+            {"left": [], "right": [], "bottom": [], "top": [], "color": []}
+        )
+        self.figure.quad(
+            left="left", right="right", bottom="bottom", top="top", color="color", alpha=0.35,
+            source=self.pulses,
+        )  # fmt: skip
+        names = task.outputs or ("output",)
+        self.source = ColumnDataSource({"t": [], **{f"y{i}": [] for i in range(len(names))}})
+        for i, name in enumerate(names):
+            color = theme.strong if i == 0 else LINE_COLORS[i % len(LINE_COLORS)]
+            more = {"legend_label": name} if len(names) > 1 else {}
+            self.figure.line("t", f"y{i}", source=self.source, color=color, line_width=2, **more)
+        self.outputs = len(names)
+
+    def show(self, pulses: Any, steps: int, output: Array) -> None:
+        """The answer to a challenge."""
+        self.figure.x_range.end = steps
+        top = max(1.25, float(np.abs(output).max()) * 1.1)
+        self.figure.y_range.start, self.figure.y_range.end = -top, top
+        self.pulses.data = {
+            "left": [p.onset for p in pulses], "right": [p.onset + p.width for p in pulses],
+            "bottom": [-top] * len(pulses), "top": [top] * len(pulses),
+            "color": [INPUT_COLORS[p.channel % len(INPUT_COLORS)] for p in pulses],
+        }  # fmt: skip
+        self.source.data = {
+            "t": np.arange(len(output)), **{f"y{i}": output[:, i] for i in range(self.outputs)}
+        }  # fmt: skip
+
+
+class PlaneFigure:
+    """Recorded trials, fixed points and the challenge in the plane of two components.
+
+    It can be turned about the first component to see the third.
+    """
+
+    def __init__(self, theme: Theme) -> None:
+        from bokeh.models import ColumnDataSource
+
+        self.theme = theme
+        self.figure = theme.figure(height=260, tools="pan,wheel_zoom,reset,save")
+        self.lines = ColumnDataSource({"xs": [], "ys": [], "color": []})
+        self.figure.multi_line(
+            "xs", "ys", source=self.lines, color="color", line_width=1, alpha=0.75
+        )
+        self.points = ColumnDataSource({"x": [], "y": [], "fill": [], "marker": [], "kind": []})
+        self.figure.scatter(
+            "x", "y", source=self.points, size=9, marker="marker", fill_color="fill",
+            line_color=TARGET, line_width=1.5,
+        )  # fmt: skip
+        self.path = ColumnDataSource({"x": [], "y": []})
+        self.figure.line("x", "y", source=self.path, color=theme.ink, line_width=2.5)
+        self.last = ColumnDataSource({"x": [], "y": []})
+        self.figure.scatter("x", "y", source=self.last, size=9, marker="square", color=theme.ink)
+        self.shades = ramp(("#7FB3D9", "#0072B2") if not theme.dark else ("#9ED0F5", "#3A86BF"), 6)
+        self.angle = 0.0
+        self._plane: Plane | None = None
+        self._points: tuple[Array, list[str]] = (np.zeros((0, 1)), [])
+        self._states: Array | None = None
+
+    def show(self, plane: Plane, points: Array, kinds: list[str]) -> None:
+        """Another network."""
+        self._plane, self._points = plane, (points, kinds)
+        self._states = None
+        self.turn(self.angle)
+
+    def turn(self, angle: float) -> None:
+        """Seen from another side: so many degrees about the first component."""
+        self.angle = angle
+        plane = self._plane
+        if plane is None:
+            return
+        shown = [self._seen(line) for line in plane.lines]
+        self.lines.data = {
+            "xs": [s[:, 0] for s in shown], "ys": [s[:, 1] for s in shown],
+            "color": self.shades[: len(shown)],
+        }  # fmt: skip
+        points, kinds = self._points
+        at = self._seen(plane.project(points)) if len(points) else np.zeros((0, 2))
+        look = {
+            "stable": ("circle", TARGET),
+            "saddle": ("circle", self.theme.paper),
+            "slow": ("x", TARGET),
+        }
+        self.points.data = {
+            "x": at[:, 0], "y": at[:, 1], "fill": [look[k][1] for k in kinds],
+            "marker": [look[k][0] for k in kinds], "kind": kinds,
+        }  # fmt: skip
+        self.figure.xaxis.axis_label = f"PC 1 ({plane.share[0]:.0%})"
+        side = f"PC 2 ({plane.share[1]:.0%})" if len(plane.share) > 1 else "PC 2"
+        self.figure.yaxis.axis_label = side if angle == 0 else f"{side}, turned {angle:.0f}°"
+        if self._states is not None:
+            self.follow(self._states)
+
+    def follow(self, states: Array) -> None:
+        """The way of a challenge."""
+        if self._plane is None:
+            return
+        self._states = states
+        at = self._seen(self._plane.project(states))
+        self.path.data = {"x": at[:, 0], "y": at[:, 1]}
+        self.last.data = {"x": at[-1:, 0], "y": at[-1:, 1]}
+
+    def _seen(self, at: Array) -> Array:
+        if at.shape[1] < 3:
+            return at[:, :2]
+        turned = np.deg2rad(self.angle)
+        return np.column_stack([at[:, 0], at[:, 1] * np.cos(turned) + at[:, 2] * np.sin(turned)])
+
+
+class GraphFigure:
+    """The reduced-dynamics graph, with the nodes that a challenge leads through."""
+
+    def __init__(self, theme: Theme) -> None:
+        from bokeh.models import ColumnDataSource
+
+        self.theme = theme
+        self.figure = _bare(
+            theme.figure(height=260, match_aspect=True, tools="pan,wheel_zoom,reset,save")
+        )
+        self.figure.axis.visible = False
+        self.edges = ColumnDataSource({"xs": [], "ys": [], "color": [], "dash": []})
+        self.figure.multi_line(
+            "xs", "ys", source=self.edges, color="color", line_width=1.4, line_dash="dash"
+        )
+        self.heads = ColumnDataSource({"xs": [], "ys": [], "color": []})
+        self.figure.patches("xs", "ys", source=self.heads, color="color")
+        self.labels = ColumnDataSource({"x": [], "y": [], "text": []})
+        self.figure.text(
+            "x", "y", "text", source=self.labels, text_font_size="11px", text_align="center",
+            text_baseline="middle", text_color=theme.ink,
+        )  # fmt: skip
+        self.nodes = ColumnDataSource(
+            {"x": [], "y": [], "fill": [], "line": [], "width": [], "text": [], "ink": []}
+        )
+        self.figure.circle(
+            "x", "y", source=self.nodes, radius=RADIUS, fill_color="fill", line_color="line",
+            line_width="width",
+        )  # fmt: skip
+        self.figure.text(
+            "x", "y", "text", source=self.nodes, text_font_size="10px", text_align="center",
+            text_baseline="middle", text_color="ink",
+        )  # fmt: skip
+        self._drawn: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    def clear(self) -> None:
+        """No graph."""
+        for source in (self.edges, self.heads, self.labels, self.nodes):
+            source.data = {name: [] for name in source.data}
+
+    def show(self, graph: Graph, symbols: list[str]) -> None:
+        """Another graph; an arrangement that was found once is kept."""
+        output, source, target = graph.node_output, graph.edge_source, graph.edge_target
+        symbol = graph.edge_symbol
+        key = tuple(a.tobytes() for a in (output, source, target, symbol))
+        if key not in self._drawn:
+            labels = ["" if s == 0 else symbols[s] for s in symbol.tolist()]
+            at = node_positions(len(output), source, target, symbol == 0, output)
+            self._drawn[key] = at, edge_curves(at, source, target, symbol == 0, labels)
+        at, drawn = self._drawn[key]
+        color = [self.theme.ink if e.autonomous else TARGET for e in drawn]
+        self.edges.data = {
+            "xs": [e.curve[:, 0] for e in drawn], "ys": [e.curve[:, 1] for e in drawn],
+            "color": color, "dash": ["solid" if e.autonomous else "dashed" for e in drawn],
+        }  # fmt: skip
+        self.heads.data = {
+            "xs": [e.head[:, 0] for e in drawn], "ys": [e.head[:, 1] for e in drawn], "color": color
+        }  # fmt: skip
+        said = [e for e in drawn if e.label]
+        self.labels.data = {
+            "x": [e.label_at[0] for e in said], "y": [e.label_at[1] for e in said],
+            "text": [e.label for e in said],
+        }  # fmt: skip
+        silent = output == 0
+        inside = "#10202c" if self.theme.dark else "#ffffff"
+        fill = [self.theme.paper if quiet else self.theme.strong for quiet in silent]
+        self.nodes.data = {
+            "x": at[:, 0], "y": at[:, 1], "fill": fill, "line": [self.theme.ink] * len(at),
+            "width": [1.2] * len(at),
+            "text": [f"{i}" if not o else f"{i}: {o:+d}" for i, o in enumerate(output.tolist())],
+            "ink": [self.theme.ink if quiet else inside for quiet in silent],
+        }  # fmt: skip
+
+    def follow(self, nodes: NDArray[np.int64] | None) -> None:
+        """Mark the nodes that were visited, thickest the one where the trial ends."""
+        count = len(self.nodes.data["x"])
+        if not count:
+            return
+        visited = set() if nodes is None else set(nodes[nodes >= 0].tolist())
+        last = -1 if nodes is None or not len(nodes) else int(nodes[-1])
+        self.nodes.data = dict(self.nodes.data) | {
+            "line": [ORANGE if i in visited else self.theme.ink for i in range(count)],
+            "width": [6.0 if i == last else 3.5 if i in visited else 1.2 for i in range(count)],
+        }  # fmt: skip
+
+
+class LossFigure:
+    """The loss on the way down."""
+
+    def __init__(self, theme: Theme) -> None:
+        from bokeh.models import ColumnDataSource
+
+        self.figure = theme.figure(
+            height=150, y_axis_type="log", x_axis_label="check", y_axis_label="loss", tools="save"
+        )
+        self.source = ColumnDataSource({"x": [], "y": []})
+        self.figure.line("x", "y", source=self.source, color=theme.strong, line_width=1.5)
+
+    def show(self, curve: Array) -> None:
+        """Another network's."""
+        there = np.flatnonzero(np.isfinite(curve) & (curve > 0))
+        self.source.data = {"x": there, "y": curve[there]}
+
+
+class BeyondFigure:
+    """Outputs on trials beyond training, one row each."""
+
+    def __init__(self, theme: Theme) -> None:
+        from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Range1d
+
+        from solspace.plots.style import DIVERGING
+
+        self.figure = theme.figure(
+            height=170, x_axis_label="step", y_axis_label="trial", tools="save",
+            title="output on trials beyond training", x_range=Range1d(0, 1), y_range=Range1d(0, 1),
+        )  # fmt: skip
+        self.source = ColumnDataSource({"image": [], "dw": [], "dh": []})
+        # Nothing put out is the colour of the paper.
+        shades = [theme.paper if c == "#FFFFFF" else c for c in DIVERGING]
+        colors = LinearColorMapper(palette=ramp(tuple(shades), 65), low=-1.2, high=1.2)
+        self.figure.image(
+            "image", x=0, y=0, dw="dw", dh="dh", source=self.source, color_mapper=colors
+        )
+        bar = ColorBar(
+            color_mapper=colors, width=8, background_fill_color=theme.paper,
+            major_label_text_color=theme.ink,
+        )  # fmt: skip
+        self.figure.add_layout(bar, "right")
+
+    def show(self, output: Array) -> None:
+        """Another network's, (trial, time)."""
+        trials, steps = output.shape
+        self.figure.x_range.end, self.figure.y_range.end = steps, trials
+        self.source.data = {"image": [output.astype(np.float32)], "dw": [steps], "dh": [trials]}

@@ -1,0 +1,318 @@
+"""What the explorer reads: populations of a store or in memory, each part when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError, how_to_make
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from solspace.reduction.graph import Graph
+    from solspace.tasks import Task, Trials
+
+__all__ = ["Explored", "open_explored"]
+
+Array = NDArray[np.float64]
+
+KEPT = 64  # networks whose weights are held, those looked at last
+# Of no use as colours: what says whether and how something was computed.
+_ASIDE = ("status_", "message_", "network", "name", "graph_description", "solution_description")
+
+
+class Explored:
+    """One population as the explorer sees it; nothing is read before it is asked for.
+
+    Parameters
+    ----------
+    name : str
+        ``TASK/ARCHITECTURE``.
+    groups : mapping of str to Dataset or callable () -> Dataset
+        ``population`` and, as far as there are, ``graph``, ``fixed_points`` and others.
+    path : str
+        Of the store, empty in memory.
+
+    Examples
+    --------
+    >>> import solspace
+    >>> ds = solspace.new_population("interval_reproduction", "vanilla", networks=3, hidden_size=5)
+    >>> seen = Explored("interval_reproduction/vanilla", {"population": ds})
+    >>> seen.networks, sorted(seen.colors())
+    (3, ['hidden_size', 'seed'])
+    """
+
+    def __init__(self, name: str, groups: Mapping[str, Any], path: str = "") -> None:
+        self.name, self.path = name, path
+        self._groups = dict(groups)
+        self._opened: dict[str, xr.Dataset] = {}
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._weights: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def has(self, group: str) -> bool:
+        """Whether there is such a group."""
+        return group in self._groups
+
+    def group(self, group: str) -> xr.Dataset:
+        """A group, opened once."""
+        if group not in self._opened:
+            if group not in self._groups:
+                raise SolspaceError(f"{self.name} has no group {group!r}")
+            found = self._groups[group]
+            self._opened[group] = found() if callable(found) else found
+        return self._opened[group]
+
+    @property
+    def ds(self) -> xr.Dataset:
+        """The population's own group."""
+        return self.group("population")
+
+    @functools.cached_property
+    def networks(self) -> int:
+        """How many there are."""
+        return int(self.ds.sizes["network"])
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """Of the networks, in their order."""
+        if "name" not in self.ds.variables:
+            return [str(i) for i in range(self.networks)]
+        return [str(name) for name in self.ds["name"].values]
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """The task they were trained on."""
+        from solspace.population.describe import task_of
+
+        return task_of(self.ds)
+
+    @functools.cached_property
+    def recorded(self) -> Trials:
+        """The trials that the task's networks are recorded on."""
+        return self.task.recorded_trials()
+
+    @functools.cached_property
+    def architecture(self) -> str:
+        """The architecture's name."""
+        from solspace.population.describe import architecture_of
+
+        return str(architecture_of(self.ds))
+
+    def colors(self) -> dict[str, str]:
+        """What may colour networks, apart from features: a meaning by the variable's name."""
+        found = {
+            str(name): str(variable.attrs.get("long_name", ""))
+            for name, variable in self.ds.variables.items()
+            if variable.dims == ("network",)
+            and not str(name).startswith(_ASIDE)
+            and not str(name).endswith("_description")
+        }
+        if self.has("fixed_points") and "stable_points" in self.group("fixed_points").variables:
+            found["stable_points"] = "stable fixed points under the first constant input"
+        return found
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One value for each network: a variable, a feature, or the number of stable points.
+
+        Raises
+        ------
+        SolspaceError
+            Where there is nothing of that name.
+        """
+        if name not in self._columns:
+            self._columns[name] = self._read(name)
+        return self._columns[name]
+
+    def _read(self, name: str) -> NDArray[Any]:
+        if name == "stable_points" and name in self.colors():
+            points = self.group("fixed_points")["stable_points"].isel(constant_input=0)
+            return np.asarray(points.values)
+        if name in self.colors():
+            return np.asarray(self.ds[name].values)
+        if name in self.features_named:
+            return np.asarray(self.features[:, self.features_named.index(name)])
+        raise SolspaceError(
+            f"{self.name} has nothing called {name!r} of each network; it has "
+            f"{', '.join(sorted(self.colors()))}, and {len(self.features_named)} features"
+        )
+
+    @functools.cached_property
+    def features_named(self) -> list[str]:
+        """Names of the features; none where they were not extracted."""
+        if "features" not in self.ds.variables:
+            return []
+        return [str(name) for name in self.ds["feature"].values]
+
+    @functools.cached_property
+    def features(self) -> Array:
+        """Features (network, feature).
+
+        Raises
+        ------
+        SolspaceError
+            Where they were not extracted; what to type is said.
+        """
+        if not self.features_named:
+            raise SolspaceError(f"{self.name} has no features; {self.to_make('features')}")
+        return np.asarray(self.ds["features"].transpose("network", "feature").values, float)
+
+    def to_make(self, stage: str) -> str:
+        """What makes what a stage fills, with the store's own name."""
+        told = str(how_to_make(stage))
+        return told.replace("STORE", self.path) if self.path else told
+
+    def place(self, network: str | int) -> int:
+        """Position of a network, by name or position.
+
+        Raises
+        ------
+        SolspaceError
+            Where there is none.
+        """
+        if isinstance(network, str) and network in self.names:
+            return self.names.index(network)
+        if isinstance(network, (int, np.integer)) and 0 <= network < self.networks:
+            return int(network)
+        few = ", ".join(self.names[:4])
+        raise SolspaceError(f"{self.name} has no network {network!r}; networks: {few}, ...")
+
+    def weights(self, index: int) -> dict[str, NDArray[Any]]:
+        """The weights of one network, without padding.
+
+        Raises
+        ------
+        SolspaceError
+            Where there are none.
+        """
+        from solspace.population.weights import network_weights
+
+        if index in self._weights:
+            return self._weights[index]
+        if "weight_hh" not in self.ds.variables:
+            raise SolspaceError(f"{self.name} has no weights, as recordings have none")
+        found = network_weights(self.ds, index)
+        if not all(np.isfinite(v).all() for v in found.values()):
+            raise SolspaceError(f"{self.names[index]} has no weights; {self.to_make('train')}")
+        while len(self._weights) >= KEPT:
+            self._weights.pop(next(iter(self._weights)))
+        self._weights[index] = found
+        return found
+
+    def graph(self, index: int) -> Graph:
+        """The graph of one network.
+
+        Raises
+        ------
+        SolspaceError
+            Where it was not made; what to type is said.
+        """
+        from solspace.reduction.stage import graph_of
+
+        if not self.has("graph"):
+            raise SolspaceError(f"{self.name} has no graphs; {self.to_make('reduce')}")
+        if why := self.failed("reduce", index):
+            raise SolspaceError(f"{self.names[index]} has no graph: {why}")
+        return graph_of(self.group("graph"), index)
+
+    def failed(self, stage: str, index: int) -> str:
+        """Why a stage failed for a network; empty where it did not."""
+        message = f"message_{stage}"
+        return str(self.column_of(message)[index]) if message in self.ds.variables else ""
+
+    def column_of(self, name: str) -> NDArray[Any]:
+        """Any variable of the population with a value for each network, read once."""
+        if name not in self._columns:
+            self._columns[name] = np.asarray(self.ds[name].values)
+        return self._columns[name]
+
+    def fixed_points(self, index: int) -> tuple[Array, list[str]]:
+        """States (point, state) and kinds of one network's fixed points, in silence where kept.
+
+        Raises
+        ------
+        SolspaceError
+            Where none were searched; what to type is said.
+        """
+        if not self.has("fixed_points"):
+            raise SolspaceError(f"{self.name} has no fixed points; {self.to_make('fixed_points')}")
+        ds = self.group("fixed_points").isel(network=index, constant_input=0)
+        kind = ds["fixed_point_kind"].values
+        there = kind >= 0
+        meanings = str(ds["fixed_point_kind"].attrs["flag_meanings"]).split()
+        return (
+            np.asarray(ds["fixed_point_state"].values[there], float),
+            [meanings[k] for k in kind[there]],
+        )
+
+
+def open_explored(source: Any) -> dict[str, Explored]:
+    """The populations of a store, or of what lies in memory, by name.
+
+    Parameters
+    ----------
+    source : str, path, Dataset, DataTree or mapping of str to Dataset
+        A store (a folder, or an address as ``s3://...``), which is only read; a population, with or
+        without its other groups by name; or the tree of `solspace.open_store`.
+
+    Raises
+    ------
+    SolspaceError
+        Where there is no store, or nothing in it.
+
+    Examples
+    --------
+    >>> import solspace
+    >>> ds = solspace.new_population("interval_reproduction", "gru", networks=2, hidden_size=5)
+    >>> list(open_explored(ds))
+    ['interval_reproduction/gru']
+    """
+    import xarray as xr
+
+    if isinstance(source, xr.Dataset):
+        source = {"population": source}
+    if isinstance(source, xr.DataTree):
+        return _of_tree(source)
+    if isinstance(source, Mapping):
+        if "population" not in source:
+            raise SolspaceError("no group 'population' was given, which has the networks")
+        ds = source["population"]
+        if "network" not in ds.dims:
+            raise SolspaceError("a dataset without the dim 'network'; give a population")
+        from solspace.population.describe import named_of
+
+        name = f"{named_of(ds, 'task') or 'unknown'}/{named_of(ds, 'architecture') or 'unknown'}"
+        return {name: Explored(name, source)}
+    from solspace.run.own_tasks import know_tasks
+    from solspace.store import Store
+
+    path = os.fspath(source)
+    found = Store(path).select()
+    know_tasks(path)
+    return {
+        str(p): Explored(str(p), {g: functools.partial(p.open, g) for g in p.groups()}, path)
+        for p in found
+    }
+
+
+def _of_tree(tree: xr.DataTree) -> dict[str, Explored]:
+    """Every node that holds networks and lies above the groups made from them."""
+    found: dict[str, Explored] = {}
+    for node in tree.subtree:
+        if "network" not in node.dims or "architecture" not in node.to_dataset().variables:
+            continue
+        parent = node.parent
+        if parent is not None and "network" in parent.dims:
+            continue
+        ds = node.to_dataset()
+        name = node.path.strip("/") or "/".join(str(ds[v].values) for v in ("task", "architecture"))
+        groups = {"population": ds} | {str(n): c.to_dataset() for n, c in node.children.items()}
+        found[name] = Explored(name, groups)
+    if not found:
+        raise SolspaceError("the tree holds no population; give what solspace.open_store returns")
+    return found

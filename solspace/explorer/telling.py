@@ -1,0 +1,285 @@
+"""What tells some networks from the others, and the xarray lines behind a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solspace.errors import SolspaceError
+
+if TYPE_CHECKING:
+    from solspace.explorer.reading import Explored
+
+__all__ = [
+    "ChallengeDifference",
+    "FeatureDifference",
+    "distinguish",
+    "distinguish_challenges",
+    "label_counts",
+    "view_code",
+]
+
+ASKED = (
+    20  # networks on either side that challenges are given to, evenly from the first to the last
+)
+
+
+class FeatureDifference(NamedTuple):
+    """One feature in a selection and outside of it.
+
+    ``difference`` is that of the means in units of the pooled standard deviation (Cohen's d);
+    ``p_value`` that of a Mann-Whitney test, and ``corrected`` the same after Benjamini & Hochberg
+    over all features.
+    """
+
+    feature: str
+    difference: float
+    p_value: float
+    corrected: float
+
+
+def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDifference]:
+    """Features of the networks of a selection against those of all others, largest first.
+
+    A selection that was drawn on a map by features differs in these by being drawn: the corrected
+    p-values say how sure a difference is, not that the selection is a group of its own.
+
+    Parameters
+    ----------
+    seen : Explored
+    inside : array of bool (network,)
+
+    Raises
+    ------
+    SolspaceError
+        Where there are no features, or fewer than 3 networks with features on either side.
+
+    Examples
+    --------
+    >>> import solspace, xarray as xr
+    >>> from solspace.explorer import Explored
+    >>> ds = solspace.new_population("interval_reproduction", "vanilla", networks=8, hidden_size=5)
+    >>> values = np.column_stack([np.arange(8.0), np.tile([0.0, 1.0], 4)])
+    >>> ds = ds.assign(features=(("network", "feature"), values)).assign_coords(feature=["a", "b"])
+    >>> seen = Explored("interval_reproduction/vanilla", {"population": ds})
+    >>> first = distinguish(seen, np.arange(8) < 4)[0]
+    >>> first.feature, round(first.difference, 2), round(first.p_value, 3)
+    ('a', -3.1, 0.03)
+    """
+    from scipy import stats
+
+    values = seen.features
+    there = np.isfinite(values).any(axis=1)
+    one, other = values[inside & there], values[~inside & there]
+    if min(len(one), len(other)) < 3:
+        raise SolspaceError(
+            f"{len(one)} networks in the selection and {len(other)} outside have features; "
+            "3 or more are needed on either side"
+        )
+    known = np.isfinite(one).all(axis=0) & np.isfinite(other).all(axis=0)
+    pooled = np.sqrt(
+        (one.var(axis=0, ddof=1) * (len(one) - 1) + other.var(axis=0, ddof=1) * (len(other) - 1))
+        / (len(one) + len(other) - 2)
+    )
+    known &= values[there].std(axis=0) > 1e-12
+    # Two constants that differ: no number of deviations says by how much.
+    known &= pooled > 1e-12
+    at = np.flatnonzero(known)
+    if not len(at):
+        return []
+    difference = (one[:, at].mean(axis=0) - other[:, at].mean(axis=0)) / pooled[at]
+    p = stats.mannwhitneyu(one[:, at], other[:, at], axis=0).pvalue
+    corrected = stats.false_discovery_control(p)
+    order = np.argsort(-np.abs(difference), kind="stable")
+    return [
+        FeatureDifference(
+            seen.features_named[at[k]], float(difference[k]), float(p[k]), float(corrected[k])
+        )
+        for k in order
+    ]
+
+
+class ChallengeDifference(NamedTuple):
+    """One challenge, and how differently networks of a selection and others answer it.
+
+    ``difference`` is the total variation distance between the answers inside and outside: 0 where
+    they are shared out alike, 1 where none is given on both sides. ``inside`` and ``outside`` are
+    the networks that were asked.
+    """
+
+    challenge: str
+    difference: float
+    inside: int
+    outside: int
+
+
+def distinguish_challenges(
+    seen: Explored, inside: NDArray[np.bool_], *, most: int = ASKED
+) -> list[ChallengeDifference]:
+    """Challenges that networks of a selection answer otherwise than others, largest first.
+
+    An answer is what is first put out after each pulse and how that stretch ends (see
+    `solspace.design.answers`); when it is put out does not count. Of challenges that are given by
+    their input it is the choice, as often as noise makes it. Networks are run, up to ``most`` on
+    either side: two sides drawn from the same networks differ by chance, the more the fewer are
+    asked.
+
+    Parameters
+    ----------
+    seen : Explored
+    inside : array of bool (network,)
+    most : int
+        Networks asked on either side.
+
+    Raises
+    ------
+    SolspaceError
+        Where the task has no challenges, or fewer than 3 networks on either side could be run.
+
+    Examples
+    --------
+    >>> import solspace
+    >>> from solspace.explorer import Explored
+    >>> from solspace.networks import parameter_shapes
+    >>> rng = np.random.default_rng(1)
+    >>> shapes = parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    >>> mine = {f"n{i}": {k: rng.normal(0, 0.4, s) for k, s in shapes.items()} for i in range(8)}
+    >>> ds = solspace.import_networks("interval_reproduction", "vanilla", mine)
+    >>> seen = Explored("interval_reproduction/vanilla", {"population": ds})
+    >>> found = distinguish_challenges(seen, np.arange(8) < 4)
+    >>> len(found), found[0].inside
+    (152, 4)
+    """
+    from solspace.design.asking import answers
+    from solspace.population.variables import DONE
+
+    asked = []
+    for side in (inside, ~inside):
+        of = np.flatnonzero(side)
+        take = np.linspace(0, len(of) - 1, min(most, len(of))).round().astype(int)
+        asked.append(of[np.unique(take)])
+    at = np.concatenate(asked)
+    if not len(at):
+        raise SolspaceError("no networks to ask; select some")
+    given = answers(seen.ds.isel(network=at).load())
+    ran = given["status_answers"].values == DONE
+    within = np.isin(at, asked[0])
+    counts = [int((ran & side).sum()) for side in (within, ~within)]
+    if min(counts) < 3:
+        raise SolspaceError(
+            f"{counts[0]} networks of the selection and {counts[1]} others could be asked; 3 or "
+            "more are needed on either side"
+        )
+    names = given["challenge"].values
+    out = []
+    if "choice_share" in given:  # one choice each, as often as noise makes it
+        sides = (
+            given["choice_share"].values[ran & side].mean(axis=0) for side in (within, ~within)
+        )
+        each = np.abs(np.subtract(*sides)).sum(axis=-1) / 2
+        out = [
+            ChallengeDifference(str(name), float(apart), *counts)
+            for name, apart in zip(names, each, strict=True)
+        ]
+        return sorted(out, key=lambda row: (-row.difference, row.challenge))
+    codes = np.stack([given["first"].values, given["ending"].values], axis=-1)
+    for c, name in enumerate(names):
+        _, code = np.unique(codes[:, c].reshape(len(at), -1), axis=0, return_inverse=True)
+        shares = [
+            np.bincount(code.ravel()[ran & side], minlength=len(at)) / n
+            for side, n in zip((within, ~within), counts, strict=True)
+        ]
+        apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
+        out.append(ChallengeDifference(str(name), apart, *counts))
+    return sorted(out, key=lambda row: (-row.difference, row.challenge))
+
+
+def label_counts(
+    values: NDArray[Any], inside: NDArray[np.bool_], most: int = 8
+) -> list[tuple[str, int, int]]:
+    """How many networks have each value of a label, inside a selection and outside of it.
+
+    Those that are commonest inside come first.
+
+    Examples
+    --------
+    >>> label_counts(np.array(["x", "y", "x"]), np.array([True, False, False]))
+    [('x', 1, 1), ('y', 0, 1)]
+    """
+    named, at = np.unique(np.array([str(v) or "none" for v in values]), return_inverse=True)
+    within, without = (
+        np.bincount(at[side], minlength=len(named)).tolist() for side in (inside, ~inside)
+    )
+    rows = list(zip(named.tolist(), within, without, strict=True))
+    return sorted(rows, key=lambda row: (-row[1], -row[2], row[0]))[:most]
+
+
+def view_code(
+    seen: Explored,
+    *,
+    by: str,
+    color: str,
+    kept: Sequence[str] = (),
+    network: str | None = None,
+    pulses: Sequence[tuple[int, int, int, float]] = (),
+    steps: int = 0,
+) -> str:
+    """Lines of Python that give what a view shows: places, colours, the networks, an answer.
+
+    Parameters
+    ----------
+    seen : Explored
+    by : str
+        Of the map, see `solspace.explorer.lay_out`.
+    color : str
+        What colours the networks.
+    kept : sequence of str
+        Conditions on networks, each an expression in ``ds``.
+    network : str, optional
+        The network that is looked at.
+    pulses : sequence of (onset, channel, width, amplitude)
+        Of the challenge it is given.
+    steps : int
+        Of that trial.
+    """
+    lines = [
+        "import numpy as np",
+        "import solspace",
+        "from solspace.explorer import lay_out, open_explored",
+        "",
+    ]
+    if seen.path:
+        lines += [f"seen = open_explored({seen.path!r})[{seen.name!r}]"]
+    else:
+        lines += [
+            "# ds: the population that was given to solspace.explore",
+            "seen = next(iter(open_explored(ds).values()))",
+        ]
+    lines += [
+        "ds = seen.ds",
+        f"places = lay_out(seen, {by!r}).places  # (network, 2)"
+        if by != "distances"
+        else "places = lay_out(seen, 'distances', distances).places  # (network, 2), of yours",
+    ]
+    if by == "distances":
+        lines.insert(3, "# distances: those that were given, see solspace.explorer.read_distances")
+    lines += [f"color = seen.column({color!r})"]
+    if kept:
+        lines += ["kept = np.ones(seen.networks, bool)"]
+        lines += [f"kept &= {condition}" for condition in kept]
+    if network is not None:
+        lines += ["", f"i = seen.place({network!r})", "one = ds.isel(network=[i]).load()"]
+    if network is not None and steps:
+        lines += [
+            "from solspace.tasks.challenges import Challenge, PlacedPulse",
+            "from solspace.explorer import respond",
+            "pulses = ("
+            + "".join(f"PlacedPulse({o}, {c}, {w}, {a:g}), " for o, c, w, a in pulses).rstrip()
+            + ")",
+            f"answer = respond(seen, i, Challenge('by hand', 'extra', pulses, {steps}))",
+            "answer.output  # (time, output_channel)",
+        ]
+    return "\n".join(lines) + "\n"

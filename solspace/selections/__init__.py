@@ -1,0 +1,1 @@
+"""Named selections of networks, chosen by hand and kept as a label."""
