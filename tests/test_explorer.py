@@ -298,6 +298,11 @@ def test_views_of_little() -> None:
     assert view.laid is None
 
 
+def test_stores_without_recurrent_networks_are_refused() -> None:
+    with pytest.raises(SolspaceError, match="planar networks by"):
+        explorer.open_explored(STORE.parent / "two_neuron.zarr")
+
+
 def test_ports_in_use_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("panel")
     with socket.socket() as taken:

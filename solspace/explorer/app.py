@@ -46,6 +46,9 @@ label, .bk-input-group > label, .bk-slider-title { color: var(--ink) !important;
 .bk-input, .bk-btn, select, .choices__inner, .choices__list--dropdown {
   background-color: var(--paper) !important; color: var(--ink) !important;
   border: 1px solid var(--line) !important; }
+select { appearance: auto !important; background-image: none !important;
+  padding: 2px 6px !important; }
+.bk-btn.bk-active { font-weight: 700; border-color: var(--ink) !important; }
 .bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #3A86BF; outline-offset: 1px; }
 table { border-collapse: collapse; font-size: 12.5px; }
 td, th { padding: 1px 10px 1px 0; text-align: left; vertical-align: top; font-weight: normal; }
@@ -169,6 +172,10 @@ class Explorer:
             width=130, **sheets,
         )  # fmt: skip
         self.add_to = w.Select(name="Add a pulse of", options=[], width=150, **sheets)
+        self.width = w.IntInput(name="Its steps", value=5, start=1, end=500, width=80, **sheets)
+        self.amplitude = w.FloatInput(
+            name="Its amplitude", value=1.0, start=-10.0, end=10.0, step=0.1, width=100, **sheets
+        )
         self.add = w.Button(name="Add pulse", **sheets)
         self.drop = w.Button(name="Remove last", **sheets)
         self.each = w.Toggle(name="One network of each solution", **sheets)
@@ -798,9 +805,10 @@ class Explorer:
         if len(self.pulses) >= live.PULSES:
             raise SolspaceError(f"{len(self.pulses)} pulses; up to {live.PULSES} can be given")
         channel = self.add_to.options.index(self.add_to.value)
-        like = next((p for p in self.pulses if p.channel == channel), PlacedPulse(0, channel, 5))
+        like = PlacedPulse(0, channel, int(self.width.value), float(self.amplitude.value))
         last = max((p.onset + p.width for p in self.pulses), default=0)
-        onset = min(last + 20, self.steps.value - like.width)
+        onset = max(0, min(last + 20, self.steps.value - like.width))
+        live.check_pulses(self.seen.task, [like._replace(onset=onset)], int(self.steps.value))
         self.pulses.append(like._replace(onset=onset))
         self._place_sliders()
         self._by_hand()
@@ -954,7 +962,8 @@ class Explorer:
             styles={"flex": "3 1 380px"}, **grow,
         )  # fmt: skip
         live_part = pn.Column(
-            pn.FlexBox(self.challenge, self.steps, self.add_to, self.add, self.drop, self.each,
+            pn.FlexBox(self.challenge, self.steps, self.add_to, self.width,
+                       self.amplitude, self.add, self.drop, self.each,
                        align_items="end", gap="8px", sizing_mode="stretch_width"),
             self.pulse_place, self.turn,
             pn.FlexBox(self.cards["A"], self.cards["B"], gap="16px", sizing_mode="stretch_width"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
+from solspace.tasks.challenges import Challenge, PlacedPulse, challenges_of_trials, protocol_waits
 
 if TYPE_CHECKING:
     from solspace.explorer.reading import Explored
@@ -149,7 +149,7 @@ def check_pulses(task: Task, pulses: Sequence[PlacedPulse], steps: int) -> Chall
 
 
 def challenges_at_hand(task: Task) -> dict[str, Challenge]:
-    """The challenges of a task by name; of one without, pulses in its first input.
+    """The challenges of a task by name; of one without, its recorded trials of few pulses.
 
     Examples
     --------
@@ -165,6 +165,27 @@ def challenges_at_hand(task: Task) -> dict[str, Challenge]:
         ]
         fit = (one for one in found if len(one.pulses) <= PULSES and LEAST <= one.steps <= MOST)
         return {one.name: one for one in fit}
+    # Recorded trials of few pulses, each for as long as an input is held.
+    recorded = task.recorded_trials()
+    if LEAST <= recorded.input.shape[1] <= MOST:
+
+        def named(of: Mapping[str, int]) -> str:
+            return ", ".join(f"{key} {value}" for key, value in of.items())
+
+        trials = challenges_of_trials(recorded, "trained", named)
+        found = {one.name: one for one in trials if 0 < len(one.pulses) <= PULSES}
+        if found:
+            return found
+    if task.constant_inputs is not None:  # of a task whose trials are noise: what they hold
+        held = {
+            name: [PlacedPulse(5, i, 90, float(v)) for i, v in enumerate(values) if v]
+            for name, values in task.constant_inputs().items()
+        }
+        return {
+            f"{name} held": Challenge(f"{name} held", "extra", tuple(pulses), 100)
+            for name, pulses in held.items()
+            if len(pulses) <= PULSES
+        }
     name = f"one pulse of {task.inputs[0]}"
     return {
         name: Challenge(name, "extra", (PlacedPulse(5, 0, 5),), 100),

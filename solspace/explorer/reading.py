@@ -288,15 +288,23 @@ def open_explored(source: Any) -> dict[str, Explored]:
 
         name = f"{named_of(ds, 'task') or 'unknown'}/{named_of(ds, 'architecture') or 'unknown'}"
         return {name: Explored(name, source)}
+    from solspace.kinds import kind_of
     from solspace.run.own_tasks import know_tasks
     from solspace.store import Store
 
     path = os.fspath(source)
     found = Store(path).select()
     know_tasks(path)
+    shown = [p for p in found if kind_of(p.architecture).name == "recurrent"]
+    if not shown:
+        raise SolspaceError(
+            f"{path}: holds {', '.join(map(str, found))} alone; the explorer shows recurrent "
+            "networks with weights: recordings are drawn by solspace.plots.plot_trajectories, "
+            "planar networks by solspace.plots.plot_two_neuron"
+        )
     return {
         str(p): Explored(str(p), {g: functools.partial(p.open, g) for g in p.groups()}, path)
-        for p in found
+        for p in shown
     }
 
 
