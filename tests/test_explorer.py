@@ -328,10 +328,10 @@ def test_in_a_browser() -> None:
         at = browsing.apart(page, 3)
         times["a click"] = [browsing.click(page, i) for i in at]
         names = page.do("return given.map((i) => marks.data_source.data.name[i])", at)
-        assert f"A={names[-1]}" in page.page.url
+        page.page.wait_for_function("(a) => location.search.includes(a)", arg=f"A={names[-1]}")
 
         page.page.get_by_text("Click: B", exact=True).click()
-        page.page.wait_for_timeout(400)
+        page.page.wait_for_timeout(800)
         page.page.mouse.click(*page.place_of(at[0]))
         page.page.get_by_text(f"B: {names[0]}").wait_for()
 
@@ -363,6 +363,7 @@ def test_in_a_browser() -> None:
         shown = page.do(
             "return [marks.data_source.data.name, Array.from(named('output A').data.y0)]"
         )
+        page.page.wait_for_timeout(500)  # the address follows the view
         state, requests, faults = page.page.url, page.requests, page.faults
         page.close()
         again = browsing.Page(browser, width=400, dark=True)

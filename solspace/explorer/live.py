@@ -159,11 +159,11 @@ def challenges_at_hand(task: Task) -> dict[str, Challenge]:
     """
     if task.challenges is not None:
         # What a challenge that is given by its input holds is pulses; its noise is left out.
-        found = [
+        family = [
             Challenge(one.name, one.kind, tuple(one.pulses), one.steps)
             for one in task.challenges().challenges
         ]
-        fit = (one for one in found if len(one.pulses) <= PULSES and LEAST <= one.steps <= MOST)
+        fit = (one for one in family if len(one.pulses) <= PULSES and LEAST <= one.steps <= MOST)
         return {one.name: one for one in fit}
     # Recorded trials of few pulses, each for as long as an input is held.
     recorded = task.recorded_trials()

@@ -24,6 +24,12 @@ Array = NDArray[np.float64]
 
 KEPT = 64  # networks whose weights are held, those looked at last
 # Of no use as colours: what says whether and how something was computed.
+# Numbers of networks that maps are made from, and their dimension.
+_TABLES = (
+    ("features", "feature"),
+    ("challenge_value", "challenge_measure"),
+    ("neural_value", "neural_measure"),
+)
 _ASIDE = ("status_", "message_", "network", "name", "graph_description", "solution_description")
 
 
@@ -143,27 +149,41 @@ class Explored:
         )
 
     @functools.cached_property
+    def _tables(self) -> list[tuple[str, str]]:
+        """Which numbers of networks there are, and along which dimension each lies."""
+        return [(name, dim) for name, dim in _TABLES if name in self.ds.variables]
+
+    @functools.cached_property
     def features_named(self) -> list[str]:
-        """Names of the features; none where they were not extracted."""
-        if "features" not in self.ds.variables:
-            return []
-        return [str(name) for name in self.ds["feature"].values]
+        """Names of the features, and of measures under challenges and from inside networks."""
+        return [str(name) for _, dim in self._tables for name in self.ds[dim].values]
 
     @functools.cached_property
     def features(self) -> Array:
-        """Features (network, feature).
+        """Features (network, feature), and measures under challenges and from inside networks.
 
         Raises
         ------
         SolspaceError
-            Where they were not extracted; what to type is said.
+            Where there are none; what to type is said.
         """
-        if not self.features_named:
+        if not self._tables:
             raise SolspaceError(f"{self.name} has no features; {self.to_make('features')}")
-        return np.asarray(self.ds["features"].transpose("network", "feature").values, float)
+        tables = (self.ds[name].transpose("network", dim).values for name, dim in self._tables)
+        return np.concatenate([np.asarray(table, float) for table in tables], axis=1)
 
     def to_make(self, stage: str) -> str:
-        """What makes what a stage fills, with the store's own name."""
+        """What makes what a stage fills, with the store's own name, or why it cannot be made."""
+        from solspace.tasks.needs import lacking
+
+        if (
+            stage == "features"
+            and lacking(self.task, stage)
+            and not lacking(self.task, "challenge")
+        ):
+            stage = "challenge"
+        if lacks := lacking(self.task, stage):
+            return f"task {self.task.name!r} cannot have any: {lacks}"
         told = str(how_to_make(stage))
         return told.replace("STORE", self.path) if self.path else told
 
