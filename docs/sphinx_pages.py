@@ -36,7 +36,7 @@ GROUPS = {
     "What networks do": (
         "simulation", "attractors", "fixed_points", "responses", "reduction", "verification",
     ),
-    "Solutions": ("labels", "stability", "diversity"),
+    "Solutions": ("labels", "stability", "diversity", "selections"),
     "Activity": ("features", "classification", "recordings", "locating"),
     "Stores": ("store", "run", "info", "report", "explorer"),
     "Analyses of your own, and errors": ("stages", "errors"),
