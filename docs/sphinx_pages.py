@@ -37,7 +37,7 @@ GROUPS = {
         "simulation", "challenging", "attractors", "fixed_points", "responses", "reduction",
         "verification",
     ),
-    "Solutions": ("labels", "stability", "diversity"),
+    "Solutions": ("labels", "stability", "diversity", "selections"),
     "Individuality": ("individuality",),
     "Activity": ("features", "classification", "axes", "recordings", "locating"),
     "Stores": ("store", "run", "info", "report", "explorer"),

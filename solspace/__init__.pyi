@@ -68,6 +68,7 @@ from .run.loop import run_stage as run_stage
 from .run.populations import add_population as add_population
 from .run.populations import create_population as create_population
 from .run.populations import pack as pack
+from .selections.stage import select as select
 from .simulation.psychometric import psychometric_curves as psychometric_curves
 from .simulation.psychometric import share_correct as share_correct
 from .simulation.stage import extrapolate as extrapolate
