@@ -216,6 +216,36 @@ def test_views_from_addresses(populations: dict[str, explorer.Explored], view: E
     view.pick["B"].value = ""
 
 
+def test_challenges_that_a_design_chose_come_first(seen: explorer.Explored) -> None:
+    pytest.importorskip("panel")
+    names = list(live.challenges_at_hand(seen.task))
+    share = np.zeros((len(names), 2))
+    share[40, 0], share[9, 1], share[7, 1] = 1, 0.6, 0.4
+    of = {"challenge": names, "task": seen.task.name, "architecture": "vanilla"}
+    design = xr.Dataset({"order_share": (("challenge", "trials"), share)}, of)
+    first = list(Explorer({NAME: seen}, design=design).challenge.options.values())
+    assert first[:3] == ["by hand", names[40], names[9]] and len(first) == len(names) + 1
+    assert Explorer({NAME: seen}, design=design).challenge.value == names[40]
+    other = Explorer({NAME: seen}, design=design.assign_coords(architecture="gru"))
+    assert list(other.challenge.options.values())[1:] == names
+
+
+def test_measures_lay_networks_out_where_there_are_no_features() -> None:
+    """And of challenges that are inputs the pulses are at hand."""
+    shipped = explorer.open_explored(STORE.parent / "context_integration.zarr")
+    (seen,) = shipped.values()
+    assert "right_delay_20x" in seen.features_named
+    laid = maps.lay_out(seen, "features")
+    assert len(laid.there) == seen.networks and "32 features" in laid.told
+    assert "cannot have any: its outputs are continuous" in seen.to_make("reduce")
+    at_hand = live.challenges_at_hand(seen.task)
+    one = at_hand["delay 20, context 2, streams +4 +1"]
+    assert [pulse.channel for pulse in one.pulses] == [3, 0, 1]
+    assert live.respond(seen, 0, one).output.shape == (one.steps, 1)
+    inside = np.arange(seen.networks) < 20
+    assert explorer.distinguish_challenges(seen, inside, most=3)[0].inside == 3
+
+
 def test_code_of_a_view_runs(view: Explorer) -> None:
     view.sizes.value = ["20", "50"]
     view._choose("A", 5)

@@ -807,6 +807,12 @@ def _explore(verbs: Verbs) -> None:
         help="for a map by any measure: what `solspace compare STORE --measure M -o FILE.nc` kept",
     )
     explorer.add_argument(
+        "--design",
+        metavar="FILE.nc",
+        help="for the challenges that tell solutions apart, first in the list: what `solspace "
+        "design STORE -o FILE.nc` kept",
+    )
+    explorer.add_argument(
         "--save-labels",
         action="store_true",
         help="let selections be saved as a label in the store, which is otherwise only read",

@@ -707,23 +707,27 @@ def design_trials(args: argparse.Namespace) -> None:
             _say(f"design: {args.out}", quiet=args.quiet)
 
 
-def identify_solution(args: argparse.Namespace) -> None:
+def _read_design(path: str) -> Any:
+    """What `solspace design STORE -o FILE.nc` kept."""
     import xarray as xr
 
-    from solspace.design import identify
-    from solspace.design.telling import describe_verdict
-
-    wrong = f"{args.file}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
-    if not os.path.isfile(args.file):
-        raise SolspaceError(
-            f"{args.file}: no such file; make it by `solspace design STORE -o FILE.nc`"
-        )
+    wrong = f"{path}: is not what `solspace design STORE -o FILE.nc` writes; give such a file"
+    if not os.path.isfile(path):
+        raise SolspaceError(f"{path}: no such file; make it by `solspace design STORE -o FILE.nc`")
     try:
-        designed = xr.load_dataset(args.file, engine="scipy")
+        designed = xr.load_dataset(path, engine="scipy")
     except (TypeError, ValueError):
         raise SolspaceError(wrong) from None
     if "network_answer" not in designed.variables:
         raise SolspaceError(wrong)
+    return designed
+
+
+def identify_solution(args: argparse.Namespace) -> None:
+    from solspace.design import identify
+    from solspace.design.telling import describe_verdict
+
+    designed = _read_design(args.file)
     usage = 'CHALLENGE=ANSWER, such as "ready 0, set 100=148"'
     given: dict[str, Any] = {}
     for pair in args.given:
@@ -793,6 +797,7 @@ def explore_store(args: argparse.Namespace) -> None:
         address=args.address,
         save_labels=args.save_labels,
         distances=None if args.distances is None else read_distances(args.distances),
+        design=None if args.design is None else _read_design(args.design),
     )
 
 

@@ -88,6 +88,8 @@ class Explorer:
         Shared between sessions, which only read it.
     distances : DataArray, optional
         For maps by distance, see `solspace.explorer.lay_out`.
+    design : Dataset, optional
+        What `solspace.design.design` returned, whose chosen challenges come first.
     state : mapping of str to str
         Of the page's address; what does not fit is left out.
     save_labels : bool
@@ -103,6 +105,7 @@ class Explorer:
         populations: Mapping[str, Explored],
         *,
         distances: xr.DataArray | None = None,
+        design: xr.Dataset | None = None,
         state: Mapping[str, str] | None = None,
         save_labels: bool = False,
         addressed: bool = False,
@@ -120,6 +123,7 @@ class Explorer:
         self.pn = panel()
         self.populations = dict(populations)
         self.distances, self.save_labels = distances, save_labels
+        self.design = design
         self.maps_made = maps_made if maps_made is not None else {}
         state = dict(state or {})
         self.theme = Theme(state.get("theme") == "dark")
@@ -326,7 +330,10 @@ class Explorer:
             self.pick[k].options = seen.names
             self.outputs.pop(k, None)
         self.at_hand = live.challenges_at_hand(seen.task)
-        self.challenge.options = ["by hand", *self.at_hand]
+        chosen = self._chosen()
+        told = {f"{i}. to tell solutions apart: {n}": n for i, n in enumerate(chosen, 1)}
+        others = {name: name for name in self.at_hand if name not in chosen}
+        self.challenge.options = {"by hand": "by hand", **told, **others}
         self.add_to.options = list(seen.task.inputs)
         self.add_to.value = self.add_to.options[0]
         # The first that graphs know, so that the place on the graph is seen from the start.
@@ -336,8 +343,21 @@ class Explorer:
             if one.pulses and seen.task.protocol and protocol_waits(seen.task.protocol, one)
         ]
         first_of = (known or list(self.at_hand.values()))[0]
+        if chosen:
+            first_of = self.at_hand[chosen[0]]
         self.challenge.value = first_of.name
         self._set_challenge(first_of)
+
+    def _chosen(self) -> list[str]:
+        """Challenges that the design chose, where it is of this task and architecture."""
+        if self.design is None:
+            return []
+        from solspace.design.identifying import chosen_challenges
+
+        of = tuple(str(self.design.coords[name].values) for name in ("task", "architecture"))
+        if of != (self.seen.task.name, self.seen.architecture):
+            return []
+        return [name for name in chosen_challenges(self.design) if name in self.at_hand]
 
     def _change_population(self) -> None:
         self.chosen = {}
@@ -1002,7 +1022,12 @@ def _table(head: list[str] | None, rows: list[tuple[Any, ...]]) -> str:
     return "".join([*out, "</table>"])
 
 
-def explore(population: Any, *, distances: xr.DataArray | None = None) -> pn.Column:
+def explore(
+    population: Any,
+    *,
+    distances: xr.DataArray | None = None,
+    design: xr.Dataset | None = None,
+) -> pn.Column:
     """A population in a notebook: its map, its networks on a click, challenges by hand.
 
     ``solspace explore STORE`` shows the same on a page of its own.
@@ -1014,6 +1039,9 @@ def explore(population: Any, *, distances: xr.DataArray | None = None) -> pn.Col
         or the path or address of a store, which is only read.
     distances : DataArray (network, network_other), optional
         What `solspace.similarity.pairwise` returns for the networks by a distance, for a map by it.
+    design : Dataset, optional
+        What `solspace.design.design` returned for these networks: the challenges that it chose come
+        first in the list, and the first of them is given to the networks.
 
     Returns
     -------
@@ -1037,4 +1065,5 @@ def explore(population: Any, *, distances: xr.DataArray | None = None) -> pn.Col
     'Column'
     """
     panel()
-    return Explorer(open_explored(population), distances=distances).layout()
+    seen = open_explored(population)
+    return Explorer(seen, distances=distances, design=design).layout()

@@ -68,6 +68,7 @@ def serve(
     address: str = "127.0.0.1",
     save_labels: bool = False,
     distances: xr.DataArray | None = None,
+    design: xr.Dataset | None = None,
     start: bool = True,
 ) -> Any:
     """Show a store, or a population in memory, in a browser.
@@ -87,6 +88,7 @@ def serve(
     save_labels : bool
         Whether selections may be saved in the store, which is otherwise only read.
     distances : DataArray, optional
+    design : Dataset, optional
         See `solspace.explore`.
     start : bool
         Serve until interrupted; otherwise return the server, which is to be started.
@@ -123,8 +125,8 @@ def serve(
         state = {k: v[0].decode("utf-8", "replace") for k, v in arguments.items() if v}
 
         view = Explorer(
-            populations, distances=distances, state=state, save_labels=save_labels,
-            addressed=True, maps_made=made,
+            populations, distances=distances, design=design, state=state,
+            save_labels=save_labels, addressed=True, maps_made=made,
         )  # fmt: skip
         template = pn.Template(_PAGE)
         template.add_panel("explorer", view.layout())
