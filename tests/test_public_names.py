@@ -242,6 +242,7 @@ def test_the_wheel_holds_the_package_and_its_types(wheel, checkout):
     assert names == written
 
 
+@pytest.mark.slow
 def test_mypy_knows_every_name_of_an_editable_install(editable, elsewhere, request):
     (elsewhere / "mypy.ini").write_text(MYPY_CONFIG)
     # kept between runs: what numpy and xarray say takes longest
