@@ -228,6 +228,8 @@ def test_challenges_that_a_design_chose_come_first(seen: explorer.Explored) -> N
     assert Explorer({NAME: seen}, design=design).challenge.value == names[40]
     other = Explorer({NAME: seen}, design=design.assign_coords(architecture="gru"))
     assert list(other.challenge.options.values())[1:] == names
+    with pytest.raises(SolspaceError, match="the design is of interval_reproduction/elman; give"):
+        explorer.serve(STORE, port=0, design=design.assign_coords(architecture="elman"))
 
 
 def test_measures_lay_networks_out_where_there_are_no_features() -> None:

@@ -118,6 +118,13 @@ def serve(
             )
         if not os.access(path, os.W_OK):
             raise SolspaceError(f"{path}: cannot be written to, so no label can be saved there")
+    if design is not None:
+        of = "/".join(str(design.coords[name].values) for name in ("task", "architecture"))
+        if of not in populations:
+            raise SolspaceError(
+                f"the design is of {of}; give one of {', '.join(populations)}, made with "
+                "`solspace design STORE -o FILE.nc`"
+            )
     made: dict[Any, Any] = {}
 
     def page() -> Any:
