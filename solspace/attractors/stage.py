@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
-from solspace.population.variables import Variable, annotate, text_array
+from solspace.population.variables import Variable, annotate, text_array, unfilled
 from solspace.stages import Group, Layout, stage
 
 if TYPE_CHECKING:
@@ -304,11 +304,7 @@ def find_attractors(
     n, channels = ds.sizes["network"], len(task.outputs)
     sizes = {"network": n, "attractor": MAX_ATTRACTORS, "output_channel": channels}
     sizes["silence"] = coordinates.sizes["silence"]
-    arrays: dict[str, NDArray[Any]] = {
-        v.name: np.full([sizes[d] for d in v.dims], v.fill, v.dtype)
-        for v in TABLE
-        if not v.coordinate
-    }
+    arrays = unfilled(TABLE, sizes)
     counts = {name: np.full(n, -1, np.int16) for name in COUNTED}
     keys, descriptions = (np.full(n, "", dtype=object) for _ in range(2))
 
@@ -340,7 +336,10 @@ def find_attractors(
     out = (
         ds.drop_vars(old)
         .assign(
-            {name: (dims[name], values) for name, values in arrays.items()}
+            {
+                name: (dims[name], text_array(values) if values.dtype == object else values)
+                for name, values in arrays.items()
+            }
             | {name: ("network", values) for name, values in counts.items()}
             | {"attractor_description": ("network", text_array(descriptions))}
             | ended

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError, how_to_make
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
-from solspace.population.variables import Variable, annotate, text_array
+from solspace.population.variables import Variable, annotate, text_array, unfilled
 from solspace.stages import Group, Layout, stage
 
 if TYPE_CHECKING:
@@ -369,9 +368,7 @@ def find_fixed_points(
     coordinates = where.coordinates
     sizes = {str(d): int(s) for d, s in coordinates.sizes.items()} | dict(where.sizes)
     sizes["network"] = ds.sizes["network"]
-    arrays: dict[str, NDArray[Any]] = {
-        v.name: np.full([sizes[d] for d in v.dims], v.fill, v.dtype) for v in TABLE
-    }
+    arrays = unfilled(TABLE, sizes)
     inputs = np.asarray(task.recorded_trials().input)
     units, values = ds.sizes["unit"], coordinates["constant_input_value"].values
 

@@ -13,7 +13,7 @@ from solspace.individuality.measures import METHODS, NEURAL_MEASURES
 from solspace.individuality.modulation import PARTS
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
-from solspace.population.variables import FAILED, Variable, annotate, text_array
+from solspace.population.variables import FAILED, Variable, annotate, text_array, unfilled
 from solspace.stages import Group, Layout, stage
 
 if TYPE_CHECKING:
@@ -362,9 +362,7 @@ def measure_individuality(
     where = layout(task, ds, {})
     sizes = {str(d): int(s) for part in where.values() for d, s in part.coordinates.sizes.items()}
     sizes |= {"network": ds.sizes["network"], **where[GROUP].sizes}
-    arrays: dict[str, NDArray[Any]] = {
-        v.name: np.full([sizes[d] for d in v.dims], v.fill, v.dtype) for v in (VALUE, *TABLE)
-    }
+    arrays = unfilled((VALUE, *TABLE), sizes)
     recorded, units = np.asarray(task.recorded_trials().input), ds.sizes["unit"]
 
     def compute(i: int) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "same_dtype",
     "status_variable",
     "text_array",
+    "unfilled",
 ]
 
 PENDING, DONE, FAILED = 0, 1, 2
@@ -260,6 +261,29 @@ def text_array(values: Any) -> np.ndarray:
         array = array.astype(object)
     out = array.astype(str)
     return out if out.dtype.itemsize else out.astype("U1")
+
+
+def unfilled(variables: Iterable[Variable], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Arrays of variables by name, full of what stands for not computed; texts as objects.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        Coordinates among them are left out.
+    sizes : mapping of str to int
+        Of their dims.
+
+    Examples
+    --------
+    >>> found = unfilled([Variable("count", ("network",), "int32", "a count")], {"network": 2})
+    >>> found["count"].tolist()
+    [-1, -1]
+    """
+    return {
+        v.name: np.full([sizes[d] for d in v.dims], v.fill, object if v.text else v.dtype)
+        for v in variables
+        if not v.coordinate
+    }
 
 
 def annotate(ds: xr.Dataset, variables: Iterable[Variable]) -> xr.Dataset:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError, how_to_make
 from solspace.population.sound import done
 from solspace.population.trained import RECURRENT
-from solspace.population.variables import Variable, text_array
+from solspace.population.variables import Variable, text_array, unfilled
 from solspace.responses.machine import SETTLED, Edge, Machine, Pulses, State
 from solspace.responses.words import MORE, MOST_OUTPUTS
 from solspace.stages import Group, Layout, stage
@@ -287,11 +287,7 @@ def find_responses(
     inputs = {one: k for k, one in enumerate(askable(task.protocol, asked))}
     n = ds.sizes["network"]
     sizes = {"network": n, **laid.sizes}
-    arrays: dict[str, NDArray[Any]] = {
-        v.name: np.full([sizes[d] for d in v.dims], v.fill, object if v.text else v.dtype)
-        for v in RESPONSE
-        if not v.coordinate
-    }
+    arrays = unfilled(RESPONSE, sizes)
     keys, words = np.full(n, "", dtype=object), np.full(n, "", dtype=object)
 
     def compute(i: int) -> None:
