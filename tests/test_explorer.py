@@ -24,6 +24,7 @@ from solspace.errors import SolspaceError
 from solspace.explorer import live, maps
 from solspace.explorer.app import Explorer
 from solspace.selections.stage import members_of, select
+from solspace.similarity.faithfulness import faithfulness
 from solspace.tasks.challenges import PlacedPulse, protocol_waits
 
 STORE = Path(solspace.__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
@@ -62,7 +63,7 @@ def test_faithfulness_is_that_of_scikit_learn(seen: explorer.Explored) -> None:
     assert laid.vectors is not None
     plane = laid.places[laid.there]
     far, near = maps._between(laid.vectors), maps._between(plane)
-    trust, whole, kept, k = maps.faithfulness(far, near)
+    trust, whole, kept, k = faithfulness(far, near)
     # Distances are summed in another order, so that a few that are nearly equal change places.
     assert trust == pytest.approx(
         manifold.trustworthiness(laid.vectors, plane, n_neighbors=k), abs=1e-3

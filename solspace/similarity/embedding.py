@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.similarity.faithfulness import faithfulness
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,7 +17,6 @@ __all__ = ["embed"]
 
 Array = NDArray[np.float64]
 
-NEIGHBORS = 12  # as many as the map by features is judged by
 LEAST_GAIN = 1e-7
 
 
@@ -84,14 +84,14 @@ def embed(distances: xr.DataArray, *, dimensions: int = 2, iterations: int = 500
     if not values.any():
         raise SolspaceError("all networks are at distance 0; there is nothing to lay out")
     places = _majorised(values, _classical(values, dimensions), iterations)
-    neighbors = min(NEIGHBORS, (n - 1) // 2)
+    trust, _, _, neighbors = faithfulness(values, _between(places))
     rows = distances.isel(network=there)
     coords = {c: v for c, v in rows.coords.items() if v.dims == ("network",)}
     out = xr.Dataset(
         {
             "position": (("network", "axis"), places),
             "stress": _stress(values, places),
-            "trustworthiness": _trustworthiness(values, places, neighbors),
+            "trustworthiness": trust,
         },
         coords={**coords, "axis": np.arange(dimensions)},
         attrs={
@@ -145,16 +145,3 @@ def _raw(distances: Array, places: Array) -> float:
 
 def _stress(distances: Array, places: Array) -> float:
     return float(np.sqrt(_raw(distances, places) / np.sum(distances**2)))
-
-
-def _trustworthiness(distances: Array, places: Array, neighbors: int) -> float:
-    """How little the neighbours in the map are strangers by the distance, by rank."""
-    n = len(distances)
-    ranks = []
-    for values in (distances, _between(places)):
-        values = values.copy()
-        np.fill_diagonal(values, -1.0)  # itself comes first, and is no neighbour
-        ranks.append(np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1))
-    near = (ranks[1] <= neighbors) & (ranks[1] > 0)
-    invented = np.maximum(ranks[0] - neighbors, 0)[near].sum()
-    return float(1 - invented * 2 / (n * neighbors * (2 * n - 3 * neighbors - 1)))
