@@ -109,6 +109,11 @@ def test_maps_by_distances_that_are_given(tmp_path: Path) -> None:
     laid = maps.lay_out(seen, "distances", distances)
     assert laid.measure == "procrustes distance"
     assert laid.nearest(0, 1)[0][0] == int(np.argsort(distances.values[0])[1])
+    pytest.importorskip("panel")
+    view = Explorer({NAME: seen}, distances=distances)
+    assert "distances" in view.by.options.values()
+    other = Explorer({NAME: seen}, distances=distances.isel(network=slice(7)))
+    assert "distances" not in other.by.options.values()
     kept = tmp_path / "pairs.nc"
     distances.to_netcdf(kept, engine="scipy")
     read = explorer.read_distances(str(kept))
