@@ -321,7 +321,7 @@ class Explorer:
         missing = set() if given else {"distances"}
         if not seen.features_named:
             missing |= {"features", "features_tsne"}
-        if "weight_hh" not in seen.ds.variables:
+        if not seen.has_weights:
             missing |= {"weights"}
         self.by.options = {v: k for v, k in methods.items() if k not in missing}
         self.by.value = next(iter(self.by.options.values()), None)
@@ -354,8 +354,10 @@ class Explorer:
             return []
         from solspace.design.identifying import chosen_challenges
 
-        of = tuple(str(self.design.coords[name].values) for name in ("task", "architecture"))
-        if of != (self.seen.task.name, self.seen.architecture):
+        task, architecture = (
+            str(self.design.coords[name].values) for name in ("task", "architecture")
+        )
+        if task != self.seen.task.name or architecture not in self.seen.architectures:
             return []
         return [name for name in chosen_challenges(self.design) if name in self.at_hand]
 
@@ -559,20 +561,32 @@ class Explorer:
             self.challenge.value = rows[0].challenge
 
     def _save_selection(self) -> None:
-        from solspace.run.loop import run_stage
-        from solspace.selections.stage import members_of
-        from solspace.store import Store
-
-        seen, inside = self.seen, self.selection()
+        inside = self.selection()
         if not self.save_labels:  # a button that is disabled can be clicked by a program
             raise SolspaceError("labels are saved where `solspace explore` is given --save-labels")
         if not inside.any():
             raise SolspaceError("no network is selected; draw a lasso around some first")
         name = str(self.selection_name.value).strip()
-        chosen = {seen.names[i] for i in np.flatnonzero(inside)}
-        task, architecture = seen.name.split("/")
+        said = []
+        for part, at, _ in self.seen.split(np.flatnonzero(inside)):
+            self._save_in(part, name, {part.names[i] for i in at})
+            said.append(f"{len(at)} networks of {part.name}")
+        self.color.options = [*dict.fromkeys([*self.color.options, "selection"])]
+        self.color.value = "selection"
+        self.said.object = (
+            f"<p role='status'>{escape(' and '.join(said))} are saved as {escape(name)!r} in the "
+            f"label 'selection'.</p>"
+        )
+
+    def _save_in(self, part: Explored, name: str, chosen: set[str]) -> None:
+        """Keep some networks of a population as a selection."""
+        from solspace.run.loop import run_stage
+        from solspace.selections.stage import members_of
+        from solspace.store import Store
+
+        task, architecture = part.name.split("/")
         # What another session saved meanwhile is kept.
-        (population,) = Store(seen.path).populations(task, architecture)
+        (population,) = Store(part.path).populations(task, architecture)
         held = {
             k: [m for m in v if m not in chosen] for k, v in members_of(population.open()).items()
         }
@@ -580,27 +594,20 @@ class Explorer:
         members = [f"{k}={m}" for k, v in held.items() for m in v]
         members += [f"{name}={m}" for m in sorted(chosen)]
         run_stage(
-            seen.path, "select", task=task, architecture=architecture, redo=True,
+            part.path, "select", task=task, architecture=architecture, redo=True,
             options={"members": members},
         )  # fmt: skip
-        fresh = open_explored(seen.path)[seen.name]
-        self.populations[seen.name] = fresh
-        self.color.options = [*dict.fromkeys([*self.color.options, "selection"])]
-        self.color.value = "selection"
-        self.said.object = (
-            f"<p role='status'>{len(chosen)} networks are saved as {escape(name)!r} in the label "
-            f"'selection' of {escape(seen.name)}.</p>"
-        )
+        self.populations[part.name] = open_explored(part.path)[part.name]
 
     def _selection_store(self) -> io.BytesIO:
         from solspace.run.populations import create_population
         from solspace.store.shipped import zip_store
 
         inside = self.selection() if self.selection().any() else self._kept()
-        ds = self.seen.ds.isel(network=np.flatnonzero(inside)).load()
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "selection.zarr")
-            create_population(path, ds)
+            for part, at, _ in self.seen.split(np.flatnonzero(inside)):
+                create_population(path, part.ds.isel(network=at).load())
             zip_store(path, path + ".zip")
             with open(path + ".zip", "rb") as file:
                 return io.BytesIO(file.read())
@@ -681,11 +688,12 @@ class Explorer:
 
     def _about(self, k: str) -> None:
         seen, index = self.seen, self.chosen[k]
+        part, at = seen.part(index)
         rows: list[tuple[str, str]] = []
         for name in ("hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity",
                      "stable_points", "selection"):  # fmt: skip
-            if name in seen.colors():
-                value = seen.column(name)[index]
+            if name in part.colors():
+                value = part.column(name)[at]
                 text = f"{value:.3g}" if isinstance(value, np.floating) else str(value)
                 text = "not known" if text == "nan" else text
                 rows.append((name.replace("_", " "), text.replace("_", " ") or "none"))
@@ -698,8 +706,8 @@ class Explorer:
         for group, what, stage in (
             ("graph", "No graph", "reduce"), ("fixed_points", "No fixed points", "fixed_points")
         ):  # fmt: skip
-            if not seen.has(group):
-                out.append(f"<p class='faint'>{what}; {escape(seen.to_make(stage))}</p>")
+            if not part.has(group):
+                out.append(f"<p class='faint'>{what}; {escape(part.to_make(stage))}</p>")
         self.about[k].object = "".join(out)
 
     def _more_of(self, k: str) -> None:
@@ -709,26 +717,21 @@ class Explorer:
 
     def _loss_of(self, k: str) -> None:
         """The loss on the way down, where it was kept."""
-        ds, index = self.seen.ds, self.chosen[k]
-        self.losses[k].figure.visible = "loss_curve" in ds.variables
-        if "loss_curve" not in ds.variables:
-            return
-        curve = np.asarray(ds["loss_curve"].isel(network=index).values, float)
-        self.losses[k].show(curve)
+        curve = self.seen.loss_curve(self.chosen[k])
+        self.losses[k].figure.visible = curve is not None
+        if curve is not None:
+            self.losses[k].show(curve)
 
     def _beyond_of(self, k: str) -> None:
         """Outputs on the task's trials outside of the trained set, one row each."""
-        from solspace import networks
-
-        seen = self.seen
         trials = self._trials_beyond
         take = np.unique(np.linspace(0, len(trials) - 1, 60).round().astype(int))
         try:
-            weights = seen.weights(self.chosen[k])
+            output = self.seen.run(self.chosen[k], trials.input[take])[1]
         except SolspaceError:
             self.beyond[k].figure.visible = False
             return
-        self.beyond[k].show(networks.run(seen.architecture, weights, trials.input[take])[1][..., 0])
+        self.beyond[k].show(output[..., 0])
         self.beyond[k].figure.visible = True
 
     def _shown_pair(self) -> None:

@@ -106,7 +106,7 @@ def weight_summary(seen: Explored) -> Array:
         try:
             weights = seen.weights(i)
         except SolspaceError:
-            if "weight_hh" not in seen.ds.variables:
+            if not seen.has_weights:
                 raise
             rows.append(None)
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = ["Explored", "open_explored"]
 Array = NDArray[np.float64]
 
 KEPT = 64  # networks whose weights are held, those looked at last
+SHOWN_TRIALS = 12  # that components of activity are taken from
 # Of no use as colours: what says whether and how something was computed.
 # Numbers of networks that maps are made from, and their dimension.
 _TABLES = (
@@ -109,6 +110,65 @@ class Explored:
         from solspace.population.describe import architecture_of
 
         return str(architecture_of(self.ds))
+
+    @property
+    def architectures(self) -> list[str]:
+        """Of the networks, each once."""
+        return [self.architecture]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether networks have weights, which are laid out alike."""
+        return "weight_hh" in self.ds.variables
+
+    def part(self, index: int) -> tuple[Explored, int]:
+        """The population that a network is of, and its position there."""
+        return self, index
+
+    def split(
+        self, indices: Sequence[int] | NDArray[np.intp]
+    ) -> list[tuple[Explored, NDArray[np.intp], NDArray[np.intp]]]:
+        """Some networks by population: their positions there, and their places in ``indices``.
+
+        Parameters
+        ----------
+        indices : sequence of int
+        """
+        at = np.asarray(indices, np.intp)
+        return [(self, at, np.arange(len(at)))]
+
+    def run(self, index: int, given: Array) -> tuple[Array, Array]:
+        """States and outputs (trial, time, ...) of one network on inputs (trial, time, channel).
+
+        Raises
+        ------
+        SolspaceError
+            Where it has no weights.
+        """
+        from solspace import networks
+
+        states, output = networks.run(self.architecture, self.weights(index), given)
+        return states, output
+
+    def trajectories(self, index: int) -> list[Array]:
+        """Activity (time, unit) of one network on some of the task's recorded trials.
+
+        Raises
+        ------
+        SolspaceError
+            Where it has no weights.
+        """
+        from solspace import networks
+
+        units = networks.hidden_size(self.weights(index))
+        take = np.unique(np.linspace(0, len(self.recorded) - 1, SHOWN_TRIALS).round().astype(int))
+        return list(self.run(index, self.recorded.input[take])[0][..., :units])
+
+    def loss_curve(self, index: int) -> Array | None:
+        """The loss of one network on the way down; None where it was not kept."""
+        if "loss_curve" not in self.ds.variables:
+            return None
+        return np.asarray(self.ds["loss_curve"].isel(network=index).values, float)
 
     def colors(self) -> dict[str, str]:
         """What may colour networks, apart from features: a meaning by the variable's name."""
@@ -214,7 +274,7 @@ class Explored:
 
         if index in self._weights:
             return self._weights[index]
-        if "weight_hh" not in self.ds.variables:
+        if not self.has_weights:
             raise SolspaceError(f"{self.name} has no weights, as recordings have none")
         found = network_weights(self.ds, index)
         if not all(np.isfinite(v).all() for v in found.values()):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from solspace.explorer.reading import Explored
 
 __all__ = [
@@ -164,8 +166,11 @@ def distinguish_challenges(
     at = np.concatenate(asked)
     if not len(at):
         raise SolspaceError("no networks to ask; select some")
-    given = answers(seen.ds.isel(network=at).load())
-    ran = given["status_answers"].values == DONE
+    # Population by population, and networks in that order.
+    parts = seen.split(at)
+    given = [answers(part.ds.isel(network=own).load()) for part, own, _ in parts]
+    at = at[np.concatenate([places for _, _, places in parts])]
+    ran = _joined(given, "status_answers") == DONE
     within = np.isin(at, asked[0])
     counts = [int((ran & side).sum()) for side in (within, ~within)]
     if min(counts) < 3:
@@ -173,19 +178,18 @@ def distinguish_challenges(
             f"{counts[0]} networks of the selection and {counts[1]} others could be asked; 3 or "
             "more are needed on either side"
         )
-    names = given["challenge"].values
+    names = given[0]["challenge"].values
     out = []
-    if "choice_share" in given:  # one choice each, as often as noise makes it
-        sides = (
-            given["choice_share"].values[ran & side].mean(axis=0) for side in (within, ~within)
-        )
+    if "choice_share" in given[0]:  # one choice each, as often as noise makes it
+        share = _joined(given, "choice_share")
+        sides = (share[ran & side].mean(axis=0) for side in (within, ~within))
         each = np.abs(np.subtract(*sides)).sum(axis=-1) / 2
         out = [
             ChallengeDifference(str(name), float(apart), *counts)
             for name, apart in zip(names, each, strict=True)
         ]
         return sorted(out, key=lambda row: (-row.difference, row.challenge))
-    codes = np.stack([given["first"].values, given["ending"].values], axis=-1)
+    codes = np.stack([_joined(given, "first"), _joined(given, "ending")], axis=-1)
     for c, name in enumerate(names):
         _, code = np.unique(codes[:, c].reshape(len(at), -1), axis=0, return_inverse=True)
         shares = [
@@ -195,6 +199,11 @@ def distinguish_challenges(
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
         out.append(ChallengeDifference(str(name), apart, *counts))
     return sorted(out, key=lambda row: (-row.difference, row.challenge))
+
+
+def _joined(given: Sequence[xr.Dataset], name: str) -> NDArray[Any]:
+    """A variable of several populations, one after another."""
+    return np.concatenate([ds[name].values for ds in given])
 
 
 def label_counts(
