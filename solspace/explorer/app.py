@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.explorer import live, maps, telling
-from solspace.explorer.reading import Explored, open_explored
+from solspace.explorer.reading import Explored
+from solspace.explorer.together import open_explored
 from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
 
 if TYPE_CHECKING:

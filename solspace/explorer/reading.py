@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from solspace.reduction.graph import Graph
     from solspace.tasks import Task, Trials
 
-__all__ = ["Explored", "open_explored"]
+__all__ = ["Explored", "read_populations"]
 
 Array = NDArray[np.float64]
 
@@ -45,6 +45,8 @@ class Explored:
         ``population`` and, as far as there are, ``graph``, ``fixed_points`` and others.
     path : str
         Of the store, empty in memory.
+    of : tuple of str, optional
+        Task and architecture, where they are known without reading.
 
     Examples
     --------
@@ -55,8 +57,16 @@ class Explored:
     (3, ['hidden_size', 'seed'])
     """
 
-    def __init__(self, name: str, groups: Mapping[str, Any], path: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        groups: Mapping[str, Any],
+        path: str = "",
+        *,
+        of: tuple[str, str] | None = None,
+    ) -> None:
         self.name, self.path = name, path
+        self._of = of
         self._groups = dict(groups)
         self._opened: dict[str, xr.Dataset] = {}
         self._columns: dict[str, NDArray[Any]] = {}
@@ -109,7 +119,27 @@ class Explored:
         """The architecture's name."""
         from solspace.population.describe import architecture_of
 
-        return str(architecture_of(self.ds))
+        return self._of[1] if self._of else str(architecture_of(self.ds))
+
+    @functools.cached_property
+    def task_name(self) -> str:
+        """The task's name; empty where it is not said."""
+        from solspace.population.describe import named_of
+
+        return self._of[0] if self._of else named_of(self.ds, "task") or ""
+
+    @functools.cached_property
+    def of_recordings(self) -> bool:
+        """Whether these are recordings, which have activity and no weights."""
+        from solspace.population.describe import architecture_of
+
+        known = self._of[1] if self._of else architecture_of(self.ds, required=False)
+        return known == "recorded"
+
+    @functools.cached_property
+    def recordings(self) -> NDArray[np.bool_]:
+        """Which of them are recordings."""
+        return np.full(self.networks, self.of_recordings)
 
     @property
     def architectures(self) -> list[str]:
@@ -137,7 +167,7 @@ class Explored:
         at = np.asarray(indices, np.intp)
         return [(self, at, np.arange(len(at)))]
 
-    def run(self, index: int, given: Array) -> tuple[Array, Array]:
+    def run(self, index: int, given: NDArray[np.floating[Any]]) -> tuple[Array, Array]:
         """States and outputs (trial, time, ...) of one network on inputs (trial, time, channel).
 
         Raises
@@ -153,6 +183,8 @@ class Explored:
     def trajectories(self, index: int) -> list[Array]:
         """Activity (time, unit) of one network on some of the task's recorded trials.
 
+        Of a recording it is some of its own trials, as far as all its units were observed.
+
         Raises
         ------
         SolspaceError
@@ -160,9 +192,24 @@ class Explored:
         """
         from solspace import networks
 
+        if self.of_recordings:
+            return self._observed(index)
         units = networks.hidden_size(self.weights(index))
         take = np.unique(np.linspace(0, len(self.recorded) - 1, SHOWN_TRIALS).round().astype(int))
         return list(self.run(index, self.recorded.input[take])[0][..., :units])
+
+    def _observed(self, index: int) -> list[Array]:
+        """Some trials of a recording, without bins and units that were not observed."""
+        units = int(self.ds["hidden_size"].values[index])
+        one = self.ds["activity"].isel(network=index, unit=slice(units))
+        values = np.asarray(one.transpose("trial", "time", "unit").values, float)
+        values = values[..., np.isfinite(values).any(axis=(0, 1))]
+        bins = np.isfinite(values).all(axis=-1) if values.shape[-1] else np.zeros((0, 0), bool)
+        there = np.flatnonzero(bins.sum(axis=1) > 1)
+        if not len(there):
+            raise SolspaceError(f"{self.names[index]} has no trial in which all units are observed")
+        take = np.unique(np.linspace(0, len(there) - 1, SHOWN_TRIALS).round().astype(int))
+        return [values[i][bins[i]] for i in there[take]]
 
     def loss_curve(self, index: int) -> Array | None:
         """The loss of one network on the way down; None where it was not kept."""
@@ -217,6 +264,14 @@ class Explored:
     def features_named(self) -> list[str]:
         """Names of the features, and of measures under challenges and from inside networks."""
         return [str(name) for _, dim in self._tables for name in self.ds[dim].values]
+
+    @functools.cached_property
+    def feature_units(self) -> dict[str, str]:
+        """Units of the features, by name, as far as they are said."""
+        if "feature_units" not in self.ds.variables:
+            return {}
+        named, units = self.ds["feature"].values, self.ds["feature_units"].values
+        return {str(name): str(unit) for name, unit in zip(named, units, strict=True)}
 
     @functools.cached_property
     def features(self) -> Array:
@@ -331,26 +386,12 @@ class Explored:
         )
 
 
-def open_explored(source: Any) -> dict[str, Explored]:
-    """The populations of a store, or of what lies in memory, by name.
+def read_populations(source: Any) -> dict[str, Explored]:
+    """The populations of a store, or of what lies in memory, each for itself; see `open_explored`.
 
     Parameters
     ----------
-    source : str, path, Dataset, DataTree or mapping of str to Dataset
-        A store (a folder, or an address as ``s3://...``), which is only read; a population, with or
-        without its other groups by name; or the tree of `solspace.open_store`.
-
-    Raises
-    ------
-    SolspaceError
-        Where there is no store, or nothing in it.
-
-    Examples
-    --------
-    >>> import solspace
-    >>> ds = solspace.new_population("interval_reproduction", "gru", networks=2, hidden_size=5)
-    >>> list(open_explored(ds))
-    ['interval_reproduction/gru']
+    source : str, path, Dataset, DataTree or mapping
     """
     import xarray as xr
 
@@ -359,15 +400,7 @@ def open_explored(source: Any) -> dict[str, Explored]:
     if isinstance(source, xr.DataTree):
         return _of_tree(source)
     if isinstance(source, Mapping):
-        if "population" not in source:
-            raise SolspaceError("no group 'population' was given, which has the networks")
-        ds = source["population"]
-        if "network" not in ds.dims:
-            raise SolspaceError("a dataset without the dim 'network'; give a population")
-        from solspace.population.describe import named_of
-
-        name = f"{named_of(ds, 'task') or 'unknown'}/{named_of(ds, 'architecture') or 'unknown'}"
-        return {name: Explored(name, source)}
+        return _of_mapping(source)
     from solspace.kinds import kind_of
     from solspace.run.own_tasks import know_tasks
     from solspace.store import Store
@@ -375,17 +408,48 @@ def open_explored(source: Any) -> dict[str, Explored]:
     path = os.fspath(source)
     found = Store(path).select()
     know_tasks(path)
-    shown = [p for p in found if kind_of(p.architecture).name == "recurrent"]
+    shown = [p for p in found if kind_of(p.architecture).name in ("recurrent", "recorded")]
     if not shown:
         raise SolspaceError(
             f"{path}: holds {', '.join(map(str, found))} alone; the explorer shows recurrent "
-            "networks with weights: recordings are drawn by solspace.plots.plot_trajectories, "
-            "planar networks by solspace.plots.plot_two_neuron"
+            "networks with weights, and recordings: planar networks are drawn by "
+            "solspace.plots.plot_two_neuron"
         )
     return {
-        str(p): Explored(str(p), {g: functools.partial(p.open, g) for g in p.groups()}, path)
+        str(p): Explored(
+            str(p), {g: functools.partial(p.open, g) for g in p.groups()}, path,
+            of=(p.task, p.architecture),
+        )
         for p in shown
-    }
+    }  # fmt: skip
+
+
+def _of_mapping(source: Mapping[Any, Any]) -> dict[str, Explored]:
+    """One population by its groups, or several by names."""
+    import xarray as xr
+
+    from solspace.population.describe import named_of
+
+    if "population" in source:
+        ds = source["population"]
+        if "network" not in ds.dims:
+            raise SolspaceError("a dataset without the dim 'network'; give a population")
+        name = f"{named_of(ds, 'task') or 'unknown'}/{named_of(ds, 'architecture') or 'unknown'}"
+        return {name: Explored(name, source)}
+    found: dict[str, Explored] = {}
+    for key, given in source.items():
+        groups = {"population": given} if isinstance(given, xr.Dataset) else given
+        if not isinstance(groups, Mapping) or "population" not in groups:
+            raise SolspaceError(
+                f"{key!r} is no population, and no group 'population' was given, which has the "
+                "networks; give {'population': ds, 'graph': ...}, or populations by name"
+            )
+        (one,) = _of_mapping(groups).values()
+        one.name = f"{one.name.split('/')[0]}/{str(key).rsplit('/', 1)[-1]}"
+        found[one.name] = one
+    if not found:
+        raise SolspaceError("no group 'population' was given, which has the networks")
+    return found
 
 
 def _of_tree(tree: xr.DataTree) -> dict[str, Explored]:

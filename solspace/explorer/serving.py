@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from solspace.errors import SolspaceError
 from solspace.explorer.app import STYLE, Explorer, panel
 from solspace.explorer.maps import lay_out
-from solspace.explorer.reading import open_explored
+from solspace.explorer.together import open_explored
 
 if TYPE_CHECKING:
     import xarray as xr
