@@ -1,4 +1,7 @@
 from .app import explore as explore
+from .comparing import activity_of as activity_of
+from .comparing import evenly as evenly
+from .comparing import similarities as similarities
 from .live import Answer as Answer
 from .live import Plane as Plane
 from .live import plane_of as plane_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS",
+    "SIMILARITY",
     "Map",
     "are_of",
     "lay_out",
@@ -32,6 +34,7 @@ METHODS = {
     "weights": "weights (PCA)",
     "distances": "distances (MDS)",
 }
+SIMILARITY = "similarity/"
 # How faithful a map is, is told from so many networks, evenly spread: the cost is their square.
 JUDGED = 1000
 QUANTILES = np.linspace(0, 1, 9)
@@ -123,17 +126,29 @@ def weight_summary(seen: Explored) -> Array:
     return np.array([np.full(length, np.nan) if row is None else row for row in rows])
 
 
-def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None = None) -> Map:
+def lay_out(
+    seen: Explored,
+    by: str = "features",
+    distances: xr.DataArray | None = None,
+    *,
+    told: Callable[[str], None] | None = None,
+) -> Map:
     """Networks of a population on a plane.
 
     Parameters
     ----------
     seen : Explored
-    by : {"features", "features_tsne", "weights", "distances"}
+    by : {"features", "features_tsne", "weights", "distances"} or str
         Principal components of standardised features; t-SNE of these; principal components of
-        `weight_summary`; multidimensional scaling of distances that are given.
+        `weight_summary`; multidimensional scaling of distances that are given. Or
+        ``"similarity/MEASURE"``, such as ``"similarity/procrustes"``: the same of distances by a
+        measure of `solspace.similarity.MEASURES` between up to 150 networks, evenly spread, which
+        are run on the task's recorded trials.
     distances : DataArray (network, network_other), optional
-        What `solspace.similarity.pairwise` returns for these networks by a distance.
+        What `solspace.similarity.pairwise` returns for these networks by a distance. Of
+        ``"similarity/MEASURE"`` those of some of the networks, by name; by default computed.
+    told : callable (str) -> None, optional
+        How far it is, in words, where distances are computed.
 
     Raises
     ------
@@ -153,8 +168,12 @@ def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None
     >>> lay_out(seen, "weights").places.shape
     (8, 2)
     """
+    if by.startswith(SIMILARITY):
+        return _by_similarity(seen, by.removeprefix(SIMILARITY), distances, told)
     if by not in METHODS:
-        raise SolspaceError(f"a map by {by!r}; give one of {', '.join(METHODS)}")
+        raise SolspaceError(
+            f"a map by {by!r}; give one of {', '.join(METHODS)}, or {SIMILARITY}MEASURE"
+        )
     if by == "distances":
         return _by_distances(seen, distances)
     given = weight_summary(seen) if by == "weights" else seen.features
@@ -162,18 +181,23 @@ def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None
     there = np.flatnonzero(np.isfinite(given).any(axis=1))
     values = given[there]
     values = values[:, np.isfinite(values).all(axis=0)]
-    if len(there) < 6:
-        raise SolspaceError(f"{len(there)} networks of {seen.name} have {what}; a map needs 6")
-    spread = values.std(axis=0)
+    # Networks make the map, and recordings are projected onto it.
+    recorded = seen.recordings[there]
+    own = np.flatnonzero(~recorded) if not recorded.all() else np.arange(len(there))
+    if len(own) < 6:
+        many = "recordings" if recorded.all() else "networks"
+        raise SolspaceError(f"{len(own)} {many} of {seen.name} have {what}; a map needs 6")
+    spread = values[own].std(axis=0)
     used = spread > 1e-12
     if not used.any():
         raise SolspaceError(f"{what} do not differ between the networks of {seen.name}")
-    scaled = (values[:, used] - values[:, used].mean(axis=0)) / spread[used]
-    variances, axes = np.linalg.eigh(scaled.T @ scaled)
+    scaled = (values[:, used] - values[own][:, used].mean(axis=0)) / spread[used]
+    variances, axes = np.linalg.eigh(scaled[own].T @ scaled[own])
     leading = axes[:, ::-1][:, :2]
     plane = np.zeros((len(there), 2))
     plane[:, : leading.shape[1]] = scaled @ leading
-    plane *= np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
+    largest = own[np.abs(plane[own]).argmax(axis=0)]
+    plane *= np.where(plane[largest, [0, 1]] < 0, -1.0, 1.0)
     share = np.clip(variances[::-1] / variances.sum(), 0, 1)
     names = tuple(f"PC {i + 1} ({s:.0%} of variance)" for i, s in enumerate([*share[:2], 0.0][:2]))
     if by == "features_tsne":
@@ -183,8 +207,25 @@ def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None
         names = ("t-SNE 1", "t-SNE 2")
     numbers = "features" if what == "features" else "numbers from weights"
     measure = f"distance between {int(used.sum())} standardised {numbers}"
-    told = _told(scaled, None, plane, f"{int(used.sum())} {numbers}")
-    return Map(_spread(seen, there, plane), there, (names[0], names[1]), told, measure, scaled)
+    said = _told(scaled[own], None, plane[own], f"{int(used.sum())} {numbers}")
+    if by != "weights":
+        said += _told_beside(seen, there, len(own) < len(there))
+    return Map(_spread(seen, there, plane), there, (names[0], names[1]), said, measure, scaled)
+
+
+def _told_beside(seen: Explored, there: NDArray[np.intp], beside: bool) -> str:
+    """What to know of recordings on a map of networks by features, and what is not on it."""
+    told = ""
+    if beside:
+        told += (
+            f". {int(seen.recordings[there].sum())} recordings, by the features that they share "
+            "with networks; their noise moves them, and which solution one is like is what "
+            "`solspace locate` says"
+        )
+    gone = [part for part in getattr(seen, "without_features", []) if seen.features_named]
+    for part in gone:
+        told += f". {part.name} has no features and is not on it; {part.to_make('features')}"
+    return told
 
 
 def _spread(seen: Explored, there: NDArray[np.intp], plane: Array) -> Array:
@@ -250,6 +291,103 @@ def _by_distances(seen: Explored, distances: xr.DataArray | None) -> Map:
     told = _told(None, values, plane, measure)
     told += f", stress {found['stress'].item():.2f}"
     return Map(_spread(seen, there, plane), there, ("MDS 1", "MDS 2"), told, measure, None, values)
+
+
+def _by_similarity(
+    seen: Explored,
+    measure: str,
+    distances: xr.DataArray | None,
+    told: Callable[[str], None] | None,
+) -> Map:
+    """Networks by a measure of similarity, and recordings where their distances put them."""
+    from solspace.explorer.comparing import (
+        distances_between,
+        recording_distances,
+        similarities,
+    )
+    from solspace.similarity import embed, get_measure
+
+    if measure not in (able := similarities(seen)):
+        raise SolspaceError(
+            f"a map of {seen.name} by the measure {measure!r}; give one of the distances "
+            f"{', '.join(able) or '(none: these have no weights to run)'}"
+        )
+    say = told or (lambda text: None)
+    found = distances_between(seen, measure, say) if distances is None else distances
+    place = {name: i for i, name in enumerate(seen.names)}
+    named = [str(name) for name in found["network"].values]
+    if unknown := [name for name in named if name not in place]:
+        raise SolspaceError(
+            f"distances of {unknown[0]!r}, which {seen.name} does not have; give those between its "
+            "networks by name: solspace.similarity.pairwise(activity_of(seen, evenly(seen)))"
+        )
+    values = np.asarray(found.values, float)
+    fit = np.isfinite(values).any(axis=1)
+    there = np.array([place[name] for name in named], np.intp)[fit]
+    values = values[np.ix_(fit, fit)]
+    say(f"{measure}: laying out")
+    laid = embed(found)
+    plane = np.asarray(laid["position"].values, float)
+    words = _told(None, values, plane, f"{measure} distance")
+    words += f", stress {laid['stress'].item():.2f}"
+    whole = int((~seen.recordings).sum())
+    if len(there) < whole:
+        words += f". {len(there)} of {whole} networks, evenly spread"
+    if seen.recordings.any():
+        at: dict[int, Array] = {}
+        why = [f"a measure of {get_measure(measure).of} takes what recordings do not have"]
+        if get_measure(measure).of not in ("weights", "driven"):
+            at, why = recording_distances(
+                seen, {int(n): i for i, n in enumerate(there)}, measure, say
+            )
+        if at:
+            words += (
+                f". {len(at)} recordings, by their distances to the networks seen through the same "
+                "electrodes, less what noise adds to all of these"
+            )
+            plane = np.concatenate([plane, [_placed(plane, far) for far in at.values()]])
+            values = _with_rows(values, [*at.values()])
+            there = np.concatenate([there, np.array([*at], np.intp)])
+        words += "".join(f". {reason}" for reason in why)
+    return Map(
+        _spread(seen, there, plane), there, ("MDS 1", "MDS 2"), words, f"{measure} distance", None,
+        values,
+    )  # fmt: skip
+
+
+def _with_rows(values: Array, rows: list[Array]) -> Array:
+    """Distances with further rows and columns, which are not compared with one another."""
+    n, more = len(values), len(rows)
+    out = np.full((n + more, n + more), np.nan)
+    out[:n, :n] = values
+    out[n:, :n] = rows
+    out[:n, n:] = np.array(rows).T
+    return out
+
+
+def _placed(plane: Array, far: Array, steps: int = 200) -> Array:
+    """Where a point belongs among points that stay, by its distances less a constant.
+
+    Majorisation of the stress as in `solspace.similarity.embed`, of the one point; what noise adds
+    to all distances is the additive constant that fits best (Borg & Groenen 2005, chapter 9).
+
+    Parameters
+    ----------
+    plane : array (network, 2)
+    far : array (network,)
+        NaN where a distance is not known.
+    """
+    known = np.isfinite(far)
+    points, far = plane[known], far[known]
+    at = points[np.argsort(far, kind="stable")[:5]].mean(axis=0)
+    for _ in range(steps):
+        away = at - points
+        now = np.linalg.norm(away, axis=1)
+        constant = max(0.0, float((far - now).mean()))
+        wanted = np.maximum(far - constant, 0.0)
+        unit = away / np.maximum(now, 1e-12)[:, None]
+        at = (points + wanted[:, None] * unit).mean(axis=0)
+    return np.asarray(at)
 
 
 def _told(vectors: Array | None, distances: Array | None, plane: Array, what: str) -> str:
