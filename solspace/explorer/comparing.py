@@ -198,17 +198,20 @@ class _Counter:
 
 
 def recording_distances(
-    seen: Explored, networks: Mapping[int, int], measure: str, told: Callable[[str], None]
+    seen: Explored,
+    indices: NDArray[np.intp],
+    measure: str,
+    told: Callable[[str], None] | None = None,
 ) -> tuple[dict[int, Array], list[str]]:
     """Distances of each recording to networks, each seen as the recording's electrodes would.
 
     Parameters
     ----------
     seen : Explored
-    networks : mapping of int to int
-        Positions of networks, to their places in the result.
+    indices : array of int (network,)
+        Networks with weights.
     measure : str
-    told : callable (str) -> None
+    told : callable (str) -> None, optional
 
     Returns
     -------
@@ -219,23 +222,35 @@ def recording_distances(
     """
     from solspace.locating.locate import distances_to_networks
 
+    say = told or (lambda text: None)
+    count = _Counter(say, len(indices), "networks run for recordings: {0} of {1}")
+    networks = _as_training(seen, activity_of(seen, indices, count))
     found: dict[int, Array] = {}
     why = []
     for index in np.flatnonzero(seen.recordings).tolist():
         part, at = seen.part(index)
-        told(f"{seen.names[index]}: networks seen through its electrodes")
+        say(f"{seen.names[index]}: networks seen through its electrodes")
         try:
-            far = np.full(len(networks), np.nan)
-            for own, where, places in seen.split([*networks]):
-                ds = own.ds.isel(network=where).load()
-                to = [[*networks.values()][p] for p in places]
-                far[to] = distances_to_networks(part.ds.isel(network=[at]), ds, measure)
+            far = distances_to_networks(part.ds.isel(network=[at]), networks, measure)
             if not np.isfinite(far).any():
                 raise SolspaceError("no network can be seen as it was")
             found[index] = far
         except SolspaceError as error:
             why.append(f"{seen.names[index]} is not on it: {error}")
     return found, why
+
+
+def _as_training(seen: Explored, activity: Mapping[str, NDArray[np.float32]]) -> xr.Dataset:
+    """Activity by name as a dataset (network, trial, time, unit), padded to the largest."""
+    import xarray as xr
+
+    sizes = [x.shape[-1] for x in activity.values()]
+    first = next(iter(activity.values()))
+    out = np.full((len(sizes), *first.shape[:2], max(sizes)), np.nan, np.float32)
+    for row, x in zip(out, activity.values(), strict=True):
+        row[..., : x.shape[-1]] = x
+    coords = {"hidden_size": ("network", sizes), "network": [*activity], "task": seen.task.name}
+    return xr.Dataset({"activity": (("network", "trial", "time", "unit"), out)}, coords)
 
 
 class Cancelled(Exception):

@@ -337,9 +337,7 @@ def _by_similarity(
         at: dict[int, Array] = {}
         why = [f"a measure of {get_measure(measure).of} takes what recordings do not have"]
         if get_measure(measure).of not in ("weights", "driven"):
-            at, why = recording_distances(
-                seen, {int(n): i for i, n in enumerate(there)}, measure, say
-            )
+            at, why = recording_distances(seen, there, measure, say)
         if at:
             words += (
                 f". {len(at)} recordings, by their distances to the networks seen through the same "

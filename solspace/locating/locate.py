@@ -488,14 +488,17 @@ def distances_to_networks(
 
     _measure(measure)
     read = read_recording(recording, _task_of_all(recording, [population], None), None, None, 5)
-    seen: list[Array | None] = []
+    whole, far, at = read.rows.average(), [], 0
     for activity, bounds in _blocks(population, read.task, read.electrodes.epochs, read.taken):
+        seen: list[Array | None] = []
         for one in activity:
-            rng = np.random.default_rng([seed, len(seen)])
+            rng = np.random.default_rng([seed, at + len(seen)])
             view = see(one, bounds, read.electrodes, rng) if one.size else None
             moves = view is not None and bool((np.nanstd(view, axis=(0, 1)) > 0).any())
             seen.append(view if moves else None)
-    return _compared(read.rows.average(), seen, [measure])[measure]
+        at += len(activity)
+        far.append(_compared(whole, seen, [measure])[measure])
+    return np.concatenate(far)
 
 
 def read_recording(
