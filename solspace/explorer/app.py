@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.explorer import live, maps, telling
+from solspace.explorer.comparing import Job, similarities
 from solspace.explorer.reading import Explored
-from solspace.explorer.together import open_explored
+from solspace.explorer.together import Together, open_explored
 from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
 
 if TYPE_CHECKING:
     import panel as pn
     import xarray as xr
+
+    from solspace.explorer.facets import Facets
 
 __all__ = ["Explorer", "explore", "panel"]
 
@@ -99,6 +102,8 @@ class Explorer:
         Whether the page's address follows the view.
     maps_made : dict, optional
         Maps that were laid out, shared between sessions.
+    jobs : dict, optional
+        Maps that are being made, shared between sessions.
     """
 
     def __init__(
@@ -110,7 +115,8 @@ class Explorer:
         state: Mapping[str, str] | None = None,
         save_labels: bool = False,
         addressed: bool = False,
-        maps_made: dict[tuple[str, str], maps.Map] | None = None,
+        maps_made: dict[tuple[str, str, bool], maps.Map] | None = None,
+        jobs: dict[tuple[str, str, bool], Job] | None = None,
     ) -> None:
         from solspace.explorer.figures import (
             BeyondFigure,
@@ -126,6 +132,11 @@ class Explorer:
         self.distances, self.save_labels = distances, save_labels
         self.design = design
         self.maps_made = maps_made if maps_made is not None else {}
+        self.jobs = jobs if jobs is not None else {}
+        self._waiting: Job | None = None
+        self._polling: Any = None
+        self._beside: dict[str, Together] = {}
+        self.facets: Facets | None = None
         state = dict(state or {})
         self.theme = Theme(state.get("theme") == "dark")
         self.address = self._address() if addressed else None
@@ -157,6 +168,9 @@ class Explorer:
             search_strategy="includes", restrict=True,
             placeholder="type a part of its name", **wide,
         )  # fmt: skip
+        self.beside = w.Checkbox(name="Recordings too", value=True, **sheets)
+        self.one_each = w.Toggle(name="One map each", **sheets)
+        self.kinds = w.MultiChoice(name="Only architectures", options=[], **wide)
         self.sizes = w.MultiChoice(name="Only sizes", options=[], **wide)
         self.solutions = w.MultiChoice(name="Only solutions", options=[], **wide)
         self.pick = {
@@ -209,6 +223,11 @@ class Explorer:
         self.outputs: dict[str, Any] = {}
         self.output_place = {k: pn.Column(sizing_mode="stretch_width") for k in BOTH}
         self.pulse_place = pn.FlexBox(sizing_mode="stretch_width")
+        self.facet_place = pn.FlexBox(sizing_mode="stretch_width", gap="6px", visible=False)
+        self.live_place = pn.FlexBox(
+            self.challenge, self.steps, self.add_to, self.width, self.amplitude, self.add,
+            self.drop, self.each, align_items="end", gap="8px", sizing_mode="stretch_width",
+        )  # fmt: skip
         self.each_place = pn.Column(sizing_mode="stretch_width")
         self.head = pn.pane.HTML("", **html)
 
@@ -217,6 +236,7 @@ class Explorer:
         self._quiet = True
         first = state.get("population", "")
         self.population.value = first if first in self.populations else next(iter(self.populations))
+        self.beside.value = state.get("recordings") != "0"
         self._of_population()
         if state.get("map") in self.by.options.values():
             self.by.value = state["map"]
@@ -225,6 +245,7 @@ class Explorer:
             self.color.value = state["color"]
         elif state.get("color") in self.seen.features_named:
             self.feature.value = state["color"]
+        self.kinds.value = [s for s in _listed(state.get("only")) if s in self.kinds.options]
         self.sizes.value = [s for s in _listed(state.get("sizes")) if s in self.sizes.options]
         self.solutions.value = [
             s for s in _listed(state.get("solutions")) if s in self.solutions.options
@@ -238,6 +259,8 @@ class Explorer:
         if not self.chosen:
             self._choose("A", int(self._kept().argmax()))
         self.each.value = state.get("each") == "1"
+        self.one_each.value = state.get("side") == "1" and self.one_each.visible
+        self._show_facets()
         self._show_each()
         self._quiet = False
         self._wire()
@@ -256,6 +279,9 @@ class Explorer:
         on(self.by, self._relay)
         on(self.color, self._color_changed)
         on(self.feature, self._recolor)
+        on(self.beside, self._change_recordings)
+        on(self.one_each, self._show_facets)
+        on(self.kinds, self._redraw)
         on(self.sizes, self._redraw)
         on(self.solutions, self._redraw)
         for k in BOTH:
@@ -295,25 +321,46 @@ class Explorer:
 
     @property
     def seen(self) -> Explored:
-        """The population that is shown."""
-        return self.populations[self.population.value]
+        """The population that is shown, with recordings of its task beside it where asked for."""
+        chosen = self.populations[self.population.value]
+        more = self._recordings_of(chosen)
+        if not more or not self.beside.value:
+            return chosen
+        if chosen.name not in self._beside:
+            self._beside[chosen.name] = Together([*_parts(chosen), *more])
+        return self._beside[chosen.name]
+
+    def _recordings_of(self, chosen: Explored) -> list[Explored]:
+        """Recordings of the task of some networks."""
+        if chosen.of_recordings:
+            return []
+        all_there = [one for one in self.populations.values() if one.of_recordings]
+        return [one for one in all_there if one.task_name == chosen.task_name]
 
     def _of_population(self) -> None:
+        self.beside.visible = bool(self._recordings_of(self.populations[self.population.value]))
         seen = self.seen
         colors = seen.colors()
         first = [c for c in ("solution_name", "selection", "hidden_size", "loss") if c in colors]
         self.color.options = [*first, *sorted(set(colors) - set(first))]
         self.color.value = self.color.options[0]
         self.feature.options, self.feature.value = seen.features_named, ""
+        own = ~seen.recordings
         sizes = (
-            [str(s) for s in np.unique(seen.column("hidden_size"))]
-            if "hidden_size" in colors
+            [str(s) for s in np.unique(seen.column("hidden_size")[own].astype(int))]
+            if "hidden_size" in colors and own.any()
             else []
         )
         self.sizes.options, self.sizes.value = sizes, []
+        kinds = list(dict.fromkeys(self._kind_of_each()[own].tolist()))
+        self.kinds.name = f"Only {self._kind}s"
+        self.kinds.options, self.kinds.value = kinds if len(kinds) > 1 else [], []
+        self.kinds.visible = self.one_each.visible = len(kinds) > 1
+        if len(kinds) < 2:
+            self.one_each.value = False
         named = (
             [row[0] for row in telling.label_counts(
-                seen.column("solution_name"), np.ones(seen.networks, bool), 40)]
+                seen.column("solution_name")[own], np.ones(int(own.sum()), bool), 40)]
             if "solution_name" in colors else []
         )  # fmt: skip
         self.solutions.options, self.solutions.value = named, []
@@ -324,12 +371,22 @@ class Explorer:
             missing |= {"features", "features_tsne"}
         if not seen.has_weights:
             missing |= {"weights"}
-        self.by.options = {v: k for v, k in methods.items() if k not in missing}
-        self.by.value = next(iter(self.by.options.values()), None)
-        self._trials_beyond = seen.task.extrapolation_trials()
+        similar = {f"similarity: {m}": f"{maps.SIMILARITY}{m}" for m in similarities(seen)}
+        self.by.options = {v: k for v, k in methods.items() if k not in missing} | similar
+        # Never one that is computed only when it is asked for.
+        first_by = next(iter(self.by.options.values()), None)
+        self.by.value = first_by if first_by not in similar.values() else None
+        if self.by.value is None:
+            self.by.options = {"nothing yet": None, **similar}
         for k in BOTH:
             self.pick[k].options = seen.names
             self.outputs.pop(k, None)
+        self.live_place.visible = not seen.of_recordings
+        if seen.of_recordings:
+            self.at_hand = {}
+            self.challenge.options, self.challenge.value = {"by hand": "by hand"}, "by hand"
+            return
+        self._trials_beyond = seen.task.extrapolation_trials()
         self.at_hand = live.challenges_at_hand(seen.task)
         chosen = self._chosen()
         told = {f"{i}. to tell solutions apart: {n}": n for i, n in enumerate(chosen, 1)}
@@ -362,6 +419,47 @@ class Explorer:
             return []
         return [name for name in chosen_challenges(self.design) if name in self.at_hand]
 
+    @property
+    def _kind(self) -> str:
+        """What tells populations apart: their architecture, or their names."""
+        return "population" if "population" in self.seen.colors() else "architecture"
+
+    def _kind_of_each(self) -> NDArray[Any]:
+        if self._kind in self.seen.colors():
+            return self.seen.column(self._kind).astype(str)
+        return np.full(self.seen.networks, self.seen.architecture)
+
+    def _change_recordings(self) -> None:
+        """Recordings come after the networks, so that what is chosen stays."""
+        by, color = self.by.value, self._colored_by()
+        kinds, sizes, solutions = self.kinds.value, self.sizes.value, self.solutions.value
+        challenge = None if self.populations[self.population.value].of_recordings else self.now()
+        self._quiet = True
+        try:
+            self._of_population()
+            if by in self.by.options.values():
+                self.by.value = by
+            if color in self.color.options:
+                self.color.value = color
+            elif color in self.seen.features_named:
+                self.feature.value = color
+            self.kinds.value, self.sizes.value, self.solutions.value = kinds, sizes, solutions
+            if challenge is not None:
+                self.challenge.value = (
+                    challenge.name if challenge.name in self.at_hand else "by hand"
+                )
+                self._set_challenge(challenge)
+        finally:
+            self._quiet = False
+        self._lay_out()
+        self._redraw()
+        for k in BOTH:
+            if self.chosen.get(k, -1) >= self.seen.networks:
+                self.chosen.pop(k)
+                self.pick[k].value = ""
+        for k, index in [*self.chosen.items()] or [("A", 0)]:
+            self._choose(k, index)
+
     def _change_population(self) -> None:
         self.chosen = {}
         self._quiet = True
@@ -373,13 +471,15 @@ class Explorer:
             self._quiet = False
         self._lay_out()
         self._redraw()
+        self._show_facets()
         self._choose("A", 0)
         self._show_each()
 
     # --------------------------------------------------------------------- map
 
     def _lay_out(self) -> None:
-        key = (self.population.value, str(self.by.value))
+        key = (str(self.population.value), str(self.by.value), bool(self.beside.value))
+        self._stop_waiting()
         if key not in self.maps_made:
             try:
                 if self.by.value is None:
@@ -387,6 +487,9 @@ class Explorer:
                         f"{self.seen.name} has nothing to make a map from; "
                         f"{self.seen.to_make('features')}"
                     )
+                if str(self.by.value).startswith(maps.SIMILARITY) and self._served():
+                    self._wait_for(key)
+                    return
                 self.maps_made[key] = maps.lay_out(self.seen, self.by.value, self.distances)
             except SolspaceError as error:
                 self.laid = None
@@ -398,6 +501,78 @@ class Explorer:
             told += f" There are no features; {self.seen.to_make('features')}."
         self.trust.object = f"<p class='faint'>{escape(told)}</p>"
 
+    def _served(self) -> bool:
+        """Whether a server shows this, which has other pages to answer meanwhile."""
+        document = self.map_figure.figure.document or self.pn.state.curdoc
+        return document is not None and document.session_context is not None
+
+    def _wait_for(self, key: tuple[str, str, bool]) -> None:
+        """A map that takes long: made in a thread, and shown when it is there."""
+        seen, by = self.seen, str(self.by.value)
+        job = self.jobs.get(key)
+        if job is None or job.cancelled or (job.ended and job.laid is None):
+            job = Job(lambda told: maps.lay_out(seen, by, told=told))
+            self.jobs[key] = job
+        job.waiting.add(id(self))
+        self._waiting, self.laid = job, None
+        self._tell_waiting()
+        document = self.map_figure.figure.document or self.pn.state.curdoc
+        if self._polling is None:
+            self._polling = document.add_periodic_callback(self._poll, 300)
+
+    def _tell_waiting(self) -> None:
+        if self._waiting is not None:
+            text = self._waiting.text or "starting"
+            self.trust.object = f"<p role='status'>{escape(text)}</p>"
+
+    def _poll(self) -> None:
+        """Show how far it is, or what was made."""
+        job = self._waiting
+        if job is None:
+            return
+        if not job.ended:
+            self._tell_waiting()
+            return
+        key = (str(self.population.value), str(self.by.value), bool(self.beside.value))
+        self._stop_waiting()
+        if job.laid is None:
+            self.trust.object = f"<p role='alert'>No map: {escape(job.error)}</p>"
+            return
+        self.maps_made[key] = job.laid
+        self.jobs.pop(key, None)
+        self._guarded(self._relay)
+
+    def _stop_waiting(self) -> None:
+        job, self._waiting = self._waiting, None
+        if job is not None:
+            job.leave(id(self))
+        if self._polling is not None:
+            document = self.map_figure.figure.document or self.pn.state.curdoc
+            document.remove_periodic_callback(self._polling)
+            self._polling = None
+
+    def _show_facets(self) -> None:
+        """One map for each population, on the same axes."""
+        from solspace.explorer.facets import Facets
+
+        on = bool(self.one_each.value)
+        self.map_figure.figure.visible = not on
+        self.facet_place.visible = on
+        if not on:
+            return
+        of = self._kind_of_each()
+        names = list(dict.fromkeys(of[~self.seen.recordings].tolist()))
+        if self.facets is None or self.facets.names != names:
+            self.facets = Facets(self.map_figure, names, self._clicked)
+            self.facet_place.objects = [
+                self.pn.pane.Bokeh(
+                    figure, sizing_mode="stretch_width", min_width=200,
+                    styles={"flex": "1 1 210px"},
+                )
+                for figure in self.facets.figures
+            ]  # fmt: skip
+        self.facets.show(of, self.seen.recordings)
+
     def _relay(self) -> None:
         self._lay_out()
         self._redraw()
@@ -405,22 +580,28 @@ class Explorer:
 
     def _kept(self) -> NDArray[np.bool_]:
         kept = np.ones(self.seen.networks, bool)
+        if self.kinds.value:
+            kept &= np.isin(self._kind_of_each(), self.kinds.value)
         if self.sizes.value:
-            kept &= np.isin(self.seen.column("hidden_size").astype(str), self.sizes.value)
+            kept &= np.isin(self.seen.column("hidden_size"), [int(s) for s in self.sizes.value])
         if self.solutions.value:
             named = np.array([str(v) or "none" for v in self.seen.column("solution_name")])
             kept &= np.isin(named, self.solutions.value)
-        return kept
+        # Recordings have a box of their own.
+        return kept | (self.seen.recordings & (not self.seen.of_recordings))
 
     def _conditions(self) -> list[str]:
         out = []
+        if self.kinds.value:
+            out.append(f"np.isin(seen.column({self._kind!r}), {list(self.kinds.value)!r})")
         if self.sizes.value:
-            out.append(
-                f"np.isin(seen.column('hidden_size').astype(str), {list(self.sizes.value)!r})"
-            )
+            sizes = [int(s) for s in self.sizes.value]
+            out.append(f"np.isin(seen.column('hidden_size'), {sizes!r})")
         if self.solutions.value:
             values = [v if v != "none" else "" for v in self.solutions.value]
             out.append(f"np.isin(seen.column('solution_name').astype(str), {values!r})")
+        if out and self.seen.recordings.any():
+            out = [f"{condition} | seen.recordings" for condition in out]
         return out
 
     def _palette(self, names: list[str]) -> dict[str, str]:
@@ -439,6 +620,12 @@ class Explorer:
 
         by = self._colored_by()
         values = self.seen.column(by)
+        recorded = self.seen.recordings
+        beside = recorded.any() and not recorded.all()
+        key = (
+            f" &nbsp; <span style='white-space:nowrap'>&#9670; recordings ({recorded.sum()})</span>"
+            if beside else ""
+        )  # fmt: skip
         if values.dtype.kind in "iufb" and by != "solution":
             number = values.astype(float)
             known = np.isfinite(number)
@@ -450,27 +637,35 @@ class Explorer:
             shades = ramp(PARAMETER_COLORS, 64)
             at = np.clip((number - low) / ((high - low) or 1.0), 0, 1)
             at = np.nan_to_num(at * 63).astype(int)
-            colors = [shades[i] if k else self.theme.faint for i, k in zip(at, known, strict=True)]
+            unlike = [self.theme.ink if r and beside else self.theme.faint for r in recorded]
+            colors = [shades[i] if k else u for i, k, u in zip(at, known, unlike, strict=True)]
+            known |= recorded
             bar = ", ".join(PARAMETER_COLORS)
             unknown = f", {int((~known).sum())} not known (grey)" if not known.all() else ""
             self.legend.object = (
                 f"<p>{escape(by)}: {low:.3g} <span style='display:inline-block;width:120px;"
                 f"height:10px;background:linear-gradient(to right,{bar})'></span> {high:.3g}"
-                f"{unknown}</p>"
+                f"{unknown}{key}</p>"
             )
             return colors, [f"{by} {v:.4g}" for v in number]
         named = np.array([str(v) or "none" for v in values])
-        rows = telling.label_counts(named, self._kept(), MOST_COLORS)
+        counted = ~recorded if beside else np.ones(len(named), bool)
+        rows = telling.label_counts(named[counted], self._kept()[counted], MOST_COLORS)
         palette = self._palette([row[0] for row in rows])
         palette = {k: self.theme.faint if k == "none" else v for k, v in palette.items()}
-        more = len(set(named.tolist())) - len(rows)
+        more = len(set(named[counted].tolist())) - len(rows)
         self.legend.object = "<p>" + " &nbsp; ".join(
             f"<span style='white-space:nowrap'><span class='swatch' "
             f"style='background:{palette[name]}'></span>"
             f"{escape(name[:44].replace('_', ' '))} ({count})</span>"
             for name, count, _ in rows
-        ) + (f" &nbsp; and {more} more, grey" if more else "") + "</p>"  # fmt: skip
-        return [palette.get(n, self.theme.faint) for n in named.tolist()], named.tolist()
+        ) + (f" &nbsp; and {more} more, grey" if more else "") + key + "</p>"  # fmt: skip
+        shown = [
+            palette[name] if name in palette and name != "none"
+            else self.theme.ink if own and beside else self.theme.faint
+            for name, own in zip(named.tolist(), recorded.tolist(), strict=True)
+        ]  # fmt: skip
+        return shown, named.tolist()
 
     def _redraw(self) -> None:
         kept = self._kept()
@@ -479,15 +674,26 @@ class Explorer:
             self.map_figure.source.data = {k: [] for k in self.map_figure.source.data}
             return
         colors, told = self._colors()
-        self.map_figure.show(self.laid, kept, colors, self.seen.names, told)
+        recorded = self.seen.recordings if not self.seen.of_recordings else None
+        self.map_figure.show(self.laid, kept, colors, self.seen.names, told, recorded)
         self.map_figure.mark(self.laid, self.chosen)
+        if self.facets is not None and self.one_each.value:
+            self.facets.show(self._kind_of_each(), self.seen.recordings)
 
     def _head(self, kept: int) -> None:
-        of = f"{kept} of {self.seen.networks}" if kept < self.seen.networks else f"{kept}"
+        recorded = int(self.seen.recordings.sum())
+        many = self.seen.networks
+        what = "networks"
+        if self.seen.of_recordings:
+            what = "recordings"
+        elif recorded:
+            kept, many, what = kept - recorded, many - recorded, "networks"
+        of = f"{kept} of {many}" if kept < many else f"{kept}"
+        beside = f" and {recorded} recordings" if recorded and what == "networks" else ""
         store = os.path.basename(self.seen.path.rstrip("/"))
         other = "light" if self.theme.dark else "dark"
         self.head.object = (
-            f"<h1>{escape(self.seen.name)}</h1><p class='faint'>{of} networks"
+            f"<h1>{escape(self.seen.name)}</h1><p class='faint'>{of} {what}{beside}"
             f"{' of ' + escape(store) if store else ''} &nbsp; "
             f"<a class='theme' data-theme='{other}' href='?theme={other}'>{other} page</a></p>"
         )
@@ -507,9 +713,12 @@ class Explorer:
     def _selected(self, attr: str, old: Any, new: list[int]) -> None:
         self._guarded(self._describe_selection)
 
-    def _clicked(self, event: Any) -> None:
-        """The network under a click is looked at."""
-        found = self.map_figure.nearest(event.x, event.y)
+    def _clicked(self, event: Any, population: str | None = None) -> None:
+        """The network under a click is looked at; on the map of one population one of its own."""
+        among = None
+        if population is not None:
+            among = (self._kind_of_each() == population) | self.seen.recordings
+        found = self.map_figure.nearest(event.x, event.y, among)
         if found is not None:
             self._guarded(lambda: self._choose(self.next_to.value, found))
             self._tell()
@@ -522,19 +731,30 @@ class Explorer:
         return inside
 
     def _describe_selection(self) -> None:
-        inside = self.selection()
+        inside, beside = self.selection(), ~self.seen.recordings
+        if self.seen.of_recordings:
+            beside = self.seen.recordings
+        recorded = int((inside & ~beside).sum())
+        inside &= beside
         n = int(inside.sum())
-        self.asked.object, self.ask.visible = "", n >= 3 and self.seen.task.challenges is not None
+        can = not self.seen.of_recordings and self.seen.task.challenges is not None
+        self.asked.object, self.ask.visible = "", n >= 3 and can
         if n < 2:
             self.selected_text.object = ""
             return
-        out = [f"<h2>{n} networks selected</h2>"]
+        what = "recordings" if self.seen.of_recordings else "networks"
+        more = f", and {recorded} recordings, which are not counted" if recorded else ""
+        out = [f"<h2>{n} {what} selected{more}</h2>"]
+        if self._kind in self.seen.colors():
+            counts = telling.label_counts(self._kind_of_each()[beside], inside[beside])
+            out.append(_table([self._kind, "inside", "outside"], counts))
         label = "solution_name" if "solution_name" in self.seen.colors() else "hidden_size"
-        counts = telling.label_counts(self.seen.column(label), inside)
-        out.append(_table(
-            [label.replace("_", " "), "inside", "outside"],
-            [(name.replace("_", " ")[:48], i, o) for name, i, o in counts if i],
-        ))  # fmt: skip
+        if label in self.seen.colors():
+            counts = telling.label_counts(self.seen.column(label)[beside], inside[beside])
+            out.append(_table(
+                [label.replace("_", " "), "inside", "outside"],
+                [(name.replace("_", " ")[:48], i, o) for name, i, o in counts if i],
+            ))  # fmt: skip
         try:
             rows = telling.distinguish(self.seen, inside)[:SHOWN]
             out.append("<p>Features that differ most from the others (difference of means in "
@@ -565,18 +785,29 @@ class Explorer:
         inside = self.selection()
         if not self.save_labels:  # a button that is disabled can be clicked by a program
             raise SolspaceError("labels are saved where `solspace explore` is given --save-labels")
+        recorded = int((inside & self.seen.recordings).sum())
+        inside &= ~self.seen.recordings  # the label is one of networks
         if not inside.any():
-            raise SolspaceError("no network is selected; draw a lasso around some first")
+            gone = f" ({recorded} recordings are, which have no such label)" if recorded else ""
+            raise SolspaceError(f"no network is selected{gone}; draw a lasso around some first")
         name = str(self.selection_name.value).strip()
-        said = []
+        said: list[str] = []
         for part, at, _ in self.seen.split(np.flatnonzero(inside)):
-            self._save_in(part, name, {part.names[i] for i in at})
+            try:
+                self._save_in(part, name, {part.names[i] for i in at})
+            except SolspaceError as error:
+                if not said:
+                    raise
+                # Each population is written as a whole or not at all; all of them together are not.
+                raise SolspaceError(
+                    f"saved are {' and '.join(said)}; not those of {part.name}: {error}. Save again"
+                ) from None
             said.append(f"{len(at)} networks of {part.name}")
         self.color.options = [*dict.fromkeys([*self.color.options, "selection"])]
         self.color.value = "selection"
         self.said.object = (
             f"<p role='status'>{escape(' and '.join(said))} are saved as {escape(name)!r} in the "
-            f"label 'selection'.</p>"
+            f"label 'selection'.{' Recordings have none.' if recorded else ''}</p>"
         )
 
     def _save_in(self, part: Explored, name: str, chosen: set[str]) -> None:
@@ -598,17 +829,32 @@ class Explorer:
             part.path, "select", task=task, architecture=architecture, redo=True,
             options={"members": members},
         )  # fmt: skip
-        self.populations[part.name] = open_explored(part.path)[part.name]
+        fresh = open_explored(part.path)[part.name]
+        self._beside = {}
+        for k, seen in self.populations.items():
+            if k == part.name:
+                self.populations[k] = fresh
+            elif isinstance(seen, Together):
+                self.populations[k] = seen.replaced(fresh)
 
     def _selection_store(self) -> io.BytesIO:
-        from solspace.run.populations import create_population
+        from solspace.run.populations import add_population, create_population
         from solspace.store.shipped import zip_store
 
         inside = self.selection() if self.selection().any() else self._kept()
+        parts = self.seen.split(np.flatnonzero(inside))
+        of = [(part.task_name, part.architecture) for part, _, _ in parts]
+        if len(set(of)) < len(of):
+            told = ", ".join(part.name for part, _, _ in parts)
+            raise SolspaceError(
+                f"a store has one population of a task and architecture, and the selection is of "
+                f"{told}; select networks of one of them"
+            )
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "selection.zarr")
-            for part, at, _ in self.seen.split(np.flatnonzero(inside)):
-                create_population(path, part.ds.isel(network=at).load())
+            for part, at, _ in parts:
+                add = add_population if part.of_recordings else create_population
+                add(path, part.ds.isel(network=at).load())
             zip_store(path, path + ".zip")
             with open(path + ".zip", "rb") as file:
                 return io.BytesIO(file.read())
@@ -625,7 +871,12 @@ class Explorer:
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         data = self.map_figure.source.data
-        axes.scatter(data["x"], data["y"], c=list(data["color"]), s=7, linewidths=0)
+        for marker, drawn in (("circle", "o"), ("diamond", "D")):
+            at = [i for i, m in enumerate(data["marker"]) if m == marker]
+            axes.scatter(
+                np.asarray(data["x"])[at], np.asarray(data["y"])[at], linewidths=0,
+                c=[data["color"][i] for i in at], s=7 if marker == "circle" else 16, marker=drawn,
+            )  # fmt: skip
         axes.set_xticks([])
         axes.set_yticks([])
         if self.laid is not None:
@@ -668,8 +919,10 @@ class Explorer:
             except SolspaceError:
                 points, kinds = np.zeros((0, 1)), []
             self.planes[k].show(plane, points, kinds)
-        except SolspaceError:
+        except SolspaceError as error:
             self.planes[k].figure.visible = False
+            if seen.recordings[index]:
+                self.about[k].object += f"<p role='alert'>{escape(str(error))}</p>"
         else:
             self.planes[k].figure.visible = True
         try:
@@ -691,9 +944,11 @@ class Explorer:
         seen, index = self.seen, self.chosen[k]
         part, at = seen.part(index)
         rows: list[tuple[str, str]] = []
+        if seen is not part and not part.of_recordings:
+            rows.append(("population", part.name.rsplit("/", 1)[-1]))
         for name in ("hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity",
                      "stable_points", "selection"):  # fmt: skip
-            if name in part.colors():
+            if name in part.colors() and not (part.of_recordings and name == "solution_name"):
                 value = part.column(name)[at]
                 text = f"{value:.3g}" if isinstance(value, np.floating) else str(value)
                 text = "not known" if text == "nan" else text
@@ -704,6 +959,16 @@ class Explorer:
                 f"{escape(seen.names[i])} ({far:.3g})" for i, far in self.laid.nearest(index, 4)
             )
             out.append(f"<p class='faint'>Nearest by {escape(self.laid.measure)}: {near}</p>")
+        if part.of_recordings:
+            out.append(
+                "<p class='faint'>A recording: its own trials are shown along its principal "
+                "components. It has no weights, so there is no output, no graph, no fixed point, "
+                "and no challenge can be given to it.</p>"
+            )
+            if "features" not in part.ds.variables:
+                out.append(f"<p class='faint'>No features; {escape(part.to_make('features'))}</p>")
+            self.about[k].object = "".join(out)
+            return
         for group, what, stage in (
             ("graph", "No graph", "reduce"), ("fixed_points", "No fixed points", "fixed_points")
         ):  # fmt: skip
@@ -725,6 +990,9 @@ class Explorer:
 
     def _beyond_of(self, k: str) -> None:
         """Outputs on the task's trials outside of the trained set, one row each."""
+        if self.seen.recordings[self.chosen[k]]:
+            self.beyond[k].figure.visible = False
+            return
         trials = self._trials_beyond
         take = np.unique(np.linspace(0, len(trials) - 1, 60).round().astype(int))
         try:
@@ -858,6 +1126,11 @@ class Explorer:
 
     def _answer_of(self, k: str) -> None:
         seen, index = self.seen, self.chosen[k]
+        self.output_place[k].visible = not seen.recordings[index]
+        if seen.recordings[index]:
+            self.planes[k].clear()
+            self.graph_said[k].object = ""
+            return
         challenge = self.now()
         try:
             answer = live.respond(seen, index, challenge)
@@ -878,6 +1151,9 @@ class Explorer:
     def _show_each(self) -> None:
         """Outputs of one network of each solution, one above the other."""
         if not self.each.value:
+            self.each_place.objects = []
+            return
+        if self.seen.of_recordings:
             self.each_place.objects = []
             return
         found = live.one_of_each(self.seen)
@@ -926,6 +1202,12 @@ class Explorer:
         """What an address holds to show this again."""
         out = {"population": str(self.population.value), "map": str(self.by.value or "")}
         out["color"] = self._colored_by()
+        if self.beside.visible and not self.beside.value:
+            out["recordings"] = "0"
+        if self.one_each.value:
+            out["side"] = "1"
+        if self.kinds.value:
+            out["only"] = "|".join(self.kinds.value)
         if self.sizes.value:
             out["sizes"] = "|".join(self.sizes.value)
         if self.solutions.value:
@@ -946,8 +1228,12 @@ class Explorer:
         return telling.view_code(
             self.seen, by=str(self.by.value), color=self._colored_by(), kept=self._conditions(),
             network=name, pulses=sorted(self.pulses),
-            steps=int(self.steps.value),
+            steps=int(self.steps.value) if self._runs("A") else 0,
         )  # fmt: skip
+
+    def _runs(self, k: str) -> bool:
+        """Whether what is looked at is a network, which challenges can be given to."""
+        return k in self.chosen and not self.seen.recordings[self.chosen[k]]
 
     def _tell(self) -> None:
         if self.show_code.value:
@@ -975,21 +1261,19 @@ class Explorer:
         pn = self.pn
         grow = {"sizing_mode": "stretch_width", "min_width": 300}
         choose = pn.Column(
-            self.population, self.by, self.color, self.feature, self.sizes, self.solutions,
+            self.population, self.beside, self.by, self.color, self.feature, self.one_each,
+            self.kinds, self.sizes, self.solutions,
             self.pick["A"], self.pick["B"], self.next_to, self.show_code, self.as_svg,
             self.as_store, self.selection_name, self.keep, sizing_mode="stretch_width",
             styles={"flex": "1 1 190px"}, min_width=180,
         )  # fmt: skip
         shown = pn.Column(
-            self._pane(self.map_figure.figure), self.legend,
+            self._pane(self.map_figure.figure), self.facet_place, self.legend,
             self.trust, self.selected_text, self.ask, self.asked,
             styles={"flex": "3 1 380px"}, **grow,
         )  # fmt: skip
         live_part = pn.Column(
-            pn.FlexBox(self.challenge, self.steps, self.add_to, self.width,
-                       self.amplitude, self.add, self.drop, self.each,
-                       align_items="end", gap="8px", sizing_mode="stretch_width"),
-            self.pulse_place, self.turn,
+            self.live_place, self.pulse_place, self.turn,
             pn.FlexBox(self.cards["A"], self.cards["B"], gap="16px", sizing_mode="stretch_width"),
             self.each_place, styles={"flex": "5 1 540px"}, **grow,
         )  # fmt: skip
@@ -998,6 +1282,10 @@ class Explorer:
             pn.FlexBox(choose, shown, live_part, gap="16px", sizing_mode="stretch_width"),
             sizing_mode="stretch_width", css_classes=["explorer"],
         )  # fmt: skip
+
+
+def _parts(seen: Explored) -> list[Explored]:
+    return list(seen.parts) if isinstance(seen, Together) else [seen]
 
 
 class _Made(dict[str, Any]):
@@ -1031,6 +1319,7 @@ def explore(
     *,
     distances: xr.DataArray | None = None,
     design: xr.Dataset | None = None,
+    recordings: Any = None,
 ) -> pn.Column:
     """A population in a notebook: its map, its networks on a click, challenges by hand.
 
@@ -1039,13 +1328,17 @@ def explore(
     Parameters
     ----------
     population : Dataset, DataTree, mapping of str to Dataset, or str
-        A population, with or without its other groups by name; the tree of `solspace.open_store`;
-        or the path or address of a store, which is only read.
+        A population, with or without its other groups by name; several populations, each by a name
+        of yours; the tree of `solspace.open_store`; or the path or address of a store, which is
+        only read. Of a task with several populations these are shown together too.
     distances : DataArray (network, network_other), optional
         What `solspace.similarity.pairwise` returns for the networks by a distance, for a map by it.
     design : Dataset, optional
         What `solspace.design.design` returned for these networks: the challenges that it chose come
         first in the list, and the first of them is given to the networks.
+    recordings : Dataset, DataTree, mapping of str to Dataset, or str, optional
+        Where recordings are that stand beside networks of their task, as further marks of the map;
+        those in ``population`` do anyway.
 
     Returns
     -------
@@ -1069,5 +1362,5 @@ def explore(
     'Column'
     """
     panel()
-    seen = open_explored(population)
+    seen = open_explored(population, recordings=recordings)
     return Explorer(seen, distances=distances, design=design).layout()

@@ -91,8 +91,9 @@ class MapFigure:
 
         self.theme = theme
         self.source = ColumnDataSource(
-            {"x": [], "y": [], "color": [], "name": [], "told": [], "index": []}
-        )
+            {"x": [], "y": [], "color": [], "name": [], "told": [], "index": [], "marker": [],
+             "size": []}
+        )  # fmt: skip
         self.marked = ColumnDataSource({"x": [], "y": [], "text": []})
         self.counted = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self.figure = _bare(theme.figure(name="map", height=470, tools="pan,wheel_zoom,reset,save"))
@@ -101,8 +102,8 @@ class MapFigure:
             palette=["rgba(0,0,0,0)", *ramp(("#B9D7EC", BLUE), 60)],
         )  # fmt: skip
         marks = self.figure.scatter(
-            "x", "y", source=self.source, size=8, fill_color="color", line_color=theme.paper,
-            line_width=0.5, fill_alpha=0.9, nonselection_fill_alpha=0.16,
+            "x", "y", source=self.source, marker="marker", size="size", fill_color="color",
+            line_color=theme.paper, line_width=0.5, fill_alpha=0.9, nonselection_fill_alpha=0.16,
             nonselection_line_alpha=0.1, name="marks", selection_line_color=theme.ink,
         )  # fmt: skip
         self.figure.scatter(
@@ -121,7 +122,15 @@ class MapFigure:
         self.figure.toolbar.active_drag = lasso
         self.figure.xaxis.ticker = self.figure.yaxis.ticker = []
 
-    def show(self, laid: Map, kept: NDArray[np.bool_], colors: Any, names: Any, told: Any) -> None:
+    def show(
+        self,
+        laid: Map,
+        kept: NDArray[np.bool_],
+        colors: Any,
+        names: Any,
+        told: Any,
+        recorded: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Show these networks; past `MOST_MARKS` of them how many lie in each spot."""
         at = laid.there[kept[laid.there]]
         self.counted.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
@@ -132,20 +141,28 @@ class MapFigure:
                 "dw": [xs[-1] - xs[0]], "dh": [ys[-1] - ys[0]],
             }  # fmt: skip
             at = at[np.linspace(0, len(at) - 1, MOST_MARKS // 10).astype(int)]
+        if recorded is not None:  # few, shown all and above the networks
+            own = laid.there[recorded[laid.there] & kept[laid.there]]
+            at = np.concatenate([at[~recorded[at]], own])
+        beside = np.zeros(len(at), bool) if recorded is None else recorded[at]
         self.source.selected.indices = []
         self.source.data = {
             "x": laid.places[at, 0], "y": laid.places[at, 1], "color": [colors[i] for i in at],
             "name": [names[i] for i in at], "told": [told[i] for i in at], "index": at,
+            "marker": np.where(beside, "diamond", "circle").tolist(),
+            "size": np.where(beside, 17, 8).tolist(),
         }  # fmt: skip
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = laid.axes
 
-    def nearest(self, x: float, y: float) -> int | None:
+    def nearest(self, x: float, y: float, among: NDArray[np.bool_] | None = None) -> int | None:
         """The network nearest to a spot, within a fiftieth of what is seen of the map."""
         data, ranges = self.source.data, (self.figure.x_range, self.figure.y_range)
         spans = [abs(r.end - r.start) if r.end is not None else np.nan for r in ranges]
         if not len(data["x"]) or not np.all(np.isfinite(spans)) or not all(spans):
             return None
         far = np.hypot((data["x"] - x) / spans[0], (data["y"] - y) / spans[1])
+        if among is not None:
+            far = np.where(among[np.asarray(data["index"], int)], far, np.inf)
         at = int(far.argmin())
         return int(data["index"][at]) if far[at] < NEAR else None
 
@@ -277,6 +294,12 @@ class PlaneFigure:
         at = self._seen(self._plane.project(states))
         self.path.data = {"x": at[:, 0], "y": at[:, 1]}
         self.last.data = {"x": at[-1:, 0], "y": at[-1:, 1]}
+
+    def clear(self) -> None:
+        """No challenge."""
+        self._states = None
+        self.path.data = {"x": [], "y": []}
+        self.last.data = {"x": [], "y": []}
 
     def _seen(self, at: Array) -> Array:
         if at.shape[1] < 3:

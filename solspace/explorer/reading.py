@@ -412,7 +412,7 @@ def read_populations(source: Any) -> dict[str, Explored]:
     if not shown:
         raise SolspaceError(
             f"{path}: holds {', '.join(map(str, found))} alone; the explorer shows recurrent "
-            "networks with weights, and recordings: planar networks are drawn by "
+            "networks with weights, and recordings; draw planar networks by "
             "solspace.plots.plot_two_neuron"
         )
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from solspace.errors import SolspaceError
 from solspace.explorer.app import STYLE, Explorer, panel
-from solspace.explorer.maps import lay_out
 from solspace.explorer.together import open_explored
 
 if TYPE_CHECKING:
@@ -69,6 +67,7 @@ def serve(
     save_labels: bool = False,
     distances: xr.DataArray | None = None,
     design: xr.Dataset | None = None,
+    recordings: Any = None,
     start: bool = True,
 ) -> Any:
     """Show a store, or a population in memory, in a browser.
@@ -89,6 +88,7 @@ def serve(
         Whether selections may be saved in the store, which is otherwise only read.
     distances : DataArray, optional
     design : Dataset, optional
+    recordings : str, Dataset or mapping, optional
         See `solspace.explore`.
     start : bool
         Serve until interrupted; otherwise return the server, which is to be started.
@@ -106,7 +106,7 @@ def serve(
     pn = panel()
     if not 0 <= port <= 65535:
         raise SolspaceError(f"--port {port}; give 1 to 65535, or 0 for any that is free")
-    populations = open_explored(source)
+    populations = open_explored(source, recordings=recordings)
     if save_labels:
         from solspace.store import place
 
@@ -126,6 +126,7 @@ def serve(
                 "`solspace design STORE -o FILE.nc`"
             )
     made: dict[Any, Any] = {}
+    jobs: dict[Any, Any] = {}
 
     def page() -> Any:
         arguments = pn.state.session_args
@@ -133,7 +134,7 @@ def serve(
 
         view = Explorer(
             populations, distances=distances, design=design, state=state,
-            save_labels=save_labels, addressed=True, maps_made=made,
+            save_labels=save_labels, addressed=True, maps_made=made, jobs=jobs,
         )  # fmt: skip
         template = pn.Template(_PAGE)
         template.add_panel("explorer", view.layout())
@@ -182,10 +183,6 @@ def _refused(error: OSError, address: str, port: int) -> SolspaceError:
 
 def _warm(populations: Any, made: dict[Any, Any]) -> None:
     """The first view, which compiles and reads, before anybody asks for it."""
-    name, seen = next(iter(populations.items()))
-    by = "features" if seen.features_named else "weights"
-    with contextlib.suppress(SolspaceError):  # the page says it
-        made[name, by] = lay_out(seen, by)
     view = Explorer(populations, maps_made=made)
     view.layout().get_root()
 

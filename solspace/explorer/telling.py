@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.explorer.maps import SIMILARITY
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,7 +75,7 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
     from scipy import stats
 
     values = seen.features
-    there = np.isfinite(values).any(axis=1)
+    there = np.isfinite(values).any(axis=1) & _compared(seen)
     one, other = values[inside & there], values[~inside & there]
     if min(len(one), len(other)) < 3:
         raise SolspaceError(
@@ -160,7 +161,7 @@ def distinguish_challenges(
 
     asked = []
     for side in (inside, ~inside):
-        of = np.flatnonzero(side)
+        of = np.flatnonzero(side & ~seen.recordings)
         take = np.linspace(0, len(of) - 1, min(most, len(of))).round().astype(int)
         asked.append(of[np.unique(take)])
     at = np.concatenate(asked)
@@ -199,6 +200,11 @@ def distinguish_challenges(
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
         out.append(ChallengeDifference(str(name), apart, *counts))
     return sorted(out, key=lambda row: (-row.difference, row.challenge))
+
+
+def _compared(seen: Explored) -> NDArray[np.bool_]:
+    """Networks without the recordings beside them; recordings where there are no others."""
+    return ~seen.recordings if not seen.recordings.all() else seen.recordings
 
 
 def _joined(given: Sequence[xr.Dataset], name: str) -> NDArray[Any]:
@@ -254,33 +260,46 @@ def view_code(
     steps : int
         Of that trial.
     """
+    similar = by.startswith(SIMILARITY)
+    parts = getattr(seen, "parts", None)
+    beside = parts is not None and bool(seen.recordings.any()) and not seen.of_recordings
+    names = ["lay_out", "open_explored"]
+    names += ["Together"] * beside + ["evenly"] * similar
+    names += ["activity_of"] * (similar and not by.endswith("weights"))
     lines = [
         "import numpy as np",
         "import solspace",
-        "from solspace.explorer import lay_out, open_explored",
-        "",
+        f"from solspace.explorer import {_list(names)}",
     ]
-    if seen.path:
-        lines += [f"seen = open_explored({seen.path!r})[{seen.name!r}]"]
-    else:
-        lines += [
-            "# ds: the population that was given to solspace.explore",
-            "seen = next(iter(open_explored(ds).values()))",
-        ]
-    lines += [
-        "ds = seen.ds",
-        f"places = lay_out(seen, {by!r}).places  # (network, 2)"
-        if by != "distances"
-        else "places = lay_out(seen, 'distances', distances).places  # (network, 2), of yours",
-    ]
+    lines += [""]
     if by == "distances":
-        lines.insert(3, "# distances: those that were given, see solspace.explorer.read_distances")
+        lines += ["# distances: those that were given, see solspace.explorer.read_distances"]
+    paths = list(dict.fromkeys(part.path for part in parts or [seen]))
+    if all(paths):
+        more = f", recordings={paths[1]!r}" if len(paths) > 1 else ""
+        lines += [f"found = open_explored({paths[0]!r}{more})"]
+    else:
+        lines += ["# given: what was given to solspace.explore", "found = open_explored(given)"]
+    if beside:
+        lines += [f"seen = Together([found[name] for name in {[p.name for p in parts or []]}])"]
+    else:
+        lines += [f"seen = found[{seen.name!r}]"]
+    if by == "distances":
+        lines += ["places = lay_out(seen, 'distances', distances).places  # (network, 2)"]
+    elif similar:
+        lines += _lines_of_similarity(seen, by.removeprefix(SIMILARITY))
+        lines += [f"places = lay_out(seen, {by!r}, distances).places  # (network, 2)"]
+    else:
+        lines += [f"places = lay_out(seen, {by!r}).places  # (network, 2)"]
     lines += [f"color = seen.column({color!r})"]
     if kept:
         lines += ["kept = np.ones(seen.networks, bool)"]
         lines += [f"kept &= {condition}" for condition in kept]
     if network is not None:
-        lines += ["", f"i = seen.place({network!r})", "one = ds.isel(network=[i]).load()"]
+        lines += [
+            "", f"i = seen.place({network!r})", "population, at = seen.part(i)",
+            "one = population.ds.isel(network=[at]).load()",
+        ]  # fmt: skip
     if network is not None and steps:
         lines += [
             "from solspace.tasks.challenges import Challenge, PlacedPulse",
@@ -292,3 +311,27 @@ def view_code(
             "answer.output  # (time, output_channel)",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names, key=str.casefold))
+
+
+def _lines_of_similarity(seen: Explored, measure: str) -> list[str]:
+    """Lines that give the distances of a map by similarity."""
+    from solspace.explorer.comparing import most_of
+    from solspace.similarity import get_measure
+
+    of, most = get_measure(measure).of, most_of(measure)
+    if of == "weights":
+        return [
+            "part = seen.part(0)[0]",
+            f"ds = part.ds.isel(network=evenly(part, {most})).load()",
+            f"distances = solspace.similarity.pairwise(ds, {measure!r}, unfit='leave_out')",
+            "distances = distances.assign_coords(network=ds['name'].values)",
+        ]
+    more = ", inputs=seen.recorded.input" if of == "driven" else ""
+    return [
+        f"activity = activity_of(seen, evenly(seen, {most}))  # (trial, time, unit) by name",
+        f"distances = solspace.similarity.pairwise(activity, {measure!r}, unfit='leave_out'{more})",
+    ]
