@@ -153,8 +153,8 @@ const map = named("map"), marks = map.renderers.find((r) => r.name === "marks");
 READY = """() => {
   if (!window.Bokeh || !Bokeh.documents || !Bokeh.documents.length) return false;
   const all = [...Bokeh.documents[0]._all_models.values()];
-  const map = all.find((m) => m.name === "map");
-  return !!map && map.inner_width > 0 && Bokeh.documents[0].is_idle;
+  const map = all.find((m) => m.name && m.name.startsWith("map") && m.inner_width > 0);
+  return !!map && Bokeh.documents[0].is_idle;
 }"""
 
 

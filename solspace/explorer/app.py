@@ -32,6 +32,11 @@ __all__ = ["Explorer", "explore", "panel"]
 
 MOST_COLORS = 10  # of a label that have a name in the key; the others are grey
 SHOWN = 12  # rows of a table
+# What is said of a network, as far as it is there.
+NUMBERS = (
+    "hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity", "stable_points",
+    "selection",
+)  # fmt: skip
 BOTH = ("A", "B")
 
 STYLE = """
@@ -223,7 +228,7 @@ class Explorer:
         self.outputs: dict[str, Any] = {}
         self.output_place = {k: pn.Column(sizing_mode="stretch_width") for k in BOTH}
         self.pulse_place = pn.FlexBox(sizing_mode="stretch_width")
-        self.facet_place = pn.FlexBox(sizing_mode="stretch_width", gap="6px", visible=False)
+        self.facet_place = pn.Column(sizing_mode="stretch_width", visible=False)
         self.live_place = pn.FlexBox(
             self.challenge, self.steps, self.add_to, self.width, self.amplitude, self.add,
             self.drop, self.each, align_items="end", gap="8px", sizing_mode="stretch_width",
@@ -564,14 +569,20 @@ class Explorer:
         names = list(dict.fromkeys(of[~self.seen.recordings].tolist()))
         if self.facets is None or self.facets.names != names:
             self.facets = Facets(self.map_figure, names, self._clicked)
-            self.facet_place.objects = [
-                self.pn.pane.Bokeh(
-                    figure, sizing_mode="stretch_width", min_width=200,
-                    styles={"flex": "1 1 210px"},
-                )
-                for figure in self.facets.figures
-            ]  # fmt: skip
+            self.facet_place.objects = [self._pane(figure) for figure in self.facets.figures]
         self.facets.show(of, self.seen.recordings)
+        self._mark()
+
+    def _mark(self) -> None:
+        """Ring the networks that are looked at."""
+        if self.laid is None:
+            return
+        self.map_figure.mark(self.laid, self.chosen)
+        if self.facets is not None and self.one_each.value:
+            of, recorded = self._kind_of_each(), self.seen.recordings
+            self.facets.mark(
+                {k: None if recorded[i] else str(of[i]) for k, i in self.chosen.items()}
+            )
 
     def _relay(self) -> None:
         self._lay_out()
@@ -676,9 +687,9 @@ class Explorer:
         colors, told = self._colors()
         recorded = self.seen.recordings if not self.seen.of_recordings else None
         self.map_figure.show(self.laid, kept, colors, self.seen.names, told, recorded)
-        self.map_figure.mark(self.laid, self.chosen)
         if self.facets is not None and self.one_each.value:
             self.facets.show(self._kind_of_each(), self.seen.recordings)
+        self._mark()
 
     def _head(self, kept: int) -> None:
         recorded = int(self.seen.recordings.sum())
@@ -908,8 +919,7 @@ class Explorer:
         before, self._quiet = self._quiet, True
         self.pick[k].value = self.seen.names[index]
         self._quiet = before
-        if self.laid is not None:
-            self.map_figure.mark(self.laid, self.chosen)
+        self._mark()
         self._about(k)
         seen = self.seen
         try:
@@ -946,17 +956,22 @@ class Explorer:
         rows: list[tuple[str, str]] = []
         if seen is not part and not part.of_recordings:
             rows.append(("population", part.name.rsplit("/", 1)[-1]))
-        for name in ("hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity",
-                     "stable_points", "selection"):  # fmt: skip
-            if name in part.colors() and not (part.of_recordings and name == "solution_name"):
+        numbers = ("hidden_size",) if part.of_recordings else NUMBERS
+        for name in numbers:
+            if name in part.colors():
                 value = part.column(name)[at]
                 text = f"{value:.3g}" if isinstance(value, np.floating) else str(value)
                 text = "not known" if text == "nan" else text
-                rows.append((name.replace("_", " "), text.replace("_", " ") or "none"))
+                said = "units" if part.of_recordings else name.replace("_", " ")
+                rows.append((said, text.replace("_", " ") or "none"))
         out = [f"<h2>{k}: {escape(seen.names[index])}</h2>", _table(None, rows)]
         if self.laid is not None and index in self.laid.there:
+            # Of networks: recordings are near to one another for their noise.
+            recorded = seen.recordings if not seen.of_recordings else np.zeros(seen.networks, bool)
+            found = self.laid.nearest(index, 4 + int(recorded.sum()))
             near = ", ".join(
-                f"{escape(seen.names[i])} ({far:.3g})" for i, far in self.laid.nearest(index, 4)
+                f"{escape(seen.names[i])} ({far:.3g})"
+                for i, far in [row for row in found if not recorded[row[0]]][:4]
             )
             out.append(f"<p class='faint'>Nearest by {escape(self.laid.measure)}: {near}</p>")
         if part.of_recordings:
@@ -1018,8 +1033,7 @@ class Explorer:
                     self._pane(self.beyond[k].figure),
                     self._pane(self.losses[k].figure),
                 ]
-        if self.laid is not None:
-            self.map_figure.mark(self.laid, self.chosen)
+        self._mark()
 
     def _later(self, act: Callable[[], Any]) -> None:
         """After what was drawn so far is sent; at once where there is no page yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Facets:
 
         self.whole, self.names = whole, list(names)
         self.filters = {name: IndexFilter([]) for name in names}
+        self.ringed = {name: IndexFilter([]) for name in names}
         self.figures = []
         theme = whole.theme
         for name in names:
@@ -50,8 +51,13 @@ class Facets:
                 nonselection_line_alpha=0.1, selection_line_color=theme.ink,
             )  # fmt: skip
             figure.scatter(
-                "x", "y", source=whole.marked, size=18, fill_color=None, line_color=theme.ink,
-                line_width=1,
+                "x", "y", source=whole.marked, view=CDSView(filter=self.ringed[name]), size=18,
+                fill_color=None, line_color=theme.ink, line_width=2,
+            )  # fmt: skip
+            figure.text(
+                "x", "y", "text", source=whole.marked, view=CDSView(filter=self.ringed[name]),
+                x_offset=11, y_offset=-5, text_font_size="13px", text_font_style="bold",
+                text_color=theme.ink,
             )  # fmt: skip
             lasso = LassoSelectTool(renderers=[marks])
             figure.add_tools(
@@ -75,3 +81,15 @@ class Facets:
         for name, chosen in self.filters.items():
             here = (population[at] == name) | always[at] if len(at) else np.zeros(0, bool)
             chosen.indices = np.flatnonzero(here).tolist()
+
+    def mark(self, of: Mapping[str, str | None]) -> None:
+        """Ring what is looked at in the map of its population; None rings it in all.
+
+        Parameters
+        ----------
+        of : mapping of str to str or None
+            The population, by the mark's letter.
+        """
+        letters = [str(letter) for letter in self.whole.marked.data["text"]]
+        for name, chosen in self.ringed.items():
+            chosen.indices = [i for i, k in enumerate(letters) if of.get(k) in (name, None)]
