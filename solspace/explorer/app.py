@@ -243,7 +243,7 @@ class Explorer:
         self.population.value = first if first in self.populations else next(iter(self.populations))
         self.beside.value = state.get("recordings") != "0"
         self._of_population()
-        if state.get("map") in self.by.options.values():
+        if state.get("map") and state["map"] in self.by.options.values():
             self.by.value = state["map"]
         self._lay_out()
         if state.get("color") in self.color.options:
@@ -454,14 +454,14 @@ class Explorer:
                     challenge.name if challenge.name in self.at_hand else "by hand"
                 )
                 self._set_challenge(challenge)
+            for k in BOTH:
+                if self.chosen.get(k, -1) >= self.seen.networks:
+                    self.chosen.pop(k)
+                    self.pick[k].value = ""
         finally:
             self._quiet = False
         self._lay_out()
         self._redraw()
-        for k in BOTH:
-            if self.chosen.get(k, -1) >= self.seen.networks:
-                self.chosen.pop(k)
-                self.pick[k].value = ""
         for k, index in [*self.chosen.items()] or [("A", 0)]:
             self._choose(k, index)
 

@@ -104,13 +104,17 @@ def weight_summary(seen: Explored) -> Array:
     ----------
     seen : Explored
     """
+    if not seen.has_weights:
+        unlike = f" of one layout (architectures: {', '.join(seen.architectures)})"
+        raise SolspaceError(
+            f"{seen.name} has no weights{unlike if len(seen.architectures) > 1 else ''}; lay "
+            "networks out by their features, or by a measure of similarity"
+        )
     rows: list[NDArray[np.float64] | None] = []
     for i in range(seen.networks):
         try:
             weights = seen.weights(i)
         except SolspaceError:
-            if not seen.has_weights:
-                raise
             rows.append(None)
             continue
         recurrent = np.asarray(weights["weight_hh"], float)
