@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import browsing
 import numpy as np
 import pytest
 import xarray as xr
@@ -136,7 +137,9 @@ def test_populations_in_memory_are_joined_by_task() -> None:
     laid = maps.lay_out(same, "weights")
     np.testing.assert_allclose(laid.places[:8], laid.places[8:])  # the same networks twice
     with pytest.raises(SolspaceError, match="populations of 2 tasks"):
-        other = solspace.new_population("delayed_discrimination", "gru", networks=2, hidden_size=5)
+        other = solspace.new_population(
+            "delayed_discrimination", "vanilla", networks=2, hidden_size=5
+        )
         explorer.Together([both, *explorer.open_explored(other).values()])
     with pytest.raises(SolspaceError, match="'mine' is no population"):
         explorer.open_explored({"mine": {"graph": given["gru"]}})
@@ -220,7 +223,9 @@ def test_labels_are_saved_in_each_population(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------ recordings
 
 
-def test_recordings_stand_beside_networks(populations: dict[str, explorer.Explored]) -> None:
+def test_recordings_stand_beside_networks(
+    populations: dict[str, explorer.Explored], tmp_path: Path
+) -> None:
     pytest.importorskip("panel")
     view = Explorer(populations, state={"population": NAME})
     seen, alone = view.seen, populations[NAME]
@@ -263,10 +268,27 @@ def test_recordings_stand_beside_networks(populations: dict[str, explorer.Explor
     assert view._kept().sum() == 102
     view.map_figure.source.selected.indices = list(range(102))
     assert "and 2 recordings, which are not counted" in view.selected_text.object
+    view.map_figure.source.selected.indices = [0, 101]
+    with zipfile.ZipFile(io.BytesIO(view._selection_store().read())) as zipped:
+        zipped.extractall(tmp_path)
+    kept = solspace.open_population(tmp_path / "selection.zarr", TASK, "recorded")
+    assert kept["name"].values.tolist() == ["session222"]
     view.beside.value = False
     assert view.seen is alone and view.state()["recordings"] == "0"
     assert view._kept().sum() == 100 and "B" not in view.chosen
     assert set(view.map_figure.source.data["marker"]) == {"circle"}
+
+
+def test_distances_that_are_given_are_of_the_networks_beside_recordings(
+    populations: dict[str, explorer.Explored],
+) -> None:
+    seen = explorer.Together([populations[NAME], populations[RECORDED]])
+    far = np.abs(np.subtract.outer(np.arange(400.0), np.arange(400.0)))
+    pairs = xr.DataArray(far, dims=("network", "network_other"), attrs={"measure": "own"})
+    assert maps.are_of(pairs, seen)
+    laid = maps.lay_out(seen, "distances", pairs)
+    assert laid.places.shape == (402, 2) and np.isnan(laid.places[400:]).all()
+    assert laid.nearest(7, 2) in ([(6, 1.0), (8, 1.0)], [(8, 1.0), (6, 1.0)])
 
 
 def test_stores_of_recordings_alone(recordings: str) -> None:
@@ -274,6 +296,9 @@ def test_stores_of_recordings_alone(recordings: str) -> None:
     view = Explorer(explorer.open_explored(recordings))
     assert "2 recordings" in view.head.object and "a map needs 6" in view.trust.object
     assert view.planes["A"].figure.visible and not view.live_place.visible
+    names: dict[str, object] = {}
+    exec(view.code_text(), names)
+    assert names["seen"].names == view.seen.names
     with pytest.raises(SolspaceError, match="has no recordings; import some"):
         explorer.open_explored(recordings, recordings=str(STORES / "learning.zarr"))
 
@@ -304,9 +329,11 @@ def test_maps_by_similarity(recordings: str) -> None:
         assert f"lstm/{name}" in [seen.names[i] for i, _ in near]
     names: dict[str, object] = {"given": few}
     code = view.code_text()
-    assert "open_explored(given)" in code and "similarity.pairwise(activity" in code
-    # Recordings lie in a store of their own, which the code names where the networks do too.
-    exec(code.replace("(given)", f"(given, recordings={recordings!r})"), names)
+    assert (
+        f"open_explored(given, recordings={recordings!r})" in code
+        and "similarity.pairwise(activity" in code
+    )
+    exec(code, names)
     np.testing.assert_allclose(names["places"], laid.places, atol=1e-5)
 
 
@@ -385,3 +412,65 @@ def test_points_are_placed_where_their_distances_say(
     plane = np.random.default_rng(seed).uniform(-1, 1, (40, 2))
     far = np.linalg.norm(plane - np.array(at), axis=1) + noise
     np.testing.assert_allclose(maps._placed(plane, far), at, atol=0.1)
+
+
+@pytest.mark.skipif(bool(browsing.why_not()), reason=browsing.why_not() or "there is a browser")
+def test_in_a_browser(recordings: str) -> None:
+    """One map each, drawn around in one of them, then a map that is computed meanwhile."""
+    store = str(STORES / "turner2021.zarr")
+    view = f"?population={TASK}+(together)&side=1&color=architecture&sizes=20"
+    with (
+        browsing.served(store, "--recordings", recordings) as address,
+        browsing.browser() as browser,
+    ):
+        page = browsing.Page(browser)
+        page.open(address + view)
+        page.page.get_by_text("recordings (2)").wait_for()
+        shown = page.do(
+            "return all.filter((m) => m.inner_width > 0 && /^map/.test(m.name)).map((m) => m.name)"
+        )
+        assert sorted(shown) == ["map of gru", "map of lstm", "map of vanilla"]
+        left, top, right, bottom = page.do(
+            """
+            const one = Bokeh.index.find_one(named("map of lstm"));
+            const box = one.canvas_view.el.getBoundingClientRect();
+            return [box.left + 10, box.top + 40, box.right - 12, box.bottom - 8];
+            """
+        )
+        page.page.mouse.move(left, top)
+        page.page.mouse.down()
+        for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+            page.page.mouse.move(x, y, steps=3)
+        page.page.mouse.up()
+        page.page.get_by_text("100 networks selected, and 2 recordings").wait_for()
+        chosen = page.do(
+            """
+            const source = marks.data_source;
+            return source.selected.indices.map((i) => source.data.name[i].split("/")[0]);
+            """
+        )
+        assert set(chosen) == {"lstm", "recorded"}
+
+        page.page.get_by_role("button", name="One map each").click()
+        page.page.wait_for_function("() => !location.search.includes('side')")
+        page.page.get_by_role("button", name="Recordings too").click()
+        page.page.wait_for_function("() => location.search.includes('recordings=0')")
+        faults = page.faults
+        page.close()
+        page = browsing.Page(browser)
+        page.open(f"{address}?population={NAME}&recordings=0")
+        page.page.get_by_label("Map by").select_option(label="similarity: rsa_bures")
+        page.page.get_by_role("status").wait_for()
+        page.page.locator(".noUi-handle").first.focus()
+        browsing.press(page, "ArrowRight")  # answered while networks are compared
+        page.page.get_by_text("150 of 400 networks, evenly spread").wait_for(timeout=60_000)
+        assert page.do("return marks.data_source.data.x.length") == 150
+        assert "map=similarity%2Frsa_bures" in page.page.url
+        faults += page.faults
+        page.close()
+        narrow = browsing.Page(browser, width=400, dark=True)
+        narrow.open(address + view + "&theme=dark")
+        assert narrow.page.evaluate("() => document.documentElement.scrollWidth") <= 400
+        faults += narrow.faults
+        narrow.close()
+    assert faults == []

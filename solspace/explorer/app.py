@@ -142,6 +142,7 @@ class Explorer:
         self._polling: Any = None
         self._beside: dict[str, Together] = {}
         self.facets: Facets | None = None
+        self.pulses: list[PlacedPulse] = []
         state = dict(state or {})
         self.theme = Theme(state.get("theme") == "dark")
         self.address = self._address() if addressed else None
@@ -173,7 +174,7 @@ class Explorer:
             search_strategy="includes", restrict=True,
             placeholder="type a part of its name", **wide,
         )  # fmt: skip
-        self.beside = w.Checkbox(name="Recordings too", value=True, **sheets)
+        self.beside = w.Toggle(name="Recordings too", value=True, **sheets)
         self.one_each = w.Toggle(name="One map each", **sheets)
         self.kinds = w.MultiChoice(name="Only architectures", options=[], **wide)
         self.sizes = w.MultiChoice(name="Only sizes", options=[], **wide)
@@ -513,7 +514,7 @@ class Explorer:
 
     def _wait_for(self, key: tuple[str, str, bool]) -> None:
         """A map that takes long: made in a thread, and shown when it is there."""
-        seen, by = self.seen, str(self.by.value)
+        seen, by = self.seen.copied(), str(self.by.value)
         job = self.jobs.get(key)
         if job is None or job.cancelled or (job.ended and job.laid is None):
             job = Job(lambda told: maps.lay_out(seen, by, told=told))
@@ -1239,8 +1240,10 @@ class Explorer:
     def code_text(self) -> str:
         """The lines that give what is shown."""
         name = self.seen.names[self.chosen["A"]] if "A" in self.chosen else None
+        there = self.laid is not None or self._waiting is not None
         return telling.view_code(
-            self.seen, by=str(self.by.value), color=self._colored_by(), kept=self._conditions(),
+            self.seen, by=str(self.by.value) if there else "", color=self._colored_by(),
+            kept=self._conditions(),
             network=name, pulses=sorted(self.pulses),
             steps=int(self.steps.value) if self._runs("A") else 0,
         )  # fmt: skip

@@ -283,7 +283,8 @@ class Job:
             self.error = str(error)
         except Exception as error:  # said on the page: a thread has nobody else to tell
             self.error = f"{type(error).__name__}: {error}"
-            raise
+            if not self.cancelled:
+                raise
 
     def _told(self, text: str) -> None:
         if self._cancelled.is_set():
@@ -300,6 +301,11 @@ class Job:
         self.waiting.discard(who)
         if not self.waiting and not self.ended:
             self._cancelled.set()
+
+    def stop(self) -> None:
+        """End the work, whoever waits."""
+        self._cancelled.set()
+        self.wait(5)
 
     @property
     def cancelled(self) -> bool:

@@ -266,11 +266,12 @@ def read_distances(path: str) -> xr.DataArray:
 
 def are_of(distances: xr.DataArray, seen: Explored) -> bool:
     """Whether distances are between the networks of a population, as far as they say."""
-    if distances.sizes.get("network") != seen.networks:
+    names = [seen.names[i] for i in np.flatnonzero(~seen.recordings)]
+    if distances.sizes.get("network") != len(names):
         return False
     if "name" not in distances.coords:
         return True
-    return [str(name) for name in distances["name"].values] == seen.names
+    return [str(name) for name in distances["name"].values] == names
 
 
 def _by_distances(seen: Explored, distances: xr.DataArray | None) -> Map:
@@ -281,19 +282,22 @@ def _by_distances(seen: Explored, distances: xr.DataArray | None) -> Map:
             "no distances are at hand; give some, as in solspace.explore(ds, distances="
             "solspace.similarity.pairwise(solspace.record(ds)))"
         )
-    if distances.sizes.get("network") != seen.networks:
+    own = np.flatnonzero(~seen.recordings)
+    if distances.sizes.get("network") != len(own):
         raise SolspaceError(
-            f"distances of {distances.sizes.get('network')} networks for the {seen.networks} of "
+            f"distances of {distances.sizes.get('network')} networks for the {len(own)} of "
             f"{seen.name}; give those of the same networks"
         )
     found = embed(distances)
     values = np.asarray(distances.values, float)
-    there = np.flatnonzero(np.isfinite(values).any(axis=1))
-    values = values[np.ix_(there, there)]
+    fit = np.flatnonzero(np.isfinite(values).any(axis=1))
+    values, there = values[np.ix_(fit, fit)], own[fit]
     plane = np.asarray(found["position"].values, float)
     measure = str(distances.attrs.get("measure", "distance")) + " distance"
     told = _told(None, values, plane, measure)
     told += f", stress {found['stress'].item():.2f}"
+    if seen.recordings.any():
+        told += ". Recordings are not on it"
     return Map(_spread(seen, there, plane), there, ("MDS 1", "MDS 2"), told, measure, None, values)
 
 

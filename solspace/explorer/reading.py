@@ -66,11 +66,16 @@ class Explored:
         of: tuple[str, str] | None = None,
     ) -> None:
         self.name, self.path = name, path
+        self.apart = False  # whether it was given as recordings, beside a store of networks
         self._of = of
         self._groups = dict(groups)
         self._opened: dict[str, xr.Dataset] = {}
         self._columns: dict[str, NDArray[Any]] = {}
         self._weights: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def copied(self) -> Explored:
+        """The same, which holds nothing yet: for a thread of its own."""
+        return Explored(self.name, self._groups, self.path, of=self._of)
 
     def has(self, group: str) -> bool:
         """Whether there is such a group."""

@@ -154,6 +154,8 @@ def serve(
         where = f"http://{_host(address)}:{server.port}/"
         print(f"exploring {', '.join(populations)} at {where} (Ctrl-C ends it)", flush=True)
         server.run_until_shutdown()
+        for job in [*jobs.values()]:
+            job.stop()
     return server
 
 

@@ -248,7 +248,7 @@ def view_code(
     ----------
     seen : Explored
     by : str
-        Of the map, see `solspace.explorer.lay_out`.
+        Of the map, see `solspace.explorer.lay_out`; empty where there is none.
     color : str
         What colours the networks.
     kept : sequence of str
@@ -263,7 +263,7 @@ def view_code(
     similar = by.startswith(SIMILARITY)
     parts = getattr(seen, "parts", None)
     beside = parts is not None and bool(seen.recordings.any()) and not seen.of_recordings
-    names = ["lay_out", "open_explored"]
+    names = ["lay_out"] * bool(by) + ["open_explored"]
     names += ["Together"] * beside + ["evenly"] * similar
     names += ["activity_of"] * (similar and not by.endswith("weights"))
     lines = [
@@ -274,12 +274,7 @@ def view_code(
     lines += [""]
     if by == "distances":
         lines += ["# distances: those that were given, see solspace.explorer.read_distances"]
-    paths = list(dict.fromkeys(part.path for part in parts or [seen]))
-    if all(paths):
-        more = f", recordings={paths[1]!r}" if len(paths) > 1 else ""
-        lines += [f"found = open_explored({paths[0]!r}{more})"]
-    else:
-        lines += ["# given: what was given to solspace.explore", "found = open_explored(given)"]
+    lines += _lines_that_open(parts or [seen])
     if beside:
         lines += [f"seen = Together([found[name] for name in {[p.name for p in parts or []]}])"]
     else:
@@ -289,7 +284,7 @@ def view_code(
     elif similar:
         lines += _lines_of_similarity(seen, by.removeprefix(SIMILARITY))
         lines += [f"places = lay_out(seen, {by!r}, distances).places  # (network, 2)"]
-    else:
+    elif by:
         lines += [f"places = lay_out(seen, {by!r}).places  # (network, 2)"]
     lines += [f"color = seen.column({color!r})"]
     if kept:
@@ -311,6 +306,21 @@ def view_code(
             "answer.output  # (time, output_channel)",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _lines_that_open(parts: Sequence[Explored]) -> list[str]:
+    """Lines that open what was given, from its stores where it lies in some."""
+    lines, arguments = [], []
+    for apart, name, keyword in ((False, "given", ""), (True, "recorded", "recordings=")):
+        paths = [part.path for part in parts if part.apart == apart]
+        if paths and paths[0]:
+            arguments.append(f"{keyword}{paths[0]!r}")
+        elif paths:
+            lines.append(f"# {name}: what was given to solspace.explore")
+            arguments.append(keyword + name)
+    if len(arguments) == 1 and parts[0].apart:  # recordings by themselves
+        arguments = [arguments[0].removeprefix("recordings=")]
+    return [*lines, f"found = open_explored({', '.join(arguments)})"]
 
 
 def _list(names: Sequence[str]) -> str:

@@ -320,6 +320,10 @@ class Together(Explored):
         part, at = self.part(index)
         return part.fixed_points(at)
 
+    def copied(self) -> Together:
+        """The same, which holds nothing yet: for a thread of its own."""
+        return Together([part.copied() for part in self.parts])
+
     def replaced(self, fresh: Explored) -> Together:
         """The same, with another population in place of that of its name."""
         return Together([fresh if part.name == fresh.name else part for part in self.parts])
@@ -374,6 +378,7 @@ def open_explored(source: Any, *, recordings: Any = None) -> dict[str, Explored]
                 "give what solspace.recording_from_nwb returns"
             )
         for name, seen in more.items():
+            seen.apart = True
             if name in found:  # each its own name, as the address of a page holds it
                 seen.name = f"{name} ({os.path.basename(seen.path.rstrip('/')) or 'given'})"
             found[seen.name] = seen
