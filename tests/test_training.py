@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -185,6 +187,24 @@ def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
     steps.advance(np.arange(40).reshape(2, 20), np.full(2, 1e-3))
     exact = mean_squared_error(architecture, steps.weights(), trials)
     assert math.isclose(steps.loss(), exact, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (8, True, 6, 2, 3, 4)),
+        ({"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": ""}, (4, False, 6, 2, 3, 4)),
+        ({"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": ""}, (16, True, 12, 2, 5, 5)),
+    ],
+)
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 processors")
+def test_tiles_fit_the_processor_that_is_compiled_for(limits, found) -> None:
+    code = "from solspace.training.vectors import tiles; print(*tiles())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limits, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(part) for part in found]
 
 
 def test_tanh_is_tanh() -> None:
