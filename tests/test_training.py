@@ -274,6 +274,32 @@ def test_seed_fixes_trials_across_attempts_and_separates_networks() -> None:
     assert (a != c).any()
 
 
+def test_a_bar_is_told_how_far_each_network_is() -> None:
+    class Progress:
+        def __init__(self) -> None:
+            self.done, self.told = 0, list[tuple[str, float, str]]()
+
+        def __call__(self, networks: int) -> None:
+            self.done += networks
+
+        def within(self, network: str, share: float, said: str) -> None:
+            self.told.append((network, share, said))
+
+    recipe = dataclasses.replace(RECIPE, max_steps=400, check_every=100, attempts=2)
+    ds = new_population(
+        "interval_reproduction", "vanilla", networks=1, hidden_size=20, recipe=recipe
+    )
+    progress = Progress()
+    with pytest.warns(UserWarning, match="failed in train"):
+        out = train(ds, progress=progress)
+    assert progress.done == 1
+    assert [share for _, share, _ in progress.told] == [0.25, 0.5, 0.75, 1.0] * 2
+    assert {name for name, _, _ in progress.told} == {str(ds["name"].values[0])}
+    curve = out["loss_curve"].values[0]
+    kept = [said for *_, said in progress.told if f"loss {curve[1]:.1e}" in said]
+    assert kept and progress.told[-1][2].startswith("attempt 2, loss ")
+
+
 def test_failed_network_keeps_its_best_weights_and_says_why() -> None:
     recipe = dataclasses.replace(RECIPE, max_steps=300, attempts=3)
     result = train_network(TASK, "vanilla", 20, seed=1, recipe=recipe)

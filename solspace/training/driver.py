@@ -269,6 +269,7 @@ def train_network(
     device: str | None = None,
     checkpoints: int = 0,
     given: Mapping[str, NDArray[Any]] | None = None,
+    told: Callable[[float, int, int], None] | None = None,
 ) -> TrainingResult:
     """Train one network on one thread.
 
@@ -296,6 +297,9 @@ def train_network(
         network that is trained is the same, bit for bit, with and without.
     given : mapping, optional
         See `initial_weights`.
+    told : callable (float, int, int) -> None, optional
+        Told at each check the loss, the gradient steps so far of this attempt, and how many it has
+        at most.
 
     Returns
     -------
@@ -322,7 +326,7 @@ def train_network(
     """
     training = Training(
         task, architecture, hidden_size, seed=seed, recipe=recipe, stop=stop,
-        checkpoints=checkpoints, given=given,
+        checkpoints=checkpoints, given=given, told=told,
     )  # fmt: skip
 
     make = partial(make_steps, device=device)
@@ -416,6 +420,7 @@ class Training:
         stop: Callable[[], bool] | None = None,
         checkpoints: int = 0,
         given: Mapping[str, NDArray[Any]] | None = None,
+        told: Callable[[float, int, int], None] | None = None,
     ) -> None:
         task = get_task(task)
         networks.check_architecture(architecture)
@@ -443,7 +448,7 @@ class Training:
             )
         self.task, self.architecture, self.hidden_size = task, architecture, hidden_size
         self.seed, self.recipe, self.trials = seed, recipe, trials
-        self._stop, self._given = stop, given
+        self._stop, self._given, self._told = stop, given, told
         self._rates = learning_rates(recipe, hidden_size)
         self._levels = np.empty(0)
         if checkpoints:
@@ -473,7 +478,7 @@ class Training:
         return (
             yield from _attempt(
                 self.architecture, start, self.trials, self._rates, recipe, rng, self._stop, make,
-                self._levels, draw, noise,
+                self._levels, draw, noise, self._told,
             )
         )  # fmt: skip
 
@@ -629,6 +634,7 @@ def _attempt(
     levels: NDArray[np.float64],
     draw: Callable[[], Trials] | None = None,
     noise: np.random.Generator | None = None,
+    told: Callable[[float, int, int], None] | None = None,
 ) -> Program[Attempt]:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
@@ -650,6 +656,11 @@ def _attempt(
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
 
     before = 0  # steps of the parts that have ended
+    most = recipe.curriculum_steps + recipe.hold_steps + len(rates)
+
+    def tell(loss: float, done: int) -> None:
+        if told is not None:
+            told(loss, before + done, most)
 
     def look(loss: float, done: int) -> None:
         while len(passed) < len(between) and loss < between[len(passed)]:
@@ -668,6 +679,7 @@ def _attempt(
             _silence(easy),
             easy_enough,
             stop,
+            told=tell,
         )
         if not (curriculum.ended or curriculum.reached):
             curriculum.ended = f"ended at step {curriculum.done:,}: curriculum not learnt"
@@ -690,6 +702,7 @@ def _attempt(
             under_in_float64(under),
             stop,
             look,
+            tell,
         )
         # Where a part begins is where the one before ended.
         curve += descent.losses[1 if curve else 0 :]
@@ -722,10 +735,12 @@ def _descend(
     reached: Callable[[float], Program[bool]],
     stop: Callable[[], bool] | None,
     look: Callable[[float, int], None] | None = None,
+    told: Callable[[float, int], None] | None = None,
 ) -> Program[_Descent]:
     """Gradient steps with checks and rollbacks; the best weights are left in ``steps``.
 
-    ``look`` is told each best loss and at which step, while ``steps`` has its weights.
+    ``look`` is told each best loss and at which step, while ``steps`` has its weights; ``told``
+    every loss.
     """
     result = _Descent()
     best, best_loss, factor = steps.snapshot(), (yield Look(steps)), 1.0
@@ -739,6 +754,8 @@ def _descend(
         loss = yield Look(steps, batch, factor * rows)
         result.done += len(batch)
         result.losses.append(loss)
+        if told is not None:
+            told(loss, result.done)
         at = f"ended at step {result.done:,}"
         if not np.isfinite(loss):
             result.ended = f"{at}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"
