@@ -25,7 +25,7 @@ TAKEN = (
     ("explorer_narrow", VIEW, 400, 1200, False, False),
     ("explorer_narrow_dark", VIEW, 400, 1200, True, False),
     ("explorer_together", JOINED + "&B=recorded/session100", 1440, 960, False, True),
-    ("explorer_together_narrow_dark", JOINED + "&side=1", 400, 1790, True, True),
+    ("explorer_together_narrow_dark", JOINED + "&side=1", 400, 1765, True, True),
 )
 RECORDED = (3, 100, 222, 350)  # LSTM networks by position
 

@@ -1279,7 +1279,7 @@ class Explorer:
         grow = {"sizing_mode": "stretch_width", "min_width": 300}
         choose = pn.Column(
             self.population, self.beside, self.by, self.color, self.feature, self.one_each,
-            self.kinds, self.sizes, self.solutions,
+            self.sizes, self.solutions, self.kinds,
             self.pick["A"], self.pick["B"], self.next_to, self.show_code, self.as_svg,
             self.as_store, self.selection_name, self.keep, sizing_mode="stretch_width",
             styles={"flex": "1 1 190px"}, min_width=180,
