@@ -327,6 +327,9 @@ def test_maps_by_similarity(recordings: str) -> None:
     for session, name in ((3, few["lstm"]["name"].values[0]), (222, few["lstm"]["name"].values[3])):
         near = laid.nearest(seen.place(f"recorded/session{session}"), 3)
         assert f"lstm/{name}" in [seen.names[i] for i, _ in near]
+    # Theirs are spikes per second: where a measure sees scale they are left out, and it is said.
+    told = maps.lay_out(seen, "similarity/procrustes_euclidean").told
+    assert "Recordings are not on it: procrustes_euclidean sees how large" in told
     names: dict[str, object] = {"given": few}
     code = view.code_text()
     assert (

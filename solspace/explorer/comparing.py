@@ -39,8 +39,11 @@ def similarities(seen: Explored) -> list[str]:
     --------
     >>> import solspace
     >>> from solspace.explorer import Explored
-    >>> ds = solspace.new_population("interval_reproduction", "gru", networks=3, hidden_size=5)
-    >>> similarities(Explored("interval_reproduction/gru", {"population": ds}))[:2]
+    >>> from solspace.networks import parameter_shapes
+    >>> shapes = parameter_shapes("vanilla", 5, inputs=2, outputs=1)
+    >>> mine = {"n": {k: np.full(s, 0.1) for k, s in shapes.items()}}
+    >>> ds = solspace.import_networks("interval_reproduction", "vanilla", mine)
+    >>> similarities(Explored("interval_reproduction/vanilla", {"population": ds}))[:2]
     ['procrustes', 'procrustes_euclidean']
     """
     from solspace.similarity import MEASURES
@@ -251,6 +254,33 @@ def _as_training(seen: Explored, activity: Mapping[str, NDArray[np.float32]]) ->
         row[..., : x.shape[-1]] = x
     coords = {"hidden_size": ("network", sizes), "network": [*activity], "task": seen.task.name}
     return xr.Dataset({"activity": (("network", "trial", "time", "unit"), out)}, coords)
+
+
+def why_no_recordings(measure: str) -> str:
+    """Why a measure cannot place recordings among networks; empty where it can.
+
+    Recordings are in spikes per second and in bins, networks in units of activity and in steps.
+
+    Parameters
+    ----------
+    measure : str
+
+    Examples
+    --------
+    >>> why_no_recordings("procrustes"), why_no_recordings("dsa")
+    ('', 'Recordings are not on it: dsa compares steps, and theirs are bins')
+    """
+    from solspace.similarity import get_measure
+
+    record = get_measure(measure)
+    why = ""
+    if record.of == "weights":
+        why = "compares weights, and they have none"
+    elif record.of in ("trajectories", "driven"):
+        why = "compares steps, and theirs are bins"
+    elif "scale" not in record.invariances:
+        why = "sees how large activity is, and theirs is in spikes per second"
+    return f"Recordings are not on it: {measure} {why}" if why else ""
 
 
 class Cancelled(Exception):

@@ -312,8 +312,9 @@ def _by_similarity(
         distances_between,
         recording_distances,
         similarities,
+        why_no_recordings,
     )
-    from solspace.similarity import embed, get_measure
+    from solspace.similarity import embed
 
     if measure not in (able := similarities(seen)):
         raise SolspaceError(
@@ -343,8 +344,8 @@ def _by_similarity(
         words += f". {len(there)} of {whole} networks, evenly spread"
     if seen.recordings.any():
         at: dict[int, Array] = {}
-        why = [f"a measure of {get_measure(measure).of} takes what recordings do not have"]
-        if get_measure(measure).of not in ("weights", "driven"):
+        why = [why_no_recordings(measure)]
+        if not why[0]:
             at, why = recording_distances(seen, there, measure, say)
         if at:
             words += (
