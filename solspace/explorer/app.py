@@ -659,7 +659,8 @@ class Explorer:
                 f"height:10px;background:linear-gradient(to right,{bar})'></span> {high:.3g}"
                 f"{unknown}{key}</p>"
             )
-            return colors, [f"{by} {v:.4g}" for v in number]
+            said = [f"{v:.4g}" if np.isfinite(v) else "not known" for v in number]
+            return colors, [f"{by} {text}" for text in said]
         named = np.array([str(v) or "none" for v in values])
         counted = ~recorded if beside else np.ones(len(named), bool)
         rows = telling.label_counts(named[counted], self._kept()[counted], MOST_COLORS)
