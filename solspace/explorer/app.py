@@ -651,8 +651,9 @@ class Explorer:
         self._quiet = before
         if self.laid is not None:
             self.map_figure.mark(self.laid, self.chosen)
-        self._about(k)
         seen = self.seen
+        seen.look_at(index)
+        self._about(k)
         try:
             plane = live.plane_of(seen, index)
             try:
