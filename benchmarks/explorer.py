@@ -113,8 +113,12 @@ def measure(store: str, times: int) -> None:
         page = browsing.Page(browser)
         page.open(address)
         page.page.wait_for_timeout(1000)
-        for i in browsing.apart(page, times):
-            clicks.append(browsing.click(page, i))
+        if page.do("return marks.data_source.data.x.length"):
+            places = [page.place_of(i) for i in browsing.apart(page, times)]
+        else:
+            places = browsing.crowded(page, times)
+        for place in places:
+            clicks.append(browsing.click_at(page, *place))
             page.page.wait_for_timeout(300)
         page.page.locator(".noUi-handle").first.focus()
         for _ in range(times):

@@ -178,9 +178,37 @@ def apart(page: Page, count: int) -> list[int]:
     return [int(i) for i in found]
 
 
+def crowded(page: Page, count: int) -> list[tuple[float, float]]:
+    """Places on the screen where networks lie that are drawn as a picture."""
+    found = page.do(
+        """
+        const view = Bokeh.index.find_one(map), frame = view.frame_view ?? view.frame;
+        const box = view.canvas_view.el.getBoundingClientRect(), out = [];
+        const { image, x, y, dw, dh } = named("crowd").data, spots = image[0];
+        const [rows, columns] = spots.shape;
+        const seen = new Uint8Array(spots.buffer ?? spots.data.buffer);
+        for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
+          if (seen[4 * (i * columns + j) + 3] == 0) continue;
+          const at = [x[0] + (j + 0.5) / columns * dw[0], y[0] + (i + 0.5) / rows * dh[0]];
+          if (at[0] > map.x_range.start && at[0] < map.x_range.end
+              && at[1] > map.y_range.start && at[1] < map.y_range.end)
+            out.push([box.left + frame.x_scale.compute(at[0]),
+                      box.top + frame.y_scale.compute(at[1])]);
+        }
+        return Array.from({ length: given }, (_, k) => out[Math.floor(k * out.length / given)]);
+        """,
+        count,
+    )
+    return [(float(x), float(y)) for x, y in found]
+
+
 def click(page: Page, index: int) -> float:
     """Seconds from a click on a mark until its network's output is drawn."""
-    x, y = page.place_of(index)
+    return click_at(page, *page.place_of(index))
+
+
+def click_at(page: Page, x: float, y: float) -> float:
+    """Seconds from a click on the map until a network's output is drawn."""
     page.page.wait_for_timeout(400)  # two clicks at once are a double click
     page.watch("output A")
     page.page.mouse.click(x, y)

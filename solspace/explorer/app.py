@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.explorer import live, maps, telling
+from solspace.explorer.crowds import Colors
 from solspace.explorer.reading import Explored, open_explored
 from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
 
@@ -28,6 +29,10 @@ __all__ = ["Explorer", "explore", "panel"]
 
 MOST_COLORS = 10  # of a label that have a name in the key; the others are grey
 SHOWN = 12  # rows of a table
+# Names are offered while they are typed of so many networks; of more they are megabytes.
+NAMED = 5_000
+STORED = 5_000  # networks of a selection that is downloaded: each is some 20 kB
+REDRAWN = 120  # ms from a move of the map until it is drawn anew
 BOTH = ("A", "B")
 
 STYLE = """
@@ -98,6 +103,8 @@ class Explorer:
         Whether the page's address follows the view.
     maps_made : dict, optional
         Maps that were laid out, shared between sessions.
+    most_marks : int, optional
+        Networks in view that are drawn as marks; more are drawn as a picture of where they lie.
     """
 
     def __init__(
@@ -110,8 +117,10 @@ class Explorer:
         save_labels: bool = False,
         addressed: bool = False,
         maps_made: dict[tuple[str, str], maps.Map] | None = None,
+        most_marks: int | None = None,
     ) -> None:
         from solspace.explorer.figures import (
+            MOST_MARKS,
             BeyondFigure,
             GraphFigure,
             LossFigure,
@@ -132,7 +141,8 @@ class Explorer:
         self._state_of_theme = (
             {"theme": state["theme"]} if state.get("theme") in ("dark", "light") else {}
         )
-        self.map_figure = MapFigure(self.theme)
+        self.map_figure = MapFigure(self.theme, most_marks or MOST_MARKS)
+        self._zoom_waits = False
         self.planes = _Made(lambda: PlaneFigure(self.theme))
         self.graphs = _Made(lambda: GraphFigure(self.theme))
         self.beyond = _Made(lambda: BeyondFigure(self.theme))
@@ -270,6 +280,9 @@ class Explorer:
         on(self.show_code, lambda: None)
         self.map_figure.source.selected.on_change("indices", self._selected)
         self.map_figure.figure.on_event("tap", self._clicked)
+        self.map_figure.figure.on_event("selectiongeometry", self._lassoed)
+        self.map_figure.figure.on_event("rangesupdate", self._zoomed)
+        self.map_figure.figure.on_event("reset", self._unselected)
 
     def _guarded(self, act: Callable[[], Any]) -> None:
         """Do it; where it cannot be done say why, and leave the rest as it is."""
@@ -327,7 +340,12 @@ class Explorer:
         self.by.value = next(iter(self.by.options.values()), None)
         self._trials_beyond = seen.task.extrapolation_trials()
         for k in BOTH:
-            self.pick[k].options = seen.names
+            many = seen.networks > NAMED
+            self.pick[k].param.update(
+                options=[] if many else seen.names, restrict=not many,
+                placeholder=f"its name, or 0 to {seen.networks - 1}, and Enter" if many
+                else "name, or click on the map" if k == "A" else "name",
+            )  # fmt: skip
             self.outputs.pop(k, None)
         self.at_hand = live.challenges_at_hand(seen.task)
         chosen = self._chosen()
@@ -405,8 +423,8 @@ class Explorer:
         if self.sizes.value:
             kept &= np.isin(self.seen.column("hidden_size").astype(str), self.sizes.value)
         if self.solutions.value:
-            named = np.array([str(v) or "none" for v in self.seen.column("solution_name")])
-            kept &= np.isin(named, self.solutions.value)
+            named, code = telling.coded(self.seen.column("solution_name"))
+            kept &= np.isin(named, self.solutions.value)[code]
         return kept
 
     def _conditions(self) -> list[str]:
@@ -430,7 +448,7 @@ class Explorer:
     def _colored_by(self) -> str:
         return str(self.feature.value or self.color.value)
 
-    def _colors(self) -> tuple[list[str], list[str]]:
+    def _colors(self) -> Colors:
         """The colour of each network and what is said of it; the legend is shown."""
         from solspace.plots.style import PARAMETER_COLORS, ramp
 
@@ -441,13 +459,13 @@ class Explorer:
             known = np.isfinite(number)
             if not known.any():
                 self.legend.object = f"<p>No network has a value of {escape(by)}.</p>"
-                return [self.theme.faint] * len(number), ["not known"] * len(number)
+                none = np.zeros(len(number), np.intp)
+                return Colors([self.theme.faint], none, lambda at: ["not known"] * len(at))
             low, high = np.percentile(number[known], [2, 98])
             low, high = (low, high) if low < high else (number[known].min(), number[known].max())
-            shades = ramp(PARAMETER_COLORS, 64)
+            shades = [*ramp(PARAMETER_COLORS, 64), self.theme.faint]
             at = np.clip((number - low) / ((high - low) or 1.0), 0, 1)
-            at = np.nan_to_num(at * 63).astype(int)
-            colors = [shades[i] if k else self.theme.faint for i, k in zip(at, known, strict=True)]
+            code = np.where(known, np.nan_to_num(at * 63).astype(np.intp), 64)
             bar = ", ".join(PARAMETER_COLORS)
             unknown = f", {int((~known).sum())} not known (grey)" if not known.all() else ""
             self.legend.object = (
@@ -455,29 +473,41 @@ class Explorer:
                 f"height:10px;background:linear-gradient(to right,{bar})'></span> {high:.3g}"
                 f"{unknown}</p>"
             )
-            return colors, [f"{by} {v:.4g}" for v in number]
-        named = np.array([str(v) or "none" for v in values])
-        rows = telling.label_counts(named, self._kept(), MOST_COLORS)
+            return Colors(shades, code, lambda at: [f"{by} {v:.4g}" for v in number[at]])
+        named, code = telling.coded(values)
+        rows = telling.label_counts(values, self._kept(), MOST_COLORS)
         palette = self._palette([row[0] for row in rows])
         palette = {k: self.theme.faint if k == "none" else v for k, v in palette.items()}
-        more = len(set(named.tolist())) - len(rows)
+        more = len(named) - len(rows)
         self.legend.object = "<p>" + " &nbsp; ".join(
             f"<span style='white-space:nowrap'><span class='swatch' "
             f"style='background:{palette[name]}'></span>"
             f"{escape(name[:44].replace('_', ' '))} ({count})</span>"
             for name, count, _ in rows
         ) + (f" &nbsp; and {more} more, grey" if more else "") + "</p>"  # fmt: skip
-        return [palette.get(n, self.theme.faint) for n in named.tolist()], named.tolist()
+        shades = [palette.get(n, self.theme.faint) for n in named.tolist()]
+        return Colors(shades, code, lambda at: named[code[at]].tolist())
 
     def _redraw(self) -> None:
         kept = self._kept()
         self._head(int(kept.sum()))
+        self._storable(int(kept.sum()))
         if self.laid is None:
-            self.map_figure.source.data = {k: [] for k in self.map_figure.source.data}
+            self.map_figure.clear()
             return
-        colors, told = self._colors()
-        self.map_figure.show(self.laid, kept, colors, self.seen.names, told)
+        self.map_figure.show(self.laid, kept, self._colors(), self.seen.names)
         self.map_figure.mark(self.laid, self.chosen)
+        if not self.map_figure.whole:
+            self._describe_selection()
+
+    def _storable(self, networks: int) -> None:
+        """A store of so many can be downloaded, or it is said why not."""
+        self.as_store.disabled = networks > STORED
+        self.as_store.label = (
+            f"Selection as a store: up to {STORED:,}"
+            if networks > STORED
+            else "Selection as a store"
+        )
 
     def _head(self, kept: int) -> None:
         of = f"{kept} of {self.seen.networks}" if kept < self.seen.networks else f"{kept}"
@@ -497,12 +527,41 @@ class Explorer:
 
     def _recolor(self) -> None:
         if self.laid is not None:
-            self.map_figure.recolor(*self._colors())
+            self.map_figure.recolor(self._colors())
 
     # --------------------------------------------------------------- selection
 
     def _selected(self, attr: str, old: Any, new: list[int]) -> None:
-        self._guarded(self._describe_selection)
+        if self.map_figure.whole:  # otherwise the lasso says it itself
+            self._guarded(self._describe_selection)
+
+    def _lassoed(self, event: Any) -> None:
+        """Of more networks than there are marks, those within what was drawn."""
+        if event.final and not self.map_figure.whole:
+            self.map_figure.lasso(event.geometry or {})
+            self._guarded(self._describe_selection)
+
+    def _unselected(self, event: Any) -> None:
+        if not self.map_figure.whole and self.map_figure.selected is not None:
+            self.map_figure.select(None)
+            self._guarded(self._describe_selection)
+
+    def _zoomed(self, event: Any) -> None:
+        """Draw what is seen now, once for the moves of a moment."""
+        self._view = (event.x0, event.x1, event.y0, event.y1)
+        if self._zoom_waits or self.map_figure.whole:
+            return
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self.map_figure.look(*self._view)
+            return
+        self._zoom_waits = True
+
+        def now() -> None:
+            self._zoom_waits = False
+            self.map_figure.look(*self._view)
+
+        document.add_timeout_callback(now, REDRAWN)
 
     def _clicked(self, event: Any) -> None:
         """The network under a click is looked at."""
@@ -514,6 +573,9 @@ class Explorer:
     def selection(self) -> NDArray[np.bool_]:
         """Which networks are in the lasso."""
         inside = np.zeros(self.seen.networks, bool)
+        if not self.map_figure.whole:
+            chosen = self.map_figure.selected
+            return inside if chosen is None else chosen
         at = self.map_figure.source.data["index"]
         inside[[int(at[i]) for i in self.map_figure.source.selected.indices]] = True
         return inside
@@ -521,6 +583,7 @@ class Explorer:
     def _describe_selection(self) -> None:
         inside = self.selection()
         n = int(inside.sum())
+        self._storable(n or int(self._kept().sum()))
         self.asked.object, self.ask.visible = "", n >= 3 and self.seen.task.challenges is not None
         if n < 2:
             self.selected_text.object = ""
@@ -536,7 +599,8 @@ class Explorer:
             rows = telling.distinguish(self.seen, inside)[:SHOWN]
             out.append("<p>Features that differ most from the others (difference of means in "
                        "standard "
-                       "deviations; Mann-Whitney, corrected over all features):</p>")  # fmt: skip
+                       "deviations; Mann-Whitney, corrected over all features"
+                       f"{self._compared(n)}):</p>")  # fmt: skip
             out.append(_table(
                 ["feature", "difference", "corrected p"],
                 [(r.feature, f"{r.difference:+.2f}", f"{r.corrected:.2g}") for r in rows],
@@ -544,6 +608,13 @@ class Explorer:
         except SolspaceError as error:
             out.append(f"<p>{escape(str(error))}</p>")
         self.selected_text.object = "".join(out)
+
+    def _compared(self, inside: int) -> str:
+        """Where not all networks are compared, how many are."""
+        most = telling.COMPARED
+        sides = [min(n, most) for n in (inside, self.seen.networks - inside)]
+        some = max(inside, self.seen.networks - inside) > most
+        return f"; of {sides[0]:,} and {sides[1]:,} networks, evenly chosen" if some else ""
 
     def _ask_challenges(self) -> None:
         """Give the challenges of the task to networks of the selection and to others."""
@@ -597,6 +668,8 @@ class Explorer:
         from solspace.store.shipped import zip_store
 
         inside = self.selection() if self.selection().any() else self._kept()
+        if inside.sum() > STORED:  # a button that is disabled can be clicked by a program
+            raise SolspaceError(f"{int(inside.sum())} networks; up to {STORED} are downloaded")
         ds = self.seen.ds.isel(network=np.flatnonzero(inside)).load()
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "selection.zarr")
@@ -616,8 +689,13 @@ class Explorer:
         figure = Figure(figsize=(3.5, 3.2))
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        data = self.map_figure.source.data
-        axes.scatter(data["x"], data["y"], c=list(data["color"]), s=7, linewidths=0)
+        data, crowd = self.map_figure.source.data, self.map_figure.crowd.data
+        for image, x, y, dw, dh in zip(*(crowd[k] for k in ("image", "x", "y", "dw", "dh")),
+                                       strict=True):  # fmt: skip
+            shades = image.view(np.uint8).reshape(*image.shape, 4)
+            axes.imshow(shades, origin="lower", extent=(x, x + dw, y, y + dh), aspect="auto")
+        if len(data["x"]):
+            axes.scatter(data["x"], data["y"], c=list(data["color"]), s=7, linewidths=0)
         axes.set_xticks([])
         axes.set_yticks([])
         if self.laid is not None:
@@ -631,8 +709,12 @@ class Explorer:
     # ---------------------------------------------------------------- networks
 
     def _picked(self, k: str) -> None:
-        if self.pick[k].value in self.seen.names:
-            self._choose(k, self.seen.names.index(self.pick[k].value))
+        wanted = str(self.pick[k].value).strip()
+        if wanted and not self.pick[k].options:  # not offered, so that anything may be typed
+            digits = wanted.isdecimal() and wanted not in self.seen.names
+            self._choose(k, self.seen.place(int(wanted) if digits else wanted))
+        elif wanted in self.seen.names:
+            self._choose(k, self.seen.names.index(wanted))
         elif k == "B":
             self.chosen.pop("B", None)
             self._shown_pair()

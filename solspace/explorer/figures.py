@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.explorer.crowds import Colors, inside_of, picture
 from solspace.plots.layout import RADIUS, edge_curves, node_positions
 from solspace.plots.style import BLUE, GREY, INK, ORANGE, TARGET, ramp
 
@@ -32,9 +34,10 @@ Array = NDArray[np.float64]
 # Of pulses, beside outputs: told apart with every common kind of colour vision.
 INPUT_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7")
 LINE_COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7")
-# A map of more networks is drawn as counts: a browser is slow with more marks.
+# Of more networks in view a map is a picture: a browser is slow with more marks.
 MOST_MARKS = 20_000
-BINS = 160
+BINS = 300  # of that picture, on either side
+BESIDE = 0.2  # of what is seen, that is drawn beyond each edge
 NEAR = 0.02  # of the width or height of the map, for a click
 
 
@@ -79,27 +82,35 @@ def _bare(figure: Any) -> Any:
 
 
 class MapFigure:
-    """Networks on a plane: marks that can be clicked, lassoed and coloured."""
+    """Networks on a plane, that can be clicked, lassoed and coloured.
 
-    def __init__(self, theme: Theme) -> None:
+    Up to ``most_marks`` in view are marks; more are drawn as a picture of where they lie, made
+    again for what is seen when one zooms. Which network a click or a lasso means is known from all.
+    """
+
+    def __init__(self, theme: Theme, most_marks: int = MOST_MARKS) -> None:
         from bokeh.models import (
             BoxSelectTool,
             ColumnDataSource,
             HoverTool,
             LassoSelectTool,
+            Range1d,
         )
 
-        self.theme = theme
+        self.theme, self.most_marks = theme, most_marks
         self.source = ColumnDataSource(
             {"x": [], "y": [], "color": [], "name": [], "told": [], "index": []}
         )
         self.marked = ColumnDataSource({"x": [], "y": [], "text": []})
-        self.counted = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self.figure = _bare(theme.figure(name="map", height=470, tools="pan,wheel_zoom,reset,save"))
-        self.figure.image(
-            "image", x="x", y="y", dw="dw", dh="dh", source=self.counted,
-            palette=["rgba(0,0,0,0)", *ramp(("#B9D7EC", BLUE), 60)],
+        self.crowd = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self.crowd.name = "crowd"
+        self.figure = _bare(
+            theme.figure(
+                name="map", height=470, tools="pan,wheel_zoom,reset,save",
+                x_range=Range1d(0, 1), y_range=Range1d(0, 1),
+            )
         )  # fmt: skip
+        self.figure.image_rgba("image", x="x", y="y", dw="dw", dh="dh", source=self.crowd)
         marks = self.figure.scatter(
             "x", "y", source=self.source, size=8, fill_color="color", line_color=theme.paper,
             line_width=0.5, fill_alpha=0.9, nonselection_fill_alpha=0.16,
@@ -120,40 +131,119 @@ class MapFigure:
         )  # fmt: skip
         self.figure.toolbar.active_drag = lasso
         self.figure.xaxis.ticker = self.figure.yaxis.ticker = []
+        self.places, self.at = np.zeros((0, 2)), np.zeros(0, np.intp)
+        self.selected: NDArray[np.bool_] | None = None
+        self._colors: Colors | None = None
+        self._names: Sequence[str] = ()
 
-    def show(self, laid: Map, kept: NDArray[np.bool_], colors: Any, names: Any, told: Any) -> None:
-        """Show these networks; past `MOST_MARKS` of them how many lie in each spot."""
-        at = laid.there[kept[laid.there]]
-        self.counted.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
-        if len(at) > MOST_MARKS:
-            counts, xs, ys = np.histogram2d(laid.places[at, 0], laid.places[at, 1], bins=BINS)
-            self.counted.data = {
-                "image": [np.log1p(counts.T)], "x": [xs[0]], "y": [ys[0]],
-                "dw": [xs[-1] - xs[0]], "dh": [ys[-1] - ys[0]],
-            }  # fmt: skip
-            at = at[np.linspace(0, len(at) - 1, MOST_MARKS // 10).astype(int)]
+    @property
+    def whole(self) -> bool:
+        """Whether each network that is kept is a mark, wherever one looks."""
+        return len(self.at) <= self.most_marks
+
+    def show(
+        self, laid: Map, kept: NDArray[np.bool_], colors: Colors, names: Sequence[str]
+    ) -> None:
+        """Show these networks."""
+        other = self.places is not laid.places
+        self.at, self.places = laid.there[kept[laid.there]], laid.places
+        self._colors, self._names, self.selected = colors, names, None
+        if other and len(laid.there):
+            self._frame(laid.places[laid.there])
+        self.draw()
+        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = laid.axes
+
+    def clear(self) -> None:
+        """No networks."""
+        self.at, self.places = np.zeros(0, np.intp), np.zeros((0, 2))
+        self.source.data = {name: [] for name in self.source.data}
+        self.crowd.data = {name: [] for name in self.crowd.data}
+
+    def _frame(self, places: Array) -> None:
+        """All of it is seen, now and after a reset."""
+        low, high = places.min(axis=0), places.max(axis=0)
+        edge = np.where(high > low, (high - low) * 0.06, 1.0)
+        for one, start, end in zip(
+            (self.figure.x_range, self.figure.y_range), low - edge, high + edge, strict=True
+        ):
+            one.update(
+                start=float(start), end=float(end), reset_start=float(start), reset_end=float(end)
+            )
+
+    def _box(self) -> tuple[float, float, float, float]:
+        x, y = self.figure.x_range, self.figure.y_range
+        return x.start, x.end, y.start, y.end
+
+    def draw(self) -> None:
+        """Draw what is seen: marks, or where they are too many a picture."""
+        if self._colors is None:
+            return
+        x0, x1, y0, y1 = self._box()
+        at = self.at
+        none: dict[str, Any] = {name: [] for name in self.crowd.data}
+        crowd = none
+        if not self.whole:
+            # Beyond the edges too, so that a pan does not run into nothing before it is drawn anew.
+            wide, high = (x1 - x0) * BESIDE, (y1 - y0) * BESIDE
+            box = (x0 - wide, x1 + wide, y0 - high, y1 + high)
+            x, y = self.places[at].T
+            at = at[(x >= box[0]) & (x <= box[1]) & (y >= box[2]) & (y <= box[3])]
+            if len(at) > self.most_marks:
+                inside = None if self.selected is None else self.selected[at]
+                image = picture(self.places[at], self._colors.rgb(at), box, BINS, inside)
+                crowd = {"image": [image], "x": [box[0]], "y": [box[2]],
+                         "dw": [box[1] - box[0]], "dh": [box[3] - box[2]]}  # fmt: skip
+                at = at[:0]
+        if len(self.crowd.data["image"]) or crowd is not none:
+            self.crowd.data = crowd
+        if not len(at) and not len(self.source.data["x"]):
+            return
         self.source.selected.indices = []
         self.source.data = {
-            "x": laid.places[at, 0], "y": laid.places[at, 1], "color": [colors[i] for i in at],
-            "name": [names[i] for i in at], "told": [told[i] for i in at], "index": at,
+            "x": self.places[at, 0], "y": self.places[at, 1], "color": self._colors.of(at),
+            "name": [self._names[i] for i in at.tolist()], "told": self._colors.told(at),
+            "index": at,
         }  # fmt: skip
-        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = laid.axes
+        if self.selected is not None and not self.whole:
+            self.source.selected.indices = np.flatnonzero(self.selected[at]).tolist()
+
+    def look(self, x0: float, x1: float, y0: float, y1: float) -> None:
+        """What is seen of the map after somebody zoomed or moved it."""
+        self.figure.x_range.update(start=x0, end=x1)
+        self.figure.y_range.update(start=y0, end=y1)
+        if not self.whole:
+            self.draw()
 
     def nearest(self, x: float, y: float) -> int | None:
         """The network nearest to a spot, within a fiftieth of what is seen of the map."""
-        data, ranges = self.source.data, (self.figure.x_range, self.figure.y_range)
-        spans = [abs(r.end - r.start) if r.end is not None else np.nan for r in ranges]
-        if not len(data["x"]) or not np.all(np.isfinite(spans)) or not all(spans):
+        x0, x1, y0, y1 = self._box()
+        if not len(self.at) or x0 == x1 or y0 == y1:
             return None
-        far = np.hypot((data["x"] - x) / spans[0], (data["y"] - y) / spans[1])
-        at = int(far.argmin())
-        return int(data["index"][at]) if far[at] < NEAR else None
+        at = self.places[self.at]
+        far = np.hypot((at[:, 0] - x) / (x1 - x0), (at[:, 1] - y) / (y1 - y0))
+        found = int(far.argmin())
+        return int(self.at[found]) if far[found] < NEAR else None
 
-    def recolor(self, colors: Any, told: Any) -> None:
+    def lasso(self, geometry: Mapping[str, Any]) -> None:
+        """Select those that lie in what was drawn, whether they are marks or not."""
+        inside = np.zeros(len(self.places), bool)
+        inside[self.at[inside_of(geometry, self.places[self.at])]] = True
+        self.select(inside if inside.any() else None)
+
+    def select(self, inside: NDArray[np.bool_] | None) -> None:
+        """Show which are selected."""
+        self.selected = inside
+        self.draw()
+
+    def recolor(self, colors: Colors) -> None:
         """Other colours for the networks that are shown."""
-        at = self.source.data["index"]
+        self._colors = colors
+        if len(self.crowd.data["image"]):
+            self.draw()
+            return
+        at = np.asarray(self.source.data["index"], np.intp)
         self.source.data = dict(self.source.data) | {
-            "color": [colors[i] for i in at], "told": [told[i] for i in at]
+            "color": colors.of(at), "told": colors.told(at)
         }  # fmt: skip
 
     def mark(self, laid: Map, chosen: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ METHODS = {
 }
 # How faithful a map is, is told from so many networks, evenly spread: the cost is their square.
 JUDGED = 1000
+# t-SNE, and numbers from weights, are made of so many at most: more take minutes.
+LAID_OUT = {"features_tsne": 2_000, "weights": 2_000}
+# Of more networks, what distances are between is kept in half the precision.
+MANY = 20_000
+ROWS = 4_096  # that are worked on at a time, so that no second copy of all is made
 QUANTILES = np.linspace(0, 1, 9)
 
 
@@ -82,14 +88,22 @@ class Map:
             far = self.distances[at[0]].astype(float)
         else:
             assert self.vectors is not None
-            far = np.linalg.norm(self.vectors - self.vectors[at[0]], axis=1)
+            far = np.concatenate([
+                np.linalg.norm(part - self.vectors[at[0]], axis=1) for part in _parts(self.vectors)
+            ]).astype(float)  # fmt: skip
         far = np.where(np.isfinite(far), far, np.inf)
         far[at[0]] = np.inf
         order = np.argsort(far, kind="stable")[:count]
         return [(int(self.there[i]), float(far[i])) for i in order if np.isfinite(far[i])]
 
 
-def weight_summary(seen: Explored) -> Array:
+def _parts(values: Array) -> Iterator[Array]:
+    """Some rows at a time."""
+    for start in range(0, len(values), ROWS):
+        yield values[start : start + ROWS]
+
+
+def weight_summary(seen: Explored, networks: NDArray[np.intp] | None = None) -> Array:
     """Weights as numbers that do not know the order of units, (network, number).
 
     Quantiles of the singular values of each gate's recurrent matrix and of the moduli of its
@@ -100,9 +114,11 @@ def weight_summary(seen: Explored) -> Array:
     Parameters
     ----------
     seen : Explored
+    networks : array of int, optional
+        Positions of those that are read; all by default.
     """
     rows: list[NDArray[np.float64] | None] = []
-    for i in range(seen.networks):
+    for i in range(seen.networks) if networks is None else networks.tolist():
         try:
             weights = seen.weights(i)
         except SolspaceError:
@@ -131,7 +147,9 @@ def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None
     seen : Explored
     by : {"features", "features_tsne", "weights", "distances"}
         Principal components of standardised features; t-SNE of these; principal components of
-        `weight_summary`; multidimensional scaling of distances that are given.
+        `weight_summary`; multidimensional scaling of distances that are given. Of many networks
+        t-SNE and weights lay out some, evenly from the first to the last, as ``told`` says; the
+        others are not on the map.
     distances : DataArray (network, network_other), optional
         What `solspace.similarity.pairwise` returns for these networks by a distance.
 
@@ -157,34 +175,63 @@ def lay_out(seen: Explored, by: str = "features", distances: xr.DataArray | None
         raise SolspaceError(f"a map by {by!r}; give one of {', '.join(METHODS)}")
     if by == "distances":
         return _by_distances(seen, distances)
-    given = weight_summary(seen) if by == "weights" else seen.features
     what = "weights" if by == "weights" else "features"
-    there = np.flatnonzero(np.isfinite(given).any(axis=1))
-    values = given[there]
-    values = values[:, np.isfinite(values).all(axis=0)]
+    most = LAID_OUT.get(by, seen.networks)
+    some = np.arange(seen.networks)
+    if most < seen.networks:
+        some = np.unique(np.linspace(0, seen.networks - 1, most).round().astype(np.intp))
+    values = weight_summary(seen, some) if by == "weights" else seen.features
+    if by != "weights" and most < seen.networks:
+        values = values[some]
+    here = np.concatenate([np.isfinite(part).any(axis=1) for part in _parts(values)])
+    there = some[here]
     if len(there) < 6:
         raise SolspaceError(f"{len(there)} networks of {seen.name} have {what}; a map needs 6")
-    spread = values.std(axis=0)
-    used = spread > 1e-12
+    if not here.all():
+        values = values[here]
+    scaled, used, known = _standardised(values)
     if not used.any():
         raise SolspaceError(f"{what} do not differ between the networks of {seen.name}")
-    scaled = (values[:, used] - values[:, used].mean(axis=0)) / spread[used]
-    variances, axes = np.linalg.eigh(scaled.T @ scaled)
+    scatter = sum(part.T @ part for part in (p.astype(float) for p in _parts(scaled)))
+    variances, axes = np.linalg.eigh(scatter)
     leading = axes[:, ::-1][:, :2]
     plane = np.zeros((len(there), 2))
-    plane[:, : leading.shape[1]] = scaled @ leading
+    plane[:, : leading.shape[1]] = np.concatenate([part @ leading for part in _parts(scaled)])
     plane *= np.where(plane[np.abs(plane).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
     share = np.clip(variances[::-1] / variances.sum(), 0, 1)
     names = tuple(f"PC {i + 1} ({s:.0%} of variance)" for i, s in enumerate([*share[:2], 0.0][:2]))
     if by == "features_tsne":
         from solspace.plots.map import map_population
 
-        plane = map_population(values)[0]
+        plane = map_population(values[:, known])[0]
         names = ("t-SNE 1", "t-SNE 2")
     numbers = "features" if what == "features" else "numbers from weights"
     measure = f"distance between {int(used.sum())} standardised {numbers}"
     told = _told(scaled, None, plane, f"{int(used.sum())} {numbers}")
+    if most < seen.networks:
+        told += f"; {len(some):,} of {seen.networks:,} networks are laid out, evenly chosen"
     return Map(_spread(seen, there, plane), there, (names[0], names[1]), told, measure, scaled)
+
+
+def _standardised(values: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Columns that are finite throughout and vary, in standard deviations; and which these are.
+
+    In single precision where there are many rows: they are as large as all else that is held.
+    """
+    finite = np.ones(values.shape[1], bool)
+    for part in _parts(values):
+        finite &= np.isfinite(part).all(axis=0)
+    with np.errstate(invalid="ignore"):  # of columns that are left out
+        mean = sum(part.sum(axis=0) for part in _parts(values)) / len(values)
+        square = sum(((part - mean) ** 2).sum(axis=0) for part in _parts(values))
+    spread = np.sqrt(square / len(values))
+    used = finite & (spread > 1e-12)
+    kind = np.float32 if len(values) > MANY else np.float64
+    scaled = np.empty((len(values), int(used.sum())), kind)
+    for start in range(0, len(values), ROWS):
+        part = values[start : start + ROWS, used]
+        scaled[start : start + ROWS] = (part - mean[used]) / spread[used]
+    return scaled, used, finite
 
 
 def _spread(seen: Explored, there: NDArray[np.intp], plane: Array) -> Array:
@@ -256,11 +303,11 @@ def _told(vectors: Array | None, distances: Array | None, plane: Array, what: st
     judged = np.unique(np.linspace(0, len(plane) - 1, min(JUDGED, len(plane))).astype(int))
     if distances is None:
         assert vectors is not None
-        far = _between(vectors[judged])
+        far = _between(vectors[judged].astype(float))
     else:
         far = distances[np.ix_(judged, judged)]
-    trust, whole, kept, k = faithfulness(far, _between(plane[judged]))
-    of = "" if len(judged) == len(plane) else f" among {len(judged)} of {len(plane)} networks"
+    trust, whole, kept, k = faithfulness(far, _between(plane[judged].astype(float)))
+    of = "" if len(judged) == len(plane) else f" among {len(judged):,} of {len(plane):,} networks"
     return (
         f"{what}: trustworthiness {trust:.2f}, continuity {whole:.2f}, {kept:.0%} of the "
         f"{k} nearest networks kept{of}"
