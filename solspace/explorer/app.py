@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -142,8 +143,8 @@ class Explorer:
             {"theme": state["theme"]} if state.get("theme") in ("dark", "light") else {}
         )
         self.map_figure = MapFigure(self.theme, most_marks or MOST_MARKS)
-        self._zoom_waits = False
-        self.planes = _Made(lambda: PlaneFigure(self.theme))
+        self._zoom_waits = self._turn_waits = False
+        self.planes = _Made(lambda: PlaneFigure(self.theme, self.turn, self.spin))
         self.graphs = _Made(lambda: GraphFigure(self.theme))
         self.beyond = _Made(lambda: BeyondFigure(self.theme))
         self.losses = _Made(lambda: LossFigure(self.theme))
@@ -193,8 +194,14 @@ class Explorer:
         self.add = w.Button(name="Add pulse", **sheets)
         self.drop = w.Button(name="Remove last", **sheets)
         self.each = w.Toggle(name="One network of each solution", **sheets)
-        self.turn = w.FloatSlider(
-            name="Turn about PC 1 (degrees)", start=-90, end=90, step=5, value=0, **wide
+        # Of Bokeh's own, which scripts in the page can know.
+        from bokeh.models import Slider
+
+        self.turn = Slider(
+            title="Turn about PC 1 (degrees); or drag", start=-90, end=90, step=1, value=0, **wide
+        )
+        self.spin = Slider(
+            title="Turn about PC 2 (degrees)", start=-180, end=180, step=1, value=0, **wide
         )
         self.selection_name = w.TextInput(
             name="Name of the selection", placeholder="such as far_left", **wide
@@ -240,6 +247,10 @@ class Explorer:
         ]
         if challenge := self._challenge_in(state):
             self._set_challenge(challenge)
+        with contextlib.suppress(ValueError, OverflowError):
+            turned = [int(t) for t in state.get("turn", "").split(",")]
+            for slider, degrees in zip((self.turn, self.spin), turned, strict=True):
+                slider.value = min(max(degrees, slider.start), slider.end)
         self._redraw()
         for k in BOTH:
             if state.get(k) in self.seen.names:
@@ -274,7 +285,8 @@ class Explorer:
         on(self.add, self._add_pulse, "clicks")
         on(self.drop, self._drop_pulse, "clicks")
         on(self.each, self._show_each)
-        on(self.turn, self._turned)
+        for slider in (self.turn, self.spin):
+            slider.on_change("value", self._turned)
         on(self.keep, self._save_selection, "clicks")
         on(self.ask, self._ask_challenges, "clicks")
         on(self.show_code, lambda: None)
@@ -819,6 +831,7 @@ class Explorer:
         for k, card in self.cards.items():
             card.visible = k in self.chosen
             if k in self.chosen and not len(card):
+                self.planes[k].figure.name = f"plane {k}"
                 card.objects = [
                     self.about[k],
                     self.output_place[k],
@@ -843,9 +856,19 @@ class Explorer:
     def _pane(self, figure: Any) -> Any:
         return self.pn.pane.Bokeh(figure, sizing_mode="stretch_width")
 
-    def _turned(self) -> None:
-        for plane in self.planes.values():
-            plane.turn(float(self.turn.value))
+    def _turned(self, attr: str, old: Any, new: Any) -> None:
+        """The browser has turned the planes; the address follows."""
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self._tell()
+        elif not self._turn_waits:
+            self._turn_waits = True
+
+            def now() -> None:
+                self._turn_waits = False
+                self._tell()
+
+            document.add_timeout_callback(now, REDRAWN)
 
     # --------------------------------------------------------------- challenge
 
@@ -1017,6 +1040,8 @@ class Explorer:
             out["steps"] = str(self.steps.value)
         if self.each.value:
             out["each"] = "1"
+        if self.turn.value or self.spin.value:
+            out["turn"] = f"{self.turn.value:.0f},{self.spin.value:.0f}"
         return out | self._state_of_theme
 
     def code_text(self) -> str:
@@ -1068,7 +1093,10 @@ class Explorer:
             pn.FlexBox(self.challenge, self.steps, self.add_to, self.width,
                        self.amplitude, self.add, self.drop, self.each,
                        align_items="end", gap="8px", sizing_mode="stretch_width"),
-            self.pulse_place, self.turn,
+            self.pulse_place,
+            pn.FlexBox(
+                *(pn.Column(self._pane(one), styles={"flex": "1 1 200px"}, margin=0)
+                  for one in (self.turn, self.spin)), gap="16px", sizing_mode="stretch_width"),
             pn.FlexBox(self.cards["A"], self.cards["B"], gap="16px", sizing_mode="stretch_width"),
             self.each_place, styles={"flex": "5 1 540px"}, **grow,
         )  # fmt: skip
