@@ -222,6 +222,30 @@ def press(page: Page, key: str) -> float:
     return page.took()
 
 
+def by_tab(page: Page, most: int = 80) -> list[str]:
+    """The names of what the key Tab leads to, from the top of the page on; "? ..." without one."""
+    page.page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
+    found: list[str] = []
+    for _ in range(most):
+        page.page.keyboard.press("Tab")
+        name = page.page.evaluate(
+            """() => {
+              let at = document.activeElement;
+              while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+              if (!at || at === document.body) return null;
+              const group = at.closest(".bk-input-group, .bk-slider-title");
+              const label = at.labels?.[0] ?? group?.querySelector("label");
+              const name = at.getAttribute("aria-label") || at.title || label?.textContent
+                || at.textContent || at.placeholder || "";
+              return name.trim() || `? ${at.tagName} ${at.className}`;
+            }"""
+        )
+        if name is None:
+            break
+        found.append(name)
+    return found
+
+
 def memory_of(address: str) -> int:
     """Bytes that a server of this machine holds, by the port that it listens on."""
     process = _SERVERS[address.rstrip("/").rsplit(":", 1)[1]]

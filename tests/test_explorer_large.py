@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlparse
 
+import browsing
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import bucket_server
 
 import solspace
 from solspace import explorer
@@ -17,6 +21,7 @@ from solspace.errors import SolspaceError
 from solspace.explorer import maps, telling
 from solspace.explorer.app import Explorer
 from solspace.explorer.crowds import ASIDE, FAINTEST, inside_of, picture
+from solspace.reduction.stage import graph_of
 
 STORE = Path(solspace.__file__).resolve().parents[1] / "stores" / "turner2021.zarr"
 NAME = "interval_reproduction/vanilla"
@@ -174,3 +179,87 @@ def test_thirty_thousand_networks(many: explorer.Explored) -> None:
     assert view.as_store.disabled
     with pytest.raises(SolspaceError, match="up to 5000 are downloaded"):
         view._selection_store()
+
+
+def test_what_was_looked_at_is_kept(populations: dict[str, explorer.Explored]) -> None:
+    """One network's weights, graph and fixed points are those of the whole, and read once."""
+    seen = explorer.open_explored(STORE)[NAME]
+    seen.look_at(41)
+    fresh = populations[NAME]
+    for name, value in fresh.weights(41).items():
+        assert np.array_equal(seen.weights(41)[name], value)
+    assert seen.graph(41) is seen.graph(41)
+    assert seen.weights(41) is seen.weights(41)
+    assert (
+        seen.graph(41).node_output.tolist()
+        == solspace.reduction.graph_of(fresh.group("graph"), 41).node_output.tolist()
+    )
+    points, kinds = seen.fixed_points(41)
+    kind = fresh.group("fixed_points")["fixed_point_kind"].isel(network=41, constant_input=0)
+    assert len(points) == len(kinds) == int((kind.values >= 0).sum())
+    for i in range(70):
+        seen.graph(i)
+    assert seen.graph(41) is seen.graph(41)
+    assert len(seen._graphs) <= 64
+
+
+@pytest.mark.skipif(bool(browsing.why_not()), reason=browsing.why_not() or "there is a browser")
+def test_a_bucket_turned_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of S3 is opened, clicked, its planes are dragged; all of it by keyboard as well."""
+    pytest.importorskip("obstore")
+    shutil.copytree(STORE.parent / "learning.zarr", tmp_path / "bucket" / "learning.zarr")
+    with bucket_server(tmp_path) as server:
+        for name, value in server.items():
+            monkeypatch.setenv(name, value)
+        with browsing.served("s3://bucket/learning.zarr") as address, browsing.browser() as driven:
+            page = browsing.Page(driven)
+            page.page.set_default_timeout(60_000)
+            page.open(address)
+            (at,) = browsing.apart(page, 1)
+            name = page.do("return marks.data_source.data.name[given]", at)
+            browsing.click(page, at)
+            page.page.get_by_text(f"A: {name}").wait_for()
+
+            x, y, wide, high = page.do(
+                """
+                const view = Bokeh.index.find_one(named("plane A"));
+                view.el.scrollIntoView({ block: "center" });
+                const box = view.canvas_view.el.getBoundingClientRect();
+                return [box.left, box.top, box.width, box.height];
+                """
+            )
+            page.page.mouse.move(x + wide / 2, y + high / 2)
+            page.page.mouse.down()
+            page.page.mouse.move(x + wide / 2 + 80, y + high / 2 - 30, steps=4)
+            page.page.mouse.up()
+            page.page.wait_for_function("() => location.search.includes('turn=')")
+            (turned,) = parse_qs(urlparse(page.page.url).query)["turn"]
+            assert turned == "15,40"
+            shown = page.do(
+                """
+                const data = named("plane A").renderers[0].data_source.data, out = {};
+                for (const k of ["a0", "b0", "c0", "x0", "y0"]) out[k] = Array.from(data[k]);
+                return out;
+                """
+            )
+            one, two, three = (np.array(shown[k]) for k in ("a0", "b0", "c0"))
+            tilt, spin = np.deg2rad([15, 40])
+            inward = three * np.cos(spin) - one * np.sin(spin)
+            # Single precision on either side.
+            far = 1e-5 * np.abs([one, two, three]).max()
+            right, up = one * np.cos(spin) + three * np.sin(spin), two * np.cos(tilt)
+            np.testing.assert_allclose(shown["x0"], right, atol=far)
+            np.testing.assert_allclose(shown["y0"], up + inward * np.sin(tilt), atol=far)
+
+            reached = browsing.by_tab(page)
+            faults = page.faults
+            page.close()
+    for wanted in (
+        "Population", "Map by", "Colour by", "or a feature", "Only sizes", "Network A, by name",
+        "Network B, to compare", "Click: A", "Code of this view", "Name of the selection",
+        "Challenge", "Steps of the trial", "Add pulse", "Turn about PC 1 (degrees); or drag",
+        "Turn about PC 2 (degrees)",
+    ):  # fmt: skip
+        assert any(wanted in name for name in reached), (wanted, reached)
+    assert not [name for name in reached if name.startswith("?")]
+    assert faults == []

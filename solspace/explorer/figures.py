@@ -385,7 +385,7 @@ class PlaneFigure:
         for source, width in ((self.lines, 1), (self.path, 2.5)):
             self.figure.segment(
                 "x0", "y0", "x1", "y1", source=source, color="color", line_width=width,
-                line_alpha="alpha", line_cap="round",
+                line_alpha="alpha", line_cap="butt",
             )  # fmt: skip
         self.points = ColumnDataSource({k: [] for k in (*at, "fill", "marker", "kind")})
         self.figure.scatter(
