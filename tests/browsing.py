@@ -224,7 +224,8 @@ def press(page: Page, key: str) -> float:
 
 def by_tab(page: Page, most: int = 80) -> list[str]:
     """The names of what the key Tab leads to, from the top of the page on; "? ..." without one."""
-    page.page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
+    top = "const b = document.body; b.tabIndex = -1; b.focus(); b.removeAttribute('tabindex');"
+    page.page.evaluate(f"() => {{ document.activeElement?.blur(); {top} }}")
     found: list[str] = []
     for _ in range(most):
         page.page.keyboard.press("Tab")

@@ -190,10 +190,9 @@ def test_what_was_looked_at_is_kept(populations: dict[str, explorer.Explored]) -
         assert np.array_equal(seen.weights(41)[name], value)
     assert seen.graph(41) is seen.graph(41)
     assert seen.weights(41) is seen.weights(41)
-    assert (
-        seen.graph(41).node_output.tolist()
-        == solspace.reduction.graph_of(fresh.group("graph"), 41).node_output.tolist()
-    )
+    stored = graph_of(fresh.group("graph"), 41)
+    assert seen.graph(41).node_output.tolist() == stored.node_output.tolist()
+    assert seen.graph(41).edge_target.tolist() == stored.edge_target.tolist()
     points, kinds = seen.fixed_points(41)
     kind = fresh.group("fixed_points")["fixed_point_kind"].isel(network=41, constant_input=0)
     assert len(points) == len(kinds) == int((kind.values >= 0).sum())
