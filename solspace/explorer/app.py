@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from solspace.errors import SolspaceError
 from solspace.explorer import live, maps, telling
 from solspace.explorer.comparing import Job, similarities
+from solspace.explorer.crowds import Colors
 from solspace.explorer.reading import Explored
 from solspace.explorer.together import Together, open_explored
 from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
@@ -37,6 +39,10 @@ NUMBERS = (
     "hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity", "stable_points",
     "selection",
 )  # fmt: skip
+# Names are offered while they are typed of so many networks; of more they are megabytes.
+NAMED = 5_000
+STORED = 5_000  # networks of a selection that is downloaded: each is some 20 kB
+REDRAWN = 120  # ms from a move of the map until it is drawn anew
 BOTH = ("A", "B")
 
 STYLE = """
@@ -109,6 +115,8 @@ class Explorer:
         Maps that were laid out, shared between sessions.
     jobs : dict, optional
         Maps that are being made, shared between sessions.
+    most_marks : int, optional
+        Networks in view that are drawn as marks; more are drawn as a picture of where they lie.
     """
 
     def __init__(
@@ -122,8 +130,10 @@ class Explorer:
         addressed: bool = False,
         maps_made: dict[tuple[str, str, bool], maps.Map] | None = None,
         jobs: dict[tuple[str, str, bool], Job] | None = None,
+        most_marks: int | None = None,
     ) -> None:
         from solspace.explorer.figures import (
+            MOST_MARKS,
             BeyondFigure,
             GraphFigure,
             LossFigure,
@@ -150,8 +160,9 @@ class Explorer:
         self._state_of_theme = (
             {"theme": state["theme"]} if state.get("theme") in ("dark", "light") else {}
         )
-        self.map_figure = MapFigure(self.theme)
-        self.planes = _Made(lambda: PlaneFigure(self.theme))
+        self.map_figure = MapFigure(self.theme, most_marks or MOST_MARKS)
+        self._zoom_waits = self._turn_waits = False
+        self.planes = _Made(lambda: PlaneFigure(self.theme, self.turn, self.spin))
         self.graphs = _Made(lambda: GraphFigure(self.theme))
         self.beyond = _Made(lambda: BeyondFigure(self.theme))
         self.losses = _Made(lambda: LossFigure(self.theme))
@@ -204,8 +215,14 @@ class Explorer:
         self.add = w.Button(name="Add pulse", **sheets)
         self.drop = w.Button(name="Remove last", **sheets)
         self.each = w.Toggle(name="One network of each solution", **sheets)
-        self.turn = w.FloatSlider(
-            name="Turn about PC 1 (degrees)", start=-90, end=90, step=5, value=0, **wide
+        # Of Bokeh's own, which scripts in the page can know.
+        from bokeh.models import Slider
+
+        self.turn = Slider(
+            title="Turn about PC 1 (degrees); or drag", start=-90, end=90, step=1, value=0, **wide
+        )
+        self.spin = Slider(
+            title="Turn about PC 2 (degrees)", start=-180, end=180, step=1, value=0, **wide
         )
         self.selection_name = w.TextInput(
             name="Name of the selection", placeholder="such as far_left", **wide
@@ -258,6 +275,10 @@ class Explorer:
         ]
         if challenge := self._challenge_in(state):
             self._set_challenge(challenge)
+        with contextlib.suppress(ValueError, OverflowError):
+            turned = [int(t) for t in state.get("turn", "").split(",")]
+            for slider, degrees in zip((self.turn, self.spin), turned, strict=True):
+                slider.value = min(max(degrees, slider.start), slider.end)
         self._redraw()
         for k in BOTH:
             if state.get(k) in self.seen.names:
@@ -297,12 +318,16 @@ class Explorer:
         on(self.add, self._add_pulse, "clicks")
         on(self.drop, self._drop_pulse, "clicks")
         on(self.each, self._show_each)
-        on(self.turn, self._turned)
+        for slider in (self.turn, self.spin):
+            slider.on_change("value", self._turned)
         on(self.keep, self._save_selection, "clicks")
         on(self.ask, self._ask_challenges, "clicks")
         on(self.show_code, lambda: None)
         self.map_figure.source.selected.on_change("indices", self._selected)
         self.map_figure.figure.on_event("tap", self._clicked)
+        self.map_figure.figure.on_event("selectiongeometry", self._lassoed)
+        self.map_figure.figure.on_event("rangesupdate", self._zoomed)
+        self.map_figure.figure.on_event("reset", self._unselected)
 
     def _guarded(self, act: Callable[[], Any]) -> None:
         """Do it; where it cannot be done say why, and leave the rest as it is."""
@@ -361,8 +386,10 @@ class Explorer:
         kinds = list(dict.fromkeys(self._kind_of_each()[own].tolist()))
         self.kinds.name = f"Only {self._kind}s"
         self.kinds.options, self.kinds.value = kinds if len(kinds) > 1 else [], []
-        self.kinds.visible = self.one_each.visible = len(kinds) > 1
-        if len(kinds) < 2:
+        self.kinds.visible = len(kinds) > 1
+        # Maps of one population each show marks; of more networks there is a picture alone.
+        self.one_each.visible = len(kinds) > 1 and seen.networks <= self.map_figure.most_marks
+        if not self.one_each.visible:
             self.one_each.value = False
         named = (
             [row[0] for row in telling.label_counts(
@@ -385,7 +412,12 @@ class Explorer:
         if self.by.value is None:
             self.by.options = {"nothing yet": None, **similar}
         for k in BOTH:
-            self.pick[k].options = seen.names
+            many = seen.networks > NAMED
+            self.pick[k].param.update(
+                options=[] if many else seen.names, restrict=not many,
+                placeholder=f"its name, or 0 to {seen.networks - 1}, and Enter" if many
+                else "name, or click on the map" if k == "A" else "name",
+            )  # fmt: skip
             self.outputs.pop(k, None)
         self.live_place.visible = not seen.of_recordings
         if seen.of_recordings:
@@ -597,8 +629,8 @@ class Explorer:
         if self.sizes.value:
             kept &= np.isin(self.seen.column("hidden_size"), [int(s) for s in self.sizes.value])
         if self.solutions.value:
-            named = np.array([str(v) or "none" for v in self.seen.column("solution_name")])
-            kept &= np.isin(named, self.solutions.value)
+            named, code = telling.coded(self.seen.column("solution_name"))
+            kept &= np.isin(named, self.solutions.value)[code]
         # Recordings have a box of their own.
         return kept | (self.seen.recordings & (not self.seen.of_recordings))
 
@@ -626,7 +658,7 @@ class Explorer:
     def _colored_by(self) -> str:
         return str(self.feature.value or self.color.value)
 
-    def _colors(self) -> tuple[list[str], list[str]]:
+    def _colors(self) -> Colors:
         """The colour of each network and what is said of it; the legend is shown."""
         from solspace.plots.style import PARAMETER_COLORS, ramp
 
@@ -643,14 +675,14 @@ class Explorer:
             known = np.isfinite(number)
             if not known.any():
                 self.legend.object = f"<p>No network has a value of {escape(by)}.</p>"
-                return [self.theme.faint] * len(number), ["not known"] * len(number)
+                none = np.zeros(len(number), np.intp)
+                return Colors([self.theme.faint], none, lambda at: ["not known"] * len(at))
             low, high = np.percentile(number[known], [2, 98])
             low, high = (low, high) if low < high else (number[known].min(), number[known].max())
-            shades = ramp(PARAMETER_COLORS, 64)
+            shades = [*ramp(PARAMETER_COLORS, 64), self.theme.faint, self.theme.ink]
             at = np.clip((number - low) / ((high - low) or 1.0), 0, 1)
-            at = np.nan_to_num(at * 63).astype(int)
-            unlike = [self.theme.ink if r and beside else self.theme.faint for r in recorded]
-            colors = [shades[i] if k else u for i, k, u in zip(at, known, unlike, strict=True)]
+            code = np.where(known, np.nan_to_num(at * 63).astype(np.intp), 64)
+            code[~known & recorded & beside] = 65
             known |= recorded
             bar = ", ".join(PARAMETER_COLORS)
             unknown = f", {int((~known).sum())} not known (grey)" if not known.all() else ""
@@ -659,39 +691,57 @@ class Explorer:
                 f"height:10px;background:linear-gradient(to right,{bar})'></span> {high:.3g}"
                 f"{unknown}{key}</p>"
             )
-            said = [f"{v:.4g}" if np.isfinite(v) else "not known" for v in number]
-            return colors, [f"{by} {text}" for text in said]
-        named = np.array([str(v) or "none" for v in values])
-        counted = ~recorded if beside else np.ones(len(named), bool)
-        rows = telling.label_counts(named[counted], self._kept()[counted], MOST_COLORS)
+
+            def said(at: NDArray[np.intp]) -> list[str]:
+                found = [f"{v:.4g}" if np.isfinite(v) else "not known" for v in number[at]]
+                return [f"{by} {text}" for text in found]
+
+            return Colors(shades, code, said)
+        named, code = telling.coded(values)
+        counted = ~recorded if beside else np.ones(len(code), bool)
+        rows = telling.label_counts(values[counted], self._kept()[counted], MOST_COLORS)
         palette = self._palette([row[0] for row in rows])
         palette = {k: self.theme.faint if k == "none" else v for k, v in palette.items()}
-        more = len(set(named[counted].tolist())) - len(rows)
+        more = len(np.unique(code[counted])) - len(rows)
         self.legend.object = "<p>" + " &nbsp; ".join(
             f"<span style='white-space:nowrap'><span class='swatch' "
             f"style='background:{palette[name]}'></span>"
             f"{escape(name[:44].replace('_', ' '))} ({count})</span>"
             for name, count, _ in rows
         ) + (f" &nbsp; and {more} more, grey" if more else "") + key + "</p>"  # fmt: skip
-        shown = [
-            palette[name] if name in palette and name != "none"
-            else self.theme.ink if own and beside else self.theme.faint
-            for name, own in zip(named.tolist(), recorded.tolist(), strict=True)
-        ]  # fmt: skip
-        return shown, named.tolist()
+        shades = [*(palette.get(n, self.theme.faint) for n in named.tolist()), self.theme.ink]
+        # Recordings without a label of their own are of the colour of ink.
+        unlike = np.isin(named, [n for n in palette if n != "none"], invert=True)[code]
+        shown = np.where(recorded & beside & unlike, len(named), code)
+        return Colors(shades, shown, lambda at: named[code[at]].tolist())
 
     def _redraw(self) -> None:
         kept = self._kept()
         self._head(int(kept.sum()))
+        self._storable(int(kept.sum()))
         if self.laid is None:
-            self.map_figure.source.data = {k: [] for k in self.map_figure.source.data}
+            self.map_figure.clear()
             return
-        colors, told = self._colors()
         recorded = self.seen.recordings if not self.seen.of_recordings else None
-        self.map_figure.show(self.laid, kept, colors, self.seen.names, told, recorded)
+        self.map_figure.show(self.laid, kept, self._colors(), self.seen.names, recorded)
+        self._deal()
+        self._mark()
+        if not self.map_figure.whole:
+            self._describe_selection()
+
+    def _deal(self) -> None:
+        """The marks of the map on those of each population."""
         if self.facets is not None and self.one_each.value:
             self.facets.show(self._kind_of_each(), self.seen.recordings)
-        self._mark()
+
+    def _storable(self, networks: int) -> None:
+        """A store of so many can be downloaded, or it is said why not."""
+        self.as_store.disabled = networks > STORED
+        self.as_store.label = (
+            f"Selection as a store: up to {STORED:,}"
+            if networks > STORED
+            else "Selection as a store"
+        )
 
     def _head(self, kept: int) -> None:
         recorded = int(self.seen.recordings.sum())
@@ -719,12 +769,43 @@ class Explorer:
 
     def _recolor(self) -> None:
         if self.laid is not None:
-            self.map_figure.recolor(*self._colors())
+            self.map_figure.recolor(self._colors())
 
     # --------------------------------------------------------------- selection
 
     def _selected(self, attr: str, old: Any, new: list[int]) -> None:
-        self._guarded(self._describe_selection)
+        if self.map_figure.whole:  # otherwise the lasso says it itself
+            self._guarded(self._describe_selection)
+
+    def _lassoed(self, event: Any) -> None:
+        """Of more networks than there are marks, those within what was drawn."""
+        if event.final and not self.map_figure.whole:
+            self.map_figure.lasso(event.geometry or {})
+            self._guarded(self._describe_selection)
+
+    def _unselected(self, event: Any) -> None:
+        if not self.map_figure.whole and self.map_figure.selected is not None:
+            self.map_figure.select(None)
+            self._guarded(self._describe_selection)
+
+    def _zoomed(self, event: Any) -> None:
+        """Draw what is seen now, once for the moves of a moment."""
+        self._view = (event.x0, event.x1, event.y0, event.y1)
+        if self._zoom_waits or self.map_figure.whole:
+            return
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self.map_figure.look(*self._view)
+            self._deal()
+            return
+        self._zoom_waits = True
+
+        def now() -> None:
+            self._zoom_waits = False
+            self.map_figure.look(*self._view)
+            self._deal()
+
+        document.add_timeout_callback(now, REDRAWN)
 
     def _clicked(self, event: Any, population: str | None = None) -> None:
         """The network under a click is looked at; on the map of one population one of its own."""
@@ -739,6 +820,9 @@ class Explorer:
     def selection(self) -> NDArray[np.bool_]:
         """Which networks are in the lasso."""
         inside = np.zeros(self.seen.networks, bool)
+        if not self.map_figure.whole:
+            chosen = self.map_figure.selected
+            return inside if chosen is None else chosen
         at = self.map_figure.source.data["index"]
         inside[[int(at[i]) for i in self.map_figure.source.selected.indices]] = True
         return inside
@@ -750,6 +834,7 @@ class Explorer:
         recorded = int((inside & ~beside).sum())
         inside &= beside
         n = int(inside.sum())
+        self._storable(n or int(self._kept().sum()))
         can = not self.seen.of_recordings and self.seen.task.challenges is not None
         self.asked.object, self.ask.visible = "", n >= 3 and can
         if n < 2:
@@ -772,7 +857,8 @@ class Explorer:
             rows = telling.distinguish(self.seen, inside)[:SHOWN]
             out.append("<p>Features that differ most from the others (difference of means in "
                        "standard "
-                       "deviations; Mann-Whitney, corrected over all features):</p>")  # fmt: skip
+                       "deviations; Mann-Whitney, corrected over all features"
+                       f"{self._compared(n)}):</p>")  # fmt: skip
             out.append(_table(
                 ["feature", "difference", "corrected p"],
                 [(r.feature, f"{r.difference:+.2f}", f"{r.corrected:.2g}") for r in rows],
@@ -780,6 +866,13 @@ class Explorer:
         except SolspaceError as error:
             out.append(f"<p>{escape(str(error))}</p>")
         self.selected_text.object = "".join(out)
+
+    def _compared(self, inside: int) -> str:
+        """Where not all networks are compared, how many are."""
+        most = telling.COMPARED
+        sides = [min(n, most) for n in (inside, self.seen.networks - inside)]
+        some = max(inside, self.seen.networks - inside) > most
+        return f"; of {sides[0]:,} and {sides[1]:,} networks, evenly chosen" if some else ""
 
     def _ask_challenges(self) -> None:
         """Give the challenges of the task to networks of the selection and to others."""
@@ -855,6 +948,8 @@ class Explorer:
         from solspace.store.shipped import zip_store
 
         inside = self.selection() if self.selection().any() else self._kept()
+        if inside.sum() > STORED:  # a button that is disabled can be clicked by a program
+            raise SolspaceError(f"{int(inside.sum())} networks; up to {STORED} are downloaded")
         parts = self.seen.split(np.flatnonzero(inside))
         of = [(part.task_name, part.architecture) for part, _, _ in parts]
         if len(set(of)) < len(of):
@@ -883,7 +978,11 @@ class Explorer:
         figure = Figure(figsize=(3.5, 3.2))
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        data = self.map_figure.source.data
+        data, crowd = self.map_figure.source.data, self.map_figure.crowd.data
+        for image, x, y, dw, dh in zip(*(crowd[k] for k in ("image", "x", "y", "dw", "dh")),
+                                        strict=True):  # fmt: skip
+            shades = image.view(np.uint8).reshape(*image.shape, 4)
+            axes.imshow(shades, origin="lower", extent=(x, x + dw, y, y + dh), aspect="auto")
         for marker, drawn in (("circle", "o"), ("diamond", "D")):
             at = [i for i, m in enumerate(data["marker"]) if m == marker]
             axes.scatter(
@@ -903,8 +1002,12 @@ class Explorer:
     # ---------------------------------------------------------------- networks
 
     def _picked(self, k: str) -> None:
-        if self.pick[k].value in self.seen.names:
-            self._choose(k, self.seen.names.index(self.pick[k].value))
+        wanted = str(self.pick[k].value).strip()
+        if wanted and not self.pick[k].options:  # not offered, so that anything may be typed
+            digits = wanted.isdecimal() and wanted not in self.seen.names
+            self._choose(k, self.seen.place(int(wanted) if digits else wanted))
+        elif wanted in self.seen.names:
+            self._choose(k, self.seen.names.index(wanted))
         elif k == "B":
             self.chosen.pop("B", None)
             self._shown_pair()
@@ -922,8 +1025,9 @@ class Explorer:
         self.pick[k].value = self.seen.names[index]
         self._quiet = before
         self._mark()
-        self._about(k)
         seen = self.seen
+        seen.look_at(index)
+        self._about(k)
         try:
             plane = live.plane_of(seen, index)
             try:
@@ -1025,6 +1129,7 @@ class Explorer:
         for k, card in self.cards.items():
             card.visible = k in self.chosen
             if k in self.chosen and not len(card):
+                self.planes[k].figure.name = f"plane {k}"
                 card.objects = [
                     self.about[k],
                     self.output_place[k],
@@ -1048,9 +1153,19 @@ class Explorer:
     def _pane(self, figure: Any) -> Any:
         return self.pn.pane.Bokeh(figure, sizing_mode="stretch_width")
 
-    def _turned(self) -> None:
-        for plane in self.planes.values():
-            plane.turn(float(self.turn.value))
+    def _turned(self, attr: str, old: Any, new: Any) -> None:
+        """The browser has turned the planes; the address follows."""
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self._tell()
+        elif not self._turn_waits:
+            self._turn_waits = True
+
+            def now() -> None:
+                self._turn_waits = False
+                self._tell()
+
+            document.add_timeout_callback(now, REDRAWN)
 
     # --------------------------------------------------------------- challenge
 
@@ -1236,6 +1351,8 @@ class Explorer:
             out["steps"] = str(self.steps.value)
         if self.each.value:
             out["each"] = "1"
+        if self.turn.value or self.spin.value:
+            out["turn"] = f"{self.turn.value:.0f},{self.spin.value:.0f}"
         return out | self._state_of_theme
 
     def code_text(self) -> str:
@@ -1291,7 +1408,10 @@ class Explorer:
             styles={"flex": "3 1 380px"}, **grow,
         )  # fmt: skip
         live_part = pn.Column(
-            self.live_place, self.pulse_place, self.turn,
+            self.live_place, self.pulse_place,
+            pn.FlexBox(
+                *(pn.Column(self._pane(one), styles={"flex": "1 1 200px"}, margin=0)
+                  for one in (self.turn, self.spin)), gap="16px", sizing_mode="stretch_width"),
             pn.FlexBox(self.cards["A"], self.cards["B"], gap="16px", sizing_mode="stretch_width"),
             self.each_place, styles={"flex": "5 1 540px"}, **grow,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,11 @@ METHODS = {
 SIMILARITY = "similarity/"
 # How faithful a map is, is told from so many networks, evenly spread: the cost is their square.
 JUDGED = 1000
+# t-SNE, and numbers from weights, are made of so many at most: more take minutes.
+LAID_OUT = {"features_tsne": 2_000, "weights": 2_000}
+# Of more networks, what distances are between is kept in half the precision.
+MANY = 20_000
+ROWS = 4_096  # that are worked on at a time, so that no second copy of all is made
 QUANTILES = np.linspace(0, 1, 9)
 
 
@@ -85,14 +90,27 @@ class Map:
             far = self.distances[at[0]].astype(float)
         else:
             assert self.vectors is not None
-            far = np.linalg.norm(self.vectors - self.vectors[at[0]], axis=1)
+            far = np.concatenate([
+                np.linalg.norm(part - self.vectors[at[0]], axis=1) for part in _parts(self.vectors)
+            ]).astype(float)  # fmt: skip
         far = np.where(np.isfinite(far), far, np.inf)
         far[at[0]] = np.inf
         order = np.argsort(far, kind="stable")[:count]
         return [(int(self.there[i]), float(far[i])) for i in order if np.isfinite(far[i])]
 
 
-def weight_summary(seen: Explored) -> Array:
+def _rows(count: int) -> Iterator[slice]:
+    """Some rows at a time."""
+    for start in range(0, count, ROWS):
+        yield slice(start, start + ROWS)
+
+
+def _parts(values: Array) -> Iterator[Array]:
+    for rows in _rows(len(values)):
+        yield values[rows]
+
+
+def weight_summary(seen: Explored, networks: NDArray[np.intp] | None = None) -> Array:
     """Weights as numbers that do not know the order of units, (network, number).
 
     Quantiles of the singular values of each gate's recurrent matrix and of the moduli of its
@@ -103,6 +121,8 @@ def weight_summary(seen: Explored) -> Array:
     Parameters
     ----------
     seen : Explored
+    networks : array of int, optional
+        Positions of those that are read; all by default.
     """
     if not seen.has_weights:
         unlike = f" of one layout (architectures: {', '.join(seen.architectures)})"
@@ -111,7 +131,7 @@ def weight_summary(seen: Explored) -> Array:
             "networks out by their features, or by a measure of similarity"
         )
     rows: list[NDArray[np.float64] | None] = []
-    for i in range(seen.networks):
+    for i in range(seen.networks) if networks is None else networks.tolist():
         try:
             weights = seen.weights(i)
         except SolspaceError:
@@ -147,7 +167,8 @@ def lay_out(
         `weight_summary`; multidimensional scaling of distances that are given. Or
         ``"similarity/MEASURE"``, such as ``"similarity/procrustes"``: the same of distances by a
         measure of `solspace.similarity.MEASURES` between up to 150 networks, evenly spread, which
-        are run on the task's recorded trials.
+        are run on the task's recorded trials. Of many networks t-SNE and weights lay out some too,
+        as ``told`` says; the others are not on the map.
     distances : DataArray (network, network_other), optional
         What `solspace.similarity.pairwise` returns for these networks by a distance. Of
         ``"similarity/MEASURE"`` those of some of the networks, by name; by default computed.
@@ -180,26 +201,39 @@ def lay_out(
         )
     if by == "distances":
         return _by_distances(seen, distances)
-    given = weight_summary(seen) if by == "weights" else seen.features
     what = "weights" if by == "weights" else "features"
-    there = np.flatnonzero(np.isfinite(given).any(axis=1))
-    values = given[there]
-    values = values[:, np.isfinite(values).all(axis=0)]
+    most = LAID_OUT.get(by, seen.networks)
+    some = np.arange(seen.networks)
+    if most < seen.networks:  # some networks, and all recordings beside them
+        beside = seen.recordings & (not seen.recordings.all())
+        own = np.flatnonzero(~beside)
+        take = np.unique(np.linspace(0, len(own) - 1, min(most, len(own))).round().astype(np.intp))
+        some = np.sort(np.concatenate([own[take], np.flatnonzero(beside)]))
+    values = weight_summary(seen, some) if by == "weights" else seen.features
+    if by != "weights" and most < seen.networks:
+        values = values[some]
+    here = np.concatenate([np.isfinite(part).any(axis=1) for part in _parts(values)])
+    there = some[here]
     # Networks make the map, and recordings are projected onto it.
     recorded = seen.recordings[there]
-    own = np.flatnonzero(~recorded) if not recorded.all() else np.arange(len(there))
+    makes = ~recorded if not recorded.all() else np.ones(len(there), bool)
+    own = np.flatnonzero(makes)
     if len(own) < 6:
         many = "recordings" if recorded.all() else "networks"
         raise SolspaceError(f"{len(own)} {many} of {seen.name} have {what}; a map needs 6")
-    spread = values[own].std(axis=0)
-    used = spread > 1e-12
+    if not here.all():
+        values = values[here]
+    scaled, used, known = _standardised(values, makes)
     if not used.any():
         raise SolspaceError(f"{what} do not differ between the networks of {seen.name}")
-    scaled = (values[:, used] - values[own][:, used].mean(axis=0)) / spread[used]
-    variances, axes = np.linalg.eigh(scaled[own].T @ scaled[own])
+    scatter = sum(
+        part.T @ part
+        for part in (scaled[rows][makes[rows]].astype(float) for rows in _rows(len(scaled)))
+    )
+    variances, axes = np.linalg.eigh(scatter)
     leading = axes[:, ::-1][:, :2]
     plane = np.zeros((len(there), 2))
-    plane[:, : leading.shape[1]] = scaled @ leading
+    plane[:, : leading.shape[1]] = np.concatenate([part @ leading for part in _parts(scaled)])
     largest = own[np.abs(plane[own]).argmax(axis=0)]
     plane *= np.where(plane[largest, [0, 1]] < 0, -1.0, 1.0)
     share = np.clip(variances[::-1] / variances.sum(), 0, 1)
@@ -207,11 +241,14 @@ def lay_out(
     if by == "features_tsne":
         from solspace.plots.map import map_population
 
-        plane = map_population(values)[0]
+        plane = map_population(values[:, known])[0]
         names = ("t-SNE 1", "t-SNE 2")
     numbers = "features" if what == "features" else "numbers from weights"
     measure = f"distance between {int(used.sum())} standardised {numbers}"
-    said = _told(scaled[own], None, plane[own], f"{int(used.sum())} {numbers}")
+    some_own = slice(None) if len(own) == len(there) else own  # no second copy of many
+    said = _told(scaled[some_own], None, plane[some_own], f"{int(used.sum())} {numbers}")
+    if most < seen.networks:
+        said += f"; {len(own):,} of {seen.networks:,} networks are laid out, evenly chosen"
     if by != "weights":
         said += _told_beside(seen, there, len(own) < len(there))
     return Map(_spread(seen, there, plane), there, (names[0], names[1]), said, measure, scaled)
@@ -230,6 +267,33 @@ def _told_beside(seen: Explored, there: NDArray[np.intp], beside: bool) -> str:
     for part in gone:
         told += f". {part.name} has no features and is not on it; {part.to_make('features')}"
     return told
+
+
+def _standardised(
+    values: Array, makes: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Columns that are finite throughout and vary, in standard deviations; and which these are.
+
+    Means and deviations are of the rows that make the map.
+
+    In single precision where there are many rows: they are as large as all else that is held.
+    """
+    finite = np.ones(values.shape[1], bool)
+    for part in _parts(values):
+        finite &= np.isfinite(part).all(axis=0)
+    with np.errstate(invalid="ignore"):  # of columns that are left out
+        own = [values[rows][makes[rows]].sum(axis=0) for rows in _rows(len(values))]
+        mean = sum(own) / makes.sum()
+        squares = (
+            ((values[rows][makes[rows]] - mean) ** 2).sum(axis=0) for rows in _rows(len(values))
+        )
+        spread = np.sqrt(sum(squares) / makes.sum())
+    used = finite & (spread > 1e-12)
+    kind = np.float32 if len(values) > MANY else np.float64
+    scaled = np.empty((len(values), int(used.sum())), kind)
+    for rows in _rows(len(values)):
+        scaled[rows] = (values[rows][:, used] - mean[used]) / spread[used]
+    return scaled, used, finite
 
 
 def _spread(seen: Explored, there: NDArray[np.intp], plane: Array) -> Array:
@@ -401,11 +465,11 @@ def _told(vectors: Array | None, distances: Array | None, plane: Array, what: st
     judged = np.unique(np.linspace(0, len(plane) - 1, min(JUDGED, len(plane))).astype(int))
     if distances is None:
         assert vectors is not None
-        far = _between(vectors[judged])
+        far = _between(vectors[judged].astype(float))
     else:
         far = distances[np.ix_(judged, judged)]
-    trust, whole, kept, k = faithfulness(far, _between(plane[judged]))
-    of = "" if len(judged) == len(plane) else f" among {len(judged)} of {len(plane)} networks"
+    trust, whole, kept, k = faithfulness(far, _between(plane[judged].astype(float)))
+    of = "" if len(judged) == len(plane) else f" among {len(judged):,} of {len(plane):,} networks"
     return (
         f"{what}: trustworthiness {trust:.2f}, continuity {whole:.2f}, {kept:.0%} of the "
         f"{k} nearest networks kept{of}"

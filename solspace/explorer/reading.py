@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,11 @@ __all__ = ["Explored", "read_populations"]
 
 Array = NDArray[np.float64]
 
-KEPT = 64  # networks whose weights are held, those looked at last
+KEPT = 64  # networks whose weights, graphs and fixed points are held, those looked at last
 SHOWN_TRIALS = 12  # that components of activity are taken from
+READERS = (
+    16  # variables that are read at the same time: a store far away answers each after a while
+)
 # Of no use as colours: what says whether and how something was computed.
 # Numbers of networks that maps are made from, and their dimension.
 _TABLES = (
@@ -31,7 +35,18 @@ _TABLES = (
     ("challenge_value", "challenge_measure"),
     ("neural_value", "neural_measure"),
 )
+# Of no use as colours: what says whether and how something was computed.
 _ASIDE = ("status_", "message_", "network", "name", "graph_description", "solution_description")
+_GRAPH = ("n_nodes", "n_edges", "node_output", "edge_source", "edge_target", "edge_input")
+_POINTS = ("fixed_point_kind", "fixed_point_state")
+
+T = TypeVar("T")
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    """Threads that wait for a store; shared by all populations and sessions."""
+    return ThreadPoolExecutor(READERS, thread_name_prefix="solspace-explorer")
 
 
 class Explored:
@@ -72,6 +87,9 @@ class Explored:
         self._opened: dict[str, xr.Dataset] = {}
         self._columns: dict[str, NDArray[Any]] = {}
         self._weights: dict[int, dict[str, NDArray[Any]]] = {}
+        self._graphs: dict[int, Graph] = {}
+        self._points: dict[int, tuple[Array, list[str]]] = {}
+        self._parts: dict[tuple[str, int], xr.Dataset] = {}
 
     def copied(self) -> Explored:
         """The same, which holds nothing yet: for a thread of its own."""
@@ -322,6 +340,50 @@ class Explored:
         few = ", ".join(self.names[:4])
         raise SolspaceError(f"{self.name} has no network {network!r}; networks: {few}, ...")
 
+    def look_at(self, index: int) -> None:
+        """Read what weights, graph and fixed points of one network are made from, all at once.
+
+        Each of them reads its own where this was not called before. A recording has none of them.
+        """
+        if self.of_recordings:
+            return
+        wanted = {
+            "population": index not in self._weights,
+            "graph": index not in self._graphs and self.has("graph"),
+            "fixed_points": index not in self._points and self.has("fixed_points"),
+        }
+        cut = {group: self._cut(group, index) for group, yes in wanted.items() if yes}
+        _load(*cut.values())
+        for group, ds in cut.items():
+            _keep(self._parts, (group, index), ds)
+
+    def _cut(self, group: str, index: int) -> xr.Dataset:
+        """What is needed of one network of a group, not read yet."""
+        import xarray as xr
+
+        from solspace.networks import PARAMETERS, get_architecture, start_names
+
+        ds, names = self.group(group), [*_GRAPH] if group == "graph" else [*_POINTS]
+        if group == "population":
+            record = get_architecture(self.architecture)
+            names = [*PARAMETERS, "architecture", "hidden_size", "message_reduce"]
+            names += [p.name for p in (*record.trained, *record.given)]
+            names += start_names(record, ds.variables)
+        # Without what xarray has along: of a network that is a dozen of labels.
+        there = {name: ds.variables[name] for name in names if name in ds.variables}
+        if group == "population" and not there:
+            return xr.Dataset(attrs=ds.attrs)
+        one = xr.Dataset(there, attrs=ds.attrs).isel(network=[index])
+        return one.isel(constant_input=[0]) if "constant_input" in one.dims else one
+
+    def _part(self, group: str, index: int) -> xr.Dataset:
+        """What is needed of one network of a group."""
+        if (group, index) not in self._parts:
+            ds = self._cut(group, index)
+            _load(ds)
+            _keep(self._parts, (group, index), ds)
+        return self._parts[group, index]
+
     def weights(self, index: int) -> dict[str, NDArray[Any]]:
         """The weights of one network, without padding.
 
@@ -336,13 +398,10 @@ class Explored:
             return self._weights[index]
         if not self.has_weights:
             raise SolspaceError(f"{self.name} has no weights, as recordings have none")
-        found = network_weights(self.ds, index)
+        found = network_weights(self._part("population", index), 0)
         if not all(np.isfinite(v).all() for v in found.values()):
             raise SolspaceError(f"{self.names[index]} has no weights; {self.to_make('train')}")
-        while len(self._weights) >= KEPT:
-            self._weights.pop(next(iter(self._weights)))
-        self._weights[index] = found
-        return found
+        return _keep(self._weights, index, found)
 
     def graph(self, index: int) -> Graph:
         """The graph of one network.
@@ -354,22 +413,27 @@ class Explored:
         """
         from solspace.reduction.stage import graph_of
 
+        if index in self._graphs:
+            return self._graphs[index]
         if not self.has("graph"):
             raise SolspaceError(f"{self.name} has no graphs; {self.to_make('reduce')}")
         if why := self.failed("reduce", index):
             raise SolspaceError(f"{self.names[index]} has no graph: {why}")
-        return graph_of(self.group("graph"), index)
+        ds = self._part("graph", index)
+        if "n_nodes" in ds.variables and int(ds["n_nodes"].values[0]) < 0:
+            raise SolspaceError(f"{self.names[index]} has no graph; {self.to_make('reduce')}")
+        return _keep(self._graphs, index, graph_of(ds, 0))
 
     def failed(self, stage: str, index: int) -> str:
         """Why a stage failed for a network; empty where it did not."""
         message = f"message_{stage}"
-        return str(self.column_of(message)[index]) if message in self.ds.variables else ""
-
-    def column_of(self, name: str) -> NDArray[Any]:
-        """Any variable of the population with a value for each network, read once."""
-        if name not in self._columns:
-            self._columns[name] = np.asarray(self.ds[name].values)
-        return self._columns[name]
+        if message not in self.ds.variables:
+            return ""
+        part = self._parts.get(("population", index))
+        if part is not None and message in part.variables:
+            return str(part[message].values[0])
+        # Of one network: a column of reasons is longer than any other.
+        return str(self.ds.variables[message][index].values)
 
     def fixed_points(self, index: int) -> tuple[Array, list[str]]:
         """States (point, state) and kinds of one network's fixed points, in silence where kept.
@@ -379,16 +443,35 @@ class Explored:
         SolspaceError
             Where none were searched; what to type is said.
         """
+        if index in self._points:
+            return self._points[index]
         if not self.has("fixed_points"):
             raise SolspaceError(f"{self.name} has no fixed points; {self.to_make('fixed_points')}")
-        ds = self.group("fixed_points").isel(network=index, constant_input=0)
+        ds = self._part("fixed_points", index).isel(network=0, constant_input=0)
         kind = ds["fixed_point_kind"].values
         there = kind >= 0
         meanings = str(ds["fixed_point_kind"].attrs["flag_meanings"]).split()
-        return (
+        found = (
             np.asarray(ds["fixed_point_state"].values[there], float),
             [meanings[k] for k in kind[there]],
         )
+        return _keep(self._points, index, found)
+
+
+def _load(*datasets: xr.Dataset) -> None:
+    """Read all variables of some datasets at the same time."""
+    waiting = [v for ds in datasets for v in ds.variables.values()]
+    # What lies in memory is there already.
+    list(_readers().map(lambda v: v.load(), waiting))
+
+
+def _keep(held: dict[Any, T], key: Any, value: T) -> T:
+    """Hold a value, and as many as `KEPT` of those that came last."""
+    while len(held) >= KEPT:
+        # Another session may have dropped it meanwhile.
+        held.pop(next(iter(held), None), None)
+    held[key] = value
+    return value
 
 
 def read_populations(source: Any) -> dict[str, Explored]:

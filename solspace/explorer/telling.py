@@ -25,9 +25,10 @@ __all__ = [
     "view_code",
 ]
 
-ASKED = (
-    20  # networks on either side that challenges are given to, evenly from the first to the last
-)
+# Networks on either side that challenges are given to, evenly from the first to the last.
+ASKED = 20
+# And whose features are compared: ranks of more take seconds and gigabytes, and say no more.
+COMPARED = 2_000
 
 
 class FeatureDifference(NamedTuple):
@@ -44,7 +45,9 @@ class FeatureDifference(NamedTuple):
     corrected: float
 
 
-def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDifference]:
+def distinguish(
+    seen: Explored, inside: NDArray[np.bool_], *, most: int = COMPARED
+) -> list[FeatureDifference]:
     """Features of the networks of a selection against those of all others, largest first.
 
     A selection that was drawn on a map by features differs in these by being drawn: the corrected
@@ -54,6 +57,8 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
     ----------
     seen : Explored
     inside : array of bool (network,)
+    most : int
+        Networks compared on either side, evenly from the first to the last.
 
     Raises
     ------
@@ -76,7 +81,8 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
 
     values = seen.features
     there = np.isfinite(values).any(axis=1) & _compared(seen)
-    one, other = values[inside & there], values[~inside & there]
+    sides = (np.flatnonzero(side & there) for side in (inside, ~inside))
+    one, other = (values[_evenly(at, most)] for at in sides)
     if min(len(one), len(other)) < 3:
         raise SolspaceError(
             f"{len(one)} networks in the selection and {len(other)} outside have features; "
@@ -87,7 +93,7 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
         (one.var(axis=0, ddof=1) * (len(one) - 1) + other.var(axis=0, ddof=1) * (len(other) - 1))
         / (len(one) + len(other) - 2)
     )
-    known &= values[there].std(axis=0) > 1e-12
+    known &= np.concatenate([one, other]).std(axis=0) > 1e-12
     # Two constants that differ: no number of deviations says by how much.
     known &= pooled > 1e-12
     at = np.flatnonzero(known)
@@ -103,6 +109,11 @@ def distinguish(seen: Explored, inside: NDArray[np.bool_]) -> list[FeatureDiffer
         )
         for k in order
     ]
+
+
+def _evenly(at: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """So many of some positions, evenly from the first to the last."""
+    return at[np.unique(np.linspace(0, len(at) - 1, min(most, len(at))).round().astype(int))]
 
 
 class ChallengeDifference(NamedTuple):
@@ -159,11 +170,7 @@ def distinguish_challenges(
     from solspace.design.asking import answers
     from solspace.population.variables import DONE
 
-    asked = []
-    for side in (inside, ~inside):
-        of = np.flatnonzero(side & ~seen.recordings)
-        take = np.linspace(0, len(of) - 1, min(most, len(of))).round().astype(int)
-        asked.append(of[np.unique(take)])
+    asked = [_evenly(np.flatnonzero(side & ~seen.recordings), most) for side in (inside, ~inside)]
     at = np.concatenate(asked)
     if not len(at):
         raise SolspaceError("no networks to ask; select some")
@@ -224,12 +231,30 @@ def label_counts(
     >>> label_counts(np.array(["x", "y", "x"]), np.array([True, False, False]))
     [('x', 1, 1), ('y', 0, 1)]
     """
-    named, at = np.unique(np.array([str(v) or "none" for v in values]), return_inverse=True)
+    named, at = coded(values)
     within, without = (
         np.bincount(at[side], minlength=len(named)).tolist() for side in (inside, ~inside)
     )
     rows = list(zip(named.tolist(), within, without, strict=True))
     return sorted(rows, key=lambda row: (-row[1], -row[2], row[0]))[:most]
+
+
+def coded(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The words of a label in order, ``none`` where there is none, and of each network which.
+
+    Examples
+    --------
+    >>> words, of = coded(np.array(["b", "", "b"]))
+    >>> words.tolist(), of.tolist()
+    (['b', 'none'], [0, 1, 0])
+    """
+    import pandas as pd
+
+    # By hash: sorting long words of 100,000 networks takes a good part of a second.
+    code, found = pd.factorize(np.asarray(values).astype(object), use_na_sentinel=False)
+    words = np.array([str(v) or "none" for v in found], dtype=str)
+    named, place = np.unique(words, return_inverse=True)
+    return named, np.asarray(place.ravel()[code], np.intp)
 
 
 def view_code(

@@ -281,6 +281,11 @@ class Together(Explored):
 
     # ---------------------------------------------------------------- one network
 
+    def look_at(self, index: int) -> None:
+        """Read what weights, graph and fixed points of one network are made from, all at once."""
+        part, at = self.part(index)
+        part.look_at(at)
+
     def weights(self, index: int) -> dict[str, NDArray[Any]]:
         """The weights of one network, without padding."""
         part, at = self.part(index)
