@@ -94,7 +94,8 @@ def test_in_a_notebook(tmp_path: Path) -> None:
         page.goto(address)
         page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
         page.keyboard.press("Control+Enter")
-        drawn = f"() => {{ if (!window.Bokeh?.documents) return false; {MODELS} return map?.inner_width > 0; }}"
+        there = f"{MODELS} return map?.inner_width > 0;"
+        drawn = f"() => {{ if (!window.Bokeh?.documents) return false; {there} }}"
         page.wait_for_function(drawn, polling=200)
         page.wait_for_timeout(2000)
         x, y, name = page.evaluate(PLACE)

@@ -63,8 +63,8 @@ th { color: var(--faint, #5c636b); }
 h1 { font-size: 19px; margin: 10px 0 2px; } h2 { font-size: 15px; margin: 6px 0 2px; }
 p { margin: 3px 0; } .faint { color: var(--faint, #5c636b); }
 .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
-pre { background: color-mix(in srgb, var(--ink, #222222) 7%, transparent); padding: 8px; overflow: auto;
-  font-size: 12px; }
+pre { background: color-mix(in srgb, var(--ink, #222222) 7%, transparent); padding: 8px;
+  overflow: auto; font-size: 12px; }
 a { color: inherit; }
 """
 
