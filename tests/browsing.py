@@ -49,7 +49,7 @@ def served(store: str, *options: str) -> Iterator[str]:
         raise AssertionError(f"{' '.join(command)} ended with {process.wait()}")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
 
 

@@ -94,7 +94,8 @@ def test_in_a_notebook(tmp_path: Path) -> None:
         page.goto(address)
         page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
         page.keyboard.press("Control+Enter")
-        drawn = f"() => {{ if (!window.Bokeh?.index) return false; {MODELS} return !!map; }}"
+        there = f"{MODELS} return map?.inner_width > 0;"
+        drawn = f"() => {{ if (!window.Bokeh?.documents) return false; {there} }}"
         page.wait_for_function(drawn, polling=200)
         page.wait_for_timeout(2000)
         x, y, name = page.evaluate(PLACE)
@@ -107,8 +108,7 @@ def test_in_a_notebook(tmp_path: Path) -> None:
 
 
 MODELS = """
-const roots = [...Bokeh.index.roots], all = [];
-for (const view of roots) all.push(...view.model.document._all_models.values());
+const all = Bokeh.documents.flatMap((one) => [...one._all_models.values()]);
 const map = all.find((m) => m.name === "map");
 """
 # Where a network lies that is not looked at yet, and what it is called.

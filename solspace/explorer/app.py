@@ -54,25 +54,26 @@ html, body { background: var(--paper); color: var(--ink); margin: 0;
 .explorer { max-width: 1700px; margin: 0 auto; padding: 0 12px 24px; box-sizing: border-box; }
 """
 
-# Within each widget's and text's own shadow root, where the page's style does not reach.
+# Within each widget's and text's own shadow root, where the page's style does not reach. In a
+# notebook there is no such page: then these are the colours.
 WIDGET = """
-:host { color: var(--ink); --design-background-text-color: var(--ink); }
-label, .bk-input-group > label, .bk-slider-title { color: var(--ink) !important; }
+:host { color: var(--ink, #222222); --design-background-text-color: var(--ink, #222222); }
+label, .bk-input-group > label, .bk-slider-title { color: var(--ink, #222222) !important; }
 .bk-input, .bk-btn, select, .choices__inner, .choices__list--dropdown {
-  background-color: var(--paper) !important; color: var(--ink) !important;
-  border: 1px solid var(--line) !important; }
+  background-color: var(--paper, #ffffff) !important; color: var(--ink, #222222) !important;
+  border: 1px solid var(--line, #d5d9de) !important; }
 select { appearance: auto !important; background-image: none !important;
   padding: 2px 6px !important; }
-.bk-btn.bk-active { font-weight: 700; border-color: var(--ink) !important; }
+.bk-btn.bk-active { font-weight: 700; border-color: var(--ink, #222222) !important; }
 .bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #3A86BF; outline-offset: 1px; }
 table { border-collapse: collapse; font-size: 12.5px; }
 td, th { padding: 1px 10px 1px 0; text-align: left; vertical-align: top; font-weight: normal; }
-th { color: var(--faint); }
+th { color: var(--faint, #5c636b); }
 h1 { font-size: 19px; margin: 10px 0 2px; } h2 { font-size: 15px; margin: 6px 0 2px; }
-p { margin: 3px 0; } .faint { color: var(--faint); }
+p { margin: 3px 0; } .faint { color: var(--faint, #5c636b); }
 .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
-pre { background: color-mix(in srgb, var(--ink) 7%, transparent); padding: 8px; overflow: auto;
-  font-size: 12px; }
+pre { background: color-mix(in srgb, var(--ink, #222222) 7%, transparent); padding: 8px;
+  overflow: auto; font-size: 12px; }
 a { color: inherit; }
 """
 
@@ -755,10 +756,11 @@ class Explorer:
         beside = f" and {recorded} recordings" if recorded and what == "networks" else ""
         store = os.path.basename(self.seen.path.rstrip("/"))
         other = "light" if self.theme.dark else "dark"
+        paper = f"<a class='theme' data-theme='{other}' href='?theme={other}'>{other} page</a>"
         self.head.object = (
             f"<h1>{escape(self.seen.name)}</h1><p class='faint'>{of} {what}{beside}"
             f"{' of ' + escape(store) if store else ''} &nbsp; "
-            f"<a class='theme' data-theme='{other}' href='?theme={other}'>{other} page</a></p>"
+            f"{paper if self.address is not None else ''}</p>"
         )
 
     def _color_changed(self) -> None:
