@@ -45,9 +45,9 @@ _THEME = """
   document.addEventListener("focusin", function (event) {
     var at = event.composedPath()[0];
     // Fields that choose several come with the name "null".
-    if (at.classList && at.classList.contains("choices__input")) {
+    if (at.getAttribute && at.getAttribute("aria-label") === "null") {
       var label = at.getRootNode().querySelector("label");
-      if (label) at.setAttribute("aria-label", label.textContent.trim());
+      at.setAttribute("aria-label", label ? label.textContent.trim() : "choose several");
     }
     // What is drawn on can be reached too, for the keys of its tools.
     if (at.classList && at.classList.contains("bk-events")) at.setAttribute("aria-label", "figure");
