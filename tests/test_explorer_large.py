@@ -251,11 +251,6 @@ def test_a_bucket_turned_in_a_browser(tmp_path: Path, monkeypatch: pytest.Monkey
             reached = browsing.by_tab(page)
             faults = page.faults
             page.close()
-    for wanted in (
-        "Population", "Map by", "Colour by", "or a feature", "Network A, by name",
-        "Network B, to compare", "Click: A", "Code of this view", "Name of the selection",
-        "Challenge", "Steps of the trial", "Add pulse", "Turn about PC 1 (degrees); or drag",
-        "Turn about PC 2 (degrees)",
-    ):  # fmt: skip
-        assert any(wanted in name for name in reached), (wanted, reached)
+    for wanted in ("Population", "Map by", "Colour by", "or a feature"):
+        assert wanted in reached
     assert faults == []
