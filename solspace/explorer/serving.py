@@ -42,13 +42,6 @@ _THEME = """
   // Handles of sliders have no name of their own: they get that which stands above them.
   document.addEventListener("focusin", function (event) {
     var at = event.composedPath()[0];
-    // Fields that choose several come with the name "null".
-    if (at.classList && at.classList.contains("choices__input")) {
-      var label = at.getRootNode().querySelector("label");
-      if (label) at.setAttribute("aria-label", label.textContent.trim());
-    }
-    // What is drawn on can be reached too, for the keys of its tools.
-    if (at.classList && at.classList.contains("bk-events")) at.setAttribute("aria-label", "figure");
     if (!at.classList || !at.classList.contains("noUi-handle")) return;
     var title = at.getRootNode().querySelector(".bk-slider-title");
     if (title) at.setAttribute("aria-label", title.textContent);
