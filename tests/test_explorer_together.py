@@ -254,7 +254,7 @@ def test_recordings_stand_beside_networks(
     # Looked at, one shows its trials and says what it does not have.
     view._choose("B", 401)
     assert "no challenge can be given" in view.about["B"].object
-    assert view.planes["B"].figure.visible and len(view.planes["B"].lines.data["xs"]) == 6
+    assert view.planes["B"].figure.visible and len(view.planes["B"].lines.data["x0"])
     assert not view.output_place["B"].visible and not view.graphs["B"].figure.visible
     assert "recorded/" not in view.about["B"].object.split("Nearest")[1].split("</p>")[0]
     state = view.state()
@@ -467,7 +467,8 @@ def test_in_a_browser(recordings: str) -> None:
         page.page.locator(".noUi-handle").first.focus()
         browsing.press(page, "ArrowRight")  # answered while networks are compared
         page.page.get_by_text("150 of 400 networks, evenly spread").wait_for(timeout=60_000)
-        assert page.do("return marks.data_source.data.x.length") == 150
+        many = f"() => {{ {browsing.MODELS} return marks.data_source.data.x.length === 150 }}"
+        page.page.wait_for_function(many)
         assert "map=similarity%2Frsa_bures" in page.page.url
         faults += page.faults
         page.close()

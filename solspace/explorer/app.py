@@ -225,6 +225,9 @@ class Explorer:
         self.spin = Slider(
             title="Turn about PC 2 (degrees)", start=-180, end=180, step=1, value=0, **wide
         )
+        # The sliders name what both planes are made of, which a page has to know from the start.
+        for k in BOTH:
+            self.planes[k]
         self.selection_name = w.TextInput(
             name="Name of the selection", placeholder="such as far_left", **wide
         )
