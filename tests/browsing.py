@@ -227,6 +227,7 @@ def by_tab(page: Page, most: int = 80) -> list[str]:
     top = "const b = document.body; b.tabIndex = -1; b.focus(); b.removeAttribute('tabindex');"
     page.page.evaluate(f"() => {{ document.activeElement?.blur(); {top} }}")
     found: list[str] = []
+    lost = 0
     for _ in range(most):
         page.page.keyboard.press("Tab")
         name = page.page.evaluate(
@@ -241,9 +242,12 @@ def by_tab(page: Page, most: int = 80) -> list[str]:
               return name.trim() || `? ${at.tagName} ${at.className}`;
             }"""
         )
-        if name is None:
+        # A field of several values closes its list first and lets go of the focus for one key.
+        lost = lost + 1 if name is None else 0
+        if lost > 1:
             break
-        found.append(name)
+        if name is not None:
+            found.append(name)
     return found
 
 

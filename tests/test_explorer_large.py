@@ -251,6 +251,18 @@ def test_a_bucket_turned_in_a_browser(tmp_path: Path, monkeypatch: pytest.Monkey
             reached = browsing.by_tab(page)
             faults = page.faults
             page.close()
-    for wanted in ("Population", "Map by", "Colour by", "or a feature"):
+            # As the system is: drawn again once, and then at once.
+            dark = browsing.Page(driven, dark=True)
+            for views in (2, 1):
+                dark.requests.clear()
+                dark.open(address)
+                assert dark.page.evaluate("document.documentElement.dataset.theme") == "dark"
+                assert len([url for url in dark.requests if url == address]) == views
+            faults += dark.faults
+            dark.close()
+    for wanted in ("Population", "Map by", "Colour by", "or a feature", "Only sizes", "figure",
+                   "Network A, by name", "Click: B", "Challenge", "Add pulse",
+                   "Turn about PC 1 (degrees); or drag: 15"):  # fmt: skip
         assert wanted in reached
+    assert [name for name in reached if name == "null" or name.startswith("?")] == []
     assert faults == []

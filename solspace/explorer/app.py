@@ -118,6 +118,8 @@ class Explorer:
         Maps that are being made, shared between sessions.
     most_marks : int, optional
         Networks in view that are drawn as marks; more are drawn as a picture of where they lie.
+    dark : bool
+        Whether the page is dark where the address does not say.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Explorer:
         maps_made: dict[tuple[str, str, bool], maps.Map] | None = None,
         jobs: dict[tuple[str, str, bool], Job] | None = None,
         most_marks: int | None = None,
+        dark: bool = False,
     ) -> None:
         from solspace.explorer.figures import (
             MOST_MARKS,
@@ -155,7 +158,7 @@ class Explorer:
         self.facets: Facets | None = None
         self.pulses: list[PlacedPulse] = []
         state = dict(state or {})
-        self.theme = Theme(state.get("theme") == "dark")
+        self.theme = Theme(state.get("theme", "dark" if dark else "") == "dark")
         self.address = self._address() if addressed else None
         self._quiet = False
         self._state_of_theme = (

@@ -23,11 +23,19 @@ PORT = 5006
 _THEME = """
 <script>
 (function () {
-  var at = new URL(window.location.href), theme = at.searchParams.get("theme");
-  if (!theme && window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)").matches) {
-    at.searchParams.set("theme", "dark"); window.location.replace(at); return;
+  var at = new URL(window.location.href), drawn = "{{ theme }}";
+  if (!at.searchParams.get("theme") && window.matchMedia) {
+    var wanted = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    // Kept, so that the next page is at once as the system is.
+    var kept = "solspace_theme=" + wanted;
+    document.cookie = kept + "; SameSite=Strict; Max-Age=31536000";
+    if (wanted !== drawn) {
+      if (document.cookie.includes(kept)) window.location.reload();
+      else { at.searchParams.set("theme", wanted); window.location.replace(at); }
+      return;
+    }
   }
-  document.documentElement.dataset.theme = theme === "dark" ? "dark" : "light";
+  document.documentElement.dataset.theme = drawn;
   document.documentElement.lang = "en";
   document.title = "solspace";
   // The same view on other paper.
@@ -39,13 +47,22 @@ _THEME = """
     now.searchParams.set("theme", link.dataset.theme);
     window.location.assign(now);
   });
-  // Handles of sliders have no name of their own: they get that which stands above them.
-  document.addEventListener("focusin", function (event) {
-    var at = event.composedPath()[0];
-    if (!at.classList || !at.classList.contains("noUi-handle")) return;
-    var title = at.getRootNode().querySelector(".bk-slider-title");
-    if (title) at.setAttribute("aria-label", title.textContent);
-  });
+  // Handles of sliders, fields of several values and figures have no name of their own. Before Tab
+  // leads to one they get that which stands above them; focus itself is not told across the
+  // shadow roots that all of it lies in.
+  function named(root) {
+    root.querySelectorAll("*").forEach(function (at) {
+      if (at.shadowRoot) named(at.shadowRoot);
+      var above = null;
+      if (at.classList.contains("noUi-handle")) above = root.querySelector(".bk-slider-title");
+      else if (at.classList.contains("choices__input")) above = root.querySelector("label");
+      else if (at.classList.contains("bk-events")) at.setAttribute("aria-label", "figure");
+      if (above) at.setAttribute("aria-label", above.textContent);
+    });
+  }
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Tab") named(document);
+  }, true);
 })();
 </script>
 """
@@ -131,12 +148,13 @@ def serve(
     def page() -> Any:
         arguments = pn.state.session_args
         state = {k: v[0].decode("utf-8", "replace") for k, v in arguments.items() if v}
-
+        kept = (pn.state.cookies or {}).get("solspace_theme")
         view = Explorer(
             populations, distances=distances, design=design, state=state,
-            save_labels=save_labels, addressed=True, maps_made=made, jobs=jobs,
+            save_labels=save_labels, addressed=True, maps_made=made, dark=kept == "dark", jobs=jobs,
         )  # fmt: skip
         template = pn.Template(_PAGE)
+        template.add_variable("theme", "dark" if view.theme.dark else "light")
         template.add_panel("explorer", view.layout())
         return template
 
