@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["fma", "has_fma", "multiply_add"]
+__all__ = ["fma", "has_fma", "multiply_add", "slow_processor"]
 
 _ASKED = """
 target triple = "{triple}"
@@ -53,6 +53,23 @@ def has_fma() -> bool:
         features=llvm.get_host_cpu_features().flatten() if features is None else features,
     )
     return "fmaf" not in machine.emit_assembly(llvm.parse_assembly(_ASKED.format(triple=triple)))
+
+
+def slow_processor() -> str:
+    """What is to be said of training on this processor; empty where it has what it takes.
+
+    Examples
+    --------
+    >>> slow_processor() == "" or "training works, and is slower" in slow_processor()
+    True
+    """
+    if has_fma():
+        return ""
+    name = numba.config.CPU_NAME or llvm.get_host_cpu_name()
+    return (
+        f"this processor ({name}) does not multiply and add in one instruction (AVX2 with FMA); "
+        "training works, and is slower (docs/performance.md)"
+    )
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
