@@ -163,7 +163,10 @@ def test_the_makefile_tells_processors_the_same():
 
 
 def test_tables_name_what_differs(monkeypatch):
-    monkeypatch.setattr(processors, "POPULATIONS", ("interval_reproduction/vanilla",))
+    monkeypatch.setattr(processors, "POPULATIONS", ("interval_reproduction/vanilla", "other"))
+    monkeypatch.setattr(processors, "TRAINED", ("vanilla",))
+    monkeypatch.setattr(processors, "NUMBERS", ("activity",))
+    monkeypatch.setattr(processors, "LABELS", {"graph_key": 2})
     network = {"loss": np.linspace(1, 0.5, 11), "weights": np.ones(5)}
     here = {
         "train": {"vanilla": network},
@@ -183,7 +186,8 @@ def test_tables_name_what_differs(monkeypatch):
     assert "| vanilla | weights then | 1e-03 |" in text
     assert "| activity | 1e-06; 1 of 2 with others |" in text
     assert "| `graph_key` | 1 of 2 |" in text
-    assert "- interval_reproduction/vanilla, network 10, `graph_key`, on avx2" in text
+    assert "- interval_reproduction/vanilla, network 20, `graph_key`, on avx2" in text
+    assert "| other | activity | not computed |" in text
     same = processors.tables({"here": here, "avx2": here}, every=10)
     assert "No network has another label." in same and "e-" not in same
     assert compare_labels({"k": ["a"]}, {"k": ["a"]}) == {"k": []}

@@ -18,7 +18,8 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ PROCESSORS: dict[str, dict[str, str]] = {
 }
 # Labels, and of how many networks each is computed once: what takes longer, more seldom.
 LABELS = {"graph_key": 1, "automaton_key": 1, "response_key": 20, "attractor_key": 40}
+NUMBERS = ("activity", "output", "extrapolated output", "features", "fixed points")
+TRAINED = ("vanilla", "gru", "lstm", "leaky", "planar")
 STEPS = (20, 200)
 _SHORT = Recipe(
     target_loss=1e-9, max_steps=STEPS[-1], learning_rate=5e-3, batch_size=32, check_every=20,
@@ -160,10 +163,14 @@ def _parts() -> list[str]:
     return ["train", *(f"{what} {population}" for what in whats for population in POPULATIONS)]
 
 
+def _kept(folder: Path, processor: str, name: str, every: int, numbers: int) -> Path:
+    return folder / processor / f"{name.replace('/', '.')} {every} {numbers}.pkl"
+
+
 def _work(folder: Path, processor: str, every: int, numbers: int) -> None:
     """Compute, in this process, what the folder has not yet."""
     for name in _parts():
-        kept = folder / processor / f"{name.replace('/', '.')} {every} {numbers}.pkl"
+        kept = _kept(folder, processor, name, every, numbers)
         if kept.exists():
             continue
         found = _part(name, every, numbers)
@@ -225,53 +232,74 @@ def _by_network(one: NDArray[Any], other: NDArray[Any]) -> str:
 
 
 def tables(found: Mapping[str, Mapping[str, Any]], every: int) -> str:
-    """What differs from this processor, as tables of Markdown."""
+    """What differs from this processor, as tables of Markdown; parts that are missing say so."""
     others = [p for p in found if p != HERE]
-    mine = found[HERE]
-    head = f"| {' | '.join(others)} |"
-    lines = [f"| trained | number {head}", "|---" * (2 + len(others)) + "|"]
-    for name, own in mine["train"].items():
+
+    def row(part: str, told: str, cell: Callable[[Any, Any], str]) -> str:
+        mine, cells = found[HERE].get(part), []
+        for p in others:
+            known = mine is not None and part in found[p]
+            cells.append(cell(mine, found[p][part]) if known else "not computed")
+        return f"| {told} | {' | '.join(cells)} |"
+
+    def head(*names: str) -> list[str]:
+        names = (*names, *others)
+        return ["", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+
+    lines = head("trained", "number")[1:]
+    for name in TRAINED:
         ends = {f"loss after {k} steps": k // _SHORT.check_every + 1 for k in STEPS}
         if name == "planar":
-            ends = {"loss of 60 networks": len(own["loss"])}
+            ends = {"loss of 60 networks": 60}
         for told, end in [*ends.items(), ("weights then", 0)]:
-            key, part = ("loss", slice(end)) if end else ("weights", slice(None))
-            cells = [
-                _told(compare_numbers(own[key][part], found[p]["train"][name][key][part]))
-                for p in others
-            ]
-            lines.append(f"| {name} | {told} | {' | '.join(cells)} |")
-    lines += ["", f"| population | number {head}", "|---" * (2 + len(others)) + "|"]
+            cell = partial(_trained_cell, name=name, end=end)
+            lines.append(row("train", f"{name} | {told}", cell))
+    lines += head("population", "number")
     for population in POPULATIONS:
-        for number, own in mine[f"numbers {population}"].items():
-            cells = [_by_network(own, found[p][f"numbers {population}"][number]) for p in others]
-            lines.append(f"| {population} | {number} | {' | '.join(cells)} |")
-    lines += ["", f"| population | label {head}", "|---" * (2 + len(others)) + "|"]
+        lines += [
+            row(f"numbers {population}", f"{population} | {name}", partial(_number_cell, name=name))
+            for name in NUMBERS
+        ]
+    lines += head("population", "label")
     named = []
     for population in POPULATIONS:
-        own = mine[f"labels {population}"]
-        apart = {p: compare_labels(own, found[p][f"labels {population}"]) for p in others}
-        for label, keys in own.items():
-            cells = [f"{len(keys) - len(apart[p][label])} of {len(keys)}" for p in others]
-            lines.append(f"| {population} | `{label}` | {' | '.join(cells)} |")
-            named += [
-                f"- {population}, network {i * every * LABELS[label]}, `{label}`, on {p}"
-                for p in others
-                for i in apart[p][label]
-            ]
+        part = f"labels {population}"
+        lines += [
+            row(part, f"{population} | `{label}`", partial(_label_cell, label=label))
+            for label in LABELS
+        ]
+        named += [
+            f"- {population}, network {i * every * LABELS[label]}, `{label}`, on {p}"
+            for p in others
+            if part in found[p] and part in found[HERE]
+            for label, apart in compare_labels(found[HERE][part], found[p][part]).items()
+            for i in apart
+        ]
     lines += ["", "Networks with another label:" if named else "No network has another label."]
     return "\n".join([*lines, *(["", *named] if named else [])])
+
+
+def _trained_cell(one: Any, other: Any, *, name: str, end: int) -> str:
+    """Of the losses before a place, or of the weights where that is 0."""
+    pairs = [v[name]["loss"][:end] if end else v[name]["weights"] for v in (one, other)]
+    return _told(compare_numbers(*pairs))
+
+
+def _number_cell(one: Any, other: Any, *, name: str) -> str:
+    return _by_network(one[name], other[name])
+
+
+def _label_cell(one: Any, other: Any, *, label: str) -> str:
+    total = len(one[label])
+    return f"{total - len(compare_labels(one, other)[label])} of {total}"
 
 
 def _read(folder: Path, every: int, numbers: int) -> dict[str, dict[str, Any]]:
     return {
         processor: {
-            name: pickle.loads(
-                (
-                    folder / processor / f"{name.replace('/', '.')} {every} {numbers}.pkl"
-                ).read_bytes()
-            )
+            name: pickle.loads(kept.read_bytes())
             for name in _parts()
+            if (kept := _kept(folder, processor, name, every, numbers)).exists()
         }
         for processor in PROCESSORS
     }
