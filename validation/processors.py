@@ -18,7 +18,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import solspace
+from solspace.features import feature_table
 from solspace.population.weights import network_weights
 from solspace.stability.labelling import asked_labels, label_one
 from solspace.tasks import Recipe, get_task
@@ -67,7 +68,8 @@ PROCESSORS: dict[str, dict[str, str]] = {
 }
 # Labels, and of how many networks each is computed once: what takes longer, more seldom.
 LABELS = {"graph_key": 1, "automaton_key": 1, "response_key": 20, "attractor_key": 40}
-NUMBERS = ("activity", "output", "extrapolated output", "features", "fixed points")
+NUMBERS = ("activity", "output", "extrapolated output", "fixed points")
+LARGE = 1e-6  # a feature that differs by more is counted
 TRAINED = ("vanilla", "gru", "lstm", "leaky", "planar")
 STEPS = (20, 200)
 _SHORT = Recipe(
@@ -120,7 +122,7 @@ def _numbers(population: str, networks: int) -> dict[str, NDArray[Any]]:
         "activity": recorded["activity"].values,
         "output": recorded["output"].values,
         "extrapolated output": solspace.extrapolate(bare)["output"].values,
-        "features": solspace.extract_features(recorded)["features"].values,
+        "features": solspace.extract_features(recorded)["features"].values.astype(float),
         "fixed points": points["fixed_point_state"].values,
     }
 
@@ -260,6 +262,9 @@ def tables(found: Mapping[str, Mapping[str, Any]], every: int) -> str:
             row(f"numbers {population}", f"{population} | {name}", partial(_number_cell, name=name))
             for name in NUMBERS
         ]
+        columns = feature_table(population.split("/")[0]).name
+        cell = partial(_feature_cell, columns=columns)
+        lines.append(row(f"numbers {population}", f"{population} | features", cell))
     lines += head("population", "label")
     named = []
     for population in POPULATIONS:
@@ -287,6 +292,17 @@ def _trained_cell(one: Any, other: Any, *, name: str, end: int) -> str:
 
 def _number_cell(one: Any, other: Any, *, name: str) -> str:
     return _by_network(one[name], other[name])
+
+
+def _feature_cell(one: Any, other: Any, *, columns: Sequence[str]) -> str:
+    """Each feature relative to its own largest value, as features are of every size."""
+    pairs = zip(one["features"].T, other["features"].T, strict=True)
+    found = np.array([compare_numbers(a, b) for a, b in pairs])
+    large = int((found > LARGE).sum())
+    most = f"; {large} of {len(found)} over {LARGE:.0e}, most {found.max():.0e} "
+    return f"{_told(float(np.median(found)))} in the median" + (
+        f"{most}(`{columns[int(found.argmax())]}`)" if large else f", at most {found.max():.0e}"
+    )
 
 
 def _label_cell(one: Any, other: Any, *, label: str) -> str:
