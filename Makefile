@@ -5,14 +5,24 @@ BIN := $(VENV)/bin
 DEMO := stores/demo
 # Processes that run the tests side by side: make test JOBS=8
 JOBS ?= 2
-# As on an x86-64 processor without AVX-512, in what Numba compiles and in the libraries that
-# choose their loops at run time. An empty NUMBA_CPU_FEATURES is what keeps those of this machine
-# out; what is compiled so is kept apart.
+# As on an x86-64 processor without AVX-512, and as on one without AVX, AVX2 and FMA (x86-64-v2), in
+# what Numba compiles and in the libraries that choose their loops at run time. An empty
+# NUMBA_CPU_FEATURES is what keeps those of this machine out; what is compiled so is kept apart.
 AVX2 := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES= NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-avx2 \
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Haswell \
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+X86_64_V2 := NUMBA_CPU_NAME=nehalem NUMBA_CPU_FEATURES= \
+	NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/numba-x86-64-v2 \
+	NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Nehalem \
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
+	GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F
+# The tests of what is computed; what lies in stores and on pages does not turn on the processor.
+NUMERICAL := $(addprefix tests/test_,$(addsuffix .py,activity_features attractors axes canonical \
+	challenging checkpoints context_integration diversity features fixed_points individuality labels \
+	loss_curve networks processors reduction responses several_outputs similarity stability timed \
+	training two_neuron two_neuron_plane verification verify_stage))
 
-.PHONY: env browser data notebooks demo test test-avx2 test-slow test-attack test-slurm coverage lint docs tables reference \
+.PHONY: env browser data notebooks demo test test-avx2 test-processors test-slow test-attack test-slurm coverage lint docs tables reference \
 	paper bench clean
 
 env: $(VENV)/.done
@@ -45,6 +55,12 @@ test: env
 
 test-avx2: env
 	$(AVX2) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+# The numerical tests as on each of two other processors, with nothing compiled before.
+test-processors: env
+	rm -rf $(VENV)/numba-avx2 $(VENV)/numba-x86-64-v2
+	$(AVX2) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(NUMERICAL)
+	$(X86_64_V2) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(NUMERICAL)
 
 # Lines the tests run, those of their processes and of what they start included. What Numba
 # compiles does not count as run.

@@ -199,7 +199,8 @@ def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
 )
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 processors")
 def test_tiles_fit_the_processor_that_is_compiled_for(limits, found) -> None:
-    code = "from solspace.training.vectors import tiles; print(*tiles())"
+    code = "from solspace.networks.fused import has_fma; from solspace.training import vectors\n"
+    code += "lanes, *rest = vectors.tiles(); print(lanes, has_fma(), *rest)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | limits, capture_output=True, text=True,
         check=True,

@@ -59,6 +59,7 @@ def know_tasks(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
+    from solspace.networks.fused import slow_processor
     from solspace.population import new_population
     from solspace.run import where as compute
     from solspace.run.populations import create_population
@@ -74,6 +75,9 @@ def train(args: argparse.Namespace) -> None:
     compute.check_where(args.workers, args.scheduler, _slurm(args))
     if args.slice is not None:
         Slice.parse(args.slice)
+    # Not of this machine where another trains.
+    if not (args.scheduler or args.slurm) and (said := slow_processor()):
+        print(f"solspace: WARNING: {said}", file=sys.stderr)
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
         if args.task is not None and args.architecture is None:

@@ -124,7 +124,8 @@ def cell_of(
     )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+# What rounds as the compiler likes is compiled into what calls it (see `solspace.networks.fused`).
+@njit(cache=True, nogil=True, forceinline=True, fastmath={"contract", "reassoc"})
 def _times(w, x, out):  # type: ignore[no-untyped-def]
     """``out = w x``, of the first numbers of x."""
     for u in range(w.shape[0]):
@@ -134,7 +135,7 @@ def _times(w, x, out):  # type: ignore[no-untyped-def]
         out[u] = total
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, forceinline=True, fastmath={"contract"})
 def _step(kind, w, drive, bias, alpha, x, rec, after, jac, with_jac):  # type: ignore[no-untyped-def]
     """``after = F(x)``, and the Jacobian of F at x where it is wanted."""
     n = w.shape[1]
@@ -196,7 +197,7 @@ def _step(kind, w, drive, bias, alpha, x, rec, after, jac, with_jac):  # type: i
                 jac[u, n + u] = by_c * f
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, forceinline=True, fastmath={"contract"})
 def _solve(a, b):  # type: ignore[no-untyped-def]
     """Solve ``a x = b`` in place by elimination with pivots; False where it cannot be done."""
     n = b.size

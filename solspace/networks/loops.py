@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from numba import njit
 
+from solspace.networks.fused import fma
+
 __all__ = ["add_product", "to_drive"]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def to_drive(x, w_in, bias, out):  # type: ignore[no-untyped-def]
     """``out = bias + w_in x``; inputs are mostly zero."""
     for u in range(out.size):
@@ -19,13 +21,13 @@ def to_drive(x, w_in, bias, out):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         if x[i] != 0:
             for u in range(out.size):
-                out[u] += w_in[i, u] * x[i]
+                out[u] = fma(w_in[i, u], x[i], out[u])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def add_product(h, w, out):  # type: ignore[no-untyped-def]
     """``out += w h``."""
     for k in range(h.size):
         hk = h[k]
         for u in range(out.size):
-            out[u] += w[k, u] * hk
+            out[u] = fma(w[k, u], hk, out[u])

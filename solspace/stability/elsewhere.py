@@ -32,6 +32,8 @@ _KINDS = {
     "haswell": ("X86_V4 AVX512_ICL AVX512_SPR", "Haswell"),
     "nehalem": ("X86_V3 X86_V4 AVX512_ICL AVX512_SPR", "Nehalem"),
 }
+# exp, tanh and others of the C library have a form of their own for processors with FMA.
+_LIBRARY = {"nehalem": {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F"}}
 _NOT_X86 = "another processor can only be tried on one of the x86-64 family"
 
 
@@ -75,6 +77,7 @@ def _environment(kind: str) -> dict[str, str]:
         "NPY_DISABLE_CPU_FEATURES": without,
         "OPENBLAS_CORETYPE": blas,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        **_LIBRARY.get(kind, {}),
     }
     return {
         **os.environ,

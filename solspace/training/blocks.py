@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from solspace.networks.fused import fma, multiply_add
 from solspace.training.vectors import BLOCK, tiles
 
 __all__ = [
@@ -86,13 +87,26 @@ def _broadcast(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(first, undefined, mask)
 
 
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    # Where there is no such instruction, LLVM would call a function for each number.
-    if not _TILES.fused:
-        return builder.fadd(builder.fmul(a, b), c)
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
-    return builder.call(function, [a, b, c])
+@intrinsic
+def _sum_vector(typingctx: Any, pointer: Any) -> Any:
+    """The sum of one vector, its halves added until one element is left."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, left = _load(builder, args[0], _int(0)), LANES
+        while left > 1:
+            left //= 2
+            low, high = (
+                ir.Constant(ir.VectorType(ir.IntType(32), left), list(range(k, k + left)))
+                for k in (0, left)
+            )
+            undefined = ir.Constant(vector.type, ir.Undefined)
+            vector = builder.fadd(
+                builder.shuffle_vector(vector, undefined, low),
+                builder.shuffle_vector(vector, undefined, high),
+            )
+        return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(pointer), codegen
 
 
 def _int(value: int) -> Any:
@@ -142,7 +156,7 @@ def _product_tile(
                     w = _broadcast(builder, builder.load(builder.gep(column, [_int(r)])))
                     for v in range(PRODUCT_VECTORS):
                         slot = total[r][v]
-                        builder.store(_fma(builder, w, x[v], builder.load(slot)), slot)
+                        builder.store(multiply_add(builder, w, x[v], builder.load(slot)), slot)
             for r in range(n):
                 for v in range(PRODUCT_VECTORS):
                     _store(builder, builder.load(total[r][v]), out, _int(r * BLOCK + v * LANES))
@@ -189,7 +203,9 @@ def _gradient_tile(
                         right = _load(builder, s, _int(c * BLOCK + v * LANES))
                         for r in range(n):
                             slot = sums[r][c]
-                            builder.store(_fma(builder, left[r], right, builder.load(slot)), slot)
+                            builder.store(
+                                multiply_add(builder, left[r], right, builder.load(slot)), slot
+                            )
             for r in range(n):
                 for c in range(m):
                     _store(builder, builder.load(sums[r][c]), total, place(r, c))
@@ -277,28 +293,28 @@ Q1, Q2, Q3, Q4 = (
 )
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def tanh(x):  # type: ignore[no-untyped-def]
     limit = np.float32(8.0)  # compared so that NaN stays NaN
     x = limit if x > limit else x
     x = -limit if x < -limit else x
     z = x * x
     p = np.float32(P3)
-    p = p * z + np.float32(P2)
-    p = p * z + np.float32(P1)
-    p = p * z + np.float32(P0)
+    p = fma(p, z, np.float32(P2))
+    p = fma(p, z, np.float32(P1))
+    p = fma(p, z, np.float32(P0))
     q = np.float32(Q4)
-    q = q * z + np.float32(Q3)
-    q = q * z + np.float32(Q2)
-    q = q * z + np.float32(Q1)
-    q = q * z + np.float32(1.0)
+    q = fma(q, z, np.float32(Q3))
+    q = fma(q, z, np.float32(Q2))
+    q = fma(q, z, np.float32(Q1))
+    q = fma(q, z, np.float32(1.0))
     return x * p / q
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def sigmoid(x):  # type: ignore[no-untyped-def]
     half = np.float32(0.5)
-    return half + half * tanh(half * x)
+    return fma(half, tanh(half * x), half)
 
 
 @njit(cache=True, nogil=True)
@@ -356,14 +372,11 @@ def to_error(targets, trials, scale, readout):  # type: ignore[no-untyped-def]
     return squares
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True)
 def sum_lanes(total, out):  # type: ignore[no-untyped-def]
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):
-            s = np.float32(0.0)
-            for lane in range(LANES):
-                s += total[r, c, lane]
-            out[r, c] = s
+            out[r, c] = _sum_vector(_address(total, (r, c, 0)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.networks.fused import fma
 from solspace.training.blocks import (
     BLOCK,
     CHUNK,
@@ -46,19 +47,19 @@ __all__ = ["adam_steps", "asked_outputs", "gradient", "squared_error", "workspac
 # raise on a division by zero, in scalars.
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _activate(drive, hidden, state):  # type: ignore[no-untyped-def]
     source, out = drive.reshape(-1), state.reshape(-1)
     for k in range(hidden * BLOCK):
         out[k] = tanh(source[k])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _through_activation(drive, hidden, state, error):  # type: ignore[no-untyped-def]
     """Error before the tanh from that after it."""
     source, h, out = drive.reshape(-1), state.reshape(-1), error.reshape(-1)
     for k in range(hidden * BLOCK):
-        out[k] = source[k] * (np.float32(1.0) - h[k] * h[k])
+        out[k] = source[k] * fma(-h[k], h[k], np.float32(1.0))
 
 
 @njit(cache=True, nogil=True)

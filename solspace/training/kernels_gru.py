@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.networks.fused import fma
 from solspace.training.blocks import (
     BLOCK,
     CHUNK,
@@ -44,7 +45,7 @@ from solspace.training.blocks import (
 __all__ = ["adam_steps", "asked_outputs", "gradient", "squared_error", "workspace"]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _activate(drive, hidden, outputs, before, gates, after):  # type: ignore[no-untyped-def]
     """Gates (r, z, n, q) and the next h from the products; ``before`` and ``after`` hold h."""
     size = hidden * BLOCK
@@ -55,14 +56,14 @@ def _activate(drive, hidden, outputs, before, gates, after):  # type: ignore[no-
     for k in range(2 * size):
         out[k] = sigmoid(x[k])
     for k in range(size):
-        n[k] = tanh(p[k] + r[k] * q[k])
+        n[k] = tanh(fma(r[k], q[k], p[k]))
     for k in range(size):
         kept[k] = q[k]
     for k in range(size):
-        new[k] = n[k] + z[k] * (h[k] - n[k])
+        new[k] = fma(z[k], h[k] - n[k], n[k])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _through_activation(delta, hidden, outputs, before, gates, error):  # type: ignore[no-untyped-def]
     """Errors before the gates from that of h, which becomes the part that skips them."""
     size, one = hidden * BLOCK, np.float32(1.0)
@@ -73,7 +74,7 @@ def _through_activation(delta, hidden, outputs, before, gates, error):  # type: 
     for k in range(size):
         e_z[k] = d[k] * (h[k] - n[k]) * z[k] * (one - z[k])
     for k in range(size):
-        e_p[k] = d[k] * (one - z[k]) * (one - n[k] * n[k])
+        e_p[k] = d[k] * (one - z[k]) * fma(-n[k], n[k], one)
     for k in range(size):
         e_q[k] = e_p[k] * r[k]
     for k in range(size):
@@ -82,7 +83,7 @@ def _through_activation(delta, hidden, outputs, before, gates, error):  # type: 
         d[k] *= z[k]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def _add(source, hidden, out):  # type: ignore[no-untyped-def]
     x, total = source.reshape(-1), out.reshape(-1)
     for k in range(hidden * BLOCK):

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.networks.fused import fma
 from solspace.training.blocks import (
     BLOCK,
     CHUNK,
@@ -33,7 +34,7 @@ from solspace.training.blocks import (
 __all__ = ["adam_steps", "asked_outputs", "gradient", "noisy", "squared_error", "workspace"]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _activate(drive, hidden, settings, before, fresh, after):  # type: ignore[no-untyped-def]
     """New activity and the next h from the products; ``before`` and ``after`` hold h."""
     size, alpha, zero = hidden * BLOCK, settings[0], np.float32(0.0)
@@ -46,23 +47,23 @@ def _activate(drive, hidden, settings, before, fresh, after):  # type: ignore[no
         for k in range(size):
             n[k] = tanh(x[k])
     for k in range(size):
-        out[k] = h[k] + alpha * (n[k] - h[k])
+        out[k] = fma(alpha, n[k] - h[k], h[k])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _through_activation(drive, hidden, settings, fresh, carried, error):  # type: ignore[no-untyped-def]
     """Error before f from that of h, which is kept for the step before."""
     size, alpha, one = hidden * BLOCK, settings[0], np.float32(1.0)
     d, n = drive.reshape(-1), fresh.reshape(-1)
     e_h, e = carried.reshape(-1), error.reshape(-1)
     for k in range(size):
-        e_h[k] = d[k] + (one - alpha) * e_h[k]
+        e_h[k] = fma(one - alpha, e_h[k], d[k])
     if settings[1] > 0:
         for k in range(size):
             e[k] = alpha * e_h[k] if n[k] > np.float32(0.0) else np.float32(0.0)
     else:
         for k in range(size):
-            e[k] = alpha * e_h[k] * (one - n[k] * n[k])
+            e[k] = alpha * e_h[k] * fma(-n[k], n[k], one)
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.networks.fused import fma
 from solspace.training.blocks import (
     BLOCK,
     CHUNK,
@@ -33,7 +34,7 @@ from solspace.training.blocks import (
 __all__ = ["adam_steps", "asked_outputs", "gradient", "squared_error", "workspace"]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _activate(drive, hidden, before, gates, after, state):  # type: ignore[no-untyped-def]
     """Gates (i, f, g, o, tanh c), the next c and the next h from the products."""
     size = hidden * BLOCK
@@ -49,14 +50,14 @@ def _activate(drive, hidden, before, gates, after, state):  # type: ignore[no-un
     for k in range(size):
         o[k] = sigmoid(x_o[k])
     for k in range(size):
-        c[k] = f[k] * old[k] + i[k] * g[k]
+        c[k] = fma(f[k], old[k], i[k] * g[k])
     for k in range(size):
         squashed[k] = tanh(c[k])
     for k in range(size):
         h[k] = o[k] * squashed[k]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _through_activation(drive, hidden, before, gates, carried, error):  # type: ignore[no-untyped-def]
     """Errors before the gates from that of h and that of c, which is taken one step back."""
     size, one = hidden * BLOCK, np.float32(1.0)
@@ -69,13 +70,13 @@ def _through_activation(drive, hidden, before, gates, carried, error):  # type: 
     for k in range(size):
         e_o[k] = d[k] * squashed[k] * o[k] * (one - o[k])
     for k in range(size):
-        e_c[k] += d[k] * o[k] * (one - squashed[k] * squashed[k])
+        e_c[k] = fma(d[k] * o[k], fma(-squashed[k], squashed[k], one), e_c[k])
     for k in range(size):
         e_i[k] = e_c[k] * g[k] * i[k] * (one - i[k])
     for k in range(size):
         e_f[k] = e_c[k] * old[k] * f[k] * (one - f[k])
     for k in range(size):
-        e_g[k] = e_c[k] * i[k] * (one - g[k] * g[k])
+        e_g[k] = e_c[k] * i[k] * fma(-g[k], g[k], one)
     for k in range(size):
         e_c[k] *= f[k]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 __all__ = ["BLOCK", "Tiles", "tiles", "tiles_of"]
@@ -17,8 +16,6 @@ class Tiles(NamedTuple):
     ----------
     lanes : int
         float32 in a vector.
-    fused : bool
-        Whether the processor multiplies and adds in one instruction.
     product_rows, product_vectors : int
         Sums of the product of weights and states, in registers with that many vectors of states and
         one weight.
@@ -28,27 +25,25 @@ class Tiles(NamedTuple):
     """
 
     lanes: int
-    fused: bool
     product_rows: int
     product_vectors: int
     gradient_rows: int
     gradient_columns: int
 
 
-def tiles_of(lanes: int, registers: int, fused: bool = True) -> Tiles:
+def tiles_of(lanes: int, registers: int) -> Tiles:
     """Tiles for so many vector registers.
 
     Examples
     --------
     >>> tiles_of(16, 32)
-    Tiles(lanes=16, fused=True, product_rows=12, product_vectors=2, gradient_rows=5, \
-gradient_columns=5)
-    >>> tiles_of(8, 16)[2:]
+    Tiles(lanes=16, product_rows=12, product_vectors=2, gradient_rows=5, gradient_columns=5)
+    >>> tiles_of(8, 16)[1:]
     (6, 2, 3, 4)
     """
     if registers >= 32:
-        return Tiles(lanes, fused, 12, 2, 5, 5)
-    return Tiles(lanes, fused, 6, 2, 3, 4)
+        return Tiles(lanes, 12, 2, 5, 5)
+    return Tiles(lanes, 6, 2, 3, 4)
 
 
 def tiles() -> Tiles:
@@ -69,14 +64,13 @@ def tiles() -> Tiles:
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(cpu=name, features=features, opt=3)
     written = machine.emit_assembly(llvm.parse_assembly(_PRODUCT))
-    fused = bool(re.search(r"\bv?fn?m(add|la)", written))
     if "%zmm" in written:
-        return tiles_of(16, 32, fused)
+        return tiles_of(16, 32)
     if "%ymm" in written:
-        return tiles_of(8, 16, fused)
+        return tiles_of(8, 16)
     if "%xmm" in written:
-        return tiles_of(4, 16, fused)
-    return tiles_of(4, 32, fused)  # 128-bit vectors, as of arm64
+        return tiles_of(4, 16)
+    return tiles_of(4, 32)  # 128-bit vectors, as of arm64
 
 
 _PRODUCT = """

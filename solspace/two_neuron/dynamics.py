@@ -43,12 +43,15 @@ LANES = 16
 STEPS = 500
 
 _FAST = {"cache": True, "nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+# What is called by others is compiled into them; else which copy of it runs, and so the last bits,
+# would turn on what this process compiled and what it found in Numba's cache.
+_INNER = {**_FAST, "forceinline": True}
 
 # 1/k!, lowest first.
 _EXP = tuple(1 / float(np.prod(np.arange(1, k + 1))) for k in range(11))
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def tanh(x):  # type: ignore[no-untyped-def]
     """Within 1e-14, without a branch or a call, so that a loop over it becomes vectors."""
     # exp(-2|x|) as the 64th power of a short series.
@@ -78,7 +81,7 @@ def tanh(x):  # type: ignore[no-untyped-def]
 # lane) keeps tanh of the state at every stage, which is all that the way back needs.
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _stage(w, x, before, scale, slope, active):  # type: ignore[no-untyped-def]
     for k in range(LANES):
         p = x[0, k] + scale * before[0, k]
@@ -89,7 +92,7 @@ def _stage(w, x, before, scale, slope, active):  # type: ignore[no-untyped-def]
         slope[1, k] = w[2, k] * t + w[3, k] * u - q
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _step(w, x, h, slope, active):  # type: ignore[no-untyped-def]
     _stage(w, x, slope[0], 0.0, slope[0], active[0])
     _stage(w, x, slope[0], h / 2, slope[1], active[1])
@@ -102,7 +105,7 @@ def _step(w, x, h, slope, active):  # type: ignore[no-untyped-def]
             )
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _stage_back(w, active, error, back, scale, scale_back, total, gradient):  # type: ignore[no-untyped-def]
     """Error of one stage's slope, what it does to the state before, and to the weights."""
     for k in range(LANES):
@@ -120,7 +123,7 @@ def _stage_back(w, active, error, back, scale, scale_back, total, gradient):  # 
         gradient[3, k] += b * u
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def block_gradient(w, steps, active, work, loss, gradient):  # type: ignore[no-untyped-def]
     """Fill ``loss`` (lane,) and ``gradient`` (4, lane); ``work`` is (7, 2, lane)."""
     h = DURATION / steps
