@@ -138,7 +138,7 @@ def fit_network(
             "weight_out": readout[:-1].T,
             "bias_out": readout[-1],
         }
-        run = networks.run(architecture, weights, input[few])[1]
+        run = networks.run_output(architecture, weights, input[few])
         error = min(float(np.sqrt(np.mean((run - output[few]) ** 2))) / spread, 10.0)
         if best is None or error < best.error:
             best = FittedNetwork(architecture, weights, error, penalty)

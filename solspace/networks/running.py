@@ -39,6 +39,7 @@ __all__ = [
     "parameter_shapes",
     "read_out",
     "run",
+    "run_output",
     "run_population",
     "start_names",
     "start_of",
@@ -256,12 +257,74 @@ def run(
     >>> states.shape, output.shape
     ((3, 7, 4), (3, 7, 1))
     """
+    record, x, start = _prepared(architecture, weights, inputs, state, dtype)
+    if record.compiled is None:
+        return _run_in_torch(record, weights, x, start)
+    n, flat = hidden_size(weights), _for_compiled(record, weights, dtype)
+    states = np.empty((*x.shape[:2], start.shape[1]), dtype)
+    record.compiled(x, start, flat, states)
+    return states, _linear_readout(weights, states[..., :n])
+
+
+def run_output(
+    architecture: str | Architecture,
+    weights: Weights,
+    inputs: NDArray[Any],
+    state: NDArray[Any] | None = None,
+) -> NDArray[np.float64]:
+    """What one network puts out on a set of trials, where its states are not wanted.
+
+    The same numbers as those of `run`, in float64, without memory for the states of all trials.
+
+    Parameters
+    ----------
+    architecture, weights, inputs, state
+        As `run` takes them.
+
+    Returns
+    -------
+    output : array (trial, time, output)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = parameter_shapes("gru", 4, inputs=2, outputs=1)
+    >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    >>> x = rng.normal(size=(9, 7, 2))
+    >>> np.array_equal(run_output("gru", weights, x), run("gru", weights, x)[1])
+    True
+    """
+    record, x, start = _prepared(architecture, weights, inputs, state, np.float64)
+    if record.compiled is None:
+        return _run_in_torch(record, weights, x, start)[1]
+    n, flat = hidden_size(weights), _for_compiled(record, weights, np.float64)
+    trials, time = x.shape[:2]
+    output = np.empty((trials, time, weights["weight_out"].shape[0]))
+    few = min(trials, _SIDE_BY_SIDE)
+    states = np.empty((few, time, start.shape[1]))  # used again, so that it stays in the cache
+    for first in range(0, trials, _SIDE_BY_SIDE):
+        block = slice(first, min(first + _SIDE_BY_SIDE, trials))
+        here = states[: block.stop - first]
+        record.compiled(x[block], start[block], flat, here)
+        output[block] = _linear_readout(weights, here[..., :n])
+    return output
+
+
+_SIDE_BY_SIDE = 6  # trials that compiled loops run at once
+
+
+def _prepared(
+    architecture: str | Architecture,
+    weights: Weights,
+    inputs: NDArray[Any],
+    state: NDArray[Any] | None,
+    dtype: Any,
+) -> tuple[Architecture, NDArray[Any], NDArray[Any]]:
+    """The record, inputs and the states before the first step, checked."""
     record = _record(architecture)
     _check_there(record, weights)
-    n = hidden_size(weights)
     x = np.ascontiguousarray(inputs, dtype=dtype)
-    trials, time = x.shape[:2]
-    size = state_size(record, n)
+    trials, size = len(x), state_size(record, hidden_size(weights))
     if state is None:
         start = np.tile(start_of(record, weights).astype(dtype), (trials, 1))
     else:
@@ -269,20 +332,23 @@ def run(
     if start.shape != (trials, size):
         raise SolspaceError(
             f"state of shape {start.shape} for {trials} trials of a {record.name} network "
-            f"of {n} units; give ({trials}, {size})"
+            f"of {hidden_size(weights)} units; give ({trials}, {size})"
         )
-    if record.compiled is None:
-        return _run_in_torch(record, weights, x, start)
-    # Gates folded into units, torch's own layout; matrices transposed (see `loops`).
+    return record, x, start
+
+
+def _for_compiled(record: Architecture, weights: Weights, dtype: Any) -> dict[str, NDArray[Any]]:
+    """Gates folded into units, torch's own layout; matrices transposed."""
     flat = {name: _flat(weights[name], dtype) for name in PARAMETERS[:4]}
     for name in ("weight_ih", "weight_hh"):
         flat[name] = np.ascontiguousarray(flat[name].T)
-    flat |= {p.name: np.asarray(weights[p.name], dtype) for p in record.parameters}
-    states = np.empty((trials, time, size), dtype)
-    record.compiled(x, start, flat, states)
-    w_out = np.asarray(weights["weight_out"], dtype)
-    output = states[..., :n] @ w_out.T + np.asarray(weights["bias_out"], dtype)
-    return states, output
+    return flat | {p.name: np.asarray(weights[p.name], dtype) for p in record.parameters}
+
+
+def _linear_readout(weights: Weights, activity: NDArray[Any]) -> NDArray[Any]:
+    w_out = np.asarray(weights["weight_out"], activity.dtype)
+    made: NDArray[Any] = activity @ w_out.T + np.asarray(weights["bias_out"], activity.dtype)
+    return made
 
 
 def _flat(parameter: NDArray[Any], dtype: Any) -> NDArray[Any]:

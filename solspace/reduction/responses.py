@@ -267,5 +267,5 @@ def read_responses(
     (0, 101)
     """
     task = get_task(task)
-    _, output = networks.run(architecture, weights, sequences.input)
+    output = networks.run_output(architecture, weights, sequences.input)
     return output_responses(read_symbols(task, output), sequences)
