@@ -300,17 +300,18 @@ def run_output(
     n, flat = hidden_size(weights), _for_compiled(record, weights, np.float64)
     trials, time = x.shape[:2]
     output = np.empty((trials, time, weights["weight_out"].shape[0]))
-    few = min(trials, _SIDE_BY_SIDE)
-    states = np.empty((few, time, start.shape[1]))  # used again, so that it stays in the cache
-    for first in range(0, trials, _SIDE_BY_SIDE):
-        block = slice(first, min(first + _SIDE_BY_SIDE, trials))
+    # Trials by six, which compiled loops run at once, in memory that is used again and so cached.
+    few = 6 * max(1, _KEPT // max(6 * time * start.shape[1], 1))
+    states = np.empty((min(few, trials), time, start.shape[1]))
+    for first in range(0, trials, few):
+        block = slice(first, min(first + few, trials))
         here = states[: block.stop - first]
         record.compiled(x[block], start[block], flat, here)
         output[block] = _linear_readout(weights, here[..., :n])
     return output
 
 
-_SIDE_BY_SIDE = 6  # trials that compiled loops run at once
+_KEPT = 1 << 18  # numbers of states, 2 MB
 
 
 def _prepared(
