@@ -250,7 +250,9 @@ class _Gated:
         _, size, axes = np.linalg.svd(before, full_matrices=False)
         self.axes = axes[: max(int((size > ROUNDING * size[0]).sum()), 1)].T
         k = self.axes.shape[1]
-        cell = None if cell_state is None else cell_state.reshape(-1, n)
+        cells = []  # before and after
+        if cell_state is not None:
+            cells = [_before(cell_state), cell_state.reshape(-1, n)]
         left = np.concatenate([before @ self.axes, x / self.strength, np.ones((len(x), 1))], axis=1)
         # All pulses, which are few, and steps of silence, drawn: a grid would fall on the same
         # moments of every trial.
@@ -260,12 +262,12 @@ class _Gated:
         some = np.random.default_rng(0).permutation(silent)[:kept]
         rows = np.sort(np.concatenate([np.flatnonzero(pulsed), some]))
         # Trials that have been the same so far give the same step again and again.
-        whole = [before, x, after, *([] if cell is None else [_before(cell_state), cell])]
+        whole = [before, x, after, *cells]
         rows, self.times = _once(np.concatenate([part[rows] for part in whole], axis=1), rows)
         self.left = left[rows]
         self.k, self.inputs = k, inputs
         every = np.arange(k + inputs + 1)
-        if cell_state is None or cell is None:
+        if not cells:
             recurrent = np.concatenate([np.arange(k), [k + inputs]])
             self.columns = [every, every, recurrent, np.arange(k, k + inputs + 1)]
             self.now, self.next = before[rows].T, after[rows].T
@@ -273,9 +275,9 @@ class _Gated:
             self.output_gate = None
         else:
             self.columns = [every, every, every]
-            self.now, self.next = _before(cell_state)[rows].T, cell[rows].T
+            self.now, self.next = (state[rows].T for state in cells)
             self.step = lstm_step
-            self.output_gate = self._output_gate(left, after, np.tanh(cell))
+            self.output_gate = self._output_gate(left, after, np.tanh(cells[1]))
 
     @staticmethod
     def _output_gate(left: Array, after: Array, squashed: Array) -> Array:

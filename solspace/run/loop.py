@@ -376,6 +376,8 @@ def _run_shards(
             population.take(stage.name, pending, written_by_shard(population, stage), run)
         # Workers read their own labels.
         whole = read_inputs(population, stage, all_labels=local or bool(stage.prepare))
+        if local:
+            whole = _loaded_where_small(whole)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
 
@@ -407,6 +409,19 @@ def _run_shards(
             locks.check_held(population.path)
             if not local:
                 bar.update(each[shard])
+
+
+_SMALL = 64 << 20  # bytes
+
+
+def _loaded_where_small(whole: xr.Dataset) -> xr.Dataset:
+    """Read at once where it is little: shard by shard that takes longer than many an analysis."""
+    if sum(v.nbytes for v in whole.data_vars.values()) > _SMALL:
+        return whole
+    try:
+        return whole.load()
+    except Exception:  # what is damaged is told by the shard that reads it
+        return whole
 
 
 def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
@@ -480,6 +495,8 @@ def _run_shard(
     if not waiting.any():
         return  # another run has done it since this was sent
     ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()
+    if stage.plain:  # what a function of a user's own changes in place is of this shard alone
+        ds = ds.copy(deep=True)
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
