@@ -239,8 +239,9 @@ def run(
         State before the first step; by default the network's own, which is zero where it has no
         other. For an LSTM the hidden state and then the cell state.
     dtype : dtype
-        What is computed in. In float64 the result does not depend on the order of the units
-        beyond one part in 10^13 or so.
+        Of what comes back. Compiled loops compute in float64, where the result does not depend on
+        the order of the units beyond one part in 10^13 or so, nor a trial's on the others at all;
+        without one it is what torch computes in.
 
     Returns
     -------
@@ -260,10 +261,11 @@ def run(
     record, x, start = _prepared(architecture, weights, inputs, state, dtype)
     if record.compiled is None:
         return _run_in_torch(record, weights, x, start)
-    n, flat = hidden_size(weights), _for_compiled(record, weights, dtype)
-    states = np.empty((*x.shape[:2], start.shape[1]), dtype)
-    record.compiled(x, start, flat, states)
-    return states, _linear_readout(weights, states[..., :n])
+    n, flat = hidden_size(weights), _for_compiled(record, weights)
+    states = np.empty((*x.shape[:2], start.shape[1]))
+    record.compiled(np.asarray(x, np.float64), np.asarray(start, np.float64), flat, states)
+    output = _linear_readout(weights, states[..., :n])
+    return states.astype(dtype, copy=False), output.astype(dtype, copy=False)
 
 
 def run_output(
@@ -297,7 +299,7 @@ def run_output(
     record, x, start = _prepared(architecture, weights, inputs, state, np.float64)
     if record.compiled is None:
         return _run_in_torch(record, weights, x, start)[1]
-    n, flat = hidden_size(weights), _for_compiled(record, weights, np.float64)
+    n, flat = hidden_size(weights), _for_compiled(record, weights)
     trials, time = x.shape[:2]
     output = np.empty((trials, time, weights["weight_out"].shape[0]))
     # Trials by six, which compiled loops run at once, in memory that is used again and so cached.
@@ -338,12 +340,12 @@ def _prepared(
     return record, x, start
 
 
-def _for_compiled(record: Architecture, weights: Weights, dtype: Any) -> dict[str, NDArray[Any]]:
+def _for_compiled(record: Architecture, weights: Weights) -> dict[str, NDArray[Any]]:
     """Gates folded into units, torch's own layout; matrices transposed."""
-    flat = {name: _flat(weights[name], dtype) for name in PARAMETERS[:4]}
+    flat = {name: _flat(weights[name], np.float64) for name in PARAMETERS[:4]}
     for name in ("weight_ih", "weight_hh"):
         flat[name] = np.ascontiguousarray(flat[name].T)
-    return flat | {p.name: np.asarray(weights[p.name], dtype) for p in record.parameters}
+    return flat | {p.name: np.asarray(weights[p.name], np.float64) for p in record.parameters}
 
 
 def _linear_readout(weights: Weights, activity: NDArray[Any]) -> NDArray[Any]:

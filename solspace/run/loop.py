@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
+from solspace.run.compiling import told_of_compiling
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import (
     finish,
@@ -333,10 +334,11 @@ def _run_population(
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
     each = _networks(population, stage, pending)
-    if pending and stage.over == "population":
-        _run_whole(population, stage, where, options, progress)
-    elif pending:
-        _run_shards(population, stage, task, each, where, options, progress)
+    with told_of_compiling() if pending and progress else nullcontext():
+        if pending and stage.over == "population":
+            _run_whole(population, stage, where, options, progress)
+        elif pending:
+            _run_shards(population, stage, task, each, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
