@@ -14,6 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solspace.features.cholesky import factor_and_solve
+from solspace.networks.vectors import LANES
+
 __all__ = ["column_pairs", "fit_gates", "gru_step", "lstm_step"]
 
 Array = NDArray[np.float64]
@@ -97,7 +100,7 @@ def fit_gates(
     parts = [left[:, c] for c in columns]
     edges = np.cumsum([0, *(len(c) for c in columns)])
     units, total, steps = len(now), int(edges[-1]), times.sum()
-    products = _Products(left, columns)
+    products = _Products(left, columns, units)
     found = np.zeros((units, total))
     found[:, edges[2] - 1] = 1.0  # units that remember
 
@@ -109,17 +112,16 @@ def fit_gates(
 
     wrong, by, cost = predict(found)
     damping = np.full(units, 0.1)
-    normal, down = np.empty((units, total, total)), np.empty((units, total))
+    down = np.empty((units, total))
     moved = np.arange(units)
     for _ in range(ITERATIONS):
         # Units that have not moved stand where they stood.
         here = by[:, moved]
         by_times = here * (times / steps)
-        products.fill(normal, moved, by_times, here)
+        products.fill(moved, by_times, here)
         for p, (a, b), d in zip(parts, pairwise(edges), by_times, strict=True):
             down[moved, a:b] = (d * wrong[moved]) @ p
-        change = _solve(normal, down + penalty / total * found, penalty, damping)
-        tried = found - change
+        tried = found - products.solve(down + penalty / total * found, penalty, damping)
         new_wrong, new_by, new_cost = predict(tried)
         better = new_cost < cost
         moved = np.flatnonzero(better)
@@ -127,26 +129,6 @@ def fit_gates(
         by[:, moved] = new_by[:, moved]
         damping = np.clip(np.where(better, 0.3 * damping, 5 * damping), 1e-12, 1e6)
     return [found[:, a:b] for a, b in pairwise(edges)]
-
-
-def _solve(normal: Array, down: Array, penalty: float, damping: Array) -> Array:
-    """The damped step of each unit, (unit, column); of ``normal`` the lower triangles are read."""
-    from scipy.linalg.lapack import dposv
-
-    total = normal.shape[-1]
-    out = np.empty_like(down)
-    for u in range(len(out)):
-        one = normal[u].copy()
-        diagonal = np.einsum("ii->i", one)
-        diagonal += (penalty + damping[u] * diagonal.sum()) / total
-        # LAPACK counts the other way round: the lower triangle is its upper one.
-        _, out[u], failed = dposv(one.T, down[u], lower=0, overwrite_a=1)
-        if failed:  # not positive in rounding
-            lower = np.tril(normal[u])
-            whole = lower + np.tril(lower, -1).T
-            whole[np.diag_indices(total)] += (penalty + damping[u] * np.trace(lower)) / total
-            out[u] = np.linalg.solve(whole, down[u])
-    return out
 
 
 def column_pairs(left: Array) -> Array:
@@ -168,55 +150,108 @@ def column_pairs(left: Array) -> Array:
 
 
 class _Products:
-    """Makes normal matrices of columns by gates, (column of a gate, column of a gate).
+    """Normal matrices of columns by gates, (column of a gate, column of a gate), of all units.
 
     Parameters
     ----------
     left : array (step, column)
     columns : sequence of array of int
-        The columns of each gate. Gates of few columns come last.
+        The columns of each gate. One of few columns comes last.
+    units : int
     """
 
-    def __init__(self, left: Array, columns: Sequence[NDArray[np.intp]]) -> None:
-        width = left.shape[1]
-        self.columns = columns
+    def __init__(self, left: Array, columns: Sequence[NDArray[np.intp]], units: int) -> None:
+        width, self.gates = left.shape[1], len(columns)
         self.wide = sum(2 * len(c) > width for c in columns)
+        if self.gates > self.wide + 1:
+            raise ValueError("more than one gate of few columns")
+        self.edges = np.cumsum([0, *map(len, columns)])
+        self.columns = np.concatenate(columns)
         self.pairs = column_pairs(left)
-        # By gate, each of its columns with all columns, (step, column of the gate * column).
-        self.few = [
-            (left[:, c, None] * left[:, None, :]).reshape(len(left), -1)
-            for c in columns[self.wide :]
-        ]
+        # A gate with itself and with all before it.
+        self.first, self.second = np.tril_indices(self.wide)
+        self.packed = np.empty((len(self.first), units, self.pairs.shape[1]))
+        # Of one of few columns each of these with all columns, (step, its column * column).
+        few = columns[-1] if self.gates > self.wide else np.empty(0, np.intp)
+        self.few = (left[:, few, None] * left[:, None, :]).reshape(len(left), -1)
+        self.packed_few = np.empty((self.gates, units, self.few.shape[1]))
+        self.work = np.zeros((self.edges[-1] + 1, self.edges[-1], LANES))
 
-    def fill(self, normal: Array, units: NDArray[np.intp], by_times: Array, by: Array) -> None:
-        """Put the matrices of some units in place, their lower triangles.
+    def fill(self, units: NDArray[np.intp], by_times: Array, by: Array) -> None:
+        """Note the matrices of some units; ``by`` (gate, unit, step) has those alone."""
+        if len(units):
+            both = by_times[self.first] * by[self.second]
+            made = both.reshape(-1, by.shape[-1]) @ self.pairs
+            self.packed[:, units] = made.reshape(len(self.first), len(units), -1)
+        if len(units) and self.few.shape[1]:
+            made = (by_times[-1] * by).reshape(-1, by.shape[-1]) @ self.few
+            self.packed_few[:, units] = made.reshape(self.gates, len(units), -1)
 
-        ``by`` and ``by_times`` (gate, unit, step) have those units alone.
-        """
-        if not len(units):
-            return
-        starts = np.cumsum([0, *map(len, self.columns)])
-        for gate, own in enumerate(self.columns):
-            pairs = self.pairs if gate < self.wide else self.few[gate - self.wide]
-            # A gate with itself and with all before it.
-            both = (by_times[gate] * by[: gate + 1]).reshape(-1, by.shape[-1]) @ pairs
-            for other, (made, theirs) in enumerate(
-                zip(both.reshape(gate + 1, len(units), -1), self.columns, strict=False)
-            ):
-                at = normal[:, starts[gate] : starts[gate + 1], starts[other] : starts[other + 1]]
-                if gate < self.wide:
-                    _unpack(made, units, own, theirs, at)
-                else:
-                    at[units] = made.reshape(len(units), len(own), -1)[..., theirs]
+    def solve(self, down: Array, penalty: float, damping: Array) -> Array:
+        """The damped step of each unit, (unit, column)."""
+        out = np.empty_like(down)
+        _solve(
+            self.packed, self.packed_few, self.first, self.second, self.wide, self.edges,
+            self.columns, self.work, down, penalty, damping, out,
+        )  # fmt: skip
+        for u in np.flatnonzero(np.isnan(out[:, 0])):  # not positive in rounding
+            out[u] = self._solve_one(int(u), down[u], penalty, damping[u])
+        return out
+
+    def _solve_one(self, unit: int, down: Array, penalty: float, damping: float) -> Array:
+        """As `solve`, by elimination."""
+        total = len(down)
+        _unpack(
+            self.packed, self.packed_few, self.first, self.second, self.wide, self.edges,
+            self.columns, self.work, unit, 1,
+        )  # fmt: skip
+        lower = np.tril(self.work[:-1, :, 0])
+        whole = lower + np.tril(lower, -1).T
+        whole[np.diag_indices(total)] += (penalty + damping * np.trace(lower)) / total
+        return np.linalg.solve(whole, down)
 
 
 @njit(cache=True, nogil=True)
-def _unpack(packed, units, rows, columns, out):  # type: ignore[no-untyped-def]
-    """Blocks of symmetric matrices of which ``packed`` has the lower triangles, row by row."""
-    for i in range(units.size):
-        for r in range(rows.size):
-            a = rows[r]
-            for c in range(columns.size):
-                b = columns[c]
-                at = a * (a + 1) // 2 + b if b <= a else b * (b + 1) // 2 + a
-                out[units[i], r, c] = packed[i, at]
+def _unpack(packed, packed_few, first, second, wide, edges, columns, a, unit, count):  # type: ignore[no-untyped-def]
+    """Lower triangles of the matrices of some units from one on, a lane each."""
+    for p in range(first.size):
+        i, j = first[p], second[p]
+        for row in range(edges[i], edges[i + 1]):
+            x = columns[row]
+            last = row + 1 if i == j else edges[j + 1]
+            for column in range(edges[j], last):
+                y = columns[column]
+                at = x * (x + 1) // 2 + y if y <= x else y * (y + 1) // 2 + x
+                for u in range(count):
+                    a[row, column, u] = packed[p, unit + u, at]
+    for j in range(edges.size - 1 if edges.size - 1 > wide else 0):
+        width = packed_few.shape[2] // (edges[-1] - edges[wide])
+        for row in range(edges[wide], edges[-1]):
+            for column in range(edges[j], min(row + 1, edges[j + 1])):
+                at = (row - edges[wide]) * width + columns[column]
+                for u in range(count):
+                    a[row, column, u] = packed_few[j, unit + u, at]
+
+
+@njit(cache=True, nogil=True)
+def _solve(  # type: ignore[no-untyped-def]
+    packed, packed_few, first, second, wide, edges, columns, a, right, penalty, damping, out
+):
+    units, n = right.shape
+    inverse, found = np.zeros((n, LANES)), np.zeros((n, LANES))
+    for unit in range(0, units, LANES):
+        count = min(LANES, units - unit)
+        _unpack(packed, packed_few, first, second, wide, edges, columns, a, unit, count)
+        for u in range(count):
+            trace = 0.0
+            for i in range(n):
+                trace += a[i, i, u]
+            more = (penalty + damping[unit + u] * trace) / n
+            for i in range(n):
+                a[i, i, u] += more
+                a[n, i, u] = right[unit + u, i]
+        factor_and_solve(a, inverse, found)
+        for u in range(count):
+            positive = inverse[:, u].min() > 0
+            for i in range(n):
+                out[unit + u, i] = found[i, u] if positive else np.nan

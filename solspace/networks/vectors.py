@@ -17,15 +17,28 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "ROWS", "Vector", "add_tile", "address", "elementwise", "padded", "sigmoid",
-           "tanh"]  # fmt: skip
+__all__ = [
+    "LANES",
+    "ROWS",
+    "VECTOR",
+    "Vector",
+    "add_tile",
+    "address",
+    "elementwise",
+    "load",
+    "padded",
+    "sigmoid",
+    "store",
+    "switch",
+    "tanh",
+]
 
 LANES = 8
 # Accumulators of a tile of a product: with the operands they fill the 16 registers of AVX2.
 ROWS = 6
 
 _DOUBLE = ir.DoubleType()
-_LANE = ir.VectorType(_DOUBLE, LANES)
+VECTOR = ir.VectorType(_DOUBLE, LANES)
 _INTS = ir.VectorType(ir.IntType(64), LANES)
 _POINTER = types.CPointer(types.float64)
 
@@ -58,13 +71,13 @@ class Vector:
         self.builder, self.value = builder, value
 
     def _as_value(self, other: Vector | float) -> Any:
-        return other.value if isinstance(other, Vector) else ir.Constant(_LANE, [other] * LANES)
+        return other.value if isinstance(other, Vector) else ir.Constant(VECTOR, [other] * LANES)
 
     def _made(self, value: Any) -> Vector:
         return Vector(self.builder, value)
 
     def _call(self, name: str, *args: Any) -> Vector:
-        kind = ir.FunctionType(_LANE, [_LANE] * len(args))
+        kind = ir.FunctionType(VECTOR, [VECTOR] * len(args))
         called = f"llvm.{name}.v{LANES}f64"
         function = cgutils.get_or_insert_function(self.builder.module, kind, called)
         return self._made(self.builder.call(function, args))
@@ -144,7 +157,7 @@ def _exponential(x: Vector) -> tuple[Vector, Vector]:
         p = p.times_plus(r, coefficient)
     bits = builder.shl(builder.bitcast(shifted.value, _INTS), ir.Constant(_INTS, [52] * LANES))
     one = ir.Constant(_INTS, [0x3FF0000000000000] * LANES)
-    scale = Vector(builder, builder.bitcast(builder.add(bits, one), _LANE))
+    scale = Vector(builder, builder.bitcast(builder.add(bits, one), VECTOR))
     return scale, (r * r).times_plus(p, r)
 
 
@@ -181,24 +194,26 @@ def address(typingctx: Any, array: Any, index: Any) -> Any:
     return _POINTER(array, types.UniTuple(types.intp, array.ndim)), codegen
 
 
-def _load(builder: Any, pointer: Any, offset: Any) -> Any:
-    vector = builder.bitcast(builder.gep(pointer, [offset]), _LANE.as_pointer())
+def load(builder: Any, pointer: Any, offset: Any) -> Any:
+    """The vector so many numbers past a pointer, as an LLVM value."""
+    vector = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
     return builder.load(vector, align=8)
 
 
-def _store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
-    vector = builder.bitcast(builder.gep(pointer, [offset]), _LANE.as_pointer())
+def store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
+    """Put a vector, an LLVM value, so many numbers past a pointer."""
+    vector = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
     builder.store(value, vector, align=8)
 
 
 def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_LANE, ir.Undefined)
+    undefined = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, undefined, mask)
 
 
-def _switch(builder: Any, size: Any, sizes: Sequence[int], emit: Callable[[int], None]) -> None:
+def switch(builder: Any, size: Any, sizes: Sequence[int], emit: Callable[[int], None]) -> None:
     """One unrolled body for each size."""
     after = builder.append_basic_block("after")
     switch = builder.switch(size, after)
@@ -230,14 +245,14 @@ def add_tile(
                 return builder.add(builder.mul(out_stride, _int(r)), _int(v * LANES))
 
             # Stack slots; LLVM makes registers of them.
-            total = [[cgutils.alloca_once(builder, _LANE) for _ in range(m)] for _ in range(n)]
+            total = [[cgutils.alloca_once(builder, VECTOR) for _ in range(m)] for _ in range(n)]
             for r in range(n):
                 for v in range(m):
-                    builder.store(_load(builder, out, place(r, v)), total[r][v])
+                    builder.store(load(builder, out, place(r, v)), total[r][v])
             starts = [builder.gep(left, [builder.mul(left_stride, _int(r))]) for r in range(n)]
             with cgutils.for_range(builder, depth) as loop:
                 row = builder.gep(right, [builder.mul(loop.index, right_stride)])
-                w = [_load(builder, row, _int(v * LANES)) for v in range(m)]
+                w = [load(builder, row, _int(v * LANES)) for v in range(m)]
                 for r in range(n):
                     scalar = builder.load(builder.gep(starts[r], [loop.index]))
                     x = Vector(builder, _broadcast(builder, scalar))
@@ -247,12 +262,12 @@ def add_tile(
                         builder.store(added.value, total[r][v])
             for r in range(n):
                 for v in range(m):
-                    _store(builder, builder.load(total[r][v]), out, place(r, v))
+                    store(builder, builder.load(total[r][v]), out, place(r, v))
 
         def emit_rows(n: int) -> None:
-            _switch(builder, vectors, range(1, ROWS // n + 1), lambda m: emit(n, m))
+            switch(builder, vectors, range(1, ROWS // n + 1), lambda m: emit(n, m))
 
-        _switch(builder, rows, range(1, ROWS + 1), emit_rows)
+        switch(builder, rows, range(1, ROWS + 1), emit_rows)
         return context.get_dummy_value()
 
     number = types.intp
@@ -296,7 +311,7 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
             with cgutils.for_range(builder, vectors) as loop:
                 first = builder.mul(loop.index, _int(LANES))
                 values = [
-                    Vector(builder, _load(builder, source, builder.add(
+                    Vector(builder, load(builder, source, builder.add(
                         first, builder.mul(source_stride, _int(i))
                     )))
                     for i in range(taken)
@@ -306,7 +321,7 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
                 assert len(made) == given
                 for i, vector in enumerate(made):
                     offset = builder.add(first, builder.mul(out_stride, _int(i)))
-                    _store(builder, vector.value, out, offset)
+                    store(builder, vector.value, out, offset)
             return context.get_dummy_value()
 
         number = types.intp
