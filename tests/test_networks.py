@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -132,6 +135,31 @@ def test_a_trial_is_the_same_to_the_last_bit_whatever_is_run_beside_it(
     np.testing.assert_array_equal(run_output(architecture, weights, x), output)
 
 
+def test_loops_compiled_by_two_processes_are_not_taken_for_one_another(tmp_path):
+    """Two of one name would be, in a third that finds both compiled."""
+    script = """
+import sys
+import numpy as np
+from solspace.networks import run
+for architecture in sys.argv[1:]:
+    w = {"weight_ih": np.ones((1, 3, 1)), "weight_hh": np.zeros((1, 3, 3)),
+         "bias_ih": np.zeros((1, 3)), "bias_hh": np.zeros((1, 3)), "alpha": np.float64(0.25),
+         "weight_out": np.ones((1, 3)), "bias_out": np.zeros(1)}
+    print(run(architecture, w, np.full((1, 1, 1), 2.0))[0].max().round(9))
+"""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    every = ["relu", "leaky_rate"]
+    begun = [
+        subprocess.Popen([sys.executable, "-c", script, name], env=env, stdout=subprocess.DEVNULL)
+        for name in every
+    ]
+    assert [process.wait() for process in begun] == [0, 0]
+    told = subprocess.run(
+        [sys.executable, "-c", script, *every], env=env, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["2.0", "0.5"]
+
+
 def test_what_puts_out_nothing_but_output_takes_as_many_trials_as_there_are():
     weights = make_weights("lstm", 40, seed=4)
     x = np.random.default_rng(0).normal(size=(50, 300, 2))  # of more than is kept at once
@@ -149,7 +177,11 @@ def test_networks_run_in_float32_where_that_is_asked_for():
     np.testing.assert_allclose(states, run("gru", weights, x)[0], atol=1e-5)
 
 
-_SQUASH = elementwise(lambda x: (tanh(x), sigmoid(x)), taken=1, given=2)
+def _squashed(x):
+    return tanh(x), sigmoid(x)
+
+
+_SQUASH = elementwise(_squashed, taken=1, given=2)
 
 
 @njit

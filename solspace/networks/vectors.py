@@ -283,7 +283,7 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
     Parameters
     ----------
     function : callable (Vector, ...) -> Vector, or tuple of them
-        Of the numbers taken, and after them the settings.
+        Of the numbers taken, and after them the settings. By a name of its own in its module.
     taken, given : int
         How many it takes and gives.
     settings : int
@@ -297,7 +297,6 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
         was taken.
     """
 
-    @intrinsic
     def apply(
         typingctx: Any, source: Any, source_stride: Any, out: Any, out_stride: Any, fixed: Any,
         vectors: Any,
@@ -327,4 +326,7 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
         number = types.intp
         return types.void(_POINTER, number, _POINTER, number, _POINTER, number), codegen
 
-    return apply
+    # A compiled loop that is given this is known by its name to what links it: two of one name,
+    # compiled by two processes, would be taken for one another.
+    apply.__name__ = f"{function.__module__}_{function.__qualname__}".replace(".", "_")
+    return intrinsic(apply)
