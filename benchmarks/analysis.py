@@ -56,7 +56,8 @@ def lay(path: str, population: str, networks: int) -> None:
     kept = {train.status.name, *(v.name for v in train.fills)}
     labels = [n for n in ds.coords if n in label_names() or str(n).startswith("solution")]
     ds = ds.drop_vars([*labels, *(n for n in ds.data_vars if n not in kept)])
-    solspace.add_population(path, ds.isel(network=chosen).load())
+    # In shards as those of a population of 400, so that writing costs a network the same.
+    solspace.add_population(path, ds.isel(network=chosen).load(), shard_size=8)
 
 
 def run(path: str, stage: str, population: str) -> tuple[float, float]:
@@ -67,7 +68,7 @@ def run(path: str, stage: str, population: str) -> tuple[float, float]:
     used, began = time.process_time(), time.perf_counter()
     (outcome,) = run_stage(path, stage, task=task, architecture=architecture)
     spent = time.process_time() - used, time.perf_counter() - began
-    if outcome.failed or outcome.computed != outcome.networks:
+    if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
         raise RuntimeError(f"{stage} of {population}: {outcome}")
     return spent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -135,6 +136,14 @@ def test_a_trial_is_the_same_to_the_last_bit_whatever_is_run_beside_it(
     np.testing.assert_array_equal(run_output(architecture, weights, x), output)
 
 
+def test_no_two_compiled_steps_go_by_one_name():
+    modules = [importlib.import_module(f"solspace.networks.{n}") for n in ("gru", "leaky", "lstm")]
+    modules += [importlib.import_module(f"solspace.networks.{n}") for n in ("relu", "vanilla")]
+    steps = [v for m in modules for n, v in vars(m).items() if n.endswith("_advance")]
+    assert len(steps) == 6 == len({repr(step) for step in steps})
+
+
+@pytest.mark.slow
 def test_loops_compiled_by_two_processes_are_not_taken_for_one_another(tmp_path):
     """Two of one name would be, in a third that finds both compiled."""
     script = """
