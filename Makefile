@@ -127,6 +127,7 @@ notebooks: env
 bench: env
 	$(BIN)/python benchmarks/processors.py
 	$(BIN)/python benchmarks/reduction.py
+	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/own_data.py

@@ -11,6 +11,7 @@ from solspace import SolspaceError, extract_features, import_networks, networks,
 from solspace.features import FeatureError, compute_features, feature_table, make_recording
 from solspace.features.columns import columns_of
 from solspace.features.fit import fit_map, fit_network
+from solspace.features.gated import column_pairs, fit_gates, gru_step, lstm_step
 from solspace.tasks import get_task
 
 TASKS = ("interval_reproduction", "delayed_discrimination", "interval_discrimination")
@@ -168,6 +169,43 @@ def test_a_fitted_network_is_the_network_it_is_fitted_to():
     np.testing.assert_allclose(networks.run("vanilla", again.weights, beyond)[1], found, atol=1e-3)
     with pytest.raises(SolspaceError, match="between -1 and 1"):
         fit_network(activity * 3, output, trials.input)
+
+
+@pytest.mark.parametrize("architecture", ["gru", "lstm"])
+def test_steps_that_count_twice_are_steps_that_are_there_twice(architecture):
+    """And gates take their columns alone: of a GRU one drive is of inputs, one of activity."""
+    rng = np.random.default_rng(3)
+    units, steps, width = 3, 60, 6
+    left = np.concatenate([rng.normal(size=(steps, width - 1)), np.ones((steps, 1))], axis=1)
+    every = np.arange(width)
+    if architecture == "gru":
+        step, columns = gru_step, [every, every, every[[0, 1, 2, 5]], every[3:]]
+    else:
+        step, columns = lstm_step, [every] * 3
+    now = rng.uniform(-0.8, 0.8, (units, steps))
+    true = [rng.normal(0, 0.7, (units, len(c))) for c in columns]
+    after, _ = step([t @ left[:, c].T for t, c in zip(true, columns, strict=True)], now)
+    times = rng.integers(1, 4, steps)
+    once = fit_gates(left, times.astype(float), columns, step, now, after, penalty=1e-6)
+    rows = np.repeat(np.arange(steps), times)
+    again = fit_gates(
+        left[rows], np.ones(len(rows)), columns, step, now[:, rows], after[:, rows], penalty=1e-6
+    )
+    wrong = [
+        step([w @ left[:, c].T for w, c in zip(found, columns, strict=True)], now)[0] - after
+        for found in (once, again)
+    ]
+    # Twenty-five steps each amplify what sums in another order differ by.
+    np.testing.assert_allclose(wrong[0], wrong[1], atol=1e-7)
+    assert np.abs(wrong[0]).max() < 0.02 and [w.shape[1] for w in once] == [len(c) for c in columns]
+
+
+def test_products_of_columns_are_the_lower_triangle_of_what_they_sum_to():
+    left = np.random.default_rng(0).normal(size=(40, 7))
+    rows, columns = np.tril_indices(7)
+    np.testing.assert_allclose(
+        column_pairs(left).sum(axis=0), (left.T @ left)[rows, columns], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("architecture", ["gru", "lstm"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -390,3 +391,22 @@ def test_help_needs_no_heavy_package():
     assert "extrapolate" in done.stdout
     heavy = {"xarray", "zarr", "dask", "numba", "torch", "scipy", "pandas", "sklearn"}
     assert not heavy & set(done.stderr.split())
+
+
+def test_what_is_compiled_is_told_once_with_how_long_and_not_when_it_is_found(tmp_path):
+    script = (
+        "import numpy as np; from solspace.run.compiling import told_of_compiling;"
+        "from solspace.verification.scores import _same; none = np.zeros(0, np.int64);"
+        "context = told_of_compiling(); context.__enter__(); _same(none, none, none, none, none);"
+        "_same(np.zeros(0, np.int16), none, none, none, none); context.__exit__(None, None, None)"
+    )
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    assert first.returncode == second.returncode == 0
+    begun, ended = first.stderr.splitlines()
+    assert begun.startswith("solspace: compiling for this processor, once after an install")
+    assert re.fullmatch(r"solspace: compiled in \d+ s; from now on that is found", ended)
+    assert second.stderr == ""

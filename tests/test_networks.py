@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -9,6 +13,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
+from numba.core.errors import TypingError
 
 from solspace import SolspaceError
 from solspace.networks import (
@@ -16,9 +22,11 @@ from solspace.networks import (
     from_state_dict,
     read_state_dict,
     run,
+    run_output,
     run_population,
     to_state_dict,
 )
+from solspace.networks.vectors import LANES, address, elementwise, sigmoid, tanh
 
 MODULES = {
     "vanilla": torch.nn.RNN,
@@ -109,6 +117,115 @@ def test_continuing_from_a_state_equals_running_through(architecture):
     rest, rest_output = run(architecture, weights, x[:, 12:], states[:, 11])
     np.testing.assert_array_equal(rest, states[:, 12:])
     np.testing.assert_allclose(rest_output, output[:, 12:], atol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "leaky", "leaky_rate"])
+@settings(max_examples=8)
+@given(units=st.integers(1, 30), trials=st.integers(1, 20), seed=st.integers(0, 2**16))
+def test_a_trial_is_the_same_to_the_last_bit_whatever_is_run_beside_it(
+    architecture, units, trials, seed
+):
+    base = {"leaky": "vanilla", "leaky_rate": "relu"}.get(architecture, architecture)
+    weights = make_weights(base, units, seed) | {"alpha": np.float64(0.3)}
+    rng = np.random.default_rng(seed)
+    # Silence in between, which takes another way than steps with input.
+    x = rng.normal(size=(trials, 12, 2)) * (rng.random((trials, 12, 1)) < 0.3)
+    states, output = run(architecture, weights, x)
+    some = np.sort(rng.permutation(trials)[: rng.integers(1, trials + 1)])
+    np.testing.assert_array_equal(run(architecture, weights, x[some])[0], states[some])
+    np.testing.assert_array_equal(run_output(architecture, weights, x), output)
+
+
+def test_no_two_compiled_steps_go_by_one_name():
+    modules = [importlib.import_module(f"solspace.networks.{n}") for n in ("gru", "leaky", "lstm")]
+    modules += [importlib.import_module(f"solspace.networks.{n}") for n in ("relu", "vanilla")]
+    steps = [v for m in modules for n, v in vars(m).items() if n.endswith("_advance")]
+    assert len(steps) == 6 == len({repr(step) for step in steps})
+
+
+@pytest.mark.slow
+def test_loops_compiled_by_two_processes_are_not_taken_for_one_another(tmp_path):
+    """Two of one name would be, in a third that finds both compiled."""
+    script = """
+import sys
+import numpy as np
+from solspace.networks import run
+for architecture in sys.argv[1:]:
+    w = {"weight_ih": np.ones((1, 3, 1)), "weight_hh": np.zeros((1, 3, 3)),
+         "bias_ih": np.zeros((1, 3)), "bias_hh": np.zeros((1, 3)), "alpha": np.float64(0.25),
+         "weight_out": np.ones((1, 3)), "bias_out": np.zeros(1)}
+    print(run(architecture, w, np.full((1, 1, 1), 2.0))[0].max().round(9))
+"""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    every = ["relu", "leaky_rate"]
+    begun = [
+        subprocess.Popen([sys.executable, "-c", script, name], env=env, stdout=subprocess.DEVNULL)
+        for name in every
+    ]
+    assert [process.wait() for process in begun] == [0, 0]
+    told = subprocess.run(
+        [sys.executable, "-c", script, *every], env=env, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["2.0", "0.5"]
+
+
+def test_what_puts_out_nothing_but_output_takes_as_many_trials_as_there_are():
+    weights = make_weights("lstm", 40, seed=4)
+    x = np.random.default_rng(0).normal(size=(50, 300, 2))  # of more than is kept at once
+    np.testing.assert_array_equal(run_output("lstm", weights, x), run("lstm", weights, x)[1])
+    assert run_output("lstm", weights, x[:0]).shape == (0, 300, 1)
+    with pytest.raises(SolspaceError, match="give \\(2, 80\\)"):
+        run_output("lstm", weights, x[:2], np.zeros((2, 40)))
+
+
+def test_networks_run_in_float32_where_that_is_asked_for():
+    weights = make_weights("gru", 9, seed=4)
+    x = np.random.default_rng(0).normal(size=(5, 30, 2))
+    states, output = run("gru", weights, x.astype(np.float32), dtype=np.float32)
+    assert states.dtype == output.dtype == np.float32
+    np.testing.assert_allclose(states, run("gru", weights, x)[0], atol=1e-5)
+
+
+def _squashed(x):
+    return tanh(x), sigmoid(x)
+
+
+_SQUASH = elementwise(_squashed, taken=1, given=2)
+
+
+@njit
+def _squash(x, out):
+    nothing = np.empty(1)
+    where = address(out, (0, 0))
+    _SQUASH(address(x, (0,)), 0, where, x.size, address(nothing, (0,)), x.size // LANES)
+
+
+def test_tanh_and_the_logistic_function_are_right_to_the_last_places():
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(0)
+    x = np.concatenate([
+        rng.normal(0, scale, 40) for scale in (1e-300, 1e-9, 0.02, 0.3, 1, 5, 30, 150)
+    ])  # fmt: skip
+    out = np.empty((2, x.size))
+    _squash(x, out)
+    with mpmath.workdps(60):
+        exact = [
+            [float(mpmath.tanh(v)) for v in x],
+            [float(1 / (1 + mpmath.exp(-mpmath.mpf(v)))) for v in x],
+        ]
+    np.testing.assert_array_almost_equal_nulp(out[0], np.array(exact[0]), nulp=4)
+    np.testing.assert_array_almost_equal_nulp(out[1], np.array(exact[1]), nulp=4)
+    edges = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e300, -1e300, 22.0])
+    out = np.empty((2, edges.size))
+    _squash(edges, out)
+    np.testing.assert_array_equal(out[0], np.tanh(edges))
+    assert np.signbit(out[0, 4]) and not np.signbit(out[0, 3])
+    np.testing.assert_allclose(out[1], [np.nan, 1, 0, 0.5, 0.5, 1, 0, 1], atol=1e-9)
+
+
+def test_compiled_loops_refuse_numbers_of_another_width():
+    with pytest.raises(TypingError, match="float32; give float64"):
+        _squash(np.zeros(8, np.float32), np.zeros((2, 8)))
 
 
 def test_a_start_state_of_another_shape_is_refused():

@@ -20,6 +20,7 @@ from solspace.reduction import (
     reduce_network,
 )
 from solspace.reduction.automaton import read_story
+from solspace.reduction.responses import read_item
 from solspace.tasks import get_task, task_names
 from solspace.tasks.protocol import PulseSequences
 from solspace.verification import (
@@ -45,6 +46,21 @@ def responses(*of: list[int]):
 
 letter = st.sampled_from([0, 1, -1, 1000, 1001, 999, 2000, 2001, 1999, 101, 102])
 some_responses = st.lists(st.lists(letter, max_size=7), min_size=1, max_size=8)
+
+
+@given(some_responses, st.lists(st.integers(0, 99), max_size=9))
+def test_responses_without_flickers_are_those_read_item_by_item(items, picked):
+    joined = responses(*items)
+    chosen = [i % len(items) for i in picked]
+    certain = joined.select(chosen).all_certain()
+    for k, index in enumerate(chosen):
+        expected: list[int] = []
+        for item in items[index]:
+            output, kind = read_item(item)
+            again = kind != "pulse" and expected and expected[-1] == output
+            if kind != "flicker" and not again:
+                expected.append(item if kind == "pulse" else output)
+        assert certain.one(k).tolist() == expected == list(joined.certain(index))
 
 
 def taken(graph: Graph, response: list[int], *, stay: bool = False) -> bool:

@@ -80,7 +80,7 @@ def network_answers(
         given = np.zeros((len(block), steps, len(task.inputs)), np.float32)
         for row, i in enumerate(block):
             given[row, : challenges[i].steps] = challenges[i].input(len(task.inputs))
-        _, output = networks.run(architecture, weights, given)
+        output = networks.run_output(architecture, weights, given)
         if not np.isfinite(output).all():
             raise SolspaceError("the output is not finite")
         found = read_answers(

@@ -10,8 +10,7 @@ through time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from solspace import networks
 from solspace.errors import SolspaceError
+from solspace.features.gated import column_pairs, fit_gates, gru_step, lstm_step
 from solspace.kinds import load
 
 __all__ = [
@@ -35,9 +35,10 @@ Array = NDArray[np.float64]
 PENALTIES = (1e-9, 1e-6, 1e-3, 1e-1)
 FOLLOWS = 0.2  # error of a network that follows its recording
 CLIP = 1 - 1e-6
-# Gated units: recorded steps used, Gauss-Newton steps, shares of the largest singular value under
+# Gated units: recorded steps used, shares of the largest singular value under
 # which a direction of the activity is rounding.
-STEPS, ITERATIONS, ROUNDING = 800, 25, 1e-6
+STEPS, ROUNDING = 800, 1e-6
+FEW = 256  # steps whose products are there at once
 MAP_PENALTIES = (1e-5, 1e-3)
 MAP_COMPONENTS, MAP_FEATURES = 10, 400
 
@@ -138,7 +139,7 @@ def fit_network(
             "weight_out": readout[:-1].T,
             "bias_out": readout[-1],
         }
-        run = networks.run(architecture, weights, input[few])[1]
+        run = networks.run_output(architecture, weights, input[few])
         error = min(float(np.sqrt(np.mean((run - output[few]) ** 2))) / spread, 10.0)
         if best is None or error < best.error:
             best = FittedNetwork(architecture, weights, error, penalty)
@@ -205,12 +206,15 @@ class Vanilla:
         )
         drive = np.arctanh(np.clip(after, -CLIP, CLIP))
         weight = (1 - after**2) ** 2 + 1e-12
-        gram, right = [], []
-        for k in range(self.n):
-            weighted = left * weight[:, k, None]
-            gram.append(weighted.T @ left)
-            right.append(weighted.T @ drive[:, k])
-        self.gram, self.right = np.stack(gram), np.stack(right)
+        columns = left.shape[1]
+        packed = np.zeros((self.n, columns * (columns + 1) // 2))
+        for first in range(0, len(left), FEW):  # all units side by side, in the cache
+            few = slice(first, first + FEW)
+            packed += weight[few].T @ column_pairs(left[few])
+        rows, before = np.tril_indices(columns)
+        self.gram = np.empty((self.n, columns, columns))
+        self.gram[:, rows, before] = self.gram[:, before, rows] = packed
+        self.right = (weight * drive).T @ left
         self.size = np.einsum("kii->k", self.gram[:, : self.n, : self.n]) / self.n
 
     def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
@@ -226,10 +230,6 @@ class Vanilla:
             "bias_ih": solved[None, :, -1],
             "bias_hh": np.zeros((1, self.n)),
         }
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 class _Gated:
@@ -250,6 +250,9 @@ class _Gated:
         _, size, axes = np.linalg.svd(before, full_matrices=False)
         self.axes = axes[: max(int((size > ROUNDING * size[0]).sum()), 1)].T
         k = self.axes.shape[1]
+        cells = []  # before and after
+        if cell_state is not None:
+            cells = [_before(cell_state), cell_state.reshape(-1, n)]
         left = np.concatenate([before @ self.axes, x / self.strength, np.ones((len(x), 1))], axis=1)
         # All pulses, which are few, and steps of silence, drawn: a grid would fall on the same
         # moments of every trial.
@@ -258,21 +261,23 @@ class _Gated:
         kept = max(STEPS - int(pulsed.sum()), STEPS // 2)
         some = np.random.default_rng(0).permutation(silent)[:kept]
         rows = np.sort(np.concatenate([np.flatnonzero(pulsed), some]))
+        # Trials that have been the same so far give the same step again and again.
+        whole = [before, x, after, *cells]
+        rows, self.times = _once(np.concatenate([part[rows] for part in whole], axis=1), rows)
         self.left = left[rows]
         self.k, self.inputs = k, inputs
         every = np.arange(k + inputs + 1)
-        if cell_state is None:
+        if not cells:
             recurrent = np.concatenate([np.arange(k), [k + inputs]])
             self.columns = [every, every, recurrent, np.arange(k, k + inputs + 1)]
             self.now, self.next = before[rows].T, after[rows].T
-            self.step = _gru_step
+            self.step = gru_step
             self.output_gate = None
         else:
             self.columns = [every, every, every]
-            cell = cell_state.reshape(-1, n)
-            self.now, self.next = _before(cell_state)[rows].T, cell[rows].T
-            self.step = _lstm_step
-            self.output_gate = self._output_gate(left, after, np.tanh(cell))
+            self.now, self.next = (state[rows].T for state in cells)
+            self.step = lstm_step
+            self.output_gate = self._output_gate(left, after, np.tanh(cells[1]))
 
     @staticmethod
     def _output_gate(left: Array, after: Array, squashed: Array) -> Array:
@@ -289,8 +294,8 @@ class _Gated:
         return out
 
     def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
-        gates = _gauss_newton(
-            self.left, self.columns, self.step, self.now, self.next, penalty=penalty
+        gates = fit_gates(
+            self.left, self.times, self.columns, self.step, self.now, self.next, penalty=penalty
         )
         k = self.k
         if self.output_gate is None:
@@ -308,6 +313,16 @@ class _Gated:
         }
 
 
+def _once(values: Array, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
+    """Rows whose values differ to the last bit, in order, and how often each is there."""
+    whole = np.ascontiguousarray(values).view(
+        np.dtype((np.void, values.itemsize * values.shape[1]))
+    )
+    _, first, times = np.unique(whole[:, 0], return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return rows[first[order]], times[order].astype(np.float64)
+
+
 class Gru(_Gated):
     """Fits GRUs, to their activity alone."""
 
@@ -319,81 +334,6 @@ class Lstm(_Gated):
     """Fits LSTMs, to their activity and their cell state."""
 
     needs_cell = True
-
-
-_Step = Callable[[list[Array], Array], tuple[Array, list[Array]]]
-
-
-def _gru_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
-    """Next activity, and its derivative by each drive; all (unit, step)."""
-    reset, update = _sigmoid(drives[0]), _sigmoid(drives[1])
-    candidate = np.tanh(drives[3] + reset * drives[2])
-    slope = (1 - update) * (1 - candidate**2)
-    by = [
-        slope * drives[2] * reset * (1 - reset),
-        (now - candidate) * update * (1 - update),
-        slope * reset,
-        slope,
-    ]
-    return (1 - update) * candidate + update * now, by
-
-
-def _lstm_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
-    """Next cell state, and its derivative by each drive; all (unit, step)."""
-    enter, forget, candidate = _sigmoid(drives[0]), _sigmoid(drives[1]), np.tanh(drives[2])
-    by = [
-        candidate * enter * (1 - enter),
-        now * forget * (1 - forget),
-        enter * (1 - candidate**2),
-    ]
-    return forget * now + enter * candidate, by
-
-
-def _gauss_newton(
-    left: Array,
-    columns: Sequence[NDArray[np.intp]],
-    step: _Step,
-    now: Array,
-    after: Array,
-    *,
-    penalty: float,
-) -> list[Array]:
-    """Weights (unit, column) of each drive, from zero, all units side by side.
-
-    Damping goes down by a factor of 0.3 where a step helps and up by 5 where it does not and is
-    taken back, unit by unit.
-    """
-    parts = [left[:, c] for c in columns]
-    edges = np.cumsum([0, *(len(c) for c in columns)])
-    units, steps, total = len(now), len(left), int(edges[-1])
-    found = np.zeros((units, total))
-    found[:, edges[2] - 1] = 1.0  # units that remember
-
-    def predict(weights: Array) -> tuple[Array, list[Array], Array]:
-        drives = [weights[:, a:b] @ p.T for p, (a, b) in zip(parts, pairwise(edges), strict=True)]
-        value, by = step(drives, now)
-        wrong = value - after
-        return wrong, by, (wrong**2).mean(axis=1) + penalty * (weights**2).mean(axis=1)
-
-    wrong, by, cost = predict(found)
-    damping = np.full(units, 0.1)
-    for _ in range(ITERATIONS):
-        tried = np.empty_like(found)
-        for u in range(units):
-            slope = np.concatenate([d[u][:, None] * p for d, p in zip(by, parts, strict=True)], 1)
-            normal = slope.T @ slope / steps
-            normal[np.diag_indices(total)] += (penalty + damping[u] * np.trace(normal)) / total
-            down = slope.T @ wrong[u] / steps + penalty * found[u] / total
-            tried[u] = found[u] - np.linalg.solve(normal, down)
-        new_wrong, new_by, new_cost = predict(tried)
-        better = new_cost < cost
-        keep = better[:, None]
-        found = np.where(keep, tried, found)
-        wrong = np.where(keep, new_wrong, wrong)
-        by = [np.where(keep, b, a) for a, b in zip(by, new_by, strict=True)]
-        cost = np.where(better, new_cost, cost)
-        damping = np.clip(np.where(better, 0.3 * damping, 5 * damping), 1e-12, 1e6)
-    return [found[:, a:b] for a, b in pairwise(edges)]
 
 
 class FittedMap(NamedTuple):

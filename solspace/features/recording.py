@@ -299,8 +299,10 @@ def _principal_components(
         raise FeatureError("the activity does not move, so it has no principal components")
     kept = min(COMPONENTS, len(values))
     axes = axes[:, ::-1][:, :kept] / np.sqrt(total)
-    axes = axes * np.where(((points @ axes) ** 3).sum(axis=0) < 0, -1.0, 1.0)
-    states[:, :kept], before[:kept] = points @ axes, -mean @ axes
+    along_axes = points @ axes
+    cubes = along_axes * along_axes * along_axes
+    sign = np.where(cubes.sum(axis=0) < 0, -1.0, 1.0)
+    states[:, :kept], before[:kept] = along_axes * sign, -mean @ (axes * sign)
     along = np.clip(values[::-1], 0, None) / total
     share[:kept] = along[:kept]
     if all_shares and len(along) > COMPONENTS:

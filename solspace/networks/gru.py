@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from solspace.networks.base import Architecture, TorchModule, recurrent
-from solspace.networks.loops import add_product, to_drive
+from solspace.networks.loops import in_vectors, run_trials
+from solspace.networks.vectors import Vector, elementwise, sigmoid, tanh
 
 
 def step(weights: Any, drive: Any, h: Any) -> Any:
@@ -20,31 +21,24 @@ def step(weights: Any, drive: Any, h: Any) -> Any:
     return (1 - z) * new + z * h
 
 
+def _cell(r: Vector, z: Vector, recurrent: Vector, given: Vector, h: Vector) -> Vector:
+    new = tanh(sigmoid(r).times_plus(recurrent, given))
+    z = sigmoid(z)
+    return (1.0 - z).times_plus(new, z * h)
+
+
+_advance = elementwise(_cell, taken=5, given=1)
+
+
 @njit(cache=True, nogil=True)
-def _run(x, start, w_in, w_rec, bias_in, bias_rec, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    one = states.dtype.type(1)
-    drive = np.empty(3 * n, states.dtype)
-    rec = np.empty(3 * n, states.dtype)
-    h = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial]
-        for t in range(x.shape[1]):
-            to_drive(x[trial, t], w_in, bias_in, drive)
-            rec[:] = bias_rec
-            add_product(h, w_rec, rec)
-            for u in range(n):
-                r = one / (one + np.exp(-(drive[u] + rec[u])))
-                z = one / (one + np.exp(-(drive[n + u] + rec[n + u])))
-                new = np.tanh(drive[2 * n + u] + r * rec[2 * n + u])
-                h[u] = (one - z) * new + z * h[u]
-            states[trial, t] = h
+def _run(x, start, w_in, w_rec, bias, none, states):  # type: ignore[no-untyped-def]
+    run_trials(x, start, w_in, w_rec, bias, none, states, 1, _advance)
 
 
 def compiled(x: Any, start: Any, weights: Any, states: Any) -> None:
     """All steps of one network."""
-    both = weights["bias_ih"], weights["bias_hh"]
-    _run(x, start, weights["weight_ih"], weights["weight_hh"], *both, states)
+    # The reset gate scales the recurrent part of n alone.
+    _run(*in_vectors(x, start, weights, gates=3, apart=1), np.empty(0), states)
 
 
 ARCHITECTURE = Architecture(

@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 
 from solspace.networks.base import Architecture, Parameter, recurrent
-from solspace.networks.loops import add_product, to_drive
+from solspace.networks.loops import in_vectors, run_trials
+from solspace.networks.vectors import Vector, elementwise, tanh
 
 ALPHA = Parameter(
     "alpha",
@@ -36,41 +37,41 @@ def rate_step(weights: Any, drive: Any, h: Any) -> Any:
     return (1 - alpha) * h + alpha * (drive + recurrent(weights, h))[..., 0, :].relu()
 
 
+def _cell(drive: Vector, h: Vector, alpha: Vector) -> Vector:
+    return (1.0 - alpha).times_plus(h, alpha * tanh(drive))
+
+
+def _rate_cell(drive: Vector, h: Vector, alpha: Vector) -> Vector:
+    return (1.0 - alpha).times_plus(h, alpha * drive.at_least(0.0))
+
+
+_advance = elementwise(_cell, taken=2, given=1, settings=1)
+_rate_advance = elementwise(_rate_cell, taken=2, given=1, settings=1)
+
+
 @njit(cache=True, nogil=True)
-def _run(x, start, w_in, w_rec, bias, alpha, rectified, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    drive = np.empty(n, states.dtype)
-    h = np.empty(n, states.dtype)
-    zero, one = states.dtype.type(0), states.dtype.type(1)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial]
-        for t in range(x.shape[1]):
-            to_drive(x[trial, t], w_in, bias, drive)
-            add_product(h, w_rec, drive)
-            for u in range(n):
-                new = drive[u]
-                if not rectified:
-                    new = np.tanh(new)
-                elif new < zero:
-                    new = zero
-                h[u] = (one - alpha) * h[u] + alpha * new
-            states[trial, t] = h
+def _run(x, start, w_in, w_rec, bias, alpha, states):  # type: ignore[no-untyped-def]
+    run_trials(x, start, w_in, w_rec, bias, alpha, states, 1, _advance)
 
 
-def _compiled(x: Any, start: Any, weights: Any, rectified: bool, states: Any) -> None:
-    bias = weights["bias_ih"] + weights["bias_hh"]
-    alpha = weights["alpha"][()]
-    _run(x, start, weights["weight_ih"], weights["weight_hh"], bias, alpha, rectified, states)
+@njit(cache=True, nogil=True)
+def _rate_run(x, start, w_in, w_rec, bias, alpha, states):  # type: ignore[no-untyped-def]
+    run_trials(x, start, w_in, w_rec, bias, alpha, states, 1, _rate_advance)
+
+
+def _compiled(run: Any, x: Any, start: Any, weights: Any, states: Any) -> None:
+    alpha = np.asarray(weights["alpha"], np.float64).reshape(1)
+    run(*in_vectors(x, start, weights, gates=1), alpha, states)
 
 
 def compiled(x: Any, start: Any, weights: Any, states: Any) -> None:
     """All steps of one tanh network."""
-    _compiled(x, start, weights, False, states)
+    _compiled(_run, x, start, weights, states)
 
 
 def rate_compiled(x: Any, start: Any, weights: Any, states: Any) -> None:
     """All steps of one rectified network."""
-    _compiled(x, start, weights, True, states)
+    _compiled(_rate_run, x, start, weights, states)
 
 
 ARCHITECTURES = (

@@ -1,33 +1,122 @@
 """What the compiled loops of one network share.
 
-The recurrent matrix comes transposed, (presynaptic unit, gate * unit), so that the inner loop
-runs over contiguous memory and vectorises. Work arrays are made once per call.
+Trials are run side by side, up to six at once, so that a weight that is fetched serves all of them.
+The recurrent matrix comes transposed, (presynaptic unit, gate * unit), each gate filled up to whole
+vectors (`solspace.networks.vectors`). What a trial gives does not depend on the others.
+
+Numba's cache looks at the file of the function that is called from Python only: after a change
+here or in vectors.py, delete ``__pycache__``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from solspace.networks.fused import fma
+from solspace.networks.base import Weights
+from solspace.networks.vectors import LANES, ROWS, add_tile, address, padded
 
-__all__ = ["add_product", "to_drive"]
+__all__ = ["in_vectors", "run_trials"]
 
-
-@njit(cache=True, nogil=True)
-def to_drive(x, w_in, bias, out):  # type: ignore[no-untyped-def]
-    """``out = bias + w_in x``; inputs are mostly zero."""
-    for u in range(out.size):
-        out[u] = bias[u]
-    for i in range(x.size):
-        if x[i] != 0:
-            for u in range(out.size):
-                out[u] = fma(w_in[i, u], x[i], out[u])
+_Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
-def add_product(h, w, out):  # type: ignore[no-untyped-def]
-    """``out += w h``."""
-    for k in range(h.size):
-        hk = h[k]
-        for u in range(out.size):
-            out[u] = fma(w[k, u], hk, out[u])
+def in_vectors(
+    x: NDArray[Any], start: NDArray[Any], weights: Weights, *, gates: int, apart: int = 0
+) -> tuple[_Array, _Array, _Array, _Array, _Array]:
+    """What `run_trials` takes of a network, each gate filled up to whole vectors by zeros.
+
+    Parameters
+    ----------
+    x : array (trial, time, input)
+    start : array (trial, state)
+    weights : mapping
+        As an architecture's ``compiled`` is given them: matrices transposed.
+    gates : int
+    apart : int
+        Gates, the last, whose input part is kept apart from the recurrent part, after all gates.
+
+    Returns
+    -------
+    x, start, w_in, w_rec, bias : arrays of float64
+
+    Examples
+    --------
+    >>> flat = {"weight_ih": np.ones((2, 18)), "weight_hh": np.ones((6, 18)),
+    ...         "bias_ih": np.ones(18), "bias_hh": np.ones(18)}
+    >>> made = in_vectors(np.zeros((4, 9, 2)), np.zeros((4, 6)), flat, gates=3, apart=1)
+    >>> [array.shape for array in made[2:]]
+    [(2, 32), (6, 24), (32,)]
+    """
+    w_in, w_rec, b_in, b_rec = (
+        _filled(weights[name], gates) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    if apart:
+        both = (gates - apart) * (w_rec.shape[1] // gates)
+        w_in, b_in = (
+            np.concatenate([a[..., :both], np.zeros_like(a[..., both:]), a[..., both:]], axis=-1)
+            for a in (w_in, b_in)
+        )
+    b_in[: len(b_rec)] += b_rec
+    return np.asarray(x, np.float64), np.asarray(start, np.float64), w_in, w_rec, b_in
+
+
+def _filled(parameter: NDArray[Any], gates: int) -> _Array:
+    units = parameter.shape[-1] // gates
+    out = np.zeros((*parameter.shape[:-1], gates, padded(units)))
+    out[..., :units] = parameter.reshape(*parameter.shape[:-1], gates, units)
+    return out.reshape(*parameter.shape[:-1], -1)
+
+
+@njit(nogil=True)
+def _add_product(rows, left, w, work, at):  # type: ignore[no-untyped-def]
+    """Add to the first numbers of each row of ``work`` those from ``at`` on by a matrix."""
+    vectors, most = w.shape[1] // LANES, ROWS // rows
+    tiles = (vectors + most - 1) // most
+    for tile in range(tiles):
+        first, last = tile * vectors // tiles, (tile + 1) * vectors // tiles
+        add_tile(
+            rows, last - first, w.shape[0], address(left, (0, at)), left.shape[1],
+            address(w, (0, first * LANES)), w.shape[1], address(work, (0, first * LANES)),
+            work.shape[1],
+        )  # fmt: skip
+
+
+@njit(nogil=True)
+def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # type: ignore[no-untyped-def]
+    """Fill ``states`` (trial, time, state).
+
+    ``bias`` (drive,) and ``w_in`` (input, drive) may be of more drives than ``w_rec`` is of: those
+    that get nothing from other units. ``cell`` (from `elementwise`) takes all drives and the parts
+    of the state, and gives the parts.
+    """
+    trials, time, inputs = x.shape
+    n, given = w_rec.shape[0], bias.size
+    size = (n + LANES - 1) // LANES * LANES
+    work = np.zeros((ROWS, given + parts * size))
+    blocks = (trials + ROWS - 1) // ROWS
+    for block in range(blocks):
+        first, last = block * trials // blocks, (block + 1) * trials // blocks
+        rows = last - first
+        for r in range(rows):
+            for p in range(parts):
+                for u in range(n):
+                    work[r, given + p * size + u] = start[first + r, p * n + u]
+        for t in range(time):
+            for r in range(rows):
+                work[r, :given] = bias
+                driven = False
+                for i in range(inputs):
+                    driven |= x[first + r, t, i] != 0  # mostly it is not
+                if driven:
+                    _add_product(1, x[first + r, t : t + 1], w_in, work[r : r + 1], 0)
+            _add_product(rows, work, w_rec, work, given)
+            for r in range(rows):
+                row = address(work, (r, given))
+                cell(address(work, (r, 0)), size, row, size, address(settings, (0,)), size // LANES)
+                for p in range(parts):
+                    for u in range(n):
+                        states[first + r, t, p * n + u] = work[r, given + p * size + u]

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from solspace.networks.base import ACTIVITY, Architecture, StatePart, TorchModule, recurrent
-from solspace.networks.loops import add_product, to_drive
+from solspace.networks.loops import in_vectors, run_trials
+from solspace.networks.vectors import Vector, elementwise, sigmoid, tanh
 
 
 def step(weights: Any, drive: Any, h: Any, c: Any) -> Any:
@@ -18,34 +19,24 @@ def step(weights: Any, drive: Any, h: Any, c: Any) -> Any:
     return o.sigmoid() * c.tanh(), c
 
 
+def _cell(
+    i: Vector, f: Vector, g: Vector, o: Vector, h: Vector, c: Vector
+) -> tuple[Vector, Vector]:
+    c = sigmoid(f).times_plus(c, sigmoid(i) * tanh(g))
+    return sigmoid(o) * tanh(c), c
+
+
+_advance = elementwise(_cell, taken=6, given=2)
+
+
 @njit(cache=True, nogil=True)
-def _run(x, start, w_in, w_rec, bias, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    one = states.dtype.type(1)
-    drive = np.empty(4 * n, states.dtype)
-    h = np.empty(n, states.dtype)
-    c = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial, :n]
-        c[:] = start[trial, n:]
-        for t in range(x.shape[1]):
-            to_drive(x[trial, t], w_in, bias, drive)
-            add_product(h, w_rec, drive)
-            for u in range(n):
-                i = one / (one + np.exp(-drive[u]))
-                f = one / (one + np.exp(-drive[n + u]))
-                g = np.tanh(drive[2 * n + u])
-                o = one / (one + np.exp(-drive[3 * n + u]))
-                c[u] = f * c[u] + i * g
-                h[u] = o * np.tanh(c[u])
-            states[trial, t, :n] = h
-            states[trial, t, n:] = c
+def _run(x, start, w_in, w_rec, bias, none, states):  # type: ignore[no-untyped-def]
+    run_trials(x, start, w_in, w_rec, bias, none, states, 2, _advance)
 
 
 def compiled(x: Any, start: Any, weights: Any, states: Any) -> None:
     """All steps of one network."""
-    bias = weights["bias_ih"] + weights["bias_hh"]
-    _run(x, start, weights["weight_ih"], weights["weight_hh"], bias, states)
+    _run(*in_vectors(x, start, weights, gates=4), np.empty(0), states)
 
 
 ARCHITECTURE = Architecture(

@@ -39,6 +39,7 @@ __all__ = [
     "parameter_shapes",
     "read_out",
     "run",
+    "run_output",
     "run_population",
     "start_names",
     "start_of",
@@ -238,8 +239,9 @@ def run(
         State before the first step; by default the network's own, which is zero where it has no
         other. For an LSTM the hidden state and then the cell state.
     dtype : dtype
-        What is computed in. In float64 the result does not depend on the order of the units
-        beyond one part in 10^13 or so.
+        Of what comes back. Compiled loops compute in float64, where the result does not depend on
+        the order of the units beyond one part in 10^13 or so, nor a trial's on the others at all;
+        without one it is what torch computes in.
 
     Returns
     -------
@@ -256,12 +258,76 @@ def run(
     >>> states.shape, output.shape
     ((3, 7, 4), (3, 7, 1))
     """
+    record, x, start = _prepared(architecture, weights, inputs, state, dtype)
+    if record.compiled is None:
+        return _run_in_torch(record, weights, x, start)
+    n, flat = hidden_size(weights), _for_compiled(record, weights)
+    states = np.empty((*x.shape[:2], start.shape[1]))
+    record.compiled(np.asarray(x, np.float64), np.asarray(start, np.float64), flat, states)
+    output = _linear_readout(weights, states[..., :n])
+    return states.astype(dtype, copy=False), output.astype(dtype, copy=False)
+
+
+def run_output(
+    architecture: str | Architecture,
+    weights: Weights,
+    inputs: NDArray[Any],
+    state: NDArray[Any] | None = None,
+) -> NDArray[np.float64]:
+    """What one network puts out on a set of trials, where its states are not wanted.
+
+    The same numbers as those of `run`, in float64, without memory for the states of all trials.
+
+    Parameters
+    ----------
+    architecture, weights, inputs, state
+        As `run` takes them.
+
+    Returns
+    -------
+    output : array (trial, time, output)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shapes = parameter_shapes("gru", 4, inputs=2, outputs=1)
+    >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    >>> x = rng.normal(size=(9, 7, 2))
+    >>> np.array_equal(run_output("gru", weights, x), run("gru", weights, x)[1])
+    True
+    """
+    record, x, start = _prepared(architecture, weights, inputs, state, np.float64)
+    if record.compiled is None:
+        return _run_in_torch(record, weights, x, start)[1]
+    n, flat = hidden_size(weights), _for_compiled(record, weights)
+    trials, time = x.shape[:2]
+    output = np.empty((trials, time, weights["weight_out"].shape[0]))
+    # Trials by six, which compiled loops run at once, in memory that is used again and so cached.
+    few = 6 * max(1, _KEPT // max(6 * time * start.shape[1], 1))
+    states = np.empty((min(few, trials), time, start.shape[1]))
+    for first in range(0, trials, few):
+        block = slice(first, min(first + few, trials))
+        here = states[: block.stop - first]
+        record.compiled(x[block], start[block], flat, here)
+        output[block] = _linear_readout(weights, here[..., :n])
+    return output
+
+
+_KEPT = 1 << 18  # numbers of states, 2 MB
+
+
+def _prepared(
+    architecture: str | Architecture,
+    weights: Weights,
+    inputs: NDArray[Any],
+    state: NDArray[Any] | None,
+    dtype: Any,
+) -> tuple[Architecture, NDArray[Any], NDArray[Any]]:
+    """The record, inputs and the states before the first step, checked."""
     record = _record(architecture)
     _check_there(record, weights)
-    n = hidden_size(weights)
     x = np.ascontiguousarray(inputs, dtype=dtype)
-    trials, time = x.shape[:2]
-    size = state_size(record, n)
+    trials, size = len(x), state_size(record, hidden_size(weights))
     if state is None:
         start = np.tile(start_of(record, weights).astype(dtype), (trials, 1))
     else:
@@ -269,20 +335,23 @@ def run(
     if start.shape != (trials, size):
         raise SolspaceError(
             f"state of shape {start.shape} for {trials} trials of a {record.name} network "
-            f"of {n} units; give ({trials}, {size})"
+            f"of {hidden_size(weights)} units; give ({trials}, {size})"
         )
-    if record.compiled is None:
-        return _run_in_torch(record, weights, x, start)
-    # Gates folded into units, torch's own layout; matrices transposed (see `loops`).
-    flat = {name: _flat(weights[name], dtype) for name in PARAMETERS[:4]}
+    return record, x, start
+
+
+def _for_compiled(record: Architecture, weights: Weights) -> dict[str, NDArray[Any]]:
+    """Gates folded into units, torch's own layout; matrices transposed."""
+    flat = {name: _flat(weights[name], np.float64) for name in PARAMETERS[:4]}
     for name in ("weight_ih", "weight_hh"):
         flat[name] = np.ascontiguousarray(flat[name].T)
-    flat |= {p.name: np.asarray(weights[p.name], dtype) for p in record.parameters}
-    states = np.empty((trials, time, size), dtype)
-    record.compiled(x, start, flat, states)
-    w_out = np.asarray(weights["weight_out"], dtype)
-    output = states[..., :n] @ w_out.T + np.asarray(weights["bias_out"], dtype)
-    return states, output
+    return flat | {p.name: np.asarray(weights[p.name], np.float64) for p in record.parameters}
+
+
+def _linear_readout(weights: Weights, activity: NDArray[Any]) -> NDArray[Any]:
+    w_out = np.asarray(weights["weight_out"], activity.dtype)
+    made: NDArray[Any] = activity @ w_out.T + np.asarray(weights["bias_out"], activity.dtype)
+    return made
 
 
 def _flat(parameter: NDArray[Any], dtype: Any) -> NDArray[Any]:

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from solspace.networks.base import Architecture, TorchModule, recurrent
-from solspace.networks.loops import add_product, to_drive
+from solspace.networks.loops import in_vectors, run_trials
+from solspace.networks.vectors import Vector, elementwise, tanh
 
 
 def step(weights: Any, drive: Any, h: Any) -> Any:
@@ -16,25 +17,21 @@ def step(weights: Any, drive: Any, h: Any) -> Any:
     return (drive + recurrent(weights, h))[..., 0, :].tanh()
 
 
+def _cell(drive: Vector, h: Vector) -> Vector:
+    return tanh(drive)
+
+
+_advance = elementwise(_cell, taken=2, given=1)
+
+
 @njit(cache=True, nogil=True)
-def _run(x, start, w_in, w_rec, bias, states):  # type: ignore[no-untyped-def]
-    n = w_rec.shape[0]
-    drive = np.empty(n, states.dtype)
-    h = np.empty(n, states.dtype)
-    for trial in range(x.shape[0]):
-        h[:] = start[trial]
-        for t in range(x.shape[1]):
-            to_drive(x[trial, t], w_in, bias, drive)
-            add_product(h, w_rec, drive)
-            for u in range(n):
-                h[u] = np.tanh(drive[u])
-            states[trial, t] = h
+def _run(x, start, w_in, w_rec, bias, none, states):  # type: ignore[no-untyped-def]
+    run_trials(x, start, w_in, w_rec, bias, none, states, 1, _advance)
 
 
 def compiled(x: Any, start: Any, weights: Any, states: Any) -> None:
     """All steps of one network."""
-    bias = weights["bias_ih"] + weights["bias_hh"]
-    _run(x, start, weights["weight_ih"], weights["weight_hh"], bias, states)
+    _run(*in_vectors(x, start, weights, gates=1), np.empty(0), states)
 
 
 ARCHITECTURE = Architecture(

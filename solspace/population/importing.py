@@ -24,7 +24,7 @@ from solspace.networks import (
     read_arrays,
     read_network,
     read_state_dict,
-    run,
+    run_output,
 )
 from solspace.population.create import population_coordinates
 from solspace.population.describe import architecture_of
@@ -259,7 +259,7 @@ def import_networks(
     loss, difference = [], 0.0
     unseen: list[str] = []
     for name, w in known.items():
-        output = run(architecture, w, trials.input)[1]
+        output = run_output(architecture, w, trials.input)
         loss.append(squared_error(output, trials.target))
         if is_module(networks[name]):
             unseen += _compare_module(name, networks[name], architecture, trials, output)
@@ -499,7 +499,7 @@ def _better_as(ds: xr.Dataset, i: int, task: str | Task) -> tuple[str, float] | 
         )  # fmt: skip
         if not same or other.nonlinearity == own.nonlinearity or other in own_architectures():
             continue
-        output = run(other, weights, trials.input)[1]
+        output = run_output(other, weights, trials.input)
         loss = squared_error(output, trials.target)
         if loss < least:
             least, found = loss, (other.name, loss)

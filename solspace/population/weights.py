@@ -40,10 +40,12 @@ def _one(ds: xr.Dataset, name: str, at: Mapping[str, int]) -> NDArray[Any]:
             f"the dataset has no {name!r}; give a population of "
             f"{architecture_of(ds, required=False)} networks with all their parameters"
         )
-    n = int(ds["hidden_size"].values[at["network"]])
-    array = ds[name]
-    crop: dict[str, Any] = {d: slice(n) for d in ("unit", "presynaptic_unit") if d in array.dims}
-    return array.isel({**at, **crop}).values
+    # Variables without their coordinates: to index those of each array of each network would take
+    # longer than many an analysis of it.
+    n = int(ds.variables["hidden_size"].values[at["network"]])
+    variable = ds.variables[name]
+    crop: dict[str, Any] = {d: slice(n) for d in ("unit", "presynaptic_unit") if d in variable.dims}
+    return np.asarray(variable.isel({d: k for d, k in at.items() if d in variable.dims} | crop))
 
 
 def network_weights(

@@ -80,15 +80,14 @@ class ResponseSequences(NamedTuple):
 
     def select(self, indices: Sequence[int] | NDArray[Any]) -> ResponseSequences:
         """Some of the response sequences."""
-        indices = [int(i) for i in indices]
-        responses = [self.one(i) for i in indices]
-        if self.waits is None:
-            return join_responses(responses)
-        return join_responses(
-            responses,
-            [self.waits_of(i) for i in indices],
-            [self.since_of(i) for i in indices],
-        )
+        chosen = np.asarray(indices, np.int64).reshape(-1)
+        begins = np.concatenate([[0], self.ends])[chosen]
+        lengths = self.ends[chosen] - begins
+        ends = np.cumsum(lengths)
+        # Of each item where it stands now: where its sequence begins, and its place in that.
+        at = np.arange(lengths.sum()) + np.repeat(begins - (ends - lengths), lengths)
+        waits, since = (None if v is None else v[at] for v in (self.waits, self.since))
+        return ResponseSequences(self.items[at], ends, waits, since)
 
     def since_of(self, index: int) -> NDArray[np.int16]:
         """At which step of its stretch each item of one response sequence begins."""
@@ -100,13 +99,12 @@ class ResponseSequences(NamedTuple):
 
     def certain(self, index: int) -> tuple[int, ...]:
         """One response sequence without its flickers, equal outputs in a row once."""
-        out: list[int] = []
-        for item in self.one(index).tolist():
-            output, kind = read_item(item)
-            if kind == "flicker" or (kind != "pulse" and out and out[-1] == output):
-                continue
-            out.append(item if kind == "pulse" else output)
-        return tuple(out)
+        return tuple(self.select([index]).all_certain().items.tolist())
+
+    def all_certain(self) -> ResponseSequences:
+        """All of them as `certain` gives each, without what is known of steps."""
+        items, ends = _without_flickers(self.items, self.ends)
+        return ResponseSequences(items, ends)
 
 
 def read_item(item: int) -> tuple[int, str]:
@@ -164,6 +162,28 @@ def join_all(many: Sequence[ResponseSequences]) -> ResponseSequences:
         [own.waits_of(k) for own in many for k in range(len(own))],
         [own.since_of(k) for own in many for k in range(len(own))],
     )
+
+
+@njit(cache=True, nogil=True)
+def _without_flickers(items, ends):  # type: ignore[no-untyped-def]
+    kept = np.empty_like(items)
+    kept_ends = np.empty_like(ends)
+    held = (FLICKER + LONG) // 2
+    filled, begin = 0, 0
+    for i in range(ends.size):
+        first = filled
+        for k in range(begin, ends[i]):
+            item = items[k]
+            pulse = PULSE <= item < PAST_PULSES
+            if not pulse and PAST_PULSES <= item < held:
+                continue
+            output = item if item < PAST_PULSES else item - LONG
+            if pulse or filled == first or kept[filled - 1] != output:
+                kept[filled] = output
+                filled += 1
+        kept_ends[i] = filled
+        begin = ends[i]
+    return kept[:filled].copy(), kept_ends
 
 
 @njit(cache=True, nogil=True)
@@ -267,5 +287,5 @@ def read_responses(
     (0, 101)
     """
     task = get_task(task)
-    _, output = networks.run(architecture, weights, sequences.input)
+    output = networks.run_output(architecture, weights, sequences.input)
     return output_responses(read_symbols(task, output), sequences)

@@ -254,13 +254,13 @@ def reduce(
         ds.drop_vars(bounded, errors="ignore")
         .assign(
             {name: (dims[name], values) for name, values in arrays.items()}
-            | {"graph_description": ("network", descriptions)}
+            | {"graph_description": ("network", text_array(descriptions))}
             | ended
         )
         .assign_coords(
             input_symbol=text_array(task.input_symbols),
-            graph_key=("network", graph_keys),
-            automaton_key=("network", keys),
+            graph_key=("network", text_array(graph_keys)),
+            automaton_key=("network", text_array(keys)),
         )
     )
     out.attrs |= notes(task, {"method": method}, ds.attrs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
 from solspace.run.bars import Bar
+from solspace.run.compiling import told_of_compiling
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import (
     finish,
@@ -334,10 +335,11 @@ def _run_population(
     waiting = set(shards if again else population.pending(stage.name))
     pending = [shard for shard in shards if shard in waiting]
     each = _networks(population, stage, pending)
-    if pending and stage.over == "population":
-        _run_whole(population, stage, where, options, progress)
-    elif pending:
-        _run_shards(population, stage, task, each, where, options, progress)
+    with told_of_compiling() if pending and progress else nullcontext():
+        if pending and stage.over == "population":
+            _run_whole(population, stage, where, options, progress)
+        elif pending:
+            _run_shards(population, stage, task, each, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
@@ -377,6 +379,8 @@ def _run_shards(
             population.take(stage.name, pending, written_by_shard(population, stage), run)
         # Workers read their own labels.
         whole = read_inputs(population, stage, all_labels=local or bool(stage.prepare))
+        if local:
+            whole = _loaded_where_small(whole)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
         bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
 
@@ -410,6 +414,19 @@ def _run_shards(
             locks.check_held(population.path)
             if not local:
                 bar(each[shard])
+
+
+_SMALL = 64 << 20  # bytes
+
+
+def _loaded_where_small(whole: xr.Dataset) -> xr.Dataset:
+    """Read at once where it is little: shard by shard that takes longer than many an analysis."""
+    if sum(v.nbytes for v in whole.data_vars.values()) > _SMALL:
+        return whole
+    try:
+        return whole.load()
+    except Exception:  # what is damaged is told by the shard that reads it
+        return whole
 
 
 def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
@@ -495,6 +512,8 @@ def _run_shard(
     if not waiting.any():
         return  # another run has done it since this was sent
     ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()
+    if stage.plain:  # what a function of a user's own changes in place is of this shard alone
+        ds = ds.copy(deep=True)
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}

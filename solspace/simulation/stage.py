@@ -260,7 +260,7 @@ def _simulate(
     device: str | None,
     progress: Callable[[int], None] | None,
 ) -> xr.Dataset:
-    from solspace.networks import recurrent_architecture, run
+    from solspace.networks import recurrent_architecture, run, run_output
     from solspace.population import (
         architecture_of,
         each_network,
@@ -280,10 +280,13 @@ def _simulate(
     on_device = _run_on_device(ds, trials, device) if device else None
 
     def compute(i: int) -> None:
-        if on_device is None:
+        states: Any = None
+        if on_device is not None:
+            states, out = (array[i] for array in on_device)
+        elif recorded:
             states, out = run(architecture, network_weights(ds, i), trials.input)
         else:
-            states, out = (array[i] for array in on_device)
+            out = run_output(architecture, network_weights(ds, i), trials.input)
         if not np.isfinite(out).all():
             raise ValueError("the output is not finite")
         output[i] = out

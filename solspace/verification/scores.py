@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
@@ -65,17 +66,31 @@ def graph_specificity(
     1.0
     """
     candidates = np.flatnonzero(np.asarray(other, bool)[pool.network])
-    certain: dict[int, tuple[int, ...]] = {}
-    telling = []
-    for k in candidates.tolist():
-        sequence = int(pool.sequence[k])
-        if sequence not in certain:
-            certain[sequence] = own.certain(sequence)
-        if pool.responses.certain(k) != certain[sequence]:
-            telling.append(k)
-    if not telling:
+    theirs = pool.responses.select(candidates)
+    told, mine = theirs.all_certain(), own.all_certain()
+    same = _same(told.items, told.ends, mine.items, mine.ends, pool.sequence[candidates])
+    telling = np.flatnonzero(~same)
+    if not len(telling):
         return float("nan")
-    return float(1 - allowed(graph, pool.responses.select(telling), missing=missing).mean())
+    return float(1 - allowed(graph, theirs.select(telling), missing=missing).mean())
+
+
+@njit(cache=True, nogil=True)
+def _same(items, ends, other_items, other_ends, others):  # type: ignore[no-untyped-def]
+    """Whether each response sequence is the one of others that it is compared with."""
+    same = np.ones(ends.size, np.bool_)
+    for i in range(ends.size):
+        k = others[i]
+        begin = ends[i - 1] if i > 0 else 0
+        other = other_ends[k - 1] if k > 0 else 0
+        length = ends[i] - begin
+        same[i] = other_ends[k] - other == length
+        if same[i]:
+            for j in range(length):
+                if items[begin + j] != other_items[other + j]:
+                    same[i] = False
+                    break
+    return same
 
 
 class Verification(NamedTuple):

@@ -1,0 +1,213 @@
+"""The analysis of a store from end to end, stage by stage: seconds, and ms a network.
+
+    python benchmarks/analysis.py                        # 8 networks a population, some minutes
+    python benchmarks/analysis.py --networks 400 --write # the 2,000 that ship, docs/performance.md
+    python benchmarks/analysis.py --rounds 3 --populations interval_reproduction/gru
+
+Networks that ship, evenly from each population, are laid in a store of their own with nothing but
+weights; then `record`, `extrapolate`, `reduce`, `verify` and `features` are run over it as
+``solspace run`` does, threads of this process one a core. Before, each stage is run on a store of
+two networks, so that nothing is compiled or loaded while it is timed. Told are processor seconds of
+all threads, which other work on the machine changes less, and the seconds that passed. With
+``--rounds`` it is done over again, and the best of each stage is told.
+
+Baselines, measured in the same run or on the same networks: for ``reduce`` the median of the
+authors' published code on one core (see benchmarks/reduction.py); for ``record`` and
+``extrapolate`` the peak of float64 products of matrices, 512 by 512, on one thread of this process:
+told is the share of it that the products of weights and states reach, everything else of the stage
+counted as time. OMP_NUM_THREADS and the like are set to 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "stores" / "turner2021.zarr"
+PAGE = ROOT / "docs" / "performance.md"
+STAGES = ("record", "extrapolate", "reduce", "verify", "features")
+MULTIPLIED = ("record", "extrapolate")
+
+
+def lay(path: str, population: str, networks: int) -> None:
+    """Weights alone, of networks evenly from a population that ships."""
+    import numpy as np
+    import xarray as xr
+
+    import solspace
+    from solspace.labels.registry import label_names
+    from solspace.stages import collection
+
+    ds = xr.open_zarr(SOURCE, group=population, chunks=None)
+    chosen = np.unique(np.linspace(0, ds.sizes["network"] - 1, networks).round().astype(int))
+    train = collection.find("train", "recurrent")
+    kept = {train.status.name, *(v.name for v in train.fills)}
+    labels = [n for n in ds.coords if n in label_names() or str(n).startswith("solution")]
+    ds = ds.drop_vars([*labels, *(n for n in ds.data_vars if n not in kept)])
+    # In shards as those of a population of 400, so that writing costs a network the same.
+    solspace.add_population(path, ds.isel(network=chosen).load(), shard_size=8)
+
+
+def run(path: str, stage: str, population: str) -> tuple[float, float]:
+    """Processor seconds and seconds of a stage over one population of a store."""
+    from solspace.run.loop import run_stage
+
+    task, architecture = population.split("/")
+    used, began = time.process_time(), time.perf_counter()
+    (outcome,) = run_stage(path, stage, task=task, architecture=architecture)
+    spent = time.process_time() - used, time.perf_counter() - began
+    if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
+        raise RuntimeError(f"{stage} of {population}: {outcome}")
+    return spent
+
+
+def operations(path: str, stage: str, population: str) -> float:
+    """Additions and multiplications of weights by states of a stage, all networks together."""
+    import xarray as xr
+
+    ds = xr.open_zarr(path, group=population, chunks=None)
+    group = xr.open_zarr(
+        path, group=f"{population}/{'training' if stage == 'record' else 'extrapolation'}"
+    )
+    sizes = ds["hidden_size"].values.astype(float)
+    steps = group.sizes["trial"] * group.sizes["time"]
+    return float((2 * ds.sizes["gate"] * sizes**2).sum() * steps)
+
+
+def gemm_peak(times: int = 20) -> float:
+    """Operations a second of float64 products on one thread, the best of several."""
+    import numpy as np
+
+    a = np.random.default_rng(0).normal(size=(512, 512))
+    best = float("inf")
+    for _ in range(times):
+        began = time.thread_time()
+        a @ a
+        best = min(best, time.thread_time() - began)
+    return 2 * 512.0**3 / best
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from reduction import PUBLISHED
+
+    lines = [
+        "| population | " + " | ".join(STAGES) + " | together | reduce, authors | ratio | "
+        "share of the peak: record | extrapolate |",
+        "|---|" + "---:|" * (len(STAGES) + 5),
+    ]
+    every = {stage: [0.0, 0.0] for stage in STAGES}
+    networks, theirs = 0, 0.0
+    for population, own in found["populations"].items():
+        n = own["networks"]
+        ms = {stage: 1e3 * own[stage]["processor"] / n for stage in STAGES}
+        shares = [own[s]["operations"] / own[s]["processor"] / found["peak"] for s in MULTIPLIED]
+        for stage in STAGES:
+            every[stage][0] += own[stage]["processor"]
+            every[stage][1] += own[stage]["seconds"]
+        networks, theirs = networks + n, theirs + n * PUBLISHED[population]
+        lines.append(
+            f"| {population} | "
+            + " | ".join(f"{ms[stage]:.1f}" for stage in STAGES)
+            + f" | {sum(ms.values()):.0f} | {1e3 * PUBLISHED[population]:.0f} | "
+            f"{1e3 * PUBLISHED[population] / ms['reduce']:.0f} | "
+            + " | ".join(f"{share:.0%}" for share in shares)
+            + " |"
+        )
+    processor, seconds = (sum(one[k] for one in every.values()) for k in (0, 1))
+    reduced = every["reduce"][0]
+    lines += [
+        "| all, ms a network | "
+        + " | ".join(f"{1e3 * every[stage][0] / networks:.1f}" for stage in STAGES)
+        + f" | {1e3 * processor / networks:.0f} | {1e3 * theirs / networks:.0f} | "
+        f"{theirs / reduced:.0f} | | |",
+        "| all, processor seconds | "
+        + " | ".join(f"{every[stage][0]:.1f}" for stage in STAGES)
+        + f" | {processor:.0f} | | | | |",
+        "| all, seconds that passed | "
+        + " | ".join(f"{every[stage][1]:.1f}" for stage in STAGES)
+        + f" | {seconds:.0f} | | | | |",
+        "",
+        f"{networks} networks, {os.cpu_count()} cores, {found['vectors']}, load "
+        f"{found['load']:.1f}, best of {found['rounds']}. Times of populations are ms of a "
+        f"processor a network. At {1e3 * processor / networks:.0f} ms, 2,000 networks take "
+        f"{2000 * processor / networks / 120:.1f} min on two cores that do nothing else. Peak of "
+        f"float64 products: {found['peak'] / 1e9:.0f} GFLOP/s.",
+    ]
+    return "\n".join(lines)
+
+
+def vectors() -> str:
+    """The widest vectors that compiled loops use here."""
+    from numba.core.codegen import get_host_cpu_features
+    from numba.core.config import CPU_FEATURES, CPU_NAME
+
+    features = CPU_FEATURES if CPU_NAME else get_host_cpu_features()
+    if CPU_NAME:
+        return f"compiled for {CPU_NAME}"
+    return "AVX-512" if "+avx512f" in (features or "") else "AVX2"
+
+
+def main() -> None:
+    sys.path.insert(0, str(ROOT))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", type=int, default=8, help="of each population (default 8)")
+    parser.add_argument("--rounds", type=int, default=1, help="the best is told (default 1)")
+    parser.add_argument("--populations", nargs="+", metavar="TASK/ARCHITECTURE")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON instead")
+    parser.add_argument("--write", action="store_true", help="the table into docs/performance.md")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    from reduction import PUBLISHED
+
+    populations = given.populations or list(PUBLISHED)
+    found: dict[str, Any] = {"populations": {}, "rounds": given.rounds, "vectors": vectors()}
+    found["peak"] = gemm_peak()
+    with tempfile.TemporaryDirectory() as folder:
+        small, path = f"{folder}/small.zarr", f"{folder}/laid.zarr"
+        for population in populations:
+            lay(small, population, 2)
+            for stage in STAGES:
+                run(small, stage, population)
+            lay(path, population, given.networks)
+        for at in range(given.rounds):
+            copy = f"{folder}/run{at}.zarr"
+            shutil.copytree(path, copy)
+            for population in populations:
+                own = found["populations"].setdefault(population, {"networks": given.networks})
+                for stage in STAGES:
+                    processor, seconds = run(copy, stage, population)
+                    if stage not in own or processor < own[stage]["processor"]:
+                        own[stage] = {"processor": processor, "seconds": seconds}
+                    if stage in MULTIPLIED:
+                        own[stage]["operations"] = operations(copy, stage, population)
+            shutil.rmtree(copy)
+    found["load"] = os.getloadavg()[0]
+    if given.json:
+        print(json.dumps(found, indent=1))
+        return
+    text = table(found)
+    print(text)
+    if given.write:
+        from docs.pages import write_part
+
+        write_part(PAGE, __file__, text)
+
+
+if __name__ == "__main__":
+    main()
