@@ -479,18 +479,26 @@ class _Buffers:
 
     def _each_block(self, units: int) -> list[tuple[slice, slice, slice, slice]]:
         """Of a network's own matrix and of the padded one: rows and columns of each block."""
+
+        def within(own: slice, wide: slice) -> slice:
+            return slice(wide.start, wide.start + own.stop - own.start)
+
         own, wide = self._blocks(units), self._blocks(self._sizes.units)
         return [
-            (own_rows, own_columns, wide_rows, wide_columns)
+            (own_rows, own_columns, within(own_rows, wide_rows), within(own_columns, wide_columns))
             for own_rows, wide_rows in zip(own[0], wide[0], strict=True)
             for own_columns, wide_columns in zip(own[1], wide[1], strict=True)
         ]
 
     def _padded_copies(self, like: BatchedSteps) -> NDArray[np.float32]:
         out = np.zeros(self._shape, np.float32)
-        for rows, columns, wide_rows, wide_columns in self._each_block(like.units):
-            # The same all over a block.
-            out[wide_rows, wide_columns] = like.copies[rows, columns].max(initial=0)
+        (rows, columns), (wide_rows, wide_columns) = map(
+            self._blocks, (like.units, self._sizes.units)
+        )
+        for own_row, row in zip(rows, wide_rows, strict=True):
+            for own_column, column in zip(columns, wide_columns, strict=True):
+                # The same all over a block; what is padded has no gradient.
+                out[row, column] = like.copies[own_row, own_column].max(initial=0)
         return out
 
     def _load(self, part: Sequence[BatchedSteps]) -> dict[int, int]:

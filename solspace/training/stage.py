@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.tasks import Task
-    from solspace.training.driver import Checkpoint
+    from solspace.training.driver import Checkpoint, TrainingResult
 
 __all__ = ["NotTrained", "train"]
 
@@ -164,6 +165,7 @@ def train(
     ds: xr.Dataset,
     *,
     task: str | Task | None = None,
+    device: str | None = None,
     progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> xr.Dataset:
@@ -175,6 +177,9 @@ def train(
         From `solspace.new_population`: sizes, seeds and the recipe.
     task : str or Task, optional
         By default the dataset's own.
+    device : str, optional
+        A torch device, such as ``"cuda"``, to train all networks on at once. By default compiled
+        kernels train one network on each core.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
     stop : callable () -> bool, optional
@@ -188,7 +193,13 @@ def train(
         the recipe's target loss, whose best weights are kept and whose reason is in
         ``message_train``. The same for the same seeds, however the population is split. Where the
         population was made with checkpoints also the variables of the group checkpoints, with
-        ``checkpoint_`` before their names.
+        ``checkpoint_`` before their names. On a device the networks have the same initial weights
+        and see the same batches, and end elsewhere, since their steps are rounded otherwise.
+
+    Raises
+    ------
+    SolspaceError
+        For a device that is not there, or that a single network does not fit.
 
     Examples
     --------
@@ -201,7 +212,7 @@ def train(
     from solspace.population.describe import recipe_of, task_of
     from solspace.population.each import each_network, warn_of_failures
     from solspace.population.weights import given_parameters, pack_weights
-    from solspace.training.driver import mean_squared_error, train_network
+    from solspace.training.driver import mean_squared_error
 
     task = task_of(ds, task)
     recipe = recipe_of(ds)
@@ -219,17 +230,20 @@ def train(
     kept: list[tuple[Checkpoint, ...]] = [()] * n
     checkpoints = int(ds.attrs.get("checkpoints", 0))
 
+    def described(i: int) -> dict[str, Any]:
+        return {
+            "task": task,
+            "architecture": architecture,
+            "hidden_size": int(ds["hidden_size"].values[i]),
+            "seed": int(ds["seed"].values[i]),
+            "recipe": recipe,
+            "stop": stop,
+            "checkpoints": checkpoints,
+            "given": given_parameters(ds, i),
+        }
+
     def compute(i: int) -> None:
-        result = train_network(
-            task,
-            architecture,
-            int(ds["hidden_size"].values[i]),
-            seed=int(ds["seed"].values[i]),
-            recipe=recipe,
-            stop=stop,
-            checkpoints=checkpoints,
-            given=given_parameters(ds, i),
-        )
+        result = trained(i)
         kept[i] = result.checkpoints
         curves[i, : len(result.loss_curve)] = result.loss_curve
         recorded[i] = mean_squared_error(architecture, result.weights, trials)
@@ -238,7 +252,8 @@ def train(
         if not result.trained:
             raise NotTrained(result.reason)
 
-    ended = each_network(ds, "train", compute, progress=progress)
+    with _trained(n, architecture, device, described) as trained:
+        ended = each_network(ds, "train", compute, progress=progress)
     ds = ds.assign(
         pack_weights(final, ds)
         | pack_weights(initial, ds, initial=True)
@@ -255,6 +270,39 @@ def train(
         ds = _assign_checkpoints(ds, kept, checkpoints)
     warn_of_failures(ds, "train")
     return ds
+
+
+@contextmanager
+def _trained(
+    networks: int, architecture: str, device: str | None, described: Callable[[int], dict[str, Any]]
+) -> Iterator[Callable[[int], TrainingResult]]:
+    """What gives the result of each network, one after the other or from all at once."""
+    from solspace.networks import get_device
+    from solspace.training.batched import is_batched
+    from solspace.training.driver import Training, train_network
+    from solspace.training.together import begun
+
+    if device is not None:
+        get_device(device)
+    if device is None or not is_batched(architecture):
+        yield lambda i: train_network(**described(i), device=device)
+        return
+    trainings: dict[int, Training] = {}
+    refused: dict[int, Exception] = {}
+    for i in range(networks):
+        try:
+            trainings[i] = Training(**described(i))
+        except Exception as error:  # of this network alone
+            refused[i] = error
+    with begun(list(trainings.values()), device) as futures:
+        by_network = dict(zip(trainings, futures, strict=True))
+
+        def result(i: int) -> TrainingResult:
+            if i in refused:
+                raise refused[i]
+            return by_network[i].result()
+
+        yield result
 
 
 def _assign_checkpoints(

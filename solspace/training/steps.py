@@ -465,7 +465,7 @@ class FreshSteps:
     """
 
     def __init__(self, steps: Steps, draw: Callable[[], Trials], trials: int) -> None:
-        self._steps, self._draw, self._trials = steps, draw, trials
+        self.steps, self._draw, self._trials = steps, draw, trials
         self._left = 0  # rows until the set has been seen
         self.loss, self.gradient, self.weights = steps.loss, steps.gradient, steps.weights
         self.snapshot, self.restore = steps.snapshot, steps.restore
@@ -475,9 +475,9 @@ class FreshSteps:
         first = 0
         while first < len(batches):
             if not self._left:
-                self._steps.learn_from(self._draw())
+                self.steps.learn_from(self._draw())
                 self._left = max(1, self._trials // batches.shape[1])
             stop = min(first + self._left, len(batches))
-            self._steps.advance(batches[first:stop], rates[first:stop])
+            self.steps.advance(batches[first:stop], rates[first:stop])
             self._left -= stop - first
             first = stop
