@@ -59,6 +59,7 @@ def know_tasks(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
+    from solspace.networks import get_device
     from solspace.population import new_population
     from solspace.run import where as compute
     from solspace.run.populations import create_population
@@ -74,6 +75,8 @@ def train(args: argparse.Namespace) -> None:
     compute.check_where(args.workers, args.scheduler, _slurm(args))
     if args.slice is not None:
         Slice.parse(args.slice)
+    if args.device is not None and args.workers is args.scheduler is args.slurm is None:
+        get_device(args.device)
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
         if args.task is not None and args.architecture is None:

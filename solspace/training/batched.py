@@ -8,7 +8,8 @@ goes in several parts, and a part that runs out of memory is begun again as two 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -255,8 +256,9 @@ class AtOnce:
         by_kind: dict[tuple[Any, ...], list[BatchedSteps]] = {}
         for steps in waiting:
             by_kind.setdefault(steps.kind, []).append(steps)
-        for kind, some in by_kind.items():
-            self._run_kind(kind, some)
+        with _one_thread(self.device):
+            for kind, some in by_kind.items():
+                self._run_kind(kind, some)
 
     def _run_kind(self, kind: tuple[Any, ...], some: list[BatchedSteps]) -> None:
         import torch
@@ -371,6 +373,22 @@ class _Wanted:
             + (self.rows + self.trials // s.trials + 1) * (2 * s.trials + 4)
         )
         return 4 * int(numbers)
+
+
+@contextmanager
+def _one_thread(device: Any) -> Iterator[None]:
+    """The operations are small: on a processor, threads of torch's would wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _sets(steps: BatchedSteps) -> list[Trials]:

@@ -86,6 +86,13 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
                 yield f"network {name}: the loss of its last checkpoint is not its own"
 
 
+def at_once(architecture: str, options: Mapping[str, Any]) -> int:
+    """How many networks are trained together: on a device, as many as there may be places."""
+    from solspace.training.batched import MOST, is_batched
+
+    return MOST if options.get("device") and is_batched(architecture) else 0
+
+
 _AT = ("network", "checkpoint")
 CHECK = Variable(
     "check",
@@ -160,6 +167,7 @@ CHECKPOINTS = (
     further=parameter_declarations,
     faults=faults_of,
     by_default=True,
+    at_once=at_once,
 )
 def train(
     ds: xr.Dataset,

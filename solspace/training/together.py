@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solspace.errors import SolspaceError
-from solspace.training.batched import MOST, AtOnce, BatchedSteps, DeviceError, is_batched
+from solspace.training.batched import AtOnce, BatchedSteps, DeviceError, is_batched
 from solspace.training.driver import Attempt, Look, Program, Request, Training, TrainingResult
 from solspace.training.steps import FreshSteps
 
-__all__ = ["MOST", "begun", "train_networks"]
+__all__ = ["begun", "train_networks"]
 
 # A GPU takes as long for so many networks as for one, so places that are free are given to further
 # attempts of networks whose first has not ended. What comes of it is the same.
@@ -234,6 +234,8 @@ class _Trainer:
                 if not self._waiting:
                     break
                 network = self._waiting.popleft()
+            if network.future.cancelled():
+                continue
             self._networks.append(network)
             self._begin(network, pool)
         while len(self._running) < min(self._ahead, self._at_once.places):
