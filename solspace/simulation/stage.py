@@ -311,10 +311,11 @@ def _simulate(
 def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, Any]:
     import torch
 
-    from solspace.networks import parameter_names, run_population, start_names
+    from solspace.networks import get_device, parameter_names, run_population, start_names
     from solspace.population import architecture_of
 
     architecture = architecture_of(ds)
+    get_device(device)
     weights = {
         name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64)).to(device)
         for name in (*parameter_names(architecture), *start_names(architecture, ds.variables))

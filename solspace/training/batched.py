@@ -256,13 +256,11 @@ class AtOnce:
         by_kind: dict[tuple[Any, ...], list[BatchedSteps]] = {}
         for steps in waiting:
             by_kind.setdefault(steps.kind, []).append(steps)
-        with _one_thread(self.device):
+        with _ready(self.device):
             for kind, some in by_kind.items():
                 self._run_kind(kind, some)
 
     def _run_kind(self, kind: tuple[Any, ...], some: list[BatchedSteps]) -> None:
-        import torch
-
         first = 0
         while first < len(some):
             if kind not in self._buffers and self._given is None:
@@ -270,25 +268,27 @@ class AtOnce:
             part = some[first : first + self.places]
             try:
                 self._at(kind, part).run(part)
-            except torch.OutOfMemoryError as error:
-                self._free(kind)
-                self.places = len(part) // 2
-                if not self.places:
-                    raise self._too_large(part[0]) from error
-            except (RuntimeError, MemoryError) as error:
-                self._free(kind)
-                told = str(error).strip().split("\n")[0][:200]
-                raise DeviceError(f"device {self.device}: {told}") from error
-            else:
                 first += len(part)
+            except (RuntimeError, MemoryError) as error:
+                failed = error
+            else:
+                continue
+            self._free(kind)
+            if not _out_of_memory(failed):
+                told = str(failed).strip().split("\n")[0][:200]
+                raise DeviceError(f"device {self.device}: {told}") from failed
+            self.places = len(part) // 2
+            if not self.places:
+                raise self._too_large(part[0]) from failed
 
     def gradient(
         self, steps: BatchedSteps, batch: NDArray[np.int64]
     ) -> tuple[float, NDArray[np.float32]]:
         """Sum of squared errors and the gradient of the mean, in one network's matrix."""
-        steps.queue.append(_Piece(steps._learnt, batch[None], np.zeros(1)))
+        steps.advance(batch[None], np.zeros(1))
         try:
-            return self._at(steps.kind, [steps]).gradient(steps)
+            with _ready(self.device):
+                return self._at(steps.kind, [steps]).gradient(steps)
         finally:
             steps.queue.pop()
 
@@ -376,19 +376,34 @@ class _Wanted:
 
 
 @contextmanager
-def _one_thread(device: Any) -> Iterator[None]:
-    """The operations are small: on a processor, threads of torch's would wait for each other."""
+def _ready(device: Any) -> Iterator[None]:
+    """Work is for this device. On a processor it is that of one thread."""
     import torch
 
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            yield
         return
-    torch.set_num_threads(1)
+    # The operations are small, so that threads of torch's would wait for each other.
+    threads = torch.get_num_threads()
+    if threads > 1:
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if threads > 1:
+            torch.set_num_threads(threads)
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is why; the end of a capture that failed may have raised another error."""
+    import torch
+
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__context__
+    return False
 
 
 def _sets(steps: BatchedSteps) -> list[Trials]:
@@ -470,18 +485,18 @@ class _Buffers:
 
         if self._device.type != "cuda":
             return function
-        with torch.cuda.device(self._device):
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.no_grad(), torch.cuda.stream(side):
-                for _ in range(2):  # cuBLAS and the allocator get ready
-                    self._at.zero_()
-                    function()
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device.
-            with torch.no_grad(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.no_grad(), torch.cuda.stream(side):
+            for _ in range(2):  # cuBLAS and the allocator get ready
+                self._at.zero_()
                 function()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use the device.
+        kept = torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local")
+        with torch.no_grad(), kept:
+            function()
         return graph.replay
 
     # --------------------------------------------------------------- in and out
@@ -682,11 +697,9 @@ class _Buffers:
 
     def _errors(self, buffers: tuple[Any, Any], index: Any, noise: Any) -> tuple[Any, Any, Any]:
         """Of the output; the sum of their squares of each network; how many are asked for."""
-        import torch
-
         wanted, there = self._pick(buffers, index)
         self._cell.forward(self._state[0], noise)
-        error = torch.where(there, self._cell.readout - wanted, 0.0)
+        error = (self._cell.readout - wanted).masked_fill(~there, 0.0)
         return error, error.square().sum((1, 2, 3)), there.sum((1, 2, 3))
 
     def _gradient(self, index: Any) -> tuple[Any, Any]:

@@ -361,6 +361,7 @@ class TorchSteps:
                 }
             )
             self._model.load_state_dict(networks.to_state_dict(weights))
+        device = networks.get_device(device)
         self._model.to(device)
         self._constant = {
             name: torch.tensor(np.array(value, np.float32)[None], device=device)
