@@ -237,6 +237,7 @@ class AtOnce:
         self.places = min(MOST, places or MOST)
         self._given, self._memory = places, memory
         self._buffers: dict[tuple[Any, ...], _Buffers] = {}
+        self._meanwhile: Callable[[], object] | None = None
 
     def make(
         self,
@@ -251,8 +252,14 @@ class AtOnce:
         steps = BatchedSteps(architecture, weights, trials, recipe, self, noise)
         return steps if draw is None else FreshSteps(steps, draw, len(trials))
 
-    def run(self, waiting: Sequence[BatchedSteps]) -> None:
-        """Take the steps that networks wait for, and look at their losses."""
+    def run(
+        self, waiting: Sequence[BatchedSteps], meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Take the steps that networks wait for, and look at their losses.
+
+        ``meanwhile`` is called once while the device works.
+        """
+        self._meanwhile = meanwhile
         by_kind: dict[tuple[Any, ...], list[BatchedSteps]] = {}
         for steps in waiting:
             by_kind.setdefault(steps.kind, []).append(steps)
@@ -265,9 +272,12 @@ class AtOnce:
         while first < len(some):
             if kind not in self._buffers and self._given is None:
                 self.places = min(self.places, self._that_fit(some))
-            part = some[first : first + self.places]
+            # Parts as large as each other, for which the same buffers serve.
+            left = len(some) - first
+            parts = -(-left // self.places)
+            part = some[first : first - (-left // parts)]
             try:
-                self._at(kind, part).run(part)
+                self._at(kind, part).run(part, self._busy)
                 first += len(part)
             except (RuntimeError, MemoryError) as error:
                 failed = error
@@ -291,6 +301,11 @@ class AtOnce:
                 return self._at(steps.kind, [steps]).gradient(steps)
         finally:
             steps.queue.pop()
+
+    def _busy(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
 
     def _at(self, kind: tuple[Any, ...], part: Sequence[BatchedSteps]) -> _Buffers:
         """Buffers that these fit, those of before where they do."""
@@ -609,8 +624,11 @@ class _Buffers:
         self._batches.copy_(torch.from_numpy(batches))
         self._numbers.copy_(torch.from_numpy(numbers))
 
-    def run(self, part: Sequence[BatchedSteps]) -> None:
-        """Steps and looks of these networks; they are told what came of it."""
+    def run(self, part: Sequence[BatchedSteps], busy: Callable[[], None]) -> None:
+        """Steps and looks of these networks; they are told what came of it.
+
+        ``busy`` is called while a GPU works, before it is waited for.
+        """
         import torch
 
         with torch.no_grad():
@@ -625,6 +643,7 @@ class _Buffers:
             self._at.zero_()
             for _ in range(len(self._all)):
                 self._look()
+            busy()
             # In float64, of float32 sums over blocks.
             squares = self._squares.cpu().numpy().astype(np.float64).sum(axis=0)
             state = self._state.cpu().numpy() if count else None

@@ -349,11 +349,14 @@ class Look:
     batches : array (step, batch) or None
         Trial indices of each gradient step.
     rates : array (step,) or None
+    meanwhile : callable () -> None
+        What may be done while they are computed; nothing depends on it.
     """
 
     steps: Steps
     batches: NDArray[np.int64] | None = None
     rates: NDArray[np.float64] | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
     def alone(self) -> float:
         if self.batches is not None and self.rates is not None:
@@ -577,6 +580,34 @@ def batches(
         queue = queue[wanted:]
 
 
+class _Drawn:
+    """Batches, of which the next may be drawn before it is asked for."""
+
+    def __init__(self, trials: int, steps: int, recipe: Recipe, rng: np.random.Generator) -> None:
+        self._rng, self._items = rng, batches(trials, steps, recipe, rng)
+        self._next: NDArray[np.int64] | None = None
+        self._before: Any = None
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        if self._next is None:
+            return next(self._items)
+        batch, self._next = self._next, None
+        return batch
+
+    def prepare(self) -> None:
+        if self._next is None:
+            self._before = self._rng.bit_generator.state
+            self._next = next(self._items, None)
+
+    def end(self) -> None:
+        """Leave the generator as if nothing had been drawn that was not asked for."""
+        if self._next is not None:
+            self._rng.bit_generator.state = self._before
+
+
 def rolls_back(recipe: Recipe, loss: float, best: float) -> bool:
     """Whether a look that finds this loss returns to the best weights.
 
@@ -662,7 +693,7 @@ def _attempt(
         curriculum_steps = make(architecture, start, easy, recipe, noise=noise)
         curriculum = yield from _descend(
             curriculum_steps,
-            batches(len(easy), recipe.curriculum_steps, recipe, rng),
+            _Drawn(len(easy), recipe.curriculum_steps, recipe, rng),
             np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
@@ -683,7 +714,7 @@ def _attempt(
             continue
         descent = yield from _descend(
             steps,
-            batches(len(trials), len(part), recipe, rng),
+            _Drawn(len(trials), len(part), recipe, rng),
             part,
             recipe,
             _silence(trials),
@@ -715,7 +746,7 @@ class _Descent:
 
 def _descend(
     steps: Steps,
-    batches: Iterator[NDArray[np.int64]],
+    batches: _Drawn,
     rates: NDArray[np.float64],
     recipe: Recipe,
     silence: float,
@@ -736,7 +767,7 @@ def _descend(
         if stop is not None and stop():
             raise KeyboardInterrupt(f"training was stopped at step {result.done:,}")
         rows = rates[result.done : result.done + len(batch)]
-        loss = yield Look(steps, batch, factor * rows)
+        loss = yield Look(steps, batch, factor * rows, batches.prepare)
         result.done += len(batch)
         result.losses.append(loss)
         at = f"ended at step {result.done:,}"
@@ -760,5 +791,6 @@ def _descend(
         if plateau_ends and best_loss > recipe.plateau_loss:
             result.ended = f"{at}: loss still {best_loss:.2g}"
             break
+    batches.end()
     steps.restore(best)
     return result

@@ -303,7 +303,7 @@ class _Trainer:
             self._end(network)
         looks = [r for r in self._running if isinstance(r.request, Look)]
         if looks:
-            self._at_once.run([_batched(r.request) for r in looks])
+            self._at_once.run([_batched(r.request) for r in looks], lambda: _meanwhile(looks))
         else:
             wait([r.answer for r in self._running if r.answer], return_when=FIRST_COMPLETED)
         for running in looks:
@@ -317,6 +317,12 @@ class _Trainer:
                 self._has_ended(running, pool)
             else:
                 self._go_on(running, running.answer.result(), pool)
+
+
+def _meanwhile(looks: Sequence[_Running]) -> None:
+    for running in looks:
+        if isinstance(running.request, Look):
+            running.request.meanwhile()
 
 
 def _batched(request: Request | None) -> BatchedSteps:
