@@ -8,11 +8,13 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from blocks import python_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_training import COMPILED, EASY, RECIPE, TASK, broken, population, some_trials
 
 from solspace import create_population, networks, run_stage
+from solspace.cli import main
 from solspace.errors import SolspaceError
 from solspace.tasks import Recipe, Task, Trials, get_task
 from solspace.training import initial_weights, train_network
@@ -280,6 +282,12 @@ def test_stopping_ends_what_is_under_way() -> None:
     assert futures[0].cancelled()
 
 
+def test_the_page_about_it_runs(capsys) -> None:
+    for block in python_blocks("docs/gpu.md"):
+        exec(block, {})
+    assert capsys.readouterr().out.startswith("[0.0")
+
+
 # --------------------------------------------------------------------------- refusals
 
 
@@ -296,6 +304,14 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_done(device, t
     with pytest.raises(SolspaceError, match=message):
         run_stage(path, "train", options={"device": device})
     assert (xr.open_zarr(path, group="interval_reproduction/vanilla").status_train == 0).all()
+
+
+def test_the_command_line_refuses_a_device_before_a_store_is_made(tmp_path, capsys) -> None:
+    path = tmp_path / "none.zarr"
+    typed = f"train {path} --task interval_reproduction --architecture vanilla --device gpu"
+    assert main(typed.split()) == 2
+    assert capsys.readouterr().err.startswith("solspace: device 'gpu' is none that torch knows")
+    assert not path.exists()
 
 
 def test_noise_of_a_state_that_takes_none_is_refused() -> None:

@@ -35,8 +35,12 @@ def get_device(device: str) -> Any:
         ...
     solspace.errors.SolspaceError: device 'gpu' is none that torch knows; give one of cpu...
     """
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        raise SolspaceError(
+            f'device {device!r} needs torch; type pip install "solspace[torch]", or leave it out'
+        ) from None
     there = _there()
     try:
         found = torch.device(device)
