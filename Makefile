@@ -109,7 +109,7 @@ notebooks: env
 	$(BIN)/python -m notebooks.run
 
 bench: env
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/processors.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py

@@ -269,6 +269,7 @@ def train_network(
     device: str | None = None,
     checkpoints: int = 0,
     given: Mapping[str, NDArray[Any]] | None = None,
+    told: Callable[[float, int, int], None] | None = None,
 ) -> TrainingResult:
     """Train one network on one thread.
 
@@ -296,6 +297,9 @@ def train_network(
         network that is trained is the same, bit for bit, with and without.
     given : mapping, optional
         See `initial_weights`.
+    told : callable (float, int, int) -> None, optional
+        Told at each check the loss, the gradient steps so far of this attempt, and how many it has
+        at most.
 
     Returns
     -------
@@ -322,7 +326,7 @@ def train_network(
     """
     training = Training(
         task, architecture, hidden_size, seed=seed, recipe=recipe, stop=stop,
-        checkpoints=checkpoints, given=given,
+        checkpoints=checkpoints, given=given, told=told,
     )  # fmt: skip
 
     make = partial(make_steps, device=device)
@@ -419,6 +423,7 @@ class Training:
         stop: Callable[[], bool] | None = None,
         checkpoints: int = 0,
         given: Mapping[str, NDArray[Any]] | None = None,
+        told: Callable[[float, int, int], None] | None = None,
     ) -> None:
         task = get_task(task)
         networks.check_architecture(architecture)
@@ -446,7 +451,7 @@ class Training:
             )
         self.task, self.architecture, self.hidden_size = task, architecture, hidden_size
         self.seed, self.recipe, self.trials = seed, recipe, trials
-        self._stop, self._given = stop, given
+        self._stop, self._given, self._told = stop, given, told
         self._rates = learning_rates(recipe, hidden_size)
         self._levels = np.empty(0)
         if checkpoints:
@@ -456,8 +461,13 @@ class Training:
         """Whether another attempt is made after these."""
         return len(attempts) < self.recipe.attempts and not (attempts and attempts[-1].trained)
 
-    def attempt(self, attempt: int, make: Callable[..., Steps]) -> Program[Attempt]:
-        """One attempt; ``make`` is `make_steps`, or gives what computes the steps instead."""
+    def attempt(
+        self, attempt: int, make: Callable[..., Steps], quiet: bool = False
+    ) -> Program[Attempt]:
+        """One attempt; ``make`` is `make_steps`, or gives what computes the steps instead.
+
+        Of a ``quiet`` one nothing is told while it goes on.
+        """
         task, seed, recipe = self.task, self.seed, self.recipe
         start = initial_weights(
             self.architecture,
@@ -476,7 +486,7 @@ class Training:
         return (
             yield from _attempt(
                 self.architecture, start, self.trials, self._rates, recipe, rng, self._stop, make,
-                self._levels, draw, noise,
+                self._levels, draw, noise, None if quiet else self._told,
             )
         )  # fmt: skip
 
@@ -660,6 +670,7 @@ def _attempt(
     levels: NDArray[np.float64],
     draw: Callable[[], Trials] | None = None,
     noise: np.random.Generator | None = None,
+    told: Callable[[float, int, int], None] | None = None,
 ) -> Program[Attempt]:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
@@ -681,6 +692,11 @@ def _attempt(
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
 
     before = 0  # steps of the parts that have ended
+    most = recipe.curriculum_steps + recipe.hold_steps + len(rates)
+
+    def tell(loss: float, done: int) -> None:
+        if told is not None:
+            told(loss, before + done, most)
 
     def look(loss: float, done: int) -> None:
         while len(passed) < len(between) and loss < between[len(passed)]:
@@ -699,6 +715,7 @@ def _attempt(
             _silence(easy),
             easy_enough,
             stop,
+            told=tell,
         )
         if not (curriculum.ended or curriculum.reached):
             curriculum.ended = f"ended at step {curriculum.done:,}: curriculum not learnt"
@@ -721,6 +738,7 @@ def _attempt(
             under_in_float64(under),
             stop,
             look,
+            tell,
         )
         # Where a part begins is where the one before ended.
         curve += descent.losses[1 if curve else 0 :]
@@ -753,10 +771,12 @@ def _descend(
     reached: Callable[[float], Program[bool]],
     stop: Callable[[], bool] | None,
     look: Callable[[float, int], None] | None = None,
+    told: Callable[[float, int], None] | None = None,
 ) -> Program[_Descent]:
     """Gradient steps with checks and rollbacks; the best weights are left in ``steps``.
 
-    ``look`` is told each best loss and at which step, while ``steps`` has its weights.
+    ``look`` is told each best loss and at which step, while ``steps`` has its weights; ``told``
+    every loss.
     """
     result = _Descent()
     best, best_loss, factor = steps.snapshot(), (yield Look(steps)), 1.0
@@ -770,6 +790,8 @@ def _descend(
         loss = yield Look(steps, batch, factor * rows, batches.prepare)
         result.done += len(batch)
         result.losses.append(loss)
+        if told is not None:
+            told(loss, result.done)
         at = f"ended at step {result.done:,}"
         if not np.isfinite(loss):
             result.ended = f"{at}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"

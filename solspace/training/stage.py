@@ -189,7 +189,8 @@ def train(
         A torch device, such as ``"cuda"``, to train all networks on at once. By default compiled
         kernels train one network on each core.
     progress : callable (int) -> None, optional
-        Told the number of networks done since last called.
+        Told the number of networks done since last called. Where it has a method ``within``, that
+        is told at each check a network's name, which share of its steps it has made, and its loss.
     stop : callable () -> bool, optional
         Asked between gradient steps; True raises ``KeyboardInterrupt``.
 
@@ -238,6 +239,22 @@ def train(
     kept: list[tuple[Checkpoint, ...]] = [()] * n
     checkpoints = int(ds.attrs.get("checkpoints", 0))
 
+    within = getattr(progress, "within", None)
+
+    def teller(i: int) -> Callable[[float, int, int], None] | None:
+        if within is None:
+            return None
+        name, attempt, before = str(ds["name"].values[i]), 1, 0
+
+        def told(loss: float, done: int, most: int) -> None:
+            nonlocal attempt, before
+            attempt += done < before
+            before = done
+            again = f"attempt {attempt}, " if attempt > 1 else ""
+            within(name, done / most, f"{again}loss {loss:.1e}")
+
+        return told
+
     def described(i: int) -> dict[str, Any]:
         return {
             "task": task,
@@ -248,6 +265,7 @@ def train(
             "stop": stop,
             "checkpoints": checkpoints,
             "given": given_parameters(ds, i),
+            "told": teller(i),
         }
 
     def compute(i: int) -> None:

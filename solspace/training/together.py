@@ -247,7 +247,8 @@ class _Trainer:
 
     def _begin(self, network: _Network, pool: ThreadPoolExecutor) -> None:
         number, network.begun = network.begun, network.begun + 1
-        program = network.training.attempt(number, self._at_once.make)
+        ahead = number > len(network.ended)
+        program = network.training.attempt(number, self._at_once.make, quiet=ahead)
         running = _Running(network, number, program)
         self._running.append(running)
         self._go_on(running, None, pool)
