@@ -24,7 +24,7 @@ from solspace.training.stage import train
 from solspace.training.steps import make_steps
 from solspace.training.together import begun, train_networks
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 ARCHITECTURES = ("relu", *COMPILED)
 
@@ -325,3 +325,57 @@ def test_every_recipe_of_the_package_is_for_an_architecture_that_is_batched() ->
 
     for task in ("interval_reproduction", "interval_discrimination", "delayed_discrimination"):
         assert all(map(is_batched, get_task(task).recipes))
+
+
+# --------------------------------------------------------------------------- ready for a graph
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nothing_of_a_step_leaves_the_device(architecture: str) -> None:
+    """As a CUDA graph asks: no operation takes or gives a tensor of the processor, none waits.
+
+    On torch's device "meta", where tensors have shapes and no values.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    from solspace.training.batched import _Buffers, _Wanted
+
+    class Watch(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            name = str(func)
+            for tensor in tree_leaves((args, kwargs, out)):
+                if isinstance(tensor, torch.Tensor):
+                    assert tensor.device.type == "meta", name
+            waits = ("_to_copy", "_local_scalar_dense", "nonzero", "masked_select", "item", "equal")
+            assert name.split(".")[1] not in waits, name
+            views = ("slice", "select", "view", "unsqueeze", "expand", "transpose", "unbind",
+                     "detach", "_unsafe_view", "alias", "squeeze", "permute", "as_strided",
+                     "unflatten")  # fmt: skip
+            self.count += name.split(".")[1] not in views
+            return out
+
+    noise = {"recurrent_noise": 0.1} if "leaky" in architecture else {}
+    recipe = dataclasses.replace(FEW, **noise)
+    some = []
+    for k, size in enumerate((5, 7, 6)):
+        trials = some_trials(20, 30, 2, 1, seed=k)
+        weights = weights_of(architecture, size, 2, 1, seed=k)
+        steps = AtOnce("cpu").make(architecture, weights, trials, recipe)
+        assert isinstance(steps, BatchedSteps)
+        steps.advance(np.zeros((2, 8), np.int64), np.ones(2))
+        some.append(steps)
+    with torch.no_grad():
+        buffers = _Buffers(some[0], _Wanted.of(some), torch.device("meta"), None)
+        rows = buffers._load(some)
+        buffers._put_batches(some, rows)
+        with Watch() as watch:
+            buffers._take_step()
+        # A few operations a time step, forward and backward: they are launches of a GPU.
+        most = {"vanilla": 4, "relu": 4, "leaky": 9, "leaky_rate": 9, "gru": 10, "lstm": 15}
+        assert watch.count < most[architecture] * 30 + 60
+        with Watch():
+            buffers._look_at_block()
