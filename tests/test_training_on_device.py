@@ -127,6 +127,26 @@ def test_what_does_not_fit_goes_in_parts() -> None:
     check_same(asked, free)
 
 
+def test_what_is_too_large_for_a_device_is_computed_in_parts() -> None:
+    def compute(most: int):
+        def run(part: slice) -> list[int]:
+            if part.stop - part.start > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return list(range(part.start, part.stop))
+
+        return run
+
+    parts = networks.in_parts(compute(2), 7, "a network")
+    assert max(map(len, parts)) <= 2
+    assert [k for part in parts for k in part] == list(range(7))
+    assert networks.in_parts(compute(7), 0, "a network") == [[]]
+    assert networks.in_parts(compute(7), 7, "a network") == [list(range(7))]
+    with pytest.raises(SolspaceError, match=r"a network is too large for the device's memory"):
+        networks.in_parts(compute(0), 7, "a network")
+    with pytest.raises(RuntimeError, match="something else"):
+        networks.in_parts(lambda part: (_ for _ in ()).throw(RuntimeError("something else")), 1, "")
+
+
 # --------------------------------------------------------------------------- whole trainings
 
 

@@ -21,7 +21,7 @@ from solspace.networks.base import (
 )
 from solspace.networks.checks import register_architecture
 from solspace.networks.composed import compose, composed_name
-from solspace.networks.devices import get_device
+from solspace.networks.devices import get_device, in_parts, out_of_memory
 from solspace.networks.files import read_arrays, read_state_dict
 from solspace.networks.forward import Compared, compare_forward
 from solspace.networks.reading import (
@@ -78,8 +78,10 @@ __all__ = [
     "get_architecture",
     "get_device",
     "hidden_size",
+    "in_parts",
     "is_module",
     "make_known",
+    "out_of_memory",
     "own_architectures",
     "parameter_names",
     "parameter_shapes",

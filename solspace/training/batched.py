@@ -284,7 +284,7 @@ class AtOnce:
             else:
                 continue
             self._free(kind)
-            if not _out_of_memory(failed):
+            if not networks.out_of_memory(failed):
                 told = str(failed).strip().split("\n")[0][:200]
                 raise DeviceError(f"device {self.device}: {told}") from failed
             self.places = len(part) // 2
@@ -408,17 +408,6 @@ def _ready(device: Any) -> Iterator[None]:
     finally:
         if threads > 1:
             torch.set_num_threads(threads)
-
-
-def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether that is why; the end of a capture that failed may have raised another error."""
-    import torch
-
-    while error is not None:
-        if isinstance(error, torch.OutOfMemoryError):
-            return True
-        error = error.__context__
-    return False
 
 
 def _sets(steps: BatchedSteps) -> list[Trials]:
