@@ -8,6 +8,7 @@ goes in several parts, and a part that runs out of memory is begun again as two 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -278,18 +279,19 @@ class AtOnce:
             part = some[first : first - (-left // parts)]
             try:
                 self._at(kind, part).run(part, self._busy)
-                first += len(part)
             except (RuntimeError, MemoryError) as error:
-                failed = error
+                if not networks.out_of_memory(error):
+                    self._free(kind)
+                    told = str(error).strip().split("\n")[0][:200]
+                    raise DeviceError(f"device {self.device}: {told}") from error
+                if len(part) == 1:
+                    raise self._too_large(part[0]) from error
             else:
+                first += len(part)
                 continue
+            # Here, where the error no longer holds what it was raised from.
             self._free(kind)
-            if not networks.out_of_memory(failed):
-                told = str(failed).strip().split("\n")[0][:200]
-                raise DeviceError(f"device {self.device}: {told}") from failed
             self.places = len(part) // 2
-            if not self.places:
-                raise self._too_large(part[0]) from failed
 
     def gradient(
         self, steps: BatchedSteps, batch: NDArray[np.int64]
@@ -310,10 +312,9 @@ class AtOnce:
     def _at(self, kind: tuple[Any, ...], part: Sequence[BatchedSteps]) -> _Buffers:
         """Buffers that these fit, those of before where they do."""
         wanted = _Wanted.of(part)
-        there = self._buffers.get(kind)
-        if there is not None and there.fits(wanted):
-            return there
-        self._free(kind)
+        if kind in self._buffers and self._buffers[kind].fits(wanted):
+            return self._buffers[kind]
+        self._free(kind)  # before others are made
         self._buffers[kind] = _Buffers(part[0], wanted, self.device, self._memory)
         return self._buffers[kind]
 
@@ -322,6 +323,7 @@ class AtOnce:
 
         self._buffers.pop(kind, None)
         if self.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
     def _that_fit(self, some: Sequence[BatchedSteps]) -> int:
@@ -458,8 +460,7 @@ class _Buffers:
         self._loaded: list[BatchedSteps | None] = [None] * n
         self._batches.fill_(-1)
         self._all.fill_(-1)
-        self._step = self._captured(self._take_step)
-        self._look = self._captured(self._look_at_block)
+        self._graphs = tuple(map(self._captured, (self._take_step, self._look_at_block)))
 
     def _trial_buffers(self, trials: int) -> tuple[Any, Any]:
         import torch
@@ -480,15 +481,15 @@ class _Buffers:
             and wanted.rows <= self._rows
         )
 
-    def _captured(self, function: Callable[[], None]) -> Callable[[], Any]:
-        """As one CUDA graph, which is launched at once; elsewhere the function itself.
+    def _captured(self, function: Callable[[], None]) -> Any:
+        """A function as one CUDA graph, which is launched at once; None elsewhere.
 
         Nothing that is loaded yet says that there are trials, so nothing is changed meanwhile.
         """
         import torch
 
         if self._device.type != "cuda":
-            return function
+            return None
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.no_grad(), torch.cuda.stream(side):
@@ -501,7 +502,7 @@ class _Buffers:
         kept = torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local")
         with torch.no_grad(), kept:
             function()
-        return graph.replay
+        return graph
 
     # --------------------------------------------------------------- in and out
 
@@ -628,15 +629,22 @@ class _Buffers:
                 self._at.zero_()
                 for done in range(count):
                     self._put_noise(part, rows, done)
-                    self._step()
+                    self._launch(0)
             self._at.zero_()
             for _ in range(len(self._all)):
-                self._look()
+                self._launch(1)
             busy()
             # In float64, of float32 sums over blocks.
             squares = self._squares.cpu().numpy().astype(np.float64).sum(axis=0)
             state = self._state.cpu().numpy() if count else None
         self._hand_back(part, rows, squares, state)
+
+    def _launch(self, which: int) -> None:
+        graph = self._graphs[which]
+        if graph is not None:
+            graph.replay()
+        else:
+            (self._take_step, self._look_at_block)[which]()
 
     def _put_noise(self, part: Sequence[BatchedSteps], rows: dict[int, int], done: int) -> None:
         import torch
