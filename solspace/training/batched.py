@@ -436,7 +436,6 @@ class _Buffers:
             raise torch.OutOfMemoryError(f"{needed} bytes of {memory}")
         self._cell = like.cell(s, device, like.rectified)
         self._shape = self._cell.drive.shape[1], self._cell.state.shape[1]
-        self._apart = self._cell.apart
         n = s.networks
 
         def empty(*shape: int, dtype: Any = torch.float32) -> Any:

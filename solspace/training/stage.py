@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from solspace.training.driver import Checkpoint, TrainingResult
 
 __all__ = ["NotTrained", "train"]
+
+
+_TELLS = 0.5  # seconds between two looks at how far a network has come on a device
 
 
 class NotTrained(SolspaceError):
@@ -315,9 +319,13 @@ def _trained(
         return
     trainings: dict[int, Training] = {}
     refused: dict[int, Exception] = {}
+    last: dict[int, tuple[float, int, int]] = {}  # what each has told
     for i in range(networks):
+        own = described(i)
+        if own["told"] is not None:
+            own["told"] = lambda *told, i=i: last.update({i: told})
         try:
-            trainings[i] = Training(**described(i))
+            trainings[i] = Training(**own)
         except Exception as error:  # of this network alone
             refused[i] = error
     with begun(list(trainings.values()), device) as futures:
@@ -326,6 +334,11 @@ def _trained(
         def result(i: int) -> TrainingResult:
             if i in refused:
                 raise refused[i]
+            tell = described(i)["told"]
+            # A bar knows a network by the thread that tells of it: this one.
+            while tell is not None and wait([by_network[i]], timeout=_TELLS).not_done:
+                if i in last:
+                    tell(*last.pop(i))
             return by_network[i].result()
 
         yield result
