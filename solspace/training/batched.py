@@ -318,6 +318,11 @@ class AtOnce:
         self._buffers[kind] = _Buffers(part[0], wanted, self.device, self._memory)
         return self._buffers[kind]
 
+    def free(self) -> None:
+        """Give the device's memory back."""
+        for kind in list(self._buffers):
+            self._free(kind)
+
     def _free(self, kind: tuple[Any, ...]) -> None:
         import torch
 
@@ -332,6 +337,7 @@ class AtOnce:
 
         free = _CPU_MEMORY
         if self.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
             free = torch.cuda.mem_get_info(self.device)[0]
         free = min(int(_SHARE * free), self._memory or free)

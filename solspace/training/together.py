@@ -212,6 +212,7 @@ class _Trainer:
         with _lock:
             if self._waiting or self._networks:
                 return False
+            self._at_once.free()
             self._thread = None
             _trainers.pop(self._key, None)
             return True
@@ -221,6 +222,7 @@ class _Trainer:
         with _lock:
             networks = [*self._networks, *self._waiting]
             self._waiting.clear()
+            self._at_once.free()
             self._networks, self._running, self._thread = [], [], None
             _trainers.pop(self._key, None)
         for network in networks:
