@@ -174,6 +174,8 @@ def _train(verbs: Verbs) -> None:
         help="numbers of the task's recipe to change, such as learning_rate=0.003 (default: the "
         "recipe as it is; docs/recipes.md)",
     )
+    (record,) = (one for one in _stage_records() if one.name == "train")
+    _option(train, record.options["device"])
     _shard_size(train)
     _where(train)
     _slice(train)

@@ -59,6 +59,7 @@ def know_tasks(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
+    from solspace.networks import get_device
     from solspace.networks.fused import slow_processor
     from solspace.population import new_population
     from solspace.run import where as compute
@@ -75,9 +76,12 @@ def train(args: argparse.Namespace) -> None:
     compute.check_where(args.workers, args.scheduler, _slurm(args))
     if args.slice is not None:
         Slice.parse(args.slice)
-    # Not of this machine where another trains.
-    if not (args.scheduler or args.slurm) and (said := slow_processor()):
-        print(f"solspace: WARNING: {said}", file=sys.stderr)
+    # Neither is of this machine where another trains.
+    if args.scheduler is args.slurm is None:
+        if args.device is None and (said := slow_processor()):
+            print(f"solspace: WARNING: {said}", file=sys.stderr)
+        if args.device is not None and args.workers is None:
+            get_device(args.device)
     # With a description nothing is looked up: other slices may be making the store right now.
     if described or not _begun(args):
         if args.task is not None and args.architecture is None:

@@ -2,8 +2,8 @@
 
 `base` says what an architecture is, `registry` finds them, `running` runs them. `reading` takes
 networks trained elsewhere: `files` opens them, `parts` tells which array is what, `forward`
-compares with a module's own output. `composed` makes architectures of several layers. All other
-files of this folder are an architecture each.
+compares with a module's own output. `devices` finds those of torch. `composed` makes architectures
+of several layers. All other files of this folder are an architecture each.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from solspace.networks.base import (
 )
 from solspace.networks.checks import register_architecture
 from solspace.networks.composed import compose, composed_name
+from solspace.networks.devices import get_device, in_parts, out_of_memory
 from solspace.networks.files import read_arrays, read_state_dict
 from solspace.networks.forward import Compared, compare_forward
 from solspace.networks.reading import (
@@ -76,9 +77,12 @@ __all__ = [
     "from_module",
     "from_state_dict",
     "get_architecture",
+    "get_device",
     "hidden_size",
+    "in_parts",
     "is_module",
     "make_known",
+    "out_of_memory",
     "own_architectures",
     "parameter_names",
     "parameter_shapes",

@@ -21,6 +21,7 @@ import xarray as xr
 from solspace import __version__
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.networks import get_device
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
@@ -172,6 +173,8 @@ def run_stage(
                 if record.check is not None:
                     record.check(get_task(population.task))
                 check_options(record.name, record.options, given)
+                if not (elsewhere or scheduler or record.origin) and given.get("device"):
+                    get_device(given["device"])
                 if only and record.over == "population" and only.of > 1:
                     raise SolspaceError(
                         f"{record.verb} looks at all networks of a population together; give it "
@@ -409,6 +412,7 @@ def _run_shards(
             scheduler=where["scheduler"],
             slurm=where.get("slurm"),
             name=f"{stage.verb} {population}",
+            threads=_threads(population, stage, options, each),
         ):
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
@@ -435,6 +439,14 @@ def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> 
         return {shard: shard.stop - shard.start for shard in shards}
     waiting = population.status(stage.name) == PENDING
     return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
+
+
+def _threads(
+    population: Population, stage: Stage, options: Mapping[str, Any], each: Mapping[Shard, int]
+) -> int:
+    """How many shards are computed at once in this process; 0 for one a core."""
+    networks = stage.at_once(population.architecture, options) if stage.at_once else 0
+    return -(-networks // max(1, *each.values()))
 
 
 def longest_first(population: Population, shards: Mapping[Shard, int]) -> list[Shard]:

@@ -120,6 +120,7 @@ def map_unordered(
     scheduler: str | None = None,
     slurm: Mapping[str, Any] | None = None,
     name: str = "work",
+    threads: int = 0,
 ) -> Iterator[tuple[Item, Result]]:
     """Apply a function to every item and yield (item, result) as each is done.
 
@@ -138,6 +139,8 @@ def map_unordered(
         ``workers``, how many, and options of `dask_jobqueue.SLURMCluster`.
     name : str
         What the tasks are called on dask's dashboard.
+    threads : int
+        Threads of this process, where no others are asked for; 0 for one a core.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def map_unordered(
     if not items:
         return
     if workers is None and scheduler is None and slurm is None:
-        yield from _threads(function, items)
+        yield from _threads(function, items, threads or _cores())
         return
     with _client(min(workers or 1, len(items)), scheduler, slurm) as client:
         yield from _distributed(client, function, items, name)
@@ -171,12 +174,12 @@ def _cores() -> int:
 
 
 def _threads(
-    function: Callable[[Item], Result], items: Sequence[Item]
+    function: Callable[[Item], Result], items: Sequence[Item], threads: int
 ) -> Iterator[tuple[Item, Result]]:
     from threadpoolctl import threadpool_limits
 
     _stop.clear()
-    threads = min(len(items), _cores())
+    threads = min(len(items), threads)
     # Each thread is one core. With more of BLAS's own in it, products would differ in the last
     # bit from those of a worker process.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

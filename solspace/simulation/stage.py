@@ -312,17 +312,32 @@ def _simulate(
 
 
 def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, Any]:
+    """States and outputs of all networks, at once or in as many parts as the memory asks for."""
     import torch
 
-    from solspace.networks import parameter_names, run_population, start_names
+    from solspace.networks import (
+        get_device,
+        in_parts,
+        parameter_names,
+        run_population,
+        start_names,
+    )
     from solspace.population import architecture_of
 
     architecture = architecture_of(ds)
+    get_device(device)
     weights = {
-        name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64)).to(device)
+        name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64))
         for name in (*parameter_names(architecture), *start_names(architecture, ds.variables))
     }
     x = torch.as_tensor(trials.input, dtype=torch.float64, device=device)
-    with torch.no_grad():
-        states, output = run_population(architecture, weights, x)
-    return states.cpu().numpy(), output.cpu().numpy()
+
+    def run(part: slice) -> tuple[Any, Any]:
+        own = {name: tensor[part].to(device) for name, tensor in weights.items()}
+        with torch.no_grad():
+            states, output = run_population(architecture, own, x)
+        return states.cpu().numpy(), output.cpu().numpy()
+
+    parts = in_parts(run, ds.sizes["network"], f"a {architecture} network with {len(x)} trials")
+    states, output = zip(*parts, strict=True)
+    return np.concatenate(states), np.concatenate(output)

@@ -55,6 +55,7 @@ def stage(
     further: Callable[[str | None], tuple[Variable, ...]] | None = None,
     resolve: Callable[..., dict[str, Any]] | None = None,
     check: Callable[[Task], Any] | None = None,
+    at_once: Callable[[str, Mapping[str, Any]], int] | None = None,
     python_only: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a stage of a function from Dataset to Dataset.
@@ -85,8 +86,9 @@ def stage(
         The kind of networks it is for (see `solspace.networks`).
     groups, returns, layout, prepare, finish, faults, notes, by_default, table, table_of, further
         See `Stage`; stages that create groups of their own need them.
-    resolve, check
-        See `Stage`; what follows from a task, and for which tasks the stage is not.
+    resolve, check, at_once
+        See `Stage`; what follows from a task, for which tasks the stage is not, and how many
+        networks it is fastest with.
     python_only : sequence of str
         Options that the command line does not offer.
 
@@ -147,6 +149,7 @@ def stage(
             further=further,
             resolve=resolve,
             check=check,
+            at_once=at_once,
             origin=_origin(function),
             options=options_of(function, tuple(prepare or {}), tuple(python_only)),
         )

@@ -110,6 +110,9 @@ class Stage:
         Options with those that follow from the task where they are not given.
     check : callable (Task), or None
         Raises for a task that the stage is not for, before anything is begun.
+    at_once : callable (architecture, options) -> int, or None
+        How many networks it is fastest with at once, from several threads: as many shards are
+        given to it. 0, and without it, a shard for each core.
     origin : str
         ``FILE.py:function`` of one that is not of the package.
     options : mapping of str to Option
@@ -138,6 +141,7 @@ class Stage:
     further: Callable[[str | None], tuple[Variable, ...]] | None = None
     resolve: Callable[[Task, Mapping[str, Any]], dict[str, Any]] | None = None
     check: Callable[[Task], Any] | None = None
+    at_once: Callable[[str, Mapping[str, Any]], int] | None = None
     origin: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
 

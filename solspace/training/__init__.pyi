@@ -1,5 +1,6 @@
 from .driver import INITS as INITS
 from .driver import Checkpoint as Checkpoint
+from .driver import Training as Training
 from .driver import TrainingResult as TrainingResult
 from .driver import initial_weights as initial_weights
 from .driver import learning_rates as learning_rates
@@ -9,3 +10,4 @@ from .driver import train_network as train_network
 from .driver import training_trials as training_trials
 from .further import rate_at_end as rate_at_end
 from .further import train_further as train_further
+from .together import train_networks as train_networks

@@ -353,11 +353,14 @@ class Look:
     batches : array (step, batch) or None
         Trial indices of each gradient step.
     rates : array (step,) or None
+    meanwhile : callable () -> None
+        What may be done while they are computed; nothing depends on it.
     """
 
     steps: Steps
     batches: NDArray[np.int64] | None = None
     rates: NDArray[np.float64] | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
     def alone(self) -> float:
         if self.batches is not None and self.rates is not None:
@@ -458,8 +461,13 @@ class Training:
         """Whether another attempt is made after these."""
         return len(attempts) < self.recipe.attempts and not (attempts and attempts[-1].trained)
 
-    def attempt(self, attempt: int, make: Callable[..., Steps]) -> Program[Attempt]:
-        """One attempt; ``make`` is `make_steps`, or gives what computes the steps instead."""
+    def attempt(
+        self, attempt: int, make: Callable[..., Steps], quiet: bool = False
+    ) -> Program[Attempt]:
+        """One attempt; ``make`` is `make_steps`, or gives what computes the steps instead.
+
+        Of a ``quiet`` one nothing is told while it goes on.
+        """
         task, seed, recipe = self.task, self.seed, self.recipe
         start = initial_weights(
             self.architecture,
@@ -478,7 +486,7 @@ class Training:
         return (
             yield from _attempt(
                 self.architecture, start, self.trials, self._rates, recipe, rng, self._stop, make,
-                self._levels, draw, noise, self._told,
+                self._levels, draw, noise, None if quiet else self._told,
             )
         )  # fmt: skip
 
@@ -582,6 +590,34 @@ def batches(
         queue = queue[wanted:]
 
 
+class _Drawn:
+    """Batches, of which the next may be drawn before it is asked for."""
+
+    def __init__(self, trials: int, steps: int, recipe: Recipe, rng: np.random.Generator) -> None:
+        self._rng, self._items = rng, batches(trials, steps, recipe, rng)
+        self._next: NDArray[np.int64] | None = None
+        self._before: Any = None
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        if self._next is None:
+            return next(self._items)
+        batch, self._next = self._next, None
+        return batch
+
+    def prepare(self) -> None:
+        if self._next is None:
+            self._before = self._rng.bit_generator.state
+            self._next = next(self._items, None)
+
+    def end(self) -> None:
+        """Leave the generator as if nothing had been drawn that was not asked for."""
+        if self._next is not None:
+            self._rng.bit_generator.state = self._before
+
+
 def rolls_back(recipe: Recipe, loss: float, best: float) -> bool:
     """Whether a look that finds this loss returns to the best weights.
 
@@ -673,7 +709,7 @@ def _attempt(
         curriculum_steps = make(architecture, start, easy, recipe, noise=noise)
         curriculum = yield from _descend(
             curriculum_steps,
-            batches(len(easy), recipe.curriculum_steps, recipe, rng),
+            _Drawn(len(easy), recipe.curriculum_steps, recipe, rng),
             np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
@@ -695,7 +731,7 @@ def _attempt(
             continue
         descent = yield from _descend(
             steps,
-            batches(len(trials), len(part), recipe, rng),
+            _Drawn(len(trials), len(part), recipe, rng),
             part,
             recipe,
             _silence(trials),
@@ -728,7 +764,7 @@ class _Descent:
 
 def _descend(
     steps: Steps,
-    batches: Iterator[NDArray[np.int64]],
+    batches: _Drawn,
     rates: NDArray[np.float64],
     recipe: Recipe,
     silence: float,
@@ -751,7 +787,7 @@ def _descend(
         if stop is not None and stop():
             raise KeyboardInterrupt(f"training was stopped at step {result.done:,}")
         rows = rates[result.done : result.done + len(batch)]
-        loss = yield Look(steps, batch, factor * rows)
+        loss = yield Look(steps, batch, factor * rows, batches.prepare)
         result.done += len(batch)
         result.losses.append(loss)
         if told is not None:
@@ -777,5 +813,6 @@ def _descend(
         if plateau_ends and best_loss > recipe.plateau_loss:
             result.ended = f"{at}: loss still {best_loss:.2g}"
             break
+    batches.end()
     steps.restore(best)
     return result

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from solspace.tasks import Task
-    from solspace.training.driver import Checkpoint
+    from solspace.training.driver import Checkpoint, TrainingResult
 
 __all__ = ["NotTrained", "train"]
+
+
+_TELLS = 0.5  # seconds between two looks at how far a network has come on a device
 
 
 class NotTrained(SolspaceError):
@@ -83,6 +88,13 @@ def faults_of(parts: Mapping[str, xr.Dataset]) -> Iterator[str]:
                 yield f"network {name}: called trained, but its first or last checkpoint is empty"
             elif losses[-1] != ds["loss"].values[i]:
                 yield f"network {name}: the loss of its last checkpoint is not its own"
+
+
+def at_once(architecture: str, options: Mapping[str, Any]) -> int:
+    """How many networks are trained together: on a device, as many as there may be places."""
+    from solspace.training.batched import MOST, is_batched
+
+    return MOST if options.get("device") and is_batched(architecture) else 0
 
 
 _AT = ("network", "checkpoint")
@@ -159,11 +171,13 @@ CHECKPOINTS = (
     further=parameter_declarations,
     faults=faults_of,
     by_default=True,
+    at_once=at_once,
 )
 def train(
     ds: xr.Dataset,
     *,
     task: str | Task | None = None,
+    device: str | None = None,
     progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> xr.Dataset:
@@ -175,6 +189,9 @@ def train(
         From `solspace.new_population`: sizes, seeds and the recipe.
     task : str or Task, optional
         By default the dataset's own.
+    device : str, optional
+        A torch device, such as ``"cuda"``, to train all networks on at once. By default compiled
+        kernels train one network on each core.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called. Where it has a method ``within``, that
         is told at each check a network's name, which share of its steps it has made, and its loss.
@@ -189,7 +206,13 @@ def train(
         the recipe's target loss, whose best weights are kept and whose reason is in
         ``message_train``. The same for the same seeds, however the population is split. Where the
         population was made with checkpoints also the variables of the group checkpoints, with
-        ``checkpoint_`` before their names.
+        ``checkpoint_`` before their names. On a device the networks have the same initial weights
+        and see the same batches, and end elsewhere, since their steps are rounded otherwise.
+
+    Raises
+    ------
+    SolspaceError
+        For a device that is not there, or that a single network does not fit.
 
     Examples
     --------
@@ -202,7 +225,7 @@ def train(
     from solspace.population.describe import recipe_of, task_of
     from solspace.population.each import each_network, warn_of_failures
     from solspace.population.weights import given_parameters, pack_weights
-    from solspace.training.driver import mean_squared_error, train_network
+    from solspace.training.driver import mean_squared_error
 
     task = task_of(ds, task)
     recipe = recipe_of(ds)
@@ -236,18 +259,21 @@ def train(
 
         return told
 
+    def described(i: int) -> dict[str, Any]:
+        return {
+            "task": task,
+            "architecture": architecture,
+            "hidden_size": int(ds["hidden_size"].values[i]),
+            "seed": int(ds["seed"].values[i]),
+            "recipe": recipe,
+            "stop": stop,
+            "checkpoints": checkpoints,
+            "given": given_parameters(ds, i),
+            "told": teller(i),
+        }
+
     def compute(i: int) -> None:
-        result = train_network(
-            task,
-            architecture,
-            int(ds["hidden_size"].values[i]),
-            seed=int(ds["seed"].values[i]),
-            recipe=recipe,
-            stop=stop,
-            checkpoints=checkpoints,
-            given=given_parameters(ds, i),
-            told=teller(i),
-        )
+        result = trained(i)
         kept[i] = result.checkpoints
         curves[i, : len(result.loss_curve)] = result.loss_curve
         recorded[i] = mean_squared_error(architecture, result.weights, trials)
@@ -256,7 +282,8 @@ def train(
         if not result.trained:
             raise NotTrained(result.reason)
 
-    ended = each_network(ds, "train", compute, progress=progress)
+    with _trained(n, architecture, device, described) as trained:
+        ended = each_network(ds, "train", compute, progress=progress)
     ds = ds.assign(
         pack_weights(final, ds)
         | pack_weights(initial, ds, initial=True)
@@ -273,6 +300,48 @@ def train(
         ds = _assign_checkpoints(ds, kept, checkpoints)
     warn_of_failures(ds, "train")
     return ds
+
+
+@contextmanager
+def _trained(
+    networks: int, architecture: str, device: str | None, described: Callable[[int], dict[str, Any]]
+) -> Iterator[Callable[[int], TrainingResult]]:
+    """What gives the result of each network, one after the other or from all at once."""
+    from solspace.networks import get_device
+    from solspace.training.batched import is_batched
+    from solspace.training.driver import Training, train_network
+    from solspace.training.together import begun
+
+    if device is not None:
+        get_device(device)
+    if device is None or not is_batched(architecture):
+        yield lambda i: train_network(**described(i), device=device)
+        return
+    trainings: dict[int, Training] = {}
+    refused: dict[int, Exception] = {}
+    last: dict[int, tuple[float, int, int]] = {}  # what each has told
+    for i in range(networks):
+        own = described(i)
+        if own["told"] is not None:
+            own["told"] = lambda *told, i=i: last.update({i: told})
+        try:
+            trainings[i] = Training(**own)
+        except Exception as error:  # of this network alone
+            refused[i] = error
+    with begun(list(trainings.values()), device) as futures:
+        by_network = dict(zip(trainings, futures, strict=True))
+
+        def result(i: int) -> TrainingResult:
+            if i in refused:
+                raise refused[i]
+            tell = described(i)["told"]
+            # A bar knows a network by the thread that tells of it: this one.
+            while tell is not None and wait([by_network[i]], timeout=_TELLS).not_done:
+                if i in last:
+                    tell(*last.pop(i))
+            return by_network[i].result()
+
+        yield result
 
 
 def _assign_checkpoints(

@@ -19,8 +19,8 @@ from solspace.tasks.recipe import Recipe
 from solspace.tasks.trials import Trials
 
 __all__ = [
-    "CompiledSteps", "FreshSteps", "Steps", "TorchSteps", "channels_first", "kernel_matrix",
-    "make_steps",
+    "EPSILON", "CompiledSteps", "FreshSteps", "MatrixSteps", "Steps", "TorchSteps",
+    "channels_first", "check_trained", "kernel_matrix", "make_steps",
 ]  # fmt: skip
 
 EPSILON = 1e-8  # torch's default for Adam
@@ -67,14 +67,7 @@ def make_steps(
     ``draw`` gives the trials to learn from where these are drawn anew, see `FreshSteps`; ``noise``
     is what the noise of the recipe's ``recurrent_noise`` is drawn from.
     """
-    record = networks.recurrent_architecture(architecture)
-    if not record.trainable:
-        raise SolspaceError(f"{architecture} networks are not trained here, nor trained further")
-    if starts := networks.start_names(record, weights):
-        raise SolspaceError(
-            f"a network with {', '.join(starts)} is not trained (further): it starts from a "
-            "learned state, and gradient steps are taken from a state of zero"
-        )
+    record = check_trained(architecture, weights)
     steps: Steps
     if record.kernel is not None and not record.trained and device is None:
         steps = CompiledSteps(architecture, weights, trials, recipe, noise)
@@ -83,6 +76,25 @@ def make_steps(
     else:
         steps = TorchSteps(architecture, weights, trials, recipe, device or "cpu")
     return steps if draw is None else FreshSteps(steps, draw, len(trials))
+
+
+def check_trained(architecture: str, weights: Mapping[str, NDArray[Any]]) -> networks.Architecture:
+    """The record of an architecture, or an error where such a network is not trained here.
+
+    Examples
+    --------
+    >>> check_trained("gru", {}).title
+    'GRU'
+    """
+    record = networks.recurrent_architecture(architecture)
+    if not record.trainable:
+        raise SolspaceError(f"{architecture} networks are not trained here, nor trained further")
+    if starts := networks.start_names(record, weights):
+        raise SolspaceError(
+            f"a network with {', '.join(starts)} is not trained (further): it starts from a "
+            "learned state, and gradient steps are taken from a state of zero"
+        )
+    return record
 
 
 def _no_noise(architecture: str, recipe: Recipe) -> str:
@@ -155,7 +167,59 @@ def kernel_matrix(architecture: str, weights: networks.Weights) -> NDArray[np.fl
     return matrix
 
 
-class CompiledSteps:
+class MatrixSteps:
+    """A network and its moments as one matrix each, in the order of the compiled kernels.
+
+    Examples
+    --------
+    >>> from solspace.training import initial_weights
+    >>> rng = np.random.default_rng(0)
+    >>> start = initial_weights("vanilla", 20, inputs=2, outputs=1, init="default", rng=rng)
+    >>> MatrixSteps("vanilla", start).weights()["weight_hh"].shape
+    (1, 20, 20)
+    """
+
+    def __init__(self, architecture: str, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        record = networks.recurrent_architecture(architecture)
+        n, outputs = networks.hidden_size(weights), len(weights["bias_out"])
+        self._given = {p.name: np.array(weights[p.name]) for p in record.given}
+        self._layout = list(_layout(architecture, n, outputs))
+        self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
+        self._matrix = kernel_matrix(architecture, self._start)
+        # How many of torch's parameters each element of the matrix is the sum of.
+        self._copies = np.zeros_like(self._matrix)
+        for _, _, rows, columns in self._layout:
+            self._copies[rows, columns] += 1
+        self._first_matrix = self._matrix.copy()
+        self._moments = np.zeros((2, *self._matrix.shape), np.float32)
+        self._done = 0
+
+    def _shaped(self, gradient: NDArray[np.float32]) -> Weights:
+        """A gradient of the matrix as one of the parameters."""
+        out = {name: np.zeros_like(array) for name, array in self._start.items()}
+        for name, part, rows, columns in self._layout:
+            out[name][part] = gradient[rows, columns]
+        return out
+
+    def weights(self) -> Weights:
+        out = {name: array.copy() for name, array in self._start.items()}
+        for name, part, rows, columns in self._layout:
+            if name.startswith("weight") or name == "bias_out":
+                out[name][part] = self._matrix[rows, columns]
+            else:
+                # Biases that are summed have the same gradient, so they moved alike.
+                moved = self._matrix[rows, columns] - self._first_matrix[rows, columns]
+                out[name][part] += moved / self._copies[rows, columns]
+        return out | {name: value.copy() for name, value in self._given.items()}
+
+    def snapshot(self) -> Any:
+        return self._matrix.copy(), self._moments.copy(), self._done
+
+    def restore(self, snapshot: Any) -> None:
+        self._matrix[:], self._moments[:], self._done = snapshot
+
+
+class CompiledSteps(MatrixSteps):
     """Gradient steps in the architecture's compiled kernel, on the calling thread.
 
     Examples
@@ -180,6 +244,7 @@ class CompiledSteps:
         recipe: Recipe,
         noise: np.random.Generator | None = None,
     ) -> None:
+        super().__init__(architecture, weights)
         record = networks.recurrent_architecture(architecture)
         assert record.kernel is not None
         self._kernel = importlib.import_module(record.kernel)
@@ -198,17 +263,6 @@ class CompiledSteps:
                 raise SolspaceError(_no_noise(architecture, recipe))
             self._work = self._kernel.noisy(self._work, recipe.batch_size)
             self._noise = noise or np.random.default_rng(0)
-        self._given = {p.name: np.array(weights[p.name]) for p in record.given}
-        self._layout = list(_layout(architecture, n, outputs))
-        self._start = {name: np.array(weights[name], np.float32) for name in networks.PARAMETERS}
-        self._matrix = kernel_matrix(architecture, self._start)
-        # How many of torch's parameters each element of the matrix is the sum of.
-        self._copies = np.zeros_like(self._matrix)
-        for _, _, rows, columns in self._layout:
-            self._copies[rows, columns] += 1
-        self._first_matrix = self._matrix.copy()
-        self._moments = np.zeros((2, *self._matrix.shape), np.float32)
-        self._done = 0
 
     def advance(self, batches: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         if self._noise is None:
@@ -251,27 +305,8 @@ class CompiledSteps:
         squares = self._kernel.gradient(
             self._matrix, self._inputs, self._targets, batch, self._work
         )
-        out = {name: np.zeros_like(array) for name, array in self._start.items()}
-        for name, part, rows, columns in self._layout:
-            out[name][part] = self._work[-1][rows, columns]
-        return squares / np.isfinite(self._targets[..., batch]).sum(), out
-
-    def weights(self) -> Weights:
-        out = {name: array.copy() for name, array in self._start.items()}
-        for name, part, rows, columns in self._layout:
-            if name.startswith("weight") or name == "bias_out":
-                out[name][part] = self._matrix[rows, columns]
-            else:
-                # Biases that are summed have the same gradient, so they moved alike.
-                moved = self._matrix[rows, columns] - self._first_matrix[rows, columns]
-                out[name][part] += moved / self._copies[rows, columns]
-        return out | {name: value.copy() for name, value in self._given.items()}
-
-    def snapshot(self) -> Any:
-        return self._matrix.copy(), self._moments.copy(), self._done
-
-    def restore(self, snapshot: Any) -> None:
-        self._matrix[:], self._moments[:], self._done = snapshot
+        asked = np.isfinite(self._targets[..., batch]).sum()
+        return squares / asked, self._shaped(self._work[-1])
 
 
 class TorchSteps:
@@ -326,6 +361,7 @@ class TorchSteps:
                 }
             )
             self._model.load_state_dict(networks.to_state_dict(weights))
+        device = networks.get_device(device)
         self._model.to(device)
         self._constant = {
             name: torch.tensor(np.array(value, np.float32)[None], device=device)
@@ -430,7 +466,7 @@ class FreshSteps:
     """
 
     def __init__(self, steps: Steps, draw: Callable[[], Trials], trials: int) -> None:
-        self._steps, self._draw, self._trials = steps, draw, trials
+        self.steps, self._draw, self._trials = steps, draw, trials
         self._left = 0  # rows until the set has been seen
         self.loss, self.gradient, self.weights = steps.loss, steps.gradient, steps.weights
         self.snapshot, self.restore = steps.snapshot, steps.restore
@@ -440,9 +476,9 @@ class FreshSteps:
         first = 0
         while first < len(batches):
             if not self._left:
-                self._steps.learn_from(self._draw())
+                self.steps.learn_from(self._draw())
                 self._left = max(1, self._trials // batches.shape[1])
             stop = min(first + self._left, len(batches))
-            self._steps.advance(batches[first:stop], rates[first:stop])
+            self.steps.advance(batches[first:stop], rates[first:stop])
             self._left -= stop - first
             first = stop
