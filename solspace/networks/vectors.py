@@ -17,6 +17,8 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
+from solspace.networks.fused import has_fma, multiply_add
+
 __all__ = [
     "LANES",
     "ROWS",
@@ -104,8 +106,9 @@ class Vector:
         return self._made(self.builder.fneg(self.value))
 
     def times_plus(self, factor: Vector | float, added: Vector | float) -> Vector:
-        """``self * factor + added``, rounded once."""
-        return self._call("fma", self.value, self._as_value(factor), self._as_value(added))
+        """``self * factor + added``, rounded once where the processor can."""
+        values = (self.value, self._as_value(factor), self._as_value(added))
+        return self._made(multiply_add(self.builder, *values))
 
     def at_most(self, limit: float) -> Vector:
         """The smaller one; NaN stays NaN."""
@@ -142,6 +145,8 @@ _P = (
     2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
 _LN2, _LN2_REST = 0.6931471805599453, 2.3190468138462996e-17
+# Rounded twice, k ln(2) has to be exact first: a part of 32 bits, and the rest (fdlibm).
+_LN2_SHORT, _LN2_LONG = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _TO_INTEGER = 1.5 * 2.0**52  # added, the last bits are the integer
 
 
@@ -150,8 +155,9 @@ def _exponential(x: Vector) -> tuple[Vector, Vector]:
     builder = x.builder
     shifted = x.times_plus(1 / _LN2, _TO_INTEGER)
     k = shifted - _TO_INTEGER
-    r = (-k).times_plus(_LN2, x)
-    r = (-k).times_plus(_LN2_REST, r)
+    first, second = (_LN2, _LN2_REST) if has_fma() else (_LN2_SHORT, _LN2_LONG)
+    r = (-k).times_plus(first, x)
+    r = (-k).times_plus(second, r)
     p = r.times_plus(_P[-1], _P[-2])
     for coefficient in _P[-3::-1]:
         p = p.times_plus(r, coefficient)
