@@ -179,8 +179,9 @@ def test_training_goes_on_from_where_it_was(population):
     assert then < before < recipe.target_loss
     again = train_further(TASK, "vanilla", weights, steps=150, **more)
     assert all(np.array_equal(again[name], after[name]) for name in after)
-    # At a rate that shakes it, the best look is kept.
-    wild = train_further(TASK, "vanilla", weights, steps=150, seed=seed, rate=5e-3, recipe=recipe)
+    # At a rate that shakes it, the best look is kept. At 5e-3 some come back and some do not, and
+    # which do turns on the processor's rounding.
+    wild = train_further(TASK, "vanilla", weights, steps=150, seed=seed, rate=3e-3, recipe=recipe)
     assert mean_squared_error("vanilla", wild, trials) < 0.01  # silence has 0.03
     # Torch rounds otherwise, in float32; 20 steps apart it is the same network.
     kernel, torch = (
