@@ -109,7 +109,7 @@ notebooks: env
 	$(BIN)/python -m notebooks.run
 
 bench: env
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/processors.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000

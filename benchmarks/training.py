@@ -11,10 +11,12 @@ network, as `solspace train` does.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,17 +71,24 @@ def step_operations(architecture: str, n: int, batch: int = 32, time_steps: int 
     return 2 * batch * (time_steps + 1) * rows * (columns + n + columns)
 
 
-def main() -> None:
+class Row(NamedTuple):
+    """One size: seconds of a gradient step, and the kernel's operations per second."""
+
+    size: int
+    torch: float  # on one thread
+    torch_default: float
+    one: float  # the kernel on one thread
+    all: float  # on as many threads as there are cores, at most 2
+    flops: float
+    of_peak: float
+
+
+def measure(
+    architecture: str, rounds: int, threads: int, told: Callable[[Row], None] = lambda row: None
+) -> list[Row]:
+    """A row for each size, the best of some rounds in which all take turns."""
     import torch
 
-    names = architecture_names("recurrent")
-    compiled = [name for name in names if get_architecture(name).kernel]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", default="vanilla", choices=compiled)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = min(2, cores or 1)
     default_threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads)
 
@@ -90,21 +99,13 @@ def main() -> None:
 
         return run
 
-    print(f"{cores} cores, torch {torch.__version__}, {default_threads} threads by default")
-    print(f"{options.architecture}: ms per gradient step (batch 32 x 150 steps)")
-    print(
-        f"{'size':>5} {'torch, 1 thread':>16} {'default':>8} {'kernel, 1 thread':>17} "
-        f"{threads} threads {'ratio':>7} {'GFLOP/s':>8} {'of GEMM peak':>13}"
-    )
-    sums = np.zeros(3)
+    rows = []
     for size in SIZES:
-        networks = [make(size, options.architecture, seed, None) for seed in range(threads)]
-        reference = make(size, options.architecture, 0, "cpu")
+        networks = [make(size, architecture, seed, None) for seed in range(threads)]
+        reference = make(size, architecture, 0, "cpu")
         for network in networks:  # compile or load
             seconds_per_step([network], 2, pool)
-        steps = (int(200 * (20 / size) ** 2) + 20) // len(
-            get_architecture(options.architecture).gates
-        )
+        steps = (int(200 * (20 / size) ** 2) + 20) // len(get_architecture(architecture).gates)
         contestants: dict[str, Callable[[], float]] = {
             "torch": with_torch(reference, 1),
             "torch default": with_torch(reference, default_threads),
@@ -112,19 +113,61 @@ def main() -> None:
             "all": lambda n=networks, s=steps: seconds_per_step(n, s, pool),
             "gemm": lambda: 1 / gemm_flops(),
         }
-        rounds = [{name: run() for name, run in contestants.items()} for _ in range(options.rounds)]
-        best = {name: min(r[name] for r in rounds) for name in contestants}
-        torch_best = min(best["torch"], best["torch default"])
-        sums += (torch_best, best["one"], best["all"])
-        flops = step_operations(options.architecture, size) / best["one"]
-        print(
-            f"{size:>5} {best['torch'] * 1e3:>16.2f} {best['torch default'] * 1e3:>8.2f} "
-            f"{best['one'] * 1e3:>17.3f} {best['all'] * 1e3:>9.3f} "
-            f"{torch_best / best['all']:>7.1f} {flops / 1e9:>8.0f} {flops * best['gemm']:>12.0%}"
-        )
+        taken = [{name: run() for name, run in contestants.items()} for _ in range(rounds)]
+        best = {name: min(r[name] for r in taken) for name in contestants}
+        flops = step_operations(architecture, size) / best["one"]
+        rows.append(
+            Row(size, *(best[name] for name in ("torch", "torch default", "one", "all")),
+                flops, flops * best["gemm"])
+        )  # fmt: skip
+        told(rows[-1])
+    torch.set_num_threads(default_threads)
+    return rows
+
+
+def mix(rows: Sequence[Row]) -> tuple[float, float]:
+    """How many times torch's faster way, over all sizes: on one thread, and on all."""
+    theirs = sum(min(row.torch, row.torch_default) for row in rows)
+    return theirs / sum(row.one for row in rows), theirs / sum(row.all for row in rows)
+
+
+def main() -> None:
+    import torch
+
+    names = architecture_names("recurrent")
+    compiled = [name for name in names if get_architecture(name).kernel]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--architecture", default="vanilla", choices=compiled)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", action="store_true", help="rows as JSON, for other scripts")
+    options = parser.parse_args()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = min(2, cores or 1)
+    if options.json:
+        rows = measure(options.architecture, options.rounds, threads)
+        print(json.dumps([row._asdict() for row in rows]))
+        return
+    default = torch.get_num_threads()
+    print(f"{cores} cores, torch {torch.__version__}, {default} threads by default")
+    print(f"{options.architecture}: ms per gradient step (batch 32 x 150 steps)")
     print(
-        f"mix of sizes: {sums[0] / sums[1]:.1f} times torch on one thread, "
-        f"{sums[0] / sums[2]:.1f} times on {threads} (against the faster of torch's two)"
+        f"{'size':>5} {'torch, 1 thread':>16} {'default':>8} {'kernel, 1 thread':>17} "
+        f"{threads} threads {'ratio':>7} {'GFLOP/s':>8} {'of GEMM peak':>13}"
+    )
+
+    def told(row: Row) -> None:
+        ratio = min(row.torch, row.torch_default) / row.all
+        print(
+            f"{row.size:>5} {row.torch * 1e3:>16.2f} {row.torch_default * 1e3:>8.2f} "
+            f"{row.one * 1e3:>17.3f} {row.all * 1e3:>9.3f} "
+            f"{ratio:>7.1f} {row.flops / 1e9:>8.0f} {row.of_peak:>12.0%}",
+            flush=True,
+        )
+
+    one, both = mix(measure(options.architecture, options.rounds, threads, told))
+    print(
+        f"mix of sizes: {one:.1f} times torch on one thread, "
+        f"{both:.1f} times on {threads} (against the faster of torch's two)"
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ import xarray as xr
 import zarr
 
 from solspace.population import new_population
-from solspace.run.loop import run_stage
+from solspace.run.bars import Bar
+from solspace.run.loop import longest_first, run_stage
 from solspace.run.populations import create_population
 from solspace.store import Store
 from solspace.store.check import check_store
@@ -136,3 +139,34 @@ def test_however_the_work_is_split_the_store_is_the_same(tmp_path):
     assert_same(other, stores["threads"])
     status = arrays(other)[f"{GROUP}/status_train"]
     assert {1, 2} <= set(status.tolist()), "both trained and failed networks are wanted here"
+
+
+def test_the_longest_shards_come_first(tmp_path):
+    """So that at the end no core waits for another; of equal cost in their order."""
+    path = str(tmp_path / "mixed.zarr")
+    ds = new_population(
+        "interval_reproduction", "vanilla", networks=6, hidden_size=[20, 50, 30], recipe=RECIPE
+    )
+    create_population(path, ds, shard_size=1)
+    (population,) = Store(path).select()
+    order = longest_first(population, dict.fromkeys(population.shards(), 1))
+    sizes = population.open()["hidden_size"].values
+    assert [int(sizes[shard.start]) for shard in order] == [50, 50, 30, 30, 20, 20]
+    assert [shard.start for shard in order] == [1, 4, 2, 5, 0, 3]
+
+
+def test_a_bar_counts_what_is_under_way():
+    with Bar("train", 4, show=False) as bar, ThreadPoolExecutor(2) as pool:
+        both = threading.Barrier(2)
+
+        def work(name: str) -> str:
+            bar.within(name, 0.25 if name == "a" else 0.75, "loss 1e-03")
+            both.wait(10)
+            text = bar.text()
+            both.wait(10)
+            bar(1)
+            return text
+
+        texts = set(pool.map(work, "ab"))
+        assert texts == {"b loss 1e-03 (75%), a loss 1e-03 (25%)"}
+        assert bar.text() == ""

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -187,6 +189,24 @@ def test_loss_is_that_of_the_exported_weights(architecture: str) -> None:
     assert math.isclose(steps.loss(), exact, rel_tol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (8, True, 6, 2, 3, 4)),
+        ({"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": ""}, (4, False, 6, 2, 3, 4)),
+        ({"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": ""}, (16, True, 12, 2, 5, 5)),
+    ],
+)
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 processors")
+def test_tiles_fit_the_processor_that_is_compiled_for(limits, found) -> None:
+    code = "from solspace.training.vectors import tiles; print(*tiles())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limits, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(part) for part in found]
+
+
 def test_tanh_is_tanh() -> None:
     from solspace.training.blocks import BLOCK
     from solspace.training.kernels import _activate
@@ -252,6 +272,32 @@ def test_seed_fixes_trials_across_attempts_and_separates_networks() -> None:
     a, b, c = (training_trials(TASK, seed).parameters["t_in"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
+
+
+def test_a_bar_is_told_how_far_each_network_is() -> None:
+    class Progress:
+        def __init__(self) -> None:
+            self.done, self.told = 0, list[tuple[str, float, str]]()
+
+        def __call__(self, networks: int) -> None:
+            self.done += networks
+
+        def within(self, network: str, share: float, said: str) -> None:
+            self.told.append((network, share, said))
+
+    recipe = dataclasses.replace(RECIPE, max_steps=400, check_every=100, attempts=2)
+    ds = new_population(
+        "interval_reproduction", "vanilla", networks=1, hidden_size=20, recipe=recipe
+    )
+    progress = Progress()
+    with pytest.warns(UserWarning, match="failed in train"):
+        out = train(ds, progress=progress)
+    assert progress.done == 1
+    assert [share for _, share, _ in progress.told] == [0.25, 0.5, 0.75, 1.0] * 2
+    assert {name for name, _, _ in progress.told} == {str(ds["name"].values[0])}
+    curve = out["loss_curve"].values[0]
+    kept = [said for *_, said in progress.told if f"loss {curve[1]:.1e}" in said]
+    assert kept and progress.told[-1][2].startswith("attempt 2, loss ")
 
 
 def test_failed_network_keeps_its_best_weights_and_says_why() -> None:

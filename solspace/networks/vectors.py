@@ -104,8 +104,8 @@ class Vector:
         return self._made(self.builder.fneg(self.value))
 
     def times_plus(self, factor: Vector | float, added: Vector | float) -> Vector:
-        """``self * factor + added``, rounded once."""
-        return self._call("fma", self.value, self._as_value(factor), self._as_value(added))
+        """``self * factor + added``, rounded once where the processor can."""
+        return self._call("fmuladd", self.value, self._as_value(factor), self._as_value(added))
 
     def at_most(self, limit: float) -> Vector:
         """The smaller one; NaN stays NaN."""
@@ -141,14 +141,16 @@ _P = (
     0.0013888888917213717, 0.00019841269863053618, 2.4801521295954376e-05,
     2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
-_LN2, _LN2_REST = 0.6931471805599453, 2.3190468138462996e-17
+# ln(2), the first part of so few bits that k of them are exact.
+_LN2, _LN2_REST = 0.6931471803691238, 1.9082149292705877e-10
+_PER_LN2 = 1.4426950408889634
 _TO_INTEGER = 1.5 * 2.0**52  # added, the last bits are the integer
 
 
 def _exponential(x: Vector) -> tuple[Vector, Vector]:
     """``2^k`` and ``exp(r) - 1`` of ``exp(x)``."""
     builder = x.builder
-    shifted = x.times_plus(1 / _LN2, _TO_INTEGER)
+    shifted = x.times_plus(_PER_LN2, _TO_INTEGER)
     k = shifted - _TO_INTEGER
     r = (-k).times_plus(_LN2, x)
     r = (-k).times_plus(_LN2_REST, r)

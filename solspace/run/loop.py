@@ -24,6 +24,7 @@ from solspace.kinds import kind_of
 from solspace.population.each import failures_told_elsewhere
 from solspace.population.variables import DONE, FAILED, PENDING, Variable, status_variable
 from solspace.run import where as compute
+from solspace.run.bars import Bar
 from solspace.run.compiling import told_of_compiling
 from solspace.run.creating import create_groups, group_layouts, of_other_length
 from solspace.run.finishing import (
@@ -50,7 +51,7 @@ from solspace.store import Population, Shard, Store, creation, locks, provenance
 from solspace.store.locks import Slice
 from solspace.tasks import Task, get_task
 
-__all__ = ["Outcome", "run_stage"]
+__all__ = ["Outcome", "longest_first", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -367,7 +368,7 @@ def _run_shards(
     progress: bool,
 ) -> None:
     """Shard by shard; ``each`` has those that are pending, with their networks to compute."""
-    pending = list(each)
+    pending = longest_first(population, each)
     local = _is_local(where)
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
@@ -386,7 +387,9 @@ def _run_shards(
         def told(networks: int) -> None:
             if compute.stopping():  # between two networks, where a shard takes long
                 raise KeyboardInterrupt
-            bar.update(networks)
+            bar(networks)
+
+        told.within = bar.within  # type: ignore[attr-defined]
 
         function = partial(
             _run_shard,
@@ -410,7 +413,7 @@ def _run_shards(
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
             if not local:
-                bar.update(each[shard])
+                bar(each[shard])
 
 
 _SMALL = 64 << 20  # bytes
@@ -432,6 +435,18 @@ def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> 
         return {shard: shard.stop - shard.start for shard in shards}
     waiting = population.status(stage.name) == PENDING
     return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
+
+
+def longest_first(population: Population, shards: Mapping[Shard, int]) -> list[Shard]:
+    """Shards in the order of what they cost, so that at the end no core waits long for another.
+
+    A network costs about the square of its size.
+    """
+    labels = population.open()
+    if "hidden_size" not in labels.variables:
+        return list(shards)
+    cost = labels["hidden_size"].values.astype(float) ** 2
+    return sorted(shards, key=lambda shard: (-cost[slice(*shard)].sum(), shard))
 
 
 def _is_local(where: Mapping[str, Any]) -> bool:
@@ -459,10 +474,10 @@ def _run_whole(
         function = compute_own if stage.plain else None
         try:
             if function:
-                out = function(stage, whole, options | {"progress": bar.update})
+                out = function(stage, whole, options | {"progress": bar})
             else:
                 with failures_told_elsewhere():
-                    out = stage.function(whole, progress=bar.update, **options)
+                    out = stage.function(whole, progress=bar, **options)
                 out = checked(stage, whole, out)
         except SolspaceError as error:
             raise SolspaceError(f"{population.path}: {population}: {error}") from None
@@ -526,14 +541,5 @@ def _one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def _bar(population: Population, stage: Stage, networks: int, show: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=networks,
-        unit="network",
-        desc=f"{stage.verb} {population}",
-        disable=not show,
-        dynamic_ncols=True,
-        smoothing=0.1,
-    )
+def _bar(population: Population, stage: Stage, networks: int, show: bool) -> Bar:
+    return Bar(f"{stage.verb} {population}", networks, show)

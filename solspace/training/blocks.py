@@ -1,9 +1,9 @@
 """What the compiled kernels of the three cells share: vectors, products, batches, Adam.
 
 A network is trained on one core and stays in its cache. Arrays have the order (slot, row, trial)
-with 32 trials in a block, two vectors of 16 lanes, so that every operation is a whole vector of
-trials. The two products that take the time are written as LLVM vectors, register tile by
-register tile; LLVM maps them to what the machine has. The rest is plain loops.
+with 32 trials in a block, so that every operation is a whole vector of trials: two of 16 lanes with
+AVX-512, four of 8 with AVX2, eight of 4 elsewhere. The two products that take the time are written
+as LLVM vectors, register tile by register tile (see `vectors`). The rest is plain loops.
 
 Numba's cache looks at the file of the function that is called from Python only: after a change
 here, delete ``__pycache__``.
@@ -21,6 +21,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from solspace.training.vectors import BLOCK, tiles
+
 __all__ = [
     "BLOCK",
     "CHUNK",
@@ -29,6 +31,7 @@ __all__ = [
     "add_gradient",
     "aligned",
     "asked",
+    "copy",
     "gather",
     "multiply",
     "sigmoid",
@@ -37,13 +40,13 @@ __all__ = [
     "to_error",
 ]
 
-LANES = 16
-VECTORS = 2
-BLOCK = LANES * VECTORS  # trials that are worked on at once
-
-# Register tiles: accumulators, operands and a broadcast must fit 32 vector registers.
-PRODUCT_ROWS = 12  # x 2 vectors of trials
-GRADIENT_ROWS = 5  # x 5
+_TILES = tiles()
+LANES = _TILES.lanes
+VECTORS = BLOCK // LANES
+PRODUCT_ROWS, PRODUCT_VECTORS = _TILES.product_rows, _TILES.product_vectors
+GRADIENT_ROWS, GRADIENT_COLUMNS = _TILES.gradient_rows, _TILES.gradient_columns
+PRODUCT_TRIALS = PRODUCT_VECTORS * LANES  # of the block, in one tile
+CACHE_LINE = 16  # float32
 CHUNK = 50  # slots whose errors are kept until the gradient takes them in; fits the L2 cache
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -84,6 +87,9 @@ def _broadcast(builder: Any, scalar: Any) -> Any:
 
 
 def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    # Where there is no such instruction, LLVM would call a function for each number.
+    if not _TILES.fused:
+        return builder.fadd(builder.fmul(a, b), c)
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
     return builder.call(function, [a, b, c])
@@ -110,7 +116,7 @@ def _for_each_size(builder: Any, size: Any, largest: int, emit: Callable[[int], 
 def _product_tile(
     typingctx: Any, rows: Any, weights: Any, stride: Any, depth: Any, source: Any, out: Any
 ) -> Any:
-    """``out[r] = sum over k of weights[k * stride + r] * source[k]``, vectors of trials."""
+    """``out[r] = sum over k of weights[k * stride + r] * source[k]``, some vectors of trials."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, weights, stride, depth, source, out = args
@@ -119,7 +125,8 @@ def _product_tile(
             zero = ir.Constant(_VECTOR, [ir.Constant(ir.FloatType(), 0.0)] * LANES)
             # Stack slots; LLVM makes registers of them.
             total = [
-                [cgutils.alloca_once_value(builder, zero) for _ in range(VECTORS)] for _ in range(n)
+                [cgutils.alloca_once_value(builder, zero) for _ in range(PRODUCT_VECTORS)]
+                for _ in range(n)
             ]
             for row in total:
                 for slot in row:
@@ -128,16 +135,16 @@ def _product_tile(
                 first = builder.mul(loop.index, _int(BLOCK))
                 x = [
                     _load(builder, source, builder.add(first, _int(v * LANES)))
-                    for v in range(VECTORS)
+                    for v in range(PRODUCT_VECTORS)
                 ]
                 column = builder.gep(weights, [builder.mul(loop.index, stride)])
                 for r in range(n):
                     w = _broadcast(builder, builder.load(builder.gep(column, [_int(r)])))
-                    for v in range(VECTORS):
+                    for v in range(PRODUCT_VECTORS):
                         slot = total[r][v]
                         builder.store(_fma(builder, w, x[v], builder.load(slot)), slot)
             for r in range(n):
-                for v in range(VECTORS):
+                for v in range(PRODUCT_VECTORS):
                     _store(builder, builder.load(total[r][v]), out, _int(r * BLOCK + v * LANES))
 
         _for_each_size(builder, rows, PRODUCT_ROWS, emit)
@@ -191,7 +198,7 @@ def _gradient_tile(
             builder,
             rows,
             GRADIENT_ROWS,
-            lambda n: _for_each_size(builder, columns, GRADIENT_ROWS, lambda m: emit(n, m)),
+            lambda n: _for_each_size(builder, columns, GRADIENT_COLUMNS, lambda m: emit(n, m)),
         )
         return context.get_dummy_value()
 
@@ -213,14 +220,15 @@ def multiply(weights, first_row, last_row, first_k, last_k, source, out):  # typ
     for tile in range(tiles):
         first = first_row + tile * rows // tiles
         last = first_row + (tile + 1) * rows // tiles
-        _product_tile(
-            last - first,
-            _address(weights, (first_k, first)),
-            stride,
-            last_k - first_k,
-            _address(source, (first_k, 0)),
-            _address(out, (first, 0)),
-        )
+        for trial in range(0, BLOCK, PRODUCT_TRIALS):
+            _product_tile(
+                last - first,
+                _address(weights, (first_k, first)),
+                stride,
+                last_k - first_k,
+                _address(source, (first_k, trial)),
+                _address(out, (first, trial)),
+            )
 
 
 @njit(cache=True, nogil=True)
@@ -231,7 +239,7 @@ def add_gradient(error, state, total, first_row, last_row, first_column):  # typ
     """
     slots, rows, columns = error.shape[0], last_row - first_row, state.shape[1] - first_column
     row_tiles = (rows + GRADIENT_ROWS - 1) // GRADIENT_ROWS
-    column_tiles = (columns + GRADIENT_ROWS - 1) // GRADIENT_ROWS
+    column_tiles = (columns + GRADIENT_COLUMNS - 1) // GRADIENT_COLUMNS
     for i in range(row_tiles):
         row = first_row + i * rows // row_tiles
         next_row = first_row + (i + 1) * rows // row_tiles
@@ -291,6 +299,14 @@ def tanh(x):  # type: ignore[no-untyped-def]
 def sigmoid(x):  # type: ignore[no-untyped-def]
     half = np.float32(0.5)
     return half + half * tanh(half * x)
+
+
+@njit(cache=True, nogil=True)
+def copy(source, out):  # type: ignore[no-untyped-def]
+    """``out[:] = source`` of the same shape, compiled without Numba's message on other shapes."""
+    for r in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[r, c] = source[r, c]
 
 
 @njit(cache=True, nogil=True)
@@ -388,6 +404,6 @@ def aligned(*shape: int) -> NDArray[np.float32]:
     >>> aligned(3, 5).ctypes.data % 64
     0
     """
-    raw = np.zeros(int(np.prod(shape)) + LANES, np.float32)
-    skip = (-raw.ctypes.data // raw.itemsize) % LANES
+    raw = np.zeros(int(np.prod(shape)) + CACHE_LINE, np.float32)
+    skip = (-raw.ctypes.data // raw.itemsize) % CACHE_LINE
     return raw[skip : skip + int(np.prod(shape))].reshape(shape)

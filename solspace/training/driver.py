@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,12 @@ from solspace.training.steps import Steps, Weights, make_steps
 
 __all__ = [
     "INITS",
+    "Attempt",
     "Checkpoint",
+    "ExactLoss",
+    "Look",
+    "Request",
+    "Training",
     "TrainingResult",
     "batches",
     "initial_weights",
@@ -264,6 +269,7 @@ def train_network(
     device: str | None = None,
     checkpoints: int = 0,
     given: Mapping[str, NDArray[Any]] | None = None,
+    told: Callable[[float, int, int], None] | None = None,
 ) -> TrainingResult:
     """Train one network on one thread.
 
@@ -291,6 +297,9 @@ def train_network(
         network that is trained is the same, bit for bit, with and without.
     given : mapping, optional
         See `initial_weights`.
+    told : callable (float, int, int) -> None, optional
+        Told at each check the loss, the gradient steps so far of this attempt, and how many it has
+        at most.
 
     Returns
     -------
@@ -315,84 +324,195 @@ def train_network(
     >>> result.reason  # doctest: +ELLIPSIS
     'loss 0.03... after 1 attempt of 200 steps, wanted 0.0001'
     """
-    task = get_task(task)
-    networks.check_architecture(architecture)
-    recipe = recipe or task.recipe(architecture)
-    if seed < 0 or recipe.attempts < 1:
-        raise SolspaceError(
-            f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more attempts"
-        )
-    if recipe.hold_steps and (recipe.hold_steps % recipe.check_every or recipe.hold_rate <= 0):
-        raise SolspaceError(
-            f"hold_steps {recipe.hold_steps} at hold_rate {recipe.hold_rate:g}; give a multiple of "
-            f"check_every ({recipe.check_every}) and a rate over 0, or 0 steps"
-        )
-    trials = training_trials(task, seed)
-    if not trials.input.size:
-        raise SolspaceError(
-            f"task {task.name!r} gives no training trials (input {trials.input.shape}: trials, "
-            "steps, channels); give one or more"
-        )
-    if fault := number_faults(task, trials):
-        raise SolspaceError(
-            f"the training trials of task {task.name!r} hold NaN or infinity: {fault}; give finite "
-            "numbers"
-        )
-    rates = learning_rates(recipe, hidden_size)
-    levels = np.empty(0)
-    if checkpoints:
-        levels = loss_levels(_silence(trials), recipe.target_loss, checkpoints)
-    best: _Attempt | None = None
-    early = []
-    for attempt in range(recipe.attempts):
+    training = Training(
+        task, architecture, hidden_size, seed=seed, recipe=recipe, stop=stop,
+        checkpoints=checkpoints, given=given, told=told,
+    )  # fmt: skip
+
+    make = partial(make_steps, device=device)
+    attempts: list[Attempt] = []
+    while training.goes_on(attempts):
+        attempts.append(_alone(training.attempt(len(attempts), make)))
+    return training.result(attempts)
+
+
+class Request(Protocol):
+    """What an attempt waits for, a number."""
+
+    def alone(self) -> float:
+        """Compute it for this network alone, on the calling thread."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Gradient steps, if any, and then the loss over the whole training set.
+
+    Attributes
+    ----------
+    steps : Steps
+    batches : array (step, batch) or None
+        Trial indices of each gradient step.
+    rates : array (step,) or None
+    """
+
+    steps: Steps
+    batches: NDArray[np.int64] | None = None
+    rates: NDArray[np.float64] | None = None
+
+    def alone(self) -> float:
+        if self.batches is not None and self.rates is not None:
+            self.steps.advance(self.batches, self.rates)
+        return self.steps.loss()
+
+
+@dataclass(frozen=True)
+class ExactLoss:
+    """The loss of these weights in float64, see `mean_squared_error`."""
+
+    architecture: str
+    weights: Weights
+    trials: Trials
+
+    def alone(self) -> float:
+        return mean_squared_error(self.architecture, self.weights, self.trials)
+
+
+Result = TypeVar("Result")
+# Yields what it waits for, is sent the number, and returns its result.
+Program = Generator[Request, float, Result]
+
+
+def _alone(program: Program[Result]) -> Result:
+    """Run one attempt to its end."""
+    try:
+        request = next(program)
+        while True:
+            request = program.send(request.alone())
+    except StopIteration as end:
+        return end.value
+
+
+class Training:
+    """The training of one network, as attempts that whoever runs them may run side by side.
+
+    An attempt is a generator: it yields what it waits for (`Look`, `ExactLoss`), is sent the
+    number, and returns an `Attempt`. All that is decided about a network is decided here, wherever
+    the gradient steps are computed.
+
+    Parameters are those of `train_network`, which has the errors too.
+
+    Examples
+    --------
+    >>> training = Training("interval_reproduction", "vanilla", 20, seed=1)
+    >>> first = next(training.attempt(0, make_steps))
+    >>> type(first).__name__, first.batches is None, 0.02 < first.alone() < 1
+    ('Look', True, True)
+    """
+
+    def __init__(
+        self,
+        task: str | Task,
+        architecture: str,
+        hidden_size: int,
+        *,
+        seed: int,
+        recipe: Recipe | None = None,
+        stop: Callable[[], bool] | None = None,
+        checkpoints: int = 0,
+        given: Mapping[str, NDArray[Any]] | None = None,
+        told: Callable[[float, int, int], None] | None = None,
+    ) -> None:
+        task = get_task(task)
+        networks.check_architecture(architecture)
+        recipe = recipe or task.recipe(architecture)
+        if seed < 0 or recipe.attempts < 1:
+            raise SolspaceError(
+                f"seed {seed}, {recipe.attempts} attempts; give a seed of 0 or more, 1 or more "
+                "attempts"
+            )
+        if recipe.hold_steps and (recipe.hold_steps % recipe.check_every or recipe.hold_rate <= 0):
+            raise SolspaceError(
+                f"hold_steps {recipe.hold_steps} at hold_rate {recipe.hold_rate:g}; give a "
+                f"multiple of check_every ({recipe.check_every}) and a rate over 0, or 0 steps"
+            )
+        trials = training_trials(task, seed)
+        if not trials.input.size:
+            raise SolspaceError(
+                f"task {task.name!r} gives no training trials (input {trials.input.shape}: "
+                "trials, steps, channels); give one or more"
+            )
+        if fault := number_faults(task, trials):
+            raise SolspaceError(
+                f"the training trials of task {task.name!r} hold NaN or infinity: {fault}; give "
+                "finite numbers"
+            )
+        self.task, self.architecture, self.hidden_size = task, architecture, hidden_size
+        self.seed, self.recipe, self.trials = seed, recipe, trials
+        self._stop, self._given, self._told = stop, given, told
+        self._rates = learning_rates(recipe, hidden_size)
+        self._levels = np.empty(0)
+        if checkpoints:
+            self._levels = loss_levels(_silence(trials), recipe.target_loss, checkpoints)
+
+    def goes_on(self, attempts: Sequence[Attempt]) -> bool:
+        """Whether another attempt is made after these."""
+        return len(attempts) < self.recipe.attempts and not (attempts and attempts[-1].trained)
+
+    def attempt(self, attempt: int, make: Callable[..., Steps]) -> Program[Attempt]:
+        """One attempt; ``make`` is `make_steps`, or gives what computes the steps instead."""
+        task, seed, recipe = self.task, self.seed, self.recipe
         start = initial_weights(
-            architecture,
-            hidden_size,
+            self.architecture,
+            self.hidden_size,
             inputs=len(task.inputs),
             outputs=len(task.outputs),
             init=recipe.init,
             rng=np.random.default_rng([seed, attempt, _INIT]),
             gain=recipe.init_gain,
-            given=given,
+            given=self._given,
         )
         rng = np.random.default_rng([seed, attempt, _BATCHES])
         fresh = np.random.default_rng([seed, attempt, _FRESH])
         draw = partial(task.training_trials, fresh) if task.noisy else None
         noise = np.random.default_rng([seed, attempt, _NOISE])
-        this = _attempt(
-            architecture, start, trials, rates, recipe, rng, stop, device, levels, draw, noise
+        return (
+            yield from _attempt(
+                self.architecture, start, self.trials, self._rates, recipe, rng, self._stop, make,
+                self._levels, draw, noise, self._told,
+            )
+        )  # fmt: skip
+
+    def result(self, attempts: Sequence[Attempt]) -> TrainingResult:
+        """What comes of the attempts, all that were made."""
+        recipe, best = self.recipe, attempts[0]
+        for this in attempts[1:]:
+            if this.loss < best.loss:
+                best = this
+        reason = ""
+        if not best.trained:
+            reason = (
+                f"loss {best.loss:.2g} after {len(attempts)} attempt"
+                f"{'s' if len(attempts) > 1 else ''} of "
+                f"{recipe.hold_steps + recipe.max_steps:,} steps, "
+                f"wanted {recipe.target_loss:.2g}"
+            )
+            early = [f"attempt {k + 1} {a.ended}" for k, a in enumerate(attempts) if a.ended]
+            reason = "; ".join([reason, *early])
+        return TrainingResult(
+            weights=best.weights,
+            initial_weights=best.start,
+            loss=best.loss,
+            gradient_steps=best.steps,
+            attempts=len(attempts),
+            trained=best.trained,
+            reason=reason,
+            checkpoints=_checkpoints(self.architecture, best, self._levels, self.trials),
+            loss_curve=tuple(best.curve),
         )
-        if best is None or this.loss < best.loss:
-            best = this
-        if this.ended:
-            early.append(f"attempt {attempt + 1} {this.ended}")
-        if this.trained:
-            break
-    assert best is not None
-    reason = ""
-    if not best.trained:
-        attempts = f"{attempt + 1} attempt{'s' if attempt else ''}"
-        reason = (
-            f"loss {best.loss:.2g} after {attempts} of "
-            f"{recipe.hold_steps + recipe.max_steps:,} steps, "
-            f"wanted {recipe.target_loss:.2g}"
-        )
-        reason = "; ".join([reason, *early])
-    return TrainingResult(
-        weights=best.weights,
-        initial_weights=best.start,
-        loss=best.loss,
-        gradient_steps=best.steps,
-        attempts=attempt + 1,
-        trained=best.trained,
-        reason=reason,
-        checkpoints=_checkpoints(architecture, best, levels, trials),
-        loss_curve=tuple(best.curve),
-    )
 
 
 def _checkpoints(
-    architecture: str, attempt: _Attempt, levels: NDArray[np.float64], trials: Trials
+    architecture: str, attempt: Attempt, levels: NDArray[np.float64], trials: Trials
 ) -> tuple[Checkpoint, ...]:
     """The kept weights with their losses; the same where one look passed several levels."""
     if not len(levels):
@@ -428,7 +548,9 @@ def mean_squared_error(
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class Attempt:
+    """How one attempt ended, with the best weights it found."""
+
     start: Weights
     weights: Weights
     loss: float
@@ -508,24 +630,37 @@ def _attempt(
     recipe: Recipe,
     rng: np.random.Generator,
     stop: Callable[[], bool] | None,
-    device: str | None,
+    make: Callable[..., Steps],
     levels: NDArray[np.float64],
     draw: Callable[[], Trials] | None = None,
     noise: np.random.Generator | None = None,
-) -> _Attempt:
+    told: Callable[[float, int, int], None] | None = None,
+) -> Program[Attempt]:
     """Train from one set of initial weights until the target, the last step or no hope."""
 
-    def exact_loss() -> float:
-        return mean_squared_error(architecture, steps.weights(), trials)
+    def exact_loss() -> ExactLoss:
+        return ExactLoss(architecture, steps.weights(), trials)
 
-    def under_in_float64(level: float) -> Callable[[float], bool]:
-        # The verdict is float64's; it is asked only where float32 says so.
-        return lambda loss: loss < level and exact_loss() < level
+    def under_in_float64(level: float) -> Callable[[float], Program[bool]]:
+        def reached(loss: float) -> Program[bool]:
+            # The verdict is float64's; it is asked only where float32 says so.
+            return loss < level and (yield exact_loss()) < level
 
-    steps = make_steps(architecture, start, trials, recipe, device, draw, noise)
+        return reached
+
+    def easy_enough(loss: float) -> Program[bool]:
+        yield from ()
+        return loss < recipe.curriculum_loss
+
+    steps = make(architecture, start, trials, recipe, draw=draw, noise=noise)
     between, passed = levels[1:-1], list[tuple[Weights, int]]()
 
     before = 0  # steps of the parts that have ended
+    most = recipe.curriculum_steps + recipe.hold_steps + len(rates)
+
+    def tell(loss: float, done: int) -> None:
+        if told is not None:
+            told(loss, before + done, most)
 
     def look(loss: float, done: int) -> None:
         while len(passed) < len(between) and loss < between[len(passed)]:
@@ -535,15 +670,16 @@ def _attempt(
     curriculum = _Descent()
     if recipe.curriculum_steps:
         easy = _easy_trials(trials, recipe)
-        curriculum_steps = make_steps(architecture, start, easy, recipe, device, noise=noise)
-        curriculum = _descend(
+        curriculum_steps = make(architecture, start, easy, recipe, noise=noise)
+        curriculum = yield from _descend(
             curriculum_steps,
             batches(len(easy), recipe.curriculum_steps, recipe, rng),
             np.full(recipe.curriculum_steps, rates[0]),
             recipe,
             _silence(easy),
-            lambda loss: loss < recipe.curriculum_loss,
+            easy_enough,
             stop,
+            told=tell,
         )
         if not (curriculum.ended or curriculum.reached):
             curriculum.ended = f"ended at step {curriculum.done:,}: curriculum not learnt"
@@ -557,7 +693,7 @@ def _attempt(
     ):
         if ended or not len(part):
             continue
-        descent = _descend(
+        descent = yield from _descend(
             steps,
             batches(len(trials), len(part), recipe, rng),
             part,
@@ -566,14 +702,15 @@ def _attempt(
             under_in_float64(under),
             stop,
             look,
+            tell,
         )
         # Where a part begins is where the one before ended.
         curve += descent.losses[1 if curve else 0 :]
         before += descent.done
         ended = descent.ended
-    loss = exact_loss()
+    loss = yield exact_loss()
     trained = loss < recipe.target_loss
-    return _Attempt(start, steps.weights(), loss, before, trained, ended, passed, curve)
+    return Attempt(start, steps.weights(), loss, before, trained, ended, passed, curve)
 
 
 def _silence(trials: Trials) -> float:
@@ -595,26 +732,30 @@ def _descend(
     rates: NDArray[np.float64],
     recipe: Recipe,
     silence: float,
-    reached: Callable[[float], bool],
+    reached: Callable[[float], Program[bool]],
     stop: Callable[[], bool] | None,
     look: Callable[[float, int], None] | None = None,
-) -> _Descent:
+    told: Callable[[float, int], None] | None = None,
+) -> Program[_Descent]:
     """Gradient steps with checks and rollbacks; the best weights are left in ``steps``.
 
-    ``look`` is told each best loss and at which step, while ``steps`` has its weights.
+    ``look`` is told each best loss and at which step, while ``steps`` has its weights; ``told``
+    every loss.
     """
     result = _Descent()
-    best, best_loss, factor = steps.snapshot(), steps.loss(), 1.0
+    best, best_loss, factor = steps.snapshot(), (yield Look(steps)), 1.0
     result.losses.append(best_loss)
     if look is not None:
         look(best_loss, 0)
     for batch in batches:
         if stop is not None and stop():
             raise KeyboardInterrupt(f"training was stopped at step {result.done:,}")
-        steps.advance(batch, factor * rates[result.done : result.done + len(batch)])
+        rows = rates[result.done : result.done + len(batch)]
+        loss = yield Look(steps, batch, factor * rows)
         result.done += len(batch)
-        loss = steps.loss()
         result.losses.append(loss)
+        if told is not None:
+            told(loss, result.done)
         at = f"ended at step {result.done:,}"
         if not np.isfinite(loss):
             result.ended = f"{at}: loss became {'NaN' if np.isnan(loss) else 'infinite'}"
@@ -626,7 +767,7 @@ def _descend(
             best, best_loss = steps.snapshot(), loss
             if look is not None:
                 look(loss, result.done)
-            if reached(loss):
+            if (yield from reached(loss)):
                 result.reached = True
                 break
         elif rolls_back(recipe, loss, best_loss):

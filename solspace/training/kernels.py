@@ -31,6 +31,7 @@ from solspace.training.blocks import (
     add_gradient,
     aligned,
     asked,
+    copy,
     gather,
     multiply,
     sum_lanes,
@@ -70,7 +71,7 @@ def _forward(transposed, outputs, state, drive, readout):  # type: ignore[no-unt
         multiply(transposed, 0, rows, 0, state.shape[1], state[t], drive)
         if t < last:
             _activate(drive, hidden, state[t + 1])
-        readout[t] = drive[hidden:]
+        copy(drive[hidden:], readout[t])
 
 
 @njit(cache=True, nogil=True)
@@ -89,7 +90,7 @@ def _backward(matrix, state, readout_error, drive, error, total):  # type: ignor
             else:
                 multiply(matrix, 0, hidden, 0, matrix.shape[0], error[following], drive)
                 _through_activation(drive, hidden, state[t + 1], error[here])
-            error[here, hidden:] = readout_error[t]
+            copy(readout_error[t], error[here, hidden:])
             following = here
         add_gradient(error[: stop - first], state[first:stop], total, 0, matrix.shape[0], 0)
 
@@ -100,7 +101,7 @@ def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-
     transposed, state, drive, readout, error, total, out = work
     outputs = targets.shape[1]
     hidden = matrix.shape[0] - outputs
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     total[:] = np.float32(0.0)
     scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
@@ -120,7 +121,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
     transposed, state, drive, readout = work[:4]
     outputs = targets.shape[1]
     hidden = matrix.shape[0] - outputs
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
@@ -136,7 +137,7 @@ def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-un
     """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
     transposed, state, drive, readout = work[:4]
     made = readout.shape[1]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     for start in range(0, trials.size, BLOCK):
         block = trials[start : start + BLOCK]

@@ -32,6 +32,7 @@ from solspace.training.blocks import (
     add_gradient,
     aligned,
     asked,
+    copy,
     gather,
     multiply,
     sigmoid,
@@ -98,7 +99,7 @@ def _forward(transposed, hidden, state, gates, drive, readout):  # type: ignore[
         if t < last:
             multiply(transposed, main, main + hidden, hidden, columns, state[t], drive)
             _activate(drive, hidden, outputs, state[t], gates[t], state[t + 1])
-        readout[t] = drive[3 * hidden : main]
+        copy(drive[3 * hidden : main], readout[t])
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +120,7 @@ def _backward(matrix, hidden, state, gates, readout_error, drive, delta, error, 
                 multiply(matrix, 0, hidden, 0, main, error[following], drive)
                 _add(drive, hidden, delta)
                 _through_activation(delta, hidden, outputs, state[t], gates[t], error[here])
-            error[here, 3 * hidden : main] = readout_error[t]
+            copy(readout_error[t], error[here, 3 * hidden : main])
             following = here
         done, seen = error[: stop - first], state[first:stop]
         add_gradient(done, seen, total, 0, main, 0)
@@ -131,7 +132,7 @@ def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-
     """Sum of squared errors of a batch, and in the last buffer the gradient of the mean."""
     transposed, state, gates, drive, readout, delta, error, total, out = work
     hidden = delta.shape[0]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     total[:] = np.float32(0.0)
     scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
@@ -150,7 +151,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
     """Sum of squared errors over all trials (no gradient)."""
     transposed, state, gates, drive, readout, delta = work[:6]
     hidden = delta.shape[0]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
@@ -165,7 +166,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
 def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-untyped-def]
     """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
     transposed, state, gates, drive, readout, delta = work[:6]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     for start in range(0, trials.size, BLOCK):
         block = trials[start : start + BLOCK]

@@ -22,6 +22,7 @@ from solspace.training.blocks import (
     add_gradient,
     aligned,
     asked,
+    copy,
     gather,
     multiply,
     sum_lanes,
@@ -78,7 +79,7 @@ def _forward(transposed, outputs, settings, noise, state, fresh, drive, readout)
                 for r in range(hidden):
                     for k in range(state.shape[2]):
                         state[t + 1, r, k] += noise[t, r, k]
-        readout[t] = drive[hidden:]
+        copy(drive[hidden:], readout[t])
 
 
 @njit(cache=True, nogil=True)
@@ -98,7 +99,7 @@ def _backward(matrix, settings, state, fresh, readout_error, drive, carried, err
             else:
                 multiply(matrix, 0, hidden, 0, matrix.shape[0], error[following], drive)
                 _through_activation(drive, hidden, settings, fresh[t], carried, error[here])
-            error[here, hidden:] = readout_error[t]
+            copy(readout_error[t], error[here, hidden:])
             following = here
         add_gradient(error[: stop - first], state[first:stop], total, 0, matrix.shape[0], 0)
 
@@ -109,7 +110,7 @@ def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-
     transposed, state, fresh, drive, readout, carried, error, total, settings, noise, out = work
     outputs = targets.shape[1]
     hidden = matrix.shape[0] - outputs
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     total[:] = np.float32(0.0)
     scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
@@ -131,7 +132,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
     settings = work[8]
     outputs = targets.shape[1]
     hidden = matrix.shape[0] - outputs
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
@@ -147,7 +148,7 @@ def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-un
     """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
     transposed, state, fresh, drive, readout = work[:5]
     made, settings = readout.shape[1], work[8]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     for start in range(0, trials.size, BLOCK):
         block = trials[start : start + BLOCK]

@@ -21,6 +21,7 @@ from solspace.training.blocks import (
     add_gradient,
     aligned,
     asked,
+    copy,
     gather,
     multiply,
     sigmoid,
@@ -88,7 +89,7 @@ def _forward(transposed, hidden, state, cell, gates, drive, readout):  # type: i
         multiply(transposed, 0, rows, 0, columns, state[t], drive)
         if t < last:
             _activate(drive, hidden, cell[t], gates[t], cell[t + 1], state[t + 1])
-        readout[t] = drive[4 * hidden :]
+        copy(drive[4 * hidden :], readout[t])
 
 
 @njit(cache=True, nogil=True)
@@ -107,7 +108,7 @@ def _backward(matrix, hidden, cell, state, gates, readout_error, drive, carried,
             else:
                 multiply(matrix, 0, hidden, 0, rows, error[following], drive)
                 _through_activation(drive, hidden, cell[t], gates[t], carried, error[here])
-            error[here, 4 * hidden :] = readout_error[t]
+            copy(readout_error[t], error[here, 4 * hidden :])
             following = here
         add_gradient(error[: stop - first], state[first:stop], total, 0, rows, 0)
 
@@ -117,7 +118,7 @@ def gradient(matrix, inputs, targets, trials, work):  # type: ignore[no-untyped-
     """Sum of squared errors of a batch, and in the last buffer the gradient of the mean."""
     transposed, state, cell, gates, drive, readout, carried, error, total, out = work
     hidden = carried.shape[0]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     total[:] = np.float32(0.0)
     scale = np.float32(2.0 / max(1, asked(targets, trials)))
     squares = 0.0
@@ -136,7 +137,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
     """Sum of squared errors over all trials (no gradient)."""
     transposed, state, cell, gates, drive, readout, carried = work[:7]
     hidden = carried.shape[0]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     squares = 0.0
     for first in range(0, trials.size, BLOCK):
@@ -151,7 +152,7 @@ def squared_error(matrix, inputs, targets, work):  # type: ignore[no-untyped-def
 def asked_outputs(matrix, inputs, first, last, work, out):  # type: ignore[no-untyped-def]
     """Mean output in the steps from ``first`` to before ``last`` of each trial, (trial, output)."""
     transposed, state, cell, gates, drive, readout, carried = work[:7]
-    transposed[:] = matrix.T
+    copy(matrix.T, transposed)
     trials = np.arange(inputs.shape[2])
     for start in range(0, trials.size, BLOCK):
         block = trials[start : start + BLOCK]

@@ -176,7 +176,8 @@ def train(
     task : str or Task, optional
         By default the dataset's own.
     progress : callable (int) -> None, optional
-        Told the number of networks done since last called.
+        Told the number of networks done since last called. Where it has a method ``within``, that
+        is told at each check a network's name, which share of its steps it has made, and its loss.
     stop : callable () -> bool, optional
         Asked between gradient steps; True raises ``KeyboardInterrupt``.
 
@@ -219,6 +220,22 @@ def train(
     kept: list[tuple[Checkpoint, ...]] = [()] * n
     checkpoints = int(ds.attrs.get("checkpoints", 0))
 
+    within = getattr(progress, "within", None)
+
+    def teller(i: int) -> Callable[[float, int, int], None] | None:
+        if within is None:
+            return None
+        name, attempt, before = str(ds["name"].values[i]), 1, 0
+
+        def told(loss: float, done: int, most: int) -> None:
+            nonlocal attempt, before
+            attempt += done < before
+            before = done
+            again = f"attempt {attempt}, " if attempt > 1 else ""
+            within(name, done / most, f"{again}loss {loss:.1e}")
+
+        return told
+
     def compute(i: int) -> None:
         result = train_network(
             task,
@@ -229,6 +246,7 @@ def train(
             stop=stop,
             checkpoints=checkpoints,
             given=given_parameters(ds, i),
+            told=teller(i),
         )
         kept[i] = result.checkpoints
         curves[i, : len(result.loss_curve)] = result.loss_curve
