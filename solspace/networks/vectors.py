@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from solspace.networks.fused import has_fma, multiply_add
+from solspace.networks.fused import multiply_add
 
 __all__ = [
     "LANES",
@@ -144,20 +144,19 @@ _P = (
     0.0013888888917213717, 0.00019841269863053618, 2.4801521295954376e-05,
     2.7557268459997064e-06, 2.7620088445409746e-07, 2.510038549551032e-08,
 )  # fmt: skip
-_LN2, _LN2_REST = 0.6931471805599453, 2.3190468138462996e-17
-# Rounded twice, k ln(2) has to be exact first: a part of 32 bits, and the rest (fdlibm).
-_LN2_SHORT, _LN2_LONG = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+# ln(2), the first part of so few bits that k of them are exact.
+_LN2, _LN2_REST = 0.6931471803691238, 1.9082149292705877e-10
+_PER_LN2 = 1.4426950408889634
 _TO_INTEGER = 1.5 * 2.0**52  # added, the last bits are the integer
 
 
 def _exponential(x: Vector) -> tuple[Vector, Vector]:
     """``2^k`` and ``exp(r) - 1`` of ``exp(x)``."""
     builder = x.builder
-    shifted = x.times_plus(1 / _LN2, _TO_INTEGER)
+    shifted = x.times_plus(_PER_LN2, _TO_INTEGER)
     k = shifted - _TO_INTEGER
-    first, second = (_LN2, _LN2_REST) if has_fma() else (_LN2_SHORT, _LN2_LONG)
-    r = (-k).times_plus(first, x)
-    r = (-k).times_plus(second, r)
+    r = (-k).times_plus(_LN2, x)
+    r = (-k).times_plus(_LN2_REST, r)
     p = r.times_plus(_P[-1], _P[-2])
     for coefficient in _P[-3::-1]:
         p = p.times_plus(r, coefficient)
