@@ -162,15 +162,24 @@ def test_the_makefile_tells_processors_the_same():
             assert f"{key}={value}" in line, (variable, key)
 
 
+UNDONE = "delayed_discrimination/vanilla"
+
+
 def test_tables_name_what_differs(monkeypatch):
-    monkeypatch.setattr(processors, "POPULATIONS", ("interval_reproduction/vanilla", "other"))
+    monkeypatch.setattr(processors, "POPULATIONS", ("interval_reproduction/vanilla", UNDONE))
     monkeypatch.setattr(processors, "TRAINED", ("vanilla",))
     monkeypatch.setattr(processors, "NUMBERS", ("activity",))
     monkeypatch.setattr(processors, "LABELS", {"graph_key": 2})
+    features = np.ones((2, 259))
+    other_features = features + 1e-15
+    other_features[1, 7] += 1e-3
     network = {"loss": np.linspace(1, 0.5, 11), "weights": np.ones(5)}
     here = {
         "train": {"vanilla": network},
-        "numbers interval_reproduction/vanilla": {"activity": np.ones((2, 3))},
+        "numbers interval_reproduction/vanilla": {
+            "activity": np.ones((2, 3)),
+            "features": features,
+        },
         "labels interval_reproduction/vanilla": {"graph_key": ["a", "b"]},
     }
     moved = np.ones((2, 3))
@@ -178,16 +187,17 @@ def test_tables_name_what_differs(monkeypatch):
     moved[1] = np.nan
     other = {
         "train": {"vanilla": {**network, "weights": np.full(5, 1 + 1e-3)}},
-        "numbers interval_reproduction/vanilla": {"activity": moved},
+        "numbers interval_reproduction/vanilla": {"activity": moved, "features": other_features},
         "labels interval_reproduction/vanilla": {"graph_key": ["a", "c"]},
     }
     text = processors.tables({"here": here, "avx2": other}, every=10)
     assert "| vanilla | loss after 200 steps | the same bits |" in text
     assert "| vanilla | weights then | 1e-03 |" in text
     assert "| activity | 1e-06; 1 of 2 with others |" in text
+    assert "| features | 1e-15 in the median; 1 of 259 over 1e-06, most 1e-03 (`" in text
     assert "| `graph_key` | 1 of 2 |" in text
     assert "- interval_reproduction/vanilla, network 20, `graph_key`, on avx2" in text
-    assert "| other | activity | not computed |" in text
+    assert f"| {UNDONE} | activity | not computed |" in text
     same = processors.tables({"here": here, "avx2": here}, every=10)
     assert "No network has another label." in same and "e-" not in same
     assert compare_labels({"k": ["a"]}, {"k": ["a"]}) == {"k": []}
