@@ -49,7 +49,7 @@ def served(store: str, *options: str) -> Iterator[str]:
         raise AssertionError(f"{' '.join(command)} ended with {process.wait()}")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
 
 
@@ -153,8 +153,8 @@ const map = named("map"), marks = map.renderers.find((r) => r.name === "marks");
 READY = """() => {
   if (!window.Bokeh || !Bokeh.documents || !Bokeh.documents.length) return false;
   const all = [...Bokeh.documents[0]._all_models.values()];
-  const map = all.find((m) => m.name === "map");
-  return !!map && map.inner_width > 0 && Bokeh.documents[0].is_idle;
+  const map = all.find((m) => m.name && m.name.startsWith("map") && m.inner_width > 0);
+  return !!map && Bokeh.documents[0].is_idle;
 }"""
 
 
@@ -178,9 +178,37 @@ def apart(page: Page, count: int) -> list[int]:
     return [int(i) for i in found]
 
 
+def crowded(page: Page, count: int) -> list[tuple[float, float]]:
+    """Places on the screen where networks lie that are drawn as a picture."""
+    found = page.do(
+        """
+        const view = Bokeh.index.find_one(map), frame = view.frame_view ?? view.frame;
+        const box = view.canvas_view.el.getBoundingClientRect(), out = [];
+        const { image, x, y, dw, dh } = named("crowd").data, spots = image[0];
+        const [rows, columns] = spots.shape;
+        const seen = new Uint8Array(spots.buffer ?? spots.data.buffer);
+        for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
+          if (seen[4 * (i * columns + j) + 3] == 0) continue;
+          const at = [x[0] + (j + 0.5) / columns * dw[0], y[0] + (i + 0.5) / rows * dh[0]];
+          if (at[0] > map.x_range.start && at[0] < map.x_range.end
+              && at[1] > map.y_range.start && at[1] < map.y_range.end)
+            out.push([box.left + frame.x_scale.compute(at[0]),
+                      box.top + frame.y_scale.compute(at[1])]);
+        }
+        return Array.from({ length: given }, (_, k) => out[Math.floor(k * out.length / given)]);
+        """,
+        count,
+    )
+    return [(float(x), float(y)) for x, y in found]
+
+
 def click(page: Page, index: int) -> float:
     """Seconds from a click on a mark until its network's output is drawn."""
-    x, y = page.place_of(index)
+    return click_at(page, *page.place_of(index))
+
+
+def click_at(page: Page, x: float, y: float) -> float:
+    """Seconds from a click on the map until a network's output is drawn."""
     page.page.wait_for_timeout(400)  # two clicks at once are a double click
     page.watch("output A")
     page.page.mouse.click(x, y)
@@ -192,6 +220,35 @@ def press(page: Page, key: str) -> float:
     page.watch("output A")
     page.page.keyboard.press(key)
     return page.took()
+
+
+def by_tab(page: Page, most: int = 80) -> list[str]:
+    """The names of what the key Tab leads to, from the top of the page on; "? ..." without one."""
+    top = "const b = document.body; b.tabIndex = -1; b.focus(); b.removeAttribute('tabindex');"
+    page.page.evaluate(f"() => {{ document.activeElement?.blur(); {top} }}")
+    found: list[str] = []
+    lost = 0
+    for _ in range(most):
+        page.page.keyboard.press("Tab")
+        name = page.page.evaluate(
+            """() => {
+              let at = document.activeElement;
+              while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+              if (!at || at === document.body) return null;
+              const group = at.closest(".bk-input-group, .bk-slider-title");
+              const label = at.labels?.[0] ?? group?.querySelector("label");
+              const name = at.getAttribute("aria-label") || at.title || label?.textContent
+                || at.textContent || at.placeholder || "";
+              return name.trim() || `? ${at.tagName} ${at.className}`;
+            }"""
+        )
+        # A field of several values closes its list first and lets go of the focus for one key.
+        lost = lost + 1 if name is None else 0
+        if lost > 1:
+            break
+        if name is not None:
+            found.append(name)
+    return found
 
 
 def memory_of(address: str) -> int:

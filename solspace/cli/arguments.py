@@ -813,6 +813,11 @@ def _explore(verbs: Verbs) -> None:
         "design STORE -o FILE.nc` kept",
     )
     explorer.add_argument(
+        "--recordings",
+        metavar="OTHER",
+        help="the store with recordings to show beside the networks (default: the same store)",
+    )
+    explorer.add_argument(
         "--save-labels",
         action="store_true",
         help="let selections be saved as a label in the store, which is otherwise only read",

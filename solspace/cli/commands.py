@@ -798,6 +798,7 @@ def explore_store(args: argparse.Namespace) -> None:
         save_labels=args.save_labels,
         distances=None if args.distances is None else read_distances(args.distances),
         design=None if args.design is None else _read_design(args.design),
+        recordings=args.recordings,
     )
 
 

@@ -1,4 +1,7 @@
 from .app import explore as explore
+from .comparing import activity_of as activity_of
+from .comparing import evenly as evenly
+from .comparing import similarities as similarities
 from .live import Answer as Answer
 from .live import Plane as Plane
 from .live import plane_of as plane_of
@@ -8,9 +11,10 @@ from .maps import Map as Map
 from .maps import lay_out as lay_out
 from .maps import read_distances as read_distances
 from .reading import Explored as Explored
-from .reading import open_explored as open_explored
 from .serving import serve as serve
 from .telling import distinguish as distinguish
 from .telling import distinguish_challenges as distinguish_challenges
 from .telling import label_counts as label_counts
 from .telling import view_code as view_code
+from .together import Together as Together
+from .together import open_explored as open_explored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -17,17 +18,31 @@ from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.explorer import live, maps, telling
-from solspace.explorer.reading import Explored, open_explored
+from solspace.explorer.comparing import Job, similarities
+from solspace.explorer.crowds import Colors
+from solspace.explorer.reading import Explored
+from solspace.explorer.together import Together, open_explored
 from solspace.tasks.challenges import Challenge, PlacedPulse, protocol_waits
 
 if TYPE_CHECKING:
     import panel as pn
     import xarray as xr
 
+    from solspace.explorer.facets import Facets
+
 __all__ = ["Explorer", "explore", "panel"]
 
 MOST_COLORS = 10  # of a label that have a name in the key; the others are grey
 SHOWN = 12  # rows of a table
+# What is said of a network, as far as it is there.
+NUMBERS = (
+    "hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity", "stable_points",
+    "selection",
+)  # fmt: skip
+# Names are offered while they are typed of so many networks; of more they are megabytes.
+NAMED = 5_000
+STORED = 5_000  # networks of a selection that is downloaded: each is some 20 kB
+REDRAWN = 120  # ms from a move of the map until it is drawn anew
 BOTH = ("A", "B")
 
 STYLE = """
@@ -39,25 +54,26 @@ html, body { background: var(--paper); color: var(--ink); margin: 0;
 .explorer { max-width: 1700px; margin: 0 auto; padding: 0 12px 24px; box-sizing: border-box; }
 """
 
-# Within each widget's and text's own shadow root, where the page's style does not reach.
+# Within each widget's and text's own shadow root, where the page's style does not reach. In a
+# notebook there is no such page: then these are the colours.
 WIDGET = """
-:host { color: var(--ink); --design-background-text-color: var(--ink); }
-label, .bk-input-group > label, .bk-slider-title { color: var(--ink) !important; }
+:host { color: var(--ink, #222222); --design-background-text-color: var(--ink, #222222); }
+label, .bk-input-group > label, .bk-slider-title { color: var(--ink, #222222) !important; }
 .bk-input, .bk-btn, select, .choices__inner, .choices__list--dropdown {
-  background-color: var(--paper) !important; color: var(--ink) !important;
-  border: 1px solid var(--line) !important; }
+  background-color: var(--paper, #ffffff) !important; color: var(--ink, #222222) !important;
+  border: 1px solid var(--line, #d5d9de) !important; }
 select { appearance: auto !important; background-image: none !important;
   padding: 2px 6px !important; }
-.bk-btn.bk-active { font-weight: 700; border-color: var(--ink) !important; }
+.bk-btn.bk-active { font-weight: 700; border-color: var(--ink, #222222) !important; }
 .bk-btn:focus-visible, .bk-input:focus-visible { outline: 2px solid #3A86BF; outline-offset: 1px; }
 table { border-collapse: collapse; font-size: 12.5px; }
 td, th { padding: 1px 10px 1px 0; text-align: left; vertical-align: top; font-weight: normal; }
-th { color: var(--faint); }
+th { color: var(--faint, #5c636b); }
 h1 { font-size: 19px; margin: 10px 0 2px; } h2 { font-size: 15px; margin: 6px 0 2px; }
-p { margin: 3px 0; } .faint { color: var(--faint); }
+p { margin: 3px 0; } .faint { color: var(--faint, #5c636b); }
 .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 5px; }
-pre { background: color-mix(in srgb, var(--ink) 7%, transparent); padding: 8px; overflow: auto;
-  font-size: 12px; }
+pre { background: color-mix(in srgb, var(--ink, #222222) 7%, transparent); padding: 8px;
+  overflow: auto; font-size: 12px; }
 a { color: inherit; }
 """
 
@@ -98,6 +114,12 @@ class Explorer:
         Whether the page's address follows the view.
     maps_made : dict, optional
         Maps that were laid out, shared between sessions.
+    jobs : dict, optional
+        Maps that are being made, shared between sessions.
+    most_marks : int, optional
+        Networks in view that are drawn as marks; more are drawn as a picture of where they lie.
+    dark : bool
+        Whether the page is dark where the address does not say.
     """
 
     def __init__(
@@ -109,9 +131,13 @@ class Explorer:
         state: Mapping[str, str] | None = None,
         save_labels: bool = False,
         addressed: bool = False,
-        maps_made: dict[tuple[str, str], maps.Map] | None = None,
+        maps_made: dict[tuple[str, str, bool], maps.Map] | None = None,
+        jobs: dict[tuple[str, str, bool], Job] | None = None,
+        most_marks: int | None = None,
+        dark: bool = False,
     ) -> None:
         from solspace.explorer.figures import (
+            MOST_MARKS,
             BeyondFigure,
             GraphFigure,
             LossFigure,
@@ -125,15 +151,22 @@ class Explorer:
         self.distances, self.save_labels = distances, save_labels
         self.design = design
         self.maps_made = maps_made if maps_made is not None else {}
+        self.jobs = jobs if jobs is not None else {}
+        self._waiting: Job | None = None
+        self._polling: Any = None
+        self._beside: dict[str, Together] = {}
+        self.facets: Facets | None = None
+        self.pulses: list[PlacedPulse] = []
         state = dict(state or {})
-        self.theme = Theme(state.get("theme") == "dark")
+        self.theme = Theme(state.get("theme", "dark" if dark else "") == "dark")
         self.address = self._address() if addressed else None
         self._quiet = False
         self._state_of_theme = (
             {"theme": state["theme"]} if state.get("theme") in ("dark", "light") else {}
         )
-        self.map_figure = MapFigure(self.theme)
-        self.planes = _Made(lambda: PlaneFigure(self.theme))
+        self.map_figure = MapFigure(self.theme, most_marks or MOST_MARKS)
+        self._zoom_waits = self._turn_waits = False
+        self.planes = _Made(lambda: PlaneFigure(self.theme, self.turn, self.spin))
         self.graphs = _Made(lambda: GraphFigure(self.theme))
         self.beyond = _Made(lambda: BeyondFigure(self.theme))
         self.losses = _Made(lambda: LossFigure(self.theme))
@@ -156,6 +189,9 @@ class Explorer:
             search_strategy="includes", restrict=True,
             placeholder="type a part of its name", **wide,
         )  # fmt: skip
+        self.beside = w.Toggle(name="Recordings too", value=True, **sheets)
+        self.one_each = w.Toggle(name="One map each", **sheets)
+        self.kinds = w.MultiChoice(name="Only architectures", options=[], **wide)
         self.sizes = w.MultiChoice(name="Only sizes", options=[], **wide)
         self.solutions = w.MultiChoice(name="Only solutions", options=[], **wide)
         self.pick = {
@@ -183,9 +219,18 @@ class Explorer:
         self.add = w.Button(name="Add pulse", **sheets)
         self.drop = w.Button(name="Remove last", **sheets)
         self.each = w.Toggle(name="One network of each solution", **sheets)
-        self.turn = w.FloatSlider(
-            name="Turn about PC 1 (degrees)", start=-90, end=90, step=5, value=0, **wide
+        # Of Bokeh's own, which scripts in the page can know.
+        from bokeh.models import Slider
+
+        self.turn = Slider(
+            title="Turn about PC 1 (degrees); or drag", start=-90, end=90, step=1, value=0, **wide
         )
+        self.spin = Slider(
+            title="Turn about PC 2 (degrees)", start=-180, end=180, step=1, value=0, **wide
+        )
+        # The sliders name what both planes are made of, which a page has to know from the start.
+        for k in BOTH:
+            self.planes[k]
         self.selection_name = w.TextInput(
             name="Name of the selection", placeholder="such as far_left", **wide
         )
@@ -208,6 +253,11 @@ class Explorer:
         self.outputs: dict[str, Any] = {}
         self.output_place = {k: pn.Column(sizing_mode="stretch_width") for k in BOTH}
         self.pulse_place = pn.FlexBox(sizing_mode="stretch_width")
+        self.facet_place = pn.Column(sizing_mode="stretch_width", visible=False)
+        self.live_place = pn.FlexBox(
+            self.challenge, self.steps, self.add_to, self.width, self.amplitude, self.add,
+            self.drop, self.each, align_items="end", gap="8px", sizing_mode="stretch_width",
+        )  # fmt: skip
         self.each_place = pn.Column(sizing_mode="stretch_width")
         self.head = pn.pane.HTML("", **html)
 
@@ -216,20 +266,26 @@ class Explorer:
         self._quiet = True
         first = state.get("population", "")
         self.population.value = first if first in self.populations else next(iter(self.populations))
+        self.beside.value = state.get("recordings") != "0"
         self._of_population()
-        if state.get("map") in self.by.options.values():
+        if state.get("map") and state["map"] in self.by.options.values():
             self.by.value = state["map"]
         self._lay_out()
         if state.get("color") in self.color.options:
             self.color.value = state["color"]
         elif state.get("color") in self.seen.features_named:
             self.feature.value = state["color"]
+        self.kinds.value = [s for s in _listed(state.get("only")) if s in self.kinds.options]
         self.sizes.value = [s for s in _listed(state.get("sizes")) if s in self.sizes.options]
         self.solutions.value = [
             s for s in _listed(state.get("solutions")) if s in self.solutions.options
         ]
         if challenge := self._challenge_in(state):
             self._set_challenge(challenge)
+        with contextlib.suppress(ValueError, OverflowError):
+            turned = [int(t) for t in state.get("turn", "").split(",")]
+            for slider, degrees in zip((self.turn, self.spin), turned, strict=True):
+                slider.value = min(max(degrees, slider.start), slider.end)
         self._redraw()
         for k in BOTH:
             if state.get(k) in self.seen.names:
@@ -237,6 +293,8 @@ class Explorer:
         if not self.chosen:
             self._choose("A", int(self._kept().argmax()))
         self.each.value = state.get("each") == "1"
+        self.one_each.value = state.get("side") == "1" and self.one_each.visible
+        self._show_facets()
         self._show_each()
         self._quiet = False
         self._wire()
@@ -255,6 +313,9 @@ class Explorer:
         on(self.by, self._relay)
         on(self.color, self._color_changed)
         on(self.feature, self._recolor)
+        on(self.beside, self._change_recordings)
+        on(self.one_each, self._show_facets)
+        on(self.kinds, self._redraw)
         on(self.sizes, self._redraw)
         on(self.solutions, self._redraw)
         for k in BOTH:
@@ -264,12 +325,16 @@ class Explorer:
         on(self.add, self._add_pulse, "clicks")
         on(self.drop, self._drop_pulse, "clicks")
         on(self.each, self._show_each)
-        on(self.turn, self._turned)
+        for slider in (self.turn, self.spin):
+            slider.on_change("value", self._turned)
         on(self.keep, self._save_selection, "clicks")
         on(self.ask, self._ask_challenges, "clicks")
         on(self.show_code, lambda: None)
         self.map_figure.source.selected.on_change("indices", self._selected)
         self.map_figure.figure.on_event("tap", self._clicked)
+        self.map_figure.figure.on_event("selectiongeometry", self._lassoed)
+        self.map_figure.figure.on_event("rangesupdate", self._zoomed)
+        self.map_figure.figure.on_event("reset", self._unselected)
 
     def _guarded(self, act: Callable[[], Any]) -> None:
         """Do it; where it cannot be done say why, and leave the rest as it is."""
@@ -294,25 +359,48 @@ class Explorer:
 
     @property
     def seen(self) -> Explored:
-        """The population that is shown."""
-        return self.populations[self.population.value]
+        """The population that is shown, with recordings of its task beside it where asked for."""
+        chosen = self.populations[self.population.value]
+        more = self._recordings_of(chosen)
+        if not more or not self.beside.value:
+            return chosen
+        if chosen.name not in self._beside:
+            self._beside[chosen.name] = Together([*_parts(chosen), *more])
+        return self._beside[chosen.name]
+
+    def _recordings_of(self, chosen: Explored) -> list[Explored]:
+        """Recordings of the task of some networks."""
+        if chosen.of_recordings:
+            return []
+        all_there = [one for one in self.populations.values() if one.of_recordings]
+        return [one for one in all_there if one.task_name == chosen.task_name]
 
     def _of_population(self) -> None:
+        self.beside.visible = bool(self._recordings_of(self.populations[self.population.value]))
         seen = self.seen
         colors = seen.colors()
         first = [c for c in ("solution_name", "selection", "hidden_size", "loss") if c in colors]
         self.color.options = [*first, *sorted(set(colors) - set(first))]
         self.color.value = self.color.options[0]
         self.feature.options, self.feature.value = seen.features_named, ""
+        own = ~seen.recordings
         sizes = (
-            [str(s) for s in np.unique(seen.column("hidden_size"))]
-            if "hidden_size" in colors
+            [str(s) for s in np.unique(seen.column("hidden_size")[own].astype(int))]
+            if "hidden_size" in colors and own.any()
             else []
         )
         self.sizes.options, self.sizes.value = sizes, []
+        kinds = list(dict.fromkeys(self._kind_of_each()[own].tolist()))
+        self.kinds.name = f"Only {self._kind}s"
+        self.kinds.options, self.kinds.value = kinds if len(kinds) > 1 else [], []
+        self.kinds.visible = len(kinds) > 1
+        # Maps of one population each show marks; of more networks there is a picture alone.
+        self.one_each.visible = len(kinds) > 1 and seen.networks <= self.map_figure.most_marks
+        if not self.one_each.visible:
+            self.one_each.value = False
         named = (
             [row[0] for row in telling.label_counts(
-                seen.column("solution_name"), np.ones(seen.networks, bool), 40)]
+                seen.column("solution_name")[own], np.ones(int(own.sum()), bool), 40)]
             if "solution_name" in colors else []
         )  # fmt: skip
         self.solutions.options, self.solutions.value = named, []
@@ -321,14 +409,29 @@ class Explorer:
         missing = set() if given else {"distances"}
         if not seen.features_named:
             missing |= {"features", "features_tsne"}
-        if "weight_hh" not in seen.ds.variables:
+        if not seen.has_weights:
             missing |= {"weights"}
-        self.by.options = {v: k for v, k in methods.items() if k not in missing}
-        self.by.value = next(iter(self.by.options.values()), None)
-        self._trials_beyond = seen.task.extrapolation_trials()
+        similar = {f"similarity: {m}": f"{maps.SIMILARITY}{m}" for m in similarities(seen)}
+        self.by.options = {v: k for v, k in methods.items() if k not in missing} | similar
+        # Never one that is computed only when it is asked for.
+        first_by = next(iter(self.by.options.values()), None)
+        self.by.value = first_by if first_by not in similar.values() else None
+        if self.by.value is None:
+            self.by.options = {"nothing yet": None, **similar}
         for k in BOTH:
-            self.pick[k].options = seen.names
+            many = seen.networks > NAMED
+            self.pick[k].param.update(
+                options=[] if many else seen.names, restrict=not many,
+                placeholder=f"its name, or 0 to {seen.networks - 1}, and Enter" if many
+                else "name, or click on the map" if k == "A" else "name",
+            )  # fmt: skip
             self.outputs.pop(k, None)
+        self.live_place.visible = not seen.of_recordings
+        if seen.of_recordings:
+            self.at_hand = {}
+            self.challenge.options, self.challenge.value = {"by hand": "by hand"}, "by hand"
+            return
+        self._trials_beyond = seen.task.extrapolation_trials()
         self.at_hand = live.challenges_at_hand(seen.task)
         chosen = self._chosen()
         told = {f"{i}. to tell solutions apart: {n}": n for i, n in enumerate(chosen, 1)}
@@ -354,10 +457,53 @@ class Explorer:
             return []
         from solspace.design.identifying import chosen_challenges
 
-        of = tuple(str(self.design.coords[name].values) for name in ("task", "architecture"))
-        if of != (self.seen.task.name, self.seen.architecture):
+        task, architecture = (
+            str(self.design.coords[name].values) for name in ("task", "architecture")
+        )
+        if task != self.seen.task.name or architecture not in self.seen.architectures:
             return []
         return [name for name in chosen_challenges(self.design) if name in self.at_hand]
+
+    @property
+    def _kind(self) -> str:
+        """What tells populations apart: their architecture, or their names."""
+        return "population" if "population" in self.seen.colors() else "architecture"
+
+    def _kind_of_each(self) -> NDArray[Any]:
+        if self._kind in self.seen.colors():
+            return self.seen.column(self._kind).astype(str)
+        return np.full(self.seen.networks, self.seen.architecture)
+
+    def _change_recordings(self) -> None:
+        """Recordings come after the networks, so that what is chosen stays."""
+        by, color = self.by.value, self._colored_by()
+        kinds, sizes, solutions = self.kinds.value, self.sizes.value, self.solutions.value
+        challenge = None if self.populations[self.population.value].of_recordings else self.now()
+        self._quiet = True
+        try:
+            self._of_population()
+            if by in self.by.options.values():
+                self.by.value = by
+            if color in self.color.options:
+                self.color.value = color
+            elif color in self.seen.features_named:
+                self.feature.value = color
+            self.kinds.value, self.sizes.value, self.solutions.value = kinds, sizes, solutions
+            if challenge is not None:
+                self.challenge.value = (
+                    challenge.name if challenge.name in self.at_hand else "by hand"
+                )
+                self._set_challenge(challenge)
+            for k in BOTH:
+                if self.chosen.get(k, -1) >= self.seen.networks:
+                    self.chosen.pop(k)
+                    self.pick[k].value = ""
+        finally:
+            self._quiet = False
+        self._lay_out()
+        self._redraw()
+        for k, index in [*self.chosen.items()] or [("A", 0)]:
+            self._choose(k, index)
 
     def _change_population(self) -> None:
         self.chosen = {}
@@ -370,13 +516,15 @@ class Explorer:
             self._quiet = False
         self._lay_out()
         self._redraw()
+        self._show_facets()
         self._choose("A", 0)
         self._show_each()
 
     # --------------------------------------------------------------------- map
 
     def _lay_out(self) -> None:
-        key = (self.population.value, str(self.by.value))
+        key = (str(self.population.value), str(self.by.value), bool(self.beside.value))
+        self._stop_waiting()
         if key not in self.maps_made:
             try:
                 if self.by.value is None:
@@ -384,6 +532,9 @@ class Explorer:
                         f"{self.seen.name} has nothing to make a map from; "
                         f"{self.seen.to_make('features')}"
                     )
+                if str(self.by.value).startswith(maps.SIMILARITY) and self._served():
+                    self._wait_for(key)
+                    return
                 self.maps_made[key] = maps.lay_out(self.seen, self.by.value, self.distances)
             except SolspaceError as error:
                 self.laid = None
@@ -395,6 +546,84 @@ class Explorer:
             told += f" There are no features; {self.seen.to_make('features')}."
         self.trust.object = f"<p class='faint'>{escape(told)}</p>"
 
+    def _served(self) -> bool:
+        """Whether a server shows this, which has other pages to answer meanwhile."""
+        document = self.map_figure.figure.document or self.pn.state.curdoc
+        return document is not None and document.session_context is not None
+
+    def _wait_for(self, key: tuple[str, str, bool]) -> None:
+        """A map that takes long: made in a thread, and shown when it is there."""
+        seen, by = self.seen.copied(), str(self.by.value)
+        job = self.jobs.get(key)
+        if job is None or job.cancelled or (job.ended and job.laid is None):
+            job = Job(lambda told: maps.lay_out(seen, by, told=told))
+            self.jobs[key] = job
+        job.waiting.add(id(self))
+        self._waiting, self.laid = job, None
+        self._tell_waiting()
+        document = self.map_figure.figure.document or self.pn.state.curdoc
+        if self._polling is None:
+            self._polling = document.add_periodic_callback(self._poll, 300)
+
+    def _tell_waiting(self) -> None:
+        if self._waiting is not None:
+            text = self._waiting.text or "starting"
+            self.trust.object = f"<p role='status'>{escape(text)}</p>"
+
+    def _poll(self) -> None:
+        """Show how far it is, or what was made."""
+        job = self._waiting
+        if job is None:
+            return
+        if not job.ended:
+            self._tell_waiting()
+            return
+        key = (str(self.population.value), str(self.by.value), bool(self.beside.value))
+        self._stop_waiting()
+        if job.laid is None:
+            self.trust.object = f"<p role='alert'>No map: {escape(job.error)}</p>"
+            return
+        self.maps_made[key] = job.laid
+        self.jobs.pop(key, None)
+        self._guarded(self._relay)
+
+    def _stop_waiting(self) -> None:
+        job, self._waiting = self._waiting, None
+        if job is not None:
+            job.leave(id(self))
+        if self._polling is not None:
+            document = self.map_figure.figure.document or self.pn.state.curdoc
+            document.remove_periodic_callback(self._polling)
+            self._polling = None
+
+    def _show_facets(self) -> None:
+        """One map for each population, on the same axes."""
+        from solspace.explorer.facets import Facets
+
+        on = bool(self.one_each.value)
+        self.map_figure.figure.visible = not on
+        self.facet_place.visible = on
+        if not on:
+            return
+        of = self._kind_of_each()
+        names = list(dict.fromkeys(of[~self.seen.recordings].tolist()))
+        if self.facets is None or self.facets.names != names:
+            self.facets = Facets(self.map_figure, names, self._clicked)
+            self.facet_place.objects = [self._pane(figure) for figure in self.facets.figures]
+        self.facets.show(of, self.seen.recordings)
+        self._mark()
+
+    def _mark(self) -> None:
+        """Ring the networks that are looked at."""
+        if self.laid is None:
+            return
+        self.map_figure.mark(self.laid, self.chosen)
+        if self.facets is not None and self.one_each.value:
+            of, recorded = self._kind_of_each(), self.seen.recordings
+            self.facets.mark(
+                {k: None if recorded[i] else str(of[i]) for k, i in self.chosen.items()}
+            )
+
     def _relay(self) -> None:
         self._lay_out()
         self._redraw()
@@ -402,22 +631,28 @@ class Explorer:
 
     def _kept(self) -> NDArray[np.bool_]:
         kept = np.ones(self.seen.networks, bool)
+        if self.kinds.value:
+            kept &= np.isin(self._kind_of_each(), self.kinds.value)
         if self.sizes.value:
-            kept &= np.isin(self.seen.column("hidden_size").astype(str), self.sizes.value)
+            kept &= np.isin(self.seen.column("hidden_size"), [int(s) for s in self.sizes.value])
         if self.solutions.value:
-            named = np.array([str(v) or "none" for v in self.seen.column("solution_name")])
-            kept &= np.isin(named, self.solutions.value)
-        return kept
+            named, code = telling.coded(self.seen.column("solution_name"))
+            kept &= np.isin(named, self.solutions.value)[code]
+        # Recordings have a box of their own.
+        return kept | (self.seen.recordings & (not self.seen.of_recordings))
 
     def _conditions(self) -> list[str]:
         out = []
+        if self.kinds.value:
+            out.append(f"np.isin(seen.column({self._kind!r}), {list(self.kinds.value)!r})")
         if self.sizes.value:
-            out.append(
-                f"np.isin(seen.column('hidden_size').astype(str), {list(self.sizes.value)!r})"
-            )
+            sizes = [int(s) for s in self.sizes.value]
+            out.append(f"np.isin(seen.column('hidden_size'), {sizes!r})")
         if self.solutions.value:
             values = [v if v != "none" else "" for v in self.solutions.value]
             out.append(f"np.isin(seen.column('solution_name').astype(str), {values!r})")
+        if out and self.seen.recordings.any():
+            out = [f"{condition} | seen.recordings" for condition in out]
         return out
 
     def _palette(self, names: list[str]) -> dict[str, str]:
@@ -430,63 +665,108 @@ class Explorer:
     def _colored_by(self) -> str:
         return str(self.feature.value or self.color.value)
 
-    def _colors(self) -> tuple[list[str], list[str]]:
+    def _colors(self) -> Colors:
         """The colour of each network and what is said of it; the legend is shown."""
         from solspace.plots.style import PARAMETER_COLORS, ramp
 
         by = self._colored_by()
         values = self.seen.column(by)
+        recorded = self.seen.recordings
+        beside = recorded.any() and not recorded.all()
+        key = (
+            f" &nbsp; <span style='white-space:nowrap'>&#9670; recordings ({recorded.sum()})</span>"
+            if beside else ""
+        )  # fmt: skip
         if values.dtype.kind in "iufb" and by != "solution":
             number = values.astype(float)
             known = np.isfinite(number)
             if not known.any():
                 self.legend.object = f"<p>No network has a value of {escape(by)}.</p>"
-                return [self.theme.faint] * len(number), ["not known"] * len(number)
+                none = np.zeros(len(number), np.intp)
+                return Colors([self.theme.faint], none, lambda at: ["not known"] * len(at))
             low, high = np.percentile(number[known], [2, 98])
             low, high = (low, high) if low < high else (number[known].min(), number[known].max())
-            shades = ramp(PARAMETER_COLORS, 64)
+            shades = [*ramp(PARAMETER_COLORS, 64), self.theme.faint, self.theme.ink]
             at = np.clip((number - low) / ((high - low) or 1.0), 0, 1)
-            at = np.nan_to_num(at * 63).astype(int)
-            colors = [shades[i] if k else self.theme.faint for i, k in zip(at, known, strict=True)]
+            code = np.where(known, np.nan_to_num(at * 63).astype(np.intp), 64)
+            code[~known & recorded & beside] = 65
+            known |= recorded
             bar = ", ".join(PARAMETER_COLORS)
             unknown = f", {int((~known).sum())} not known (grey)" if not known.all() else ""
             self.legend.object = (
                 f"<p>{escape(by)}: {low:.3g} <span style='display:inline-block;width:120px;"
                 f"height:10px;background:linear-gradient(to right,{bar})'></span> {high:.3g}"
-                f"{unknown}</p>"
+                f"{unknown}{key}</p>"
             )
-            return colors, [f"{by} {v:.4g}" for v in number]
-        named = np.array([str(v) or "none" for v in values])
-        rows = telling.label_counts(named, self._kept(), MOST_COLORS)
+
+            def said(at: NDArray[np.intp]) -> list[str]:
+                found = [f"{v:.4g}" if np.isfinite(v) else "not known" for v in number[at]]
+                return [f"{by} {text}" for text in found]
+
+            return Colors(shades, code, said)
+        named, code = telling.coded(values)
+        counted = ~recorded if beside else np.ones(len(code), bool)
+        rows = telling.label_counts(values[counted], self._kept()[counted], MOST_COLORS)
         palette = self._palette([row[0] for row in rows])
         palette = {k: self.theme.faint if k == "none" else v for k, v in palette.items()}
-        more = len(set(named.tolist())) - len(rows)
+        more = len(np.unique(code[counted])) - len(rows)
         self.legend.object = "<p>" + " &nbsp; ".join(
             f"<span style='white-space:nowrap'><span class='swatch' "
             f"style='background:{palette[name]}'></span>"
             f"{escape(name[:44].replace('_', ' '))} ({count})</span>"
             for name, count, _ in rows
-        ) + (f" &nbsp; and {more} more, grey" if more else "") + "</p>"  # fmt: skip
-        return [palette.get(n, self.theme.faint) for n in named.tolist()], named.tolist()
+        ) + (f" &nbsp; and {more} more, grey" if more else "") + key + "</p>"  # fmt: skip
+        shades = [*(palette.get(n, self.theme.faint) for n in named.tolist()), self.theme.ink]
+        # Recordings without a label of their own are of the colour of ink.
+        unlike = np.isin(named, [n for n in palette if n != "none"], invert=True)[code]
+        shown = np.where(recorded & beside & unlike, len(named), code)
+        return Colors(shades, shown, lambda at: named[code[at]].tolist())
 
     def _redraw(self) -> None:
         kept = self._kept()
         self._head(int(kept.sum()))
+        self._storable(int(kept.sum()))
         if self.laid is None:
-            self.map_figure.source.data = {k: [] for k in self.map_figure.source.data}
+            self.map_figure.clear()
             return
-        colors, told = self._colors()
-        self.map_figure.show(self.laid, kept, colors, self.seen.names, told)
-        self.map_figure.mark(self.laid, self.chosen)
+        recorded = self.seen.recordings if not self.seen.of_recordings else None
+        self.map_figure.show(self.laid, kept, self._colors(), self.seen.names, recorded)
+        self._deal()
+        self._mark()
+        if not self.map_figure.whole:
+            self._describe_selection()
+
+    def _deal(self) -> None:
+        """The marks of the map on those of each population."""
+        if self.facets is not None and self.one_each.value:
+            self.facets.show(self._kind_of_each(), self.seen.recordings)
+
+    def _storable(self, networks: int) -> None:
+        """A store of so many can be downloaded, or it is said why not."""
+        self.as_store.disabled = networks > STORED
+        self.as_store.label = (
+            f"Selection as a store: up to {STORED:,}"
+            if networks > STORED
+            else "Selection as a store"
+        )
 
     def _head(self, kept: int) -> None:
-        of = f"{kept} of {self.seen.networks}" if kept < self.seen.networks else f"{kept}"
+        recorded = int(self.seen.recordings.sum())
+        many = self.seen.networks
+        what = "networks"
+        if self.seen.of_recordings:
+            what = "recordings"
+        elif recorded:
+            kept, many, what = kept - recorded, many - recorded, "networks"
+        of = f"{kept} of {many}" if kept < many else f"{kept}"
+        beside = f" and {recorded} recordings" if recorded and what == "networks" else ""
         store = os.path.basename(self.seen.path.rstrip("/"))
         other = "light" if self.theme.dark else "dark"
+        paper = f"<a class='theme' data-theme='{other}' href='?theme={other}'>{other} page</a>"
         self.head.object = (
-            f"<h1>{escape(self.seen.name)}</h1><p class='faint'>{of} networks"
+            f"<h1>{escape(self.seen.name)}</h1><p class='faint'>{of} {what}{beside}"
             f"{' of ' + escape(store) if store else ''} &nbsp; "
-            f"<a class='theme' data-theme='{other}' href='?theme={other}'>{other} page</a></p>"
+            f"{paper if self.address is not None else ''}</p>"
         )
 
     def _color_changed(self) -> None:
@@ -497,16 +777,50 @@ class Explorer:
 
     def _recolor(self) -> None:
         if self.laid is not None:
-            self.map_figure.recolor(*self._colors())
+            self.map_figure.recolor(self._colors())
 
     # --------------------------------------------------------------- selection
 
     def _selected(self, attr: str, old: Any, new: list[int]) -> None:
-        self._guarded(self._describe_selection)
+        if self.map_figure.whole:  # otherwise the lasso says it itself
+            self._guarded(self._describe_selection)
 
-    def _clicked(self, event: Any) -> None:
-        """The network under a click is looked at."""
-        found = self.map_figure.nearest(event.x, event.y)
+    def _lassoed(self, event: Any) -> None:
+        """Of more networks than there are marks, those within what was drawn."""
+        if event.final and not self.map_figure.whole:
+            self.map_figure.lasso(event.geometry or {})
+            self._guarded(self._describe_selection)
+
+    def _unselected(self, event: Any) -> None:
+        if not self.map_figure.whole and self.map_figure.selected is not None:
+            self.map_figure.select(None)
+            self._guarded(self._describe_selection)
+
+    def _zoomed(self, event: Any) -> None:
+        """Draw what is seen now, once for the moves of a moment."""
+        self._view = (event.x0, event.x1, event.y0, event.y1)
+        if self._zoom_waits or self.map_figure.whole:
+            return
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self.map_figure.look(*self._view)
+            self._deal()
+            return
+        self._zoom_waits = True
+
+        def now() -> None:
+            self._zoom_waits = False
+            self.map_figure.look(*self._view)
+            self._deal()
+
+        document.add_timeout_callback(now, REDRAWN)
+
+    def _clicked(self, event: Any, population: str | None = None) -> None:
+        """The network under a click is looked at; on the map of one population one of its own."""
+        among = None
+        if population is not None:
+            among = (self._kind_of_each() == population) | self.seen.recordings
+        found = self.map_figure.nearest(event.x, event.y, among)
         if found is not None:
             self._guarded(lambda: self._choose(self.next_to.value, found))
             self._tell()
@@ -514,29 +828,45 @@ class Explorer:
     def selection(self) -> NDArray[np.bool_]:
         """Which networks are in the lasso."""
         inside = np.zeros(self.seen.networks, bool)
+        if not self.map_figure.whole:
+            chosen = self.map_figure.selected
+            return inside if chosen is None else chosen
         at = self.map_figure.source.data["index"]
         inside[[int(at[i]) for i in self.map_figure.source.selected.indices]] = True
         return inside
 
     def _describe_selection(self) -> None:
-        inside = self.selection()
+        inside, beside = self.selection(), ~self.seen.recordings
+        if self.seen.of_recordings:
+            beside = self.seen.recordings
+        recorded = int((inside & ~beside).sum())
+        inside &= beside
         n = int(inside.sum())
-        self.asked.object, self.ask.visible = "", n >= 3 and self.seen.task.challenges is not None
+        self._storable(n or int(self._kept().sum()))
+        can = not self.seen.of_recordings and self.seen.task.challenges is not None
+        self.asked.object, self.ask.visible = "", n >= 3 and can
         if n < 2:
             self.selected_text.object = ""
             return
-        out = [f"<h2>{n} networks selected</h2>"]
+        what = "recordings" if self.seen.of_recordings else "networks"
+        more = f", and {recorded} recordings, which are not counted" if recorded else ""
+        out = [f"<h2>{n} {what} selected{more}</h2>"]
+        if self._kind in self.seen.colors():
+            counts = telling.label_counts(self._kind_of_each()[beside], inside[beside])
+            out.append(_table([self._kind, "inside", "outside"], counts))
         label = "solution_name" if "solution_name" in self.seen.colors() else "hidden_size"
-        counts = telling.label_counts(self.seen.column(label), inside)
-        out.append(_table(
-            [label.replace("_", " "), "inside", "outside"],
-            [(name.replace("_", " ")[:48], i, o) for name, i, o in counts if i],
-        ))  # fmt: skip
+        if label in self.seen.colors():
+            counts = telling.label_counts(self.seen.column(label)[beside], inside[beside])
+            out.append(_table(
+                [label.replace("_", " "), "inside", "outside"],
+                [(name.replace("_", " ")[:48], i, o) for name, i, o in counts if i],
+            ))  # fmt: skip
         try:
             rows = telling.distinguish(self.seen, inside)[:SHOWN]
             out.append("<p>Features that differ most from the others (difference of means in "
                        "standard "
-                       "deviations; Mann-Whitney, corrected over all features):</p>")  # fmt: skip
+                       "deviations; Mann-Whitney, corrected over all features"
+                       f"{self._compared(n)}):</p>")  # fmt: skip
             out.append(_table(
                 ["feature", "difference", "corrected p"],
                 [(r.feature, f"{r.difference:+.2f}", f"{r.corrected:.2g}") for r in rows],
@@ -544,6 +874,13 @@ class Explorer:
         except SolspaceError as error:
             out.append(f"<p>{escape(str(error))}</p>")
         self.selected_text.object = "".join(out)
+
+    def _compared(self, inside: int) -> str:
+        """Where not all networks are compared, how many are."""
+        most = telling.COMPARED
+        sides = [min(n, most) for n in (inside, self.seen.networks - inside)]
+        some = max(inside, self.seen.networks - inside) > most
+        return f"; of {sides[0]:,} and {sides[1]:,} networks, evenly chosen" if some else ""
 
     def _ask_challenges(self) -> None:
         """Give the challenges of the task to networks of the selection and to others."""
@@ -559,20 +896,43 @@ class Explorer:
             self.challenge.value = rows[0].challenge
 
     def _save_selection(self) -> None:
+        inside = self.selection()
+        if not self.save_labels:  # a button that is disabled can be clicked by a program
+            raise SolspaceError("labels are saved where `solspace explore` is given --save-labels")
+        recorded = int((inside & self.seen.recordings).sum())
+        inside &= ~self.seen.recordings  # the label is one of networks
+        if not inside.any():
+            gone = f" ({recorded} recordings are, which have no such label)" if recorded else ""
+            raise SolspaceError(f"no network is selected{gone}; draw a lasso around some first")
+        name = str(self.selection_name.value).strip()
+        said: list[str] = []
+        for part, at, _ in self.seen.split(np.flatnonzero(inside)):
+            try:
+                self._save_in(part, name, {part.names[i] for i in at})
+            except SolspaceError as error:
+                if not said:
+                    raise
+                # Each population is written as a whole or not at all; all of them together are not.
+                raise SolspaceError(
+                    f"saved are {' and '.join(said)}; not those of {part.name}: {error}. Save again"
+                ) from None
+            said.append(f"{len(at)} networks of {part.name}")
+        self.color.options = [*dict.fromkeys([*self.color.options, "selection"])]
+        self.color.value = "selection"
+        self.said.object = (
+            f"<p role='status'>{escape(' and '.join(said))} are saved as {escape(name)!r} in the "
+            f"label 'selection'.{' Recordings have none.' if recorded else ''}</p>"
+        )
+
+    def _save_in(self, part: Explored, name: str, chosen: set[str]) -> None:
+        """Keep some networks of a population as a selection."""
         from solspace.run.loop import run_stage
         from solspace.selections.stage import members_of
         from solspace.store import Store
 
-        seen, inside = self.seen, self.selection()
-        if not self.save_labels:  # a button that is disabled can be clicked by a program
-            raise SolspaceError("labels are saved where `solspace explore` is given --save-labels")
-        if not inside.any():
-            raise SolspaceError("no network is selected; draw a lasso around some first")
-        name = str(self.selection_name.value).strip()
-        chosen = {seen.names[i] for i in np.flatnonzero(inside)}
-        task, architecture = seen.name.split("/")
+        task, architecture = part.name.split("/")
         # What another session saved meanwhile is kept.
-        (population,) = Store(seen.path).populations(task, architecture)
+        (population,) = Store(part.path).populations(task, architecture)
         held = {
             k: [m for m in v if m not in chosen] for k, v in members_of(population.open()).items()
         }
@@ -580,27 +940,37 @@ class Explorer:
         members = [f"{k}={m}" for k, v in held.items() for m in v]
         members += [f"{name}={m}" for m in sorted(chosen)]
         run_stage(
-            seen.path, "select", task=task, architecture=architecture, redo=True,
+            part.path, "select", task=task, architecture=architecture, redo=True,
             options={"members": members},
         )  # fmt: skip
-        fresh = open_explored(seen.path)[seen.name]
-        self.populations[seen.name] = fresh
-        self.color.options = [*dict.fromkeys([*self.color.options, "selection"])]
-        self.color.value = "selection"
-        self.said.object = (
-            f"<p role='status'>{len(chosen)} networks are saved as {escape(name)!r} in the label "
-            f"'selection' of {escape(seen.name)}.</p>"
-        )
+        fresh = open_explored(part.path)[part.name]
+        self._beside = {}
+        for k, seen in self.populations.items():
+            if k == part.name:
+                self.populations[k] = fresh
+            elif isinstance(seen, Together):
+                self.populations[k] = seen.replaced(fresh)
 
     def _selection_store(self) -> io.BytesIO:
-        from solspace.run.populations import create_population
+        from solspace.run.populations import add_population, create_population
         from solspace.store.shipped import zip_store
 
         inside = self.selection() if self.selection().any() else self._kept()
-        ds = self.seen.ds.isel(network=np.flatnonzero(inside)).load()
+        if inside.sum() > STORED:  # a button that is disabled can be clicked by a program
+            raise SolspaceError(f"{int(inside.sum())} networks; up to {STORED} are downloaded")
+        parts = self.seen.split(np.flatnonzero(inside))
+        of = [(part.task_name, part.architecture) for part, _, _ in parts]
+        if len(set(of)) < len(of):
+            told = ", ".join(part.name for part, _, _ in parts)
+            raise SolspaceError(
+                f"a store has one population of a task and architecture, and the selection is of "
+                f"{told}; select networks of one of them"
+            )
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "selection.zarr")
-            create_population(path, ds)
+            for part, at, _ in parts:
+                add = add_population if part.of_recordings else create_population
+                add(path, part.ds.isel(network=at).load())
             zip_store(path, path + ".zip")
             with open(path + ".zip", "rb") as file:
                 return io.BytesIO(file.read())
@@ -616,8 +986,17 @@ class Explorer:
         figure = Figure(figsize=(3.5, 3.2))
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        data = self.map_figure.source.data
-        axes.scatter(data["x"], data["y"], c=list(data["color"]), s=7, linewidths=0)
+        data, crowd = self.map_figure.source.data, self.map_figure.crowd.data
+        for image, x, y, dw, dh in zip(*(crowd[k] for k in ("image", "x", "y", "dw", "dh")),
+                                        strict=True):  # fmt: skip
+            shades = image.view(np.uint8).reshape(*image.shape, 4)
+            axes.imshow(shades, origin="lower", extent=(x, x + dw, y, y + dh), aspect="auto")
+        for marker, drawn in (("circle", "o"), ("diamond", "D")):
+            at = [i for i, m in enumerate(data["marker"]) if m == marker]
+            axes.scatter(
+                np.asarray(data["x"])[at], np.asarray(data["y"])[at], linewidths=0,
+                c=[data["color"][i] for i in at], s=7 if marker == "circle" else 16, marker=drawn,
+            )  # fmt: skip
         axes.set_xticks([])
         axes.set_yticks([])
         if self.laid is not None:
@@ -631,8 +1010,12 @@ class Explorer:
     # ---------------------------------------------------------------- networks
 
     def _picked(self, k: str) -> None:
-        if self.pick[k].value in self.seen.names:
-            self._choose(k, self.seen.names.index(self.pick[k].value))
+        wanted = str(self.pick[k].value).strip()
+        if wanted and not self.pick[k].options:  # not offered, so that anything may be typed
+            digits = wanted.isdecimal() and wanted not in self.seen.names
+            self._choose(k, self.seen.place(int(wanted) if digits else wanted))
+        elif wanted in self.seen.names:
+            self._choose(k, self.seen.names.index(wanted))
         elif k == "B":
             self.chosen.pop("B", None)
             self._shown_pair()
@@ -649,10 +1032,10 @@ class Explorer:
         before, self._quiet = self._quiet, True
         self.pick[k].value = self.seen.names[index]
         self._quiet = before
-        if self.laid is not None:
-            self.map_figure.mark(self.laid, self.chosen)
-        self._about(k)
+        self._mark()
         seen = self.seen
+        seen.look_at(index)
+        self._about(k)
         try:
             plane = live.plane_of(seen, index)
             try:
@@ -660,8 +1043,10 @@ class Explorer:
             except SolspaceError:
                 points, kinds = np.zeros((0, 1)), []
             self.planes[k].show(plane, points, kinds)
-        except SolspaceError:
+        except SolspaceError as error:
             self.planes[k].figure.visible = False
+            if seen.recordings[index]:
+                self.about[k].object += f"<p role='alert'>{escape(str(error))}</p>"
         else:
             self.planes[k].figure.visible = True
         try:
@@ -681,25 +1066,43 @@ class Explorer:
 
     def _about(self, k: str) -> None:
         seen, index = self.seen, self.chosen[k]
+        part, at = seen.part(index)
         rows: list[tuple[str, str]] = []
-        for name in ("hidden_size", "solution_name", "loss", "graph_recall", "graph_specificity",
-                     "stable_points", "selection"):  # fmt: skip
-            if name in seen.colors():
-                value = seen.column(name)[index]
+        if seen is not part and not part.of_recordings:
+            rows.append(("population", part.name.rsplit("/", 1)[-1]))
+        numbers = ("hidden_size",) if part.of_recordings else NUMBERS
+        for name in numbers:
+            if name in part.colors():
+                value = part.column(name)[at]
                 text = f"{value:.3g}" if isinstance(value, np.floating) else str(value)
                 text = "not known" if text == "nan" else text
-                rows.append((name.replace("_", " "), text.replace("_", " ") or "none"))
+                said = "units" if part.of_recordings else name.replace("_", " ")
+                rows.append((said, text.replace("_", " ") or "none"))
         out = [f"<h2>{k}: {escape(seen.names[index])}</h2>", _table(None, rows)]
         if self.laid is not None and index in self.laid.there:
+            # Of networks: recordings are near to one another for their noise.
+            recorded = seen.recordings if not seen.of_recordings else np.zeros(seen.networks, bool)
+            found = self.laid.nearest(index, 4 + int(recorded.sum()))
             near = ", ".join(
-                f"{escape(seen.names[i])} ({far:.3g})" for i, far in self.laid.nearest(index, 4)
+                f"{escape(seen.names[i])} ({far:.3g})"
+                for i, far in [row for row in found if not recorded[row[0]]][:4]
             )
             out.append(f"<p class='faint'>Nearest by {escape(self.laid.measure)}: {near}</p>")
+        if part.of_recordings:
+            out.append(
+                "<p class='faint'>A recording: its own trials are shown along its principal "
+                "components. It has no weights, so there is no output, no graph, no fixed point, "
+                "and no challenge can be given to it.</p>"
+            )
+            if "features" not in part.ds.variables:
+                out.append(f"<p class='faint'>No features; {escape(part.to_make('features'))}</p>")
+            self.about[k].object = "".join(out)
+            return
         for group, what, stage in (
             ("graph", "No graph", "reduce"), ("fixed_points", "No fixed points", "fixed_points")
         ):  # fmt: skip
-            if not seen.has(group):
-                out.append(f"<p class='faint'>{what}; {escape(seen.to_make(stage))}</p>")
+            if not part.has(group):
+                out.append(f"<p class='faint'>{what}; {escape(part.to_make(stage))}</p>")
         self.about[k].object = "".join(out)
 
     def _more_of(self, k: str) -> None:
@@ -709,26 +1112,24 @@ class Explorer:
 
     def _loss_of(self, k: str) -> None:
         """The loss on the way down, where it was kept."""
-        ds, index = self.seen.ds, self.chosen[k]
-        self.losses[k].figure.visible = "loss_curve" in ds.variables
-        if "loss_curve" not in ds.variables:
-            return
-        curve = np.asarray(ds["loss_curve"].isel(network=index).values, float)
-        self.losses[k].show(curve)
+        curve = self.seen.loss_curve(self.chosen[k])
+        self.losses[k].figure.visible = curve is not None
+        if curve is not None:
+            self.losses[k].show(curve)
 
     def _beyond_of(self, k: str) -> None:
         """Outputs on the task's trials outside of the trained set, one row each."""
-        from solspace import networks
-
-        seen = self.seen
+        if self.seen.recordings[self.chosen[k]]:
+            self.beyond[k].figure.visible = False
+            return
         trials = self._trials_beyond
         take = np.unique(np.linspace(0, len(trials) - 1, 60).round().astype(int))
         try:
-            weights = seen.weights(self.chosen[k])
+            output = self.seen.run(self.chosen[k], trials.input[take])[1]
         except SolspaceError:
             self.beyond[k].figure.visible = False
             return
-        self.beyond[k].show(networks.run(seen.architecture, weights, trials.input[take])[1][..., 0])
+        self.beyond[k].show(output[..., 0])
         self.beyond[k].figure.visible = True
 
     def _shown_pair(self) -> None:
@@ -736,6 +1137,7 @@ class Explorer:
         for k, card in self.cards.items():
             card.visible = k in self.chosen
             if k in self.chosen and not len(card):
+                self.planes[k].figure.name = f"plane {k}"
                 card.objects = [
                     self.about[k],
                     self.output_place[k],
@@ -746,8 +1148,7 @@ class Explorer:
                     self._pane(self.beyond[k].figure),
                     self._pane(self.losses[k].figure),
                 ]
-        if self.laid is not None:
-            self.map_figure.mark(self.laid, self.chosen)
+        self._mark()
 
     def _later(self, act: Callable[[], Any]) -> None:
         """After what was drawn so far is sent; at once where there is no page yet."""
@@ -760,9 +1161,19 @@ class Explorer:
     def _pane(self, figure: Any) -> Any:
         return self.pn.pane.Bokeh(figure, sizing_mode="stretch_width")
 
-    def _turned(self) -> None:
-        for plane in self.planes.values():
-            plane.turn(float(self.turn.value))
+    def _turned(self, attr: str, old: Any, new: Any) -> None:
+        """The browser has turned the planes; the address follows."""
+        document = self.map_figure.figure.document
+        if document is None or document.session_context is None:
+            self._tell()
+        elif not self._turn_waits:
+            self._turn_waits = True
+
+            def now() -> None:
+                self._turn_waits = False
+                self._tell()
+
+            document.add_timeout_callback(now, REDRAWN)
 
     # --------------------------------------------------------------- challenge
 
@@ -854,6 +1265,11 @@ class Explorer:
 
     def _answer_of(self, k: str) -> None:
         seen, index = self.seen, self.chosen[k]
+        self.output_place[k].visible = not seen.recordings[index]
+        if seen.recordings[index]:
+            self.planes[k].clear()
+            self.graph_said[k].object = ""
+            return
         challenge = self.now()
         try:
             answer = live.respond(seen, index, challenge)
@@ -874,6 +1290,9 @@ class Explorer:
     def _show_each(self) -> None:
         """Outputs of one network of each solution, one above the other."""
         if not self.each.value:
+            self.each_place.objects = []
+            return
+        if self.seen.of_recordings:
             self.each_place.objects = []
             return
         found = live.one_of_each(self.seen)
@@ -922,6 +1341,12 @@ class Explorer:
         """What an address holds to show this again."""
         out = {"population": str(self.population.value), "map": str(self.by.value or "")}
         out["color"] = self._colored_by()
+        if self.beside.visible and not self.beside.value:
+            out["recordings"] = "0"
+        if self.one_each.value:
+            out["side"] = "1"
+        if self.kinds.value:
+            out["only"] = "|".join(self.kinds.value)
         if self.sizes.value:
             out["sizes"] = "|".join(self.sizes.value)
         if self.solutions.value:
@@ -934,16 +1359,24 @@ class Explorer:
             out["steps"] = str(self.steps.value)
         if self.each.value:
             out["each"] = "1"
+        if self.turn.value or self.spin.value:
+            out["turn"] = f"{self.turn.value:.0f},{self.spin.value:.0f}"
         return out | self._state_of_theme
 
     def code_text(self) -> str:
         """The lines that give what is shown."""
         name = self.seen.names[self.chosen["A"]] if "A" in self.chosen else None
+        there = self.laid is not None or self._waiting is not None
         return telling.view_code(
-            self.seen, by=str(self.by.value), color=self._colored_by(), kept=self._conditions(),
+            self.seen, by=str(self.by.value) if there else "", color=self._colored_by(),
+            kept=self._conditions(),
             network=name, pulses=sorted(self.pulses),
-            steps=int(self.steps.value),
+            steps=int(self.steps.value) if self._runs("A") else 0,
         )  # fmt: skip
+
+    def _runs(self, k: str) -> bool:
+        """Whether what is looked at is a network, which challenges can be given to."""
+        return k in self.chosen and not self.seen.recordings[self.chosen[k]]
 
     def _tell(self) -> None:
         if self.show_code.value:
@@ -971,21 +1404,22 @@ class Explorer:
         pn = self.pn
         grow = {"sizing_mode": "stretch_width", "min_width": 300}
         choose = pn.Column(
-            self.population, self.by, self.color, self.feature, self.sizes, self.solutions,
+            self.population, self.beside, self.by, self.color, self.feature, self.one_each,
+            self.sizes, self.solutions, self.kinds,
             self.pick["A"], self.pick["B"], self.next_to, self.show_code, self.as_svg,
             self.as_store, self.selection_name, self.keep, sizing_mode="stretch_width",
             styles={"flex": "1 1 190px"}, min_width=180,
         )  # fmt: skip
         shown = pn.Column(
-            self._pane(self.map_figure.figure), self.legend,
+            self._pane(self.map_figure.figure), self.facet_place, self.legend,
             self.trust, self.selected_text, self.ask, self.asked,
             styles={"flex": "3 1 380px"}, **grow,
         )  # fmt: skip
         live_part = pn.Column(
-            pn.FlexBox(self.challenge, self.steps, self.add_to, self.width,
-                       self.amplitude, self.add, self.drop, self.each,
-                       align_items="end", gap="8px", sizing_mode="stretch_width"),
-            self.pulse_place, self.turn,
+            self.live_place, self.pulse_place,
+            pn.FlexBox(
+                *(pn.Column(self._pane(one), styles={"flex": "1 1 200px"}, margin=0)
+                  for one in (self.turn, self.spin)), gap="16px", sizing_mode="stretch_width"),
             pn.FlexBox(self.cards["A"], self.cards["B"], gap="16px", sizing_mode="stretch_width"),
             self.each_place, styles={"flex": "5 1 540px"}, **grow,
         )  # fmt: skip
@@ -994,6 +1428,10 @@ class Explorer:
             pn.FlexBox(choose, shown, live_part, gap="16px", sizing_mode="stretch_width"),
             sizing_mode="stretch_width", css_classes=["explorer"],
         )  # fmt: skip
+
+
+def _parts(seen: Explored) -> list[Explored]:
+    return list(seen.parts) if isinstance(seen, Together) else [seen]
 
 
 class _Made(dict[str, Any]):
@@ -1027,6 +1465,7 @@ def explore(
     *,
     distances: xr.DataArray | None = None,
     design: xr.Dataset | None = None,
+    recordings: Any = None,
 ) -> pn.Column:
     """A population in a notebook: its map, its networks on a click, challenges by hand.
 
@@ -1035,13 +1474,17 @@ def explore(
     Parameters
     ----------
     population : Dataset, DataTree, mapping of str to Dataset, or str
-        A population, with or without its other groups by name; the tree of `solspace.open_store`;
-        or the path or address of a store, which is only read.
+        A population, with or without its other groups by name; several populations, each by a name
+        of yours; the tree of `solspace.open_store`; or the path or address of a store, which is
+        only read. Of a task with several populations these are shown together too.
     distances : DataArray (network, network_other), optional
         What `solspace.similarity.pairwise` returns for the networks by a distance, for a map by it.
     design : Dataset, optional
         What `solspace.design.design` returned for these networks: the challenges that it chose come
         first in the list, and the first of them is given to the networks.
+    recordings : Dataset, DataTree, mapping of str to Dataset, or str, optional
+        Where recordings are that stand beside networks of their task, as further marks of the map;
+        those in ``population`` do anyway.
 
     Returns
     -------
@@ -1065,5 +1508,5 @@ def explore(
     'Column'
     """
     panel()
-    seen = open_explored(population)
+    seen = open_explored(population, recordings=recordings)
     return Explorer(seen, distances=distances, design=design).layout()

@@ -85,16 +85,10 @@ def plane_of(seen: Explored, index: int) -> Plane:
     SolspaceError
         Where it has no weights, or its activity does not vary.
     """
-    from solspace import networks
-
-    weights = seen.weights(index)
-    recorded = seen.recorded
-    units = networks.hidden_size(weights)
-    take = np.unique(np.linspace(0, len(recorded) - 1, 12).round().astype(int))
-    activity = networks.run(seen.architecture, weights, recorded.input[take])[0][..., :units]
-    if not np.isfinite(activity).all():
+    activity = seen.trajectories(index)
+    points = np.concatenate(activity)
+    if not np.isfinite(points).all():
         raise SolspaceError(f"the activity of {seen.names[index]} is not finite")
-    points = activity.reshape(-1, units)
     centre = points.mean(axis=0)
     variances, axes = np.linalg.eigh((points - centre).T @ (points - centre))
     if variances.sum() <= 0:
@@ -103,7 +97,7 @@ def plane_of(seen: Explored, index: int) -> Plane:
     leading = leading * np.sign(
         leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])]
     )
-    shown = np.unique(np.linspace(0, len(take) - 1, TRIALS).round().astype(int))
+    shown = np.unique(np.linspace(0, len(activity) - 1, TRIALS).round().astype(int))
     return Plane(
         centre,
         leading,
@@ -208,12 +202,8 @@ def respond(seen: Explored, network: int | str, challenge: Challenge) -> Answer:
     SolspaceError
         Where it has no weights, or its output is not finite.
     """
-    from solspace import networks
-
     index = seen.place(network)
-    weights = seen.weights(index)
-    given = challenge.input(len(seen.task.inputs))[None]
-    states, output = networks.run(seen.architecture, weights, given)
+    states, output = seen.run(index, challenge.input(len(seen.task.inputs))[None])
     if not np.isfinite(output).all():
         raise SolspaceError(f"the output of {seen.names[index]} is not finite")
     try:

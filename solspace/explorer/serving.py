@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from solspace.errors import SolspaceError
 from solspace.explorer.app import STYLE, Explorer, panel
-from solspace.explorer.maps import lay_out
-from solspace.explorer.reading import open_explored
+from solspace.explorer.together import open_explored
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,11 +23,19 @@ PORT = 5006
 _THEME = """
 <script>
 (function () {
-  var at = new URL(window.location.href), theme = at.searchParams.get("theme");
-  if (!theme && window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)").matches) {
-    at.searchParams.set("theme", "dark"); window.location.replace(at); return;
+  var at = new URL(window.location.href), drawn = "{{ theme }}";
+  if (!at.searchParams.get("theme") && window.matchMedia) {
+    var wanted = window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    // Kept, so that the next page is at once as the system is.
+    var kept = "solspace_theme=" + wanted;
+    document.cookie = kept + "; SameSite=Strict; Max-Age=31536000";
+    if (wanted !== drawn) {
+      if (document.cookie.includes(kept)) window.location.reload();
+      else { at.searchParams.set("theme", wanted); window.location.replace(at); }
+      return;
+    }
   }
-  document.documentElement.dataset.theme = theme === "dark" ? "dark" : "light";
+  document.documentElement.dataset.theme = drawn;
   document.documentElement.lang = "en";
   document.title = "solspace";
   // The same view on other paper.
@@ -41,13 +47,22 @@ _THEME = """
     now.searchParams.set("theme", link.dataset.theme);
     window.location.assign(now);
   });
-  // Handles of sliders have no name of their own: they get that which stands above them.
-  document.addEventListener("focusin", function (event) {
-    var at = event.composedPath()[0];
-    if (!at.classList || !at.classList.contains("noUi-handle")) return;
-    var title = at.getRootNode().querySelector(".bk-slider-title");
-    if (title) at.setAttribute("aria-label", title.textContent);
-  });
+  // Handles of sliders, fields of several values and figures have no name of their own. Before Tab
+  // leads to one they get that which stands above them; focus itself is not told across the
+  // shadow roots that all of it lies in.
+  function named(root) {
+    root.querySelectorAll("*").forEach(function (at) {
+      if (at.shadowRoot) named(at.shadowRoot);
+      var above = null;
+      if (at.classList.contains("noUi-handle")) above = root.querySelector(".bk-slider-title");
+      else if (at.classList.contains("choices__input")) above = root.querySelector("label");
+      else if (at.classList.contains("bk-events")) at.setAttribute("aria-label", "figure");
+      if (above) at.setAttribute("aria-label", above.textContent);
+    });
+  }
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Tab") named(document);
+  }, true);
 })();
 </script>
 """
@@ -69,6 +84,7 @@ def serve(
     save_labels: bool = False,
     distances: xr.DataArray | None = None,
     design: xr.Dataset | None = None,
+    recordings: Any = None,
     start: bool = True,
 ) -> Any:
     """Show a store, or a population in memory, in a browser.
@@ -89,6 +105,7 @@ def serve(
         Whether selections may be saved in the store, which is otherwise only read.
     distances : DataArray, optional
     design : Dataset, optional
+    recordings : str, Dataset or mapping, optional
         See `solspace.explore`.
     start : bool
         Serve until interrupted; otherwise return the server, which is to be started.
@@ -106,7 +123,7 @@ def serve(
     pn = panel()
     if not 0 <= port <= 65535:
         raise SolspaceError(f"--port {port}; give 1 to 65535, or 0 for any that is free")
-    populations = open_explored(source)
+    populations = open_explored(source, recordings=recordings)
     if save_labels:
         from solspace.store import place
 
@@ -126,16 +143,18 @@ def serve(
                 "`solspace design STORE -o FILE.nc`"
             )
     made: dict[Any, Any] = {}
+    jobs: dict[Any, Any] = {}
 
     def page() -> Any:
         arguments = pn.state.session_args
         state = {k: v[0].decode("utf-8", "replace") for k, v in arguments.items() if v}
-
+        kept = (pn.state.cookies or {}).get("solspace_theme")
         view = Explorer(
             populations, distances=distances, design=design, state=state,
-            save_labels=save_labels, addressed=True, maps_made=made,
+            save_labels=save_labels, addressed=True, maps_made=made, dark=kept == "dark", jobs=jobs,
         )  # fmt: skip
         template = pn.Template(_PAGE)
+        template.add_variable("theme", "dark" if view.theme.dark else "light")
         template.add_panel("explorer", view.layout())
         return template
 
@@ -153,6 +172,8 @@ def serve(
         where = f"http://{_host(address)}:{server.port}/"
         print(f"exploring {', '.join(populations)} at {where} (Ctrl-C ends it)", flush=True)
         server.run_until_shutdown()
+        for job in [*jobs.values()]:
+            job.stop()
     return server
 
 
@@ -182,10 +203,6 @@ def _refused(error: OSError, address: str, port: int) -> SolspaceError:
 
 def _warm(populations: Any, made: dict[Any, Any]) -> None:
     """The first view, which compiles and reads, before anybody asks for it."""
-    name, seen = next(iter(populations.items()))
-    by = "features" if seen.features_named else "weights"
-    with contextlib.suppress(SolspaceError):  # the page says it
-        made[name, by] = lay_out(seen, by)
     view = Explorer(populations, maps_made=made)
     view.layout().get_root()
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from solspace.locating.telling import Teller
     from solspace.tasks import Task
 
-__all__ = ["CANNOT_TELL", "MEASURES", "Prepared", "locate", "prepare", "read_recording", "tell"]
+__all__ = [
+    "CANNOT_TELL",
+    "MEASURES",
+    "Prepared",
+    "distances_to_networks",
+    "locate",
+    "prepare",
+    "read_recording",
+    "tell",
+]
 
 Array = NDArray[np.float64]
 
@@ -446,6 +455,50 @@ def _compared(
 
 
 # --------------------------------------------------------------------------- the recording
+
+
+def distances_to_networks(
+    recording: xr.Dataset, population: xr.Dataset, measure: str, *, seed: int = 0
+) -> Array:
+    """How far a recording is from networks, each seen once through its electrodes.
+
+    Parameters
+    ----------
+    recording : Dataset
+        One, see `locate`.
+    population : Dataset
+        Networks of the same task.
+    measure : str
+        Of `solspace.similarity.MEASURES`, of those that take activity alone.
+    seed : int
+        Of units and spikes.
+
+    Returns
+    -------
+    array (network,)
+        NaN for a network without activity, or one that does not move.
+
+    Raises
+    ------
+    SolspaceError
+        For a recording of another task or without its epochs or parameters, and for a measure that
+        takes weights or inputs.
+    """
+    from solspace.locating.electrodes import see
+
+    _measure(measure)
+    read = read_recording(recording, _task_of_all(recording, [population], None), None, None, 5)
+    whole, far, at = read.rows.average(), [], 0
+    for activity, bounds in _blocks(population, read.task, read.electrodes.epochs, read.taken):
+        seen: list[Array | None] = []
+        for one in activity:
+            rng = np.random.default_rng([seed, at + len(seen)])
+            view = see(one, bounds, read.electrodes, rng) if one.size else None
+            moves = view is not None and bool((np.nanstd(view, axis=(0, 1)) > 0).any())
+            seen.append(view if moves else None)
+        at += len(activity)
+        far.append(_compared(whole, seen, [measure])[measure])
+    return np.concatenate(far)
 
 
 def read_recording(
