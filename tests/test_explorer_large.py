@@ -201,6 +201,7 @@ def test_what_was_looked_at_is_kept(populations: dict[str, explorer.Explored]) -
     assert len(seen._graphs) <= 64
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(browsing.why_not()), reason=browsing.why_not() or "there is a browser")
 def test_a_bucket_turned_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of S3 is opened, clicked, its planes are dragged; and reached by keyboard."""

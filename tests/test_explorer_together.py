@@ -417,6 +417,7 @@ def test_points_are_placed_where_their_distances_say(
     np.testing.assert_allclose(maps._placed(plane, far), at, atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(browsing.why_not()), reason=browsing.why_not() or "there is a browser")
 def test_in_a_browser(recordings: str) -> None:
     """One map each, drawn around in one of them, then a map that is computed meanwhile."""

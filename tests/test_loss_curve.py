@@ -16,6 +16,7 @@ from solspace.training.driver import (
     _BATCHES,
     _alone,
     _descend,
+    _Drawn,
     _silence,
     batches,
     learning_rates,
@@ -97,7 +98,7 @@ def test_a_descent_with_a_curve_takes_the_same_steps():
     descent = _alone(
         _descend(
             kept,
-            batches(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)),
+            _Drawn(len(trials), recipe.max_steps, recipe, np.random.default_rng(7)),
             rates,
             recipe,
             _silence(trials),

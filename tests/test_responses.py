@@ -136,6 +136,22 @@ def answers_of(own, ways, symbols):
     return {seen for seen, _ in now}
 
 
+def test_names_do_not_turn_on_how_many_states_were_found():
+    """Five states of four kinds; told apart in more rounds than the four that are left."""
+    one, other = ((SETTLED, 1),), ((SETTLED, 2),)
+    ways = [
+        [((), ((),), 3, 8)],
+        [(one, ((),), 1, 4), (other, ((1,),), 1, 4)],
+        [(one, ((),), 1, 4), (other, ((),), 2, 4)],
+        [(one, ((1,),), 1, 4), (one, ((1,),), 2, 4), (other, ((),), 1, 4)],
+        [(one, ((),), 1, 4), (other, ((),), 1, 4)],
+    ]
+    machine = smallest_machine([State("start"), *[State("point")] * 4], ways, None)
+    back = [[(e.pulses, e.words, e.target, e.phases) for e in machine.leaving(i)]
+            for i in range(len(machine.states))]  # fmt: skip
+    assert smallest_machine(machine.states, back, None) == machine
+
+
 @settings(max_examples=60)
 @given(found_in_networks(), st.permutations(range(1, 6)), st.data())
 def test_a_machine_answers_as_what_it_was_made_of_and_is_named_without_numbers(found, order, data):

@@ -187,13 +187,25 @@ def _colors(
 
         return color
 
-    colors = [named(own, []) for own in states]
-    while True:
-        finer = [
+    first = [named(own, []) for own in states]
+
+    def finer(colors: list[str]) -> list[str]:
+        return [
             named(own, [(pulses, words, colors[target]) for pulses, words, target, _ in out])
             for own, out in zip(states, ways, strict=True)
         ]
-        if len(set(finer)) == len(set(colors)):
-            break
-        colors = finer
+
+    colors, after = first, finer(first)
+    while len(set(after)) > len(set(colors)):
+        colors, after = after, finer(after)
+    # Names turn on the rounds that they were made in, and what is larger takes more of them to tell
+    # the same apart. As many as there are classes that pulses lead to are enough for these, and the
+    # same for all that is alike.
+    reached = [0]
+    for node in reached:
+        reached += [target for *_, target, _ in ways[node] if target not in reached]
+    classes = len({colors[node] for node in reached})
+    colors = first
+    for _ in range(classes):
+        colors = finer(colors)
     return lambda node, left: colors[node]
