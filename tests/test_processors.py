@@ -47,6 +47,7 @@ def assert_same_bits(tmp_path: Path, names: list[str]) -> None:
         assert array.dtype == warm[name].dtype and array.tobytes() == warm[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_a_cold_and_a_warm_cache_give_the_same_bits(tmp_path):
     assert_same_bits(tmp_path, ["planar", "flow"])
 

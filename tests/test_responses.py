@@ -152,7 +152,7 @@ def test_names_do_not_turn_on_how_many_states_were_found():
     assert smallest_machine(machine.states, back, None) == machine
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(found_in_networks(), st.permutations(range(1, 6)), st.data())
 def test_a_machine_answers_as_what_it_was_made_of_and_is_named_without_numbers(found, order, data):
     own, ways = found
