@@ -43,6 +43,9 @@ from validation.paper import (
 )
 from validation.paper.source import Networks, open_networks
 
+# They draw what `make paper` draws, from the shipped store: half a minute.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "stores" / "turner2021.zarr"
 POPULATIONS = (
