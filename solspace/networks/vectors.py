@@ -26,9 +26,11 @@ __all__ = [
     "Vector",
     "add_tile",
     "address",
+    "broadcast",
     "elementwise",
     "load",
     "padded",
+    "place_of",
     "sigmoid",
     "store",
     "switch",
@@ -182,39 +184,46 @@ def sigmoid(x: Vector) -> Vector:
 # --------------------------------------------------------------------------- in compiled loops
 
 
+def place_of(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """Where an element of an array is, given the array and a tuple of indices."""
+    struct = context.make_array(signature.args[0])(context, builder, args[0])
+    indices = cgutils.unpack_tuple(builder, args[1])
+    return cgutils.get_item_pointer(
+        context, builder, signature.args[0], struct, indices, wraparound=False
+    )
+
+
 @intrinsic
 def address(typingctx: Any, array: Any, index: Any) -> Any:
     """Where an element of an array of float64 is."""
 
     if array.dtype != types.float64:
         raise TypingError(f"an array of {array.dtype}; give float64")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        struct = context.make_array(signature.args[0])(context, builder, args[0])
-        indices = cgutils.unpack_tuple(builder, args[1])
-        return cgutils.get_item_pointer(
-            context, builder, signature.args[0], struct, indices, wraparound=False
-        )
-
-    return _POINTER(array, types.UniTuple(types.intp, array.ndim)), codegen
+    return _POINTER(array, types.UniTuple(types.intp, array.ndim)), place_of
 
 
-def load(builder: Any, pointer: Any, offset: Any) -> Any:
+def load(builder: Any, pointer: Any, offset: Any, kind: Any = VECTOR) -> Any:
     """The vector so many numbers past a pointer, as an LLVM value."""
-    vector = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
-    return builder.load(vector, align=8)
+    vector = builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer())
+    return builder.load(vector, align=_bytes(kind))
 
 
 def store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
     """Put a vector, an LLVM value, so many numbers past a pointer."""
-    vector = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
-    builder.store(value, vector, align=8)
+    vector = builder.bitcast(builder.gep(pointer, [offset]), value.type.as_pointer())
+    builder.store(value, vector, align=_bytes(value.type))
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(VECTOR, ir.Undefined)
+def _bytes(kind: Any) -> int:
+    """Of one number of a vector: nothing more is asked of where it begins."""
+    return 8 if isinstance(kind.element, ir.DoubleType) else 4
+
+
+def broadcast(builder: Any, scalar: Any, kind: Any = VECTOR) -> Any:
+    """A vector of the same number in all places."""
+    undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, undefined, mask)
 
 
@@ -260,7 +269,7 @@ def add_tile(
                 w = [load(builder, row, _int(v * LANES)) for v in range(m)]
                 for r in range(n):
                     scalar = builder.load(builder.gep(starts[r], [loop.index]))
-                    x = Vector(builder, _broadcast(builder, scalar))
+                    x = Vector(builder, broadcast(builder, scalar))
                     for v in range(m):
                         sum_ = Vector(builder, builder.load(total[r][v]))
                         added = x.times_plus(Vector(builder, w[v]), sum_)
@@ -309,7 +318,7 @@ def elementwise(function: Callable[..., Any], taken: int, given: int, settings: 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source, source_stride, out, out_stride, fixed, vectors = args
             same = [
-                Vector(builder, _broadcast(builder, builder.load(builder.gep(fixed, [_int(i)]))))
+                Vector(builder, broadcast(builder, builder.load(builder.gep(fixed, [_int(i)]))))
                 for i in range(settings)
             ]
             with cgutils.for_range(builder, vectors) as loop:

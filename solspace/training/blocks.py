@@ -11,17 +11,19 @@ here, delete ``__pycache__``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from solspace.networks.fused import fma, multiply_add
+from solspace.networks.vectors import broadcast, load, place_of, store, switch
 from solspace.training.vectors import BLOCK, tiles
 
 __all__ = [
@@ -52,39 +54,18 @@ CHUNK = 50  # slots whose errors are kept until the gradient takes them in; fits
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _FLOAT_POINTER = types.CPointer(types.float32)
+_load, _broadcast = partial(load, kind=_VECTOR), partial(broadcast, kind=_VECTOR)
 
 # --------------------------------------------------------------------------- vectors
 
 
 @intrinsic
 def _address(typingctx: Any, array: Any, index: Any) -> Any:
-    """Where an element of an array is."""
+    """Where an element of an array of float32 is."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        struct = context.make_array(signature.args[0])(context, builder, args[0])
-        indices = cgutils.unpack_tuple(builder, args[1])
-        return cgutils.get_item_pointer(
-            context, builder, signature.args[0], struct, indices, wraparound=False
-        )
-
-    return _FLOAT_POINTER(array, types.UniTuple(types.intp, array.ndim)), codegen
-
-
-def _load(builder: Any, pointer: Any, offset: Any) -> Any:
-    vector = builder.bitcast(builder.gep(pointer, [offset]), _VECTOR.as_pointer())
-    return builder.load(vector, align=4)
-
-
-def _store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
-    vector = builder.bitcast(builder.gep(pointer, [offset]), _VECTOR.as_pointer())
-    builder.store(value, vector, align=4)
-
-
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, undefined, mask)
+    if array.dtype != types.float32:
+        raise TypingError(f"an array of {array.dtype}; give float32")
+    return _FLOAT_POINTER(array, types.UniTuple(types.intp, array.ndim)), place_of
 
 
 @intrinsic
@@ -111,19 +92,6 @@ def _sum_vector(typingctx: Any, pointer: Any) -> Any:
 
 def _int(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
-
-
-def _for_each_size(builder: Any, size: Any, largest: int, emit: Callable[[int], None]) -> None:
-    """A switch with one unrolled body for each tile size up to the largest."""
-    after = builder.append_basic_block("after")
-    switch = builder.switch(size, after)
-    for n in range(1, largest + 1):
-        body = builder.append_basic_block(f"size_{n}")
-        switch.add_case(_int(n), body)
-        builder.position_at_end(body)
-        emit(n)
-        builder.branch(after)
-    builder.position_at_end(after)
 
 
 @intrinsic
@@ -159,9 +127,9 @@ def _product_tile(
                         builder.store(multiply_add(builder, w, x[v], builder.load(slot)), slot)
             for r in range(n):
                 for v in range(PRODUCT_VECTORS):
-                    _store(builder, builder.load(total[r][v]), out, _int(r * BLOCK + v * LANES))
+                    store(builder, builder.load(total[r][v]), out, _int(r * BLOCK + v * LANES))
 
-        _for_each_size(builder, rows, PRODUCT_ROWS, emit)
+        switch(builder, rows, range(1, PRODUCT_ROWS + 1), emit)
         return context.get_dummy_value()
 
     number, pointer = types.intp, _FLOAT_POINTER
@@ -208,14 +176,13 @@ def _gradient_tile(
                             )
             for r in range(n):
                 for c in range(m):
-                    _store(builder, builder.load(sums[r][c]), total, place(r, c))
+                    store(builder, builder.load(sums[r][c]), total, place(r, c))
 
-        _for_each_size(
-            builder,
-            rows,
-            GRADIENT_ROWS,
-            lambda n: _for_each_size(builder, columns, GRADIENT_COLUMNS, lambda m: emit(n, m)),
-        )
+        def emit_rows(n: int) -> None:
+            sizes = range(1, GRADIENT_COLUMNS + 1)
+            switch(builder, columns, sizes, lambda m: emit(n, m))
+
+        switch(builder, rows, range(1, GRADIENT_ROWS + 1), emit_rows)
         return context.get_dummy_value()
 
     number, pointer = types.intp, _FLOAT_POINTER
