@@ -27,22 +27,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from training import Row, mix  # noqa: E402
 
 from docs.pages import write_part  # noqa: E402
+from validation.processors import HERE, PROCESSORS  # noqa: E402
 
-AVX512_OFF = "X86_V4 AVX512_ICL AVX512_SPR"
-LIMITS: dict[str, dict[str, str]] = {
-    "AVX-512": {},
-    "AVX2": {
-        "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "",
-        "NPY_DISABLE_CPU_FEATURES": AVX512_OFF, "OPENBLAS_CORETYPE": "Haswell",
-        "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
-    "x86-64-v2": {
-        "NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "",
-        "NPY_DISABLE_CPU_FEATURES": AVX512_OFF + " X86_V3", "OPENBLAS_CORETYPE": "Nehalem",
-        "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-    },
+LIMITS = {
+    "AVX-512": PROCESSORS[HERE], "AVX2": PROCESSORS["avx2"], "x86-64-v2": PROCESSORS["x86-64-v2"]
 }  # fmt: skip
 LANES = {"AVX-512": 16, "AVX2": 8, "x86-64-v2": 4}
 
