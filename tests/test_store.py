@@ -98,6 +98,27 @@ def test_opening_with_plain_xarray_warns_of_nothing(store):
     assert ds.solution.values.tolist() == [-1] * 5
 
 
+def test_gathered_metadata_are_those_that_zarr_gathers(store):
+    from solspace.store.metadata import WRITING, forget_consolidated
+
+    def gathered() -> dict:
+        copy = json.loads((Path(store) / "zarr.json").read_text())["consolidated_metadata"]
+        own = copy["metadata"].items()
+        return copy | {"metadata": {p: v for p, v in own if p.split("/")[2:3] != [WRITING]}}
+
+    run_stage(store, "record")
+    ours = gathered()
+    assert forget_consolidated(store) and f"{GROUP}/training/activity" in ours["metadata"]
+    with warnings.catch_warnings(action="ignore"):
+        zarr.consolidate_metadata(store, path=GROUP, zarr_format=3)  # as another program does
+        zarr.consolidate_metadata(store, zarr_format=3)
+    theirs = gathered()
+    assert theirs == ours and list(theirs["metadata"]) == list(ours["metadata"])
+    forget_consolidated(store)
+    Store(store).consolidate()
+    assert gathered() == ours and not forget_consolidated(store, GROUP)
+
+
 def test_types_on_disk_are_the_declared_ones(store):
     run_stage(store, "record")
     run_stage(store, "extrapolate")

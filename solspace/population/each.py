@@ -56,8 +56,10 @@ def each_network(
     n = ds.sizes["network"]
     status = np.full(n, FAILED, np.uint8)
     messages = np.full(n, "", dtype=object)
+    earlier = None if after is None else ds.variables.get(f"status_{after}")
+    ready = np.full(n, True) if earlier is None else earlier.values == DONE
     for i in range(n):
-        if after and f"status_{after}" in ds and ds[f"status_{after}"].values[i] != DONE:
+        if not ready[i]:
             messages[i] = f"{after} did not succeed for this network"
         else:
             try:

@@ -108,15 +108,13 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     stale = population.with_other_values(labels, groups)
     if not stale:  # found out without opening datasets, which takes long
         return
-    own = population.open()
+    own = population.zarr_group()
+    values = {name: own[name][...] for name in labels if name in own}
     for group in stale:
-        there = population.open(group)
-        missing = [known[n] for n in labels if n not in there.variables and n in own.variables]
+        there = population.zarr_group(group)
+        missing = [known[name] for name in values if name not in there]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
-        there = population.open(group)
-        for name in labels:
-            if name not in own.variables:
-                continue
-            values = own[name].values
-            if not np.array_equal(values, there[name].values):
-                population.write_all(name, values, group)
+        there = population.zarr_group(group)
+        for name, value in values.items():
+            if not np.array_equal(value, there[name][...]):
+                population.write_all(name, value, group)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from solspace import __version__
 from solspace.errors import SolspaceError
@@ -454,10 +455,10 @@ def longest_first(population: Population, shards: Mapping[Shard, int]) -> list[S
 
     A network costs about the square of its size.
     """
-    labels = population.open()
-    if "hidden_size" not in labels.variables:
+    sizes = population.zarr_group().get("hidden_size")
+    if not isinstance(sizes, zarr.Array):
         return list(shards)
-    cost = labels["hidden_size"].values.astype(float) ** 2
+    cost = np.asarray(sizes[:], float) ** 2
     return sorted(shards, key=lambda shard: (-cost[slice(*shard)].sum(), shard))
 
 

@@ -270,6 +270,7 @@ def _simulate(
 
     architecture = architecture_of(ds)
     n, units = ds.sizes["network"], ds.sizes["unit"]
+    sizes = ds["hidden_size"].values
     count, steps = trials.input.shape[:2]
     recorded = group == "training"
     output = np.full((n, count, steps, len(task.outputs)), np.nan, np.float32)
@@ -290,7 +291,7 @@ def _simulate(
         if not np.isfinite(out).all():
             raise ValueError("the output is not finite")
         output[i] = out
-        size = int(ds["hidden_size"].values[i])
+        size = int(sizes[i])
         # Parts lie one after the other, each as long as the network, or as all where padded.
         length = size if on_device is None else units
         for k, values in enumerate(kept.values()):

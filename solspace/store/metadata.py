@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import zarr
+from zarr.core.buffer import cpu
+from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
 from solspace.store import place
@@ -71,11 +73,52 @@ def forget_consolidated(store: str, path: str = "") -> bool:
 def gather(store: str, groups: Iterable[str]) -> None:
     """Make the copy at the root, and take away any at these groups below it."""
     with quiet():
+        if not place.is_remote(store):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: Zarr's to judge
+                _gather_files(store)
+                return
         # One that another program put into a group below hides what comes later there.
         nested = [path for path in groups if forget_consolidated(store, path)]
         if nested or not has_consolidated(store):
             root = zarr.open_group(place.opened(store, "r+"), mode="r+", use_consolidated=False)
             zarr.consolidate_metadata(_LeavingOut(root.store_path.store), zarr_format=3)
+
+
+_NOTHING = {"kind": "inline", "must_understand": False, "metadata": {}}
+
+
+def _gather_files(store: str) -> None:
+    """As Zarr does it, reading the files of this machine as files: ten times as fast."""
+    found = dict(_nodes(store))
+    for path, node in found.items():
+        if node["node_type"] == "group":
+            if node.get("consolidated_metadata") is not None:
+                forget_consolidated(store, path)
+            node["consolidated_metadata"] = _NOTHING
+    with open(os.path.join(store, "zarr.json"), "rb") as file:
+        root = json.load(file)
+    in_order = sorted(found, key=lambda path: (path.count("/"), path))
+    root["consolidated_metadata"] = _NOTHING | {"metadata": {p: found[p] for p in in_order}}
+    data = json.dumps(root, indent=2).encode()
+    opened = zarr.open_group(place.opened(store, "r+"), mode="r+", use_consolidated=False)
+    sync(opened.store_path.store.set("zarr.json", cpu.Buffer.from_bytes(data)))
+
+
+def _nodes(store: str, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Groups and arrays below a group, but for `WRITING`, with their metadata."""
+    folder = os.path.join(store, *path.split("/"))
+    for name in os.listdir(folder):
+        own = f"{path}/{name}".lstrip("/")
+        if own.split("/")[2:] == [WRITING]:
+            continue
+        try:
+            with open(os.path.join(folder, name, "zarr.json"), "rb") as file:
+                node = json.load(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield own, node
+        if node["node_type"] == "group":
+            yield from _nodes(store, own)
 
 
 class _LeavingOut(WrapperStore[Any]):
