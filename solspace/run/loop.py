@@ -8,9 +8,10 @@ when it is started again.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -517,8 +518,9 @@ def _run_shard(
         compute.check_worker(population.path, version)
         take(sent)  # a worker knows only what is of the package
         _one_thread()
+        _keep_memory()
     # A process elsewhere reads its own networks alone.
-    whole = read_inputs(population, stage, all_labels=False) if whole is None else whole
+    whole = _opened_for(run, population, stage) if whole is None else whole
     ds = whole.isel(network=slice(shard.start, shard.stop))
     # Where networks were added to others, the last of those may share a shard with new ones.
     waiting = population.status(stage.name, shard) == PENDING
@@ -543,6 +545,20 @@ def _run_shard(
     population.write_shard(shard, stage.name, results, token=run)
 
 
+_last_opened: tuple[tuple[int, Population, str], xr.Dataset] | None = None
+
+
+def _opened_for(run: int, population: Population, stage: Stage) -> xr.Dataset:
+    """What a stage reads, opened by a worker once for all its shards of a run."""
+    global _last_opened
+    key = (run, population, stage.name)
+    last = _last_opened
+    if last is None or last[0] != key:
+        last = key, read_inputs(population, stage, all_labels=False)
+        _last_opened = last
+    return last[1]
+
+
 def _one_thread() -> None:
     """A worker is one core: no threads of BLAS or torch inside."""
     import sys
@@ -552,6 +568,24 @@ def _one_thread() -> None:
     threadpool_limits(1, user_api="blas")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Let a worker keep memory that it frees, to use it again.
+
+    Dask has its workers give it back at once. Arrays of a network come and go a hundred times a
+    second, and to ask the system for each anew takes as long as the analyses.
+    """
+    import ctypes
+
+    with suppress(AttributeError, OSError, TypeError):  # another system's, or another allocator
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 128 << 20)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 
 
 def _bar(population: Population, stage: Stage, networks: int, show: bool) -> Bar:
