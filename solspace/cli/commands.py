@@ -251,6 +251,13 @@ def run_one(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from solspace.run.where import kept
+
+    with kept():
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
     from solspace.kinds import kind_of
     from solspace.run.loop import run_stage
     from solspace.stages import collection

@@ -72,6 +72,7 @@ class Outcome:
     computed: int
 
 
+@compute.kept()
 def run_stage(
     path: str,
     stage: str | Callable[..., Any],

@@ -16,6 +16,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from solspace.errors import ClusterError, SolspaceError
@@ -25,6 +26,8 @@ __all__ = [
     "active_scheduler",
     "check_where",
     "check_worker",
+    "cores",
+    "kept",
     "map_unordered",
     "real_path",
     "stopping",
@@ -160,13 +163,15 @@ def map_unordered(
     if not items:
         return
     if workers is None and scheduler is None and slurm is None:
-        yield from _threads(function, items, threads or _cores())
+        yield from _threads(function, items, threads or cores())
         return
-    with _client(min(workers or 1, len(items)), scheduler, slurm) as client:
+    # Later calls may have more to do.
+    most = len(items) if _kept.get() is None else workers or 1
+    with _client(min(workers or 1, most), scheduler, slurm) as client:
         yield from _distributed(client, function, items, name)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use, which on a cluster are those its job was given."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -196,16 +201,56 @@ def _threads(
 # --------------------------------------------------------------------------- dask
 
 
+class _Kept:
+    """Worker processes, or jobs, that several calls of `map_unordered` share."""
+
+    def __init__(self) -> None:
+        self.stack = contextlib.ExitStack()
+        self.client: Any = None
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Start workers once, at the first call that asks for some, for all calls meanwhile.
+
+    A worker takes seconds to import what it needs and to load compiled loops.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    own = _Kept()
+    token = _kept.set(own)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        own.stack.close()
+
+
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None, slurm: Mapping[str, Any] | None) -> Iterator[Any]:
-    """A client: the one that is active, or a new one, closed at the end with what it started."""
-    import dask
-    from distributed import Client, LocalCluster
-
+    """A client: the one that is active, one that is kept, or a new one, closed at the end."""
     active = _active_client()
     if scheduler is not None and active is not None and active.scheduler.address == scheduler:
         yield active
-        return
+    elif (own := _kept.get()) is None:
+        with _started(workers, scheduler, slurm) as client:
+            yield client
+    else:
+        if own.client is None:
+            own.client = own.stack.enter_context(_started(workers, scheduler, slurm))
+        yield own.client
+
+
+@contextlib.contextmanager
+def _started(workers: int, scheduler: str | None, slurm: Mapping[str, Any] | None) -> Iterator[Any]:
+    """A new client, and what it asks: workers of this machine, jobs, or a scheduler's."""
+    import dask
+    from distributed import Client, LocalCluster
+
     # Zarr runs a thread of its own, which does not survive a fork.
     config = {
         "distributed.worker.multiprocessing-method": "spawn",
