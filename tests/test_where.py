@@ -70,6 +70,23 @@ def test_an_active_client_does_the_work_under_names(trained, tmp_path, monkeypat
     assert_same(mine, other)
 
 
+def test_workers_are_kept_while_a_command_asks_for_them():
+    from solspace.run.where import kept, map_unordered
+
+    with kept():
+        (first,) = {pid for _, pid in map_unordered(_process, [0, 1], workers=1)}
+        with kept():  # a command in a command
+            assert list(map_unordered(_process, [2], workers=1)) == [(2, first)]
+        assert list(map_unordered(_process, [3], workers=1)) == [(3, first)]
+        assert list(map_unordered(_process, [4])) == [(4, os.getpid())]
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def _process(_: int) -> int:
+    return os.getpid()
+
+
 @pytest.mark.slow
 def test_a_worker_that_cannot_see_the_store_says_so(trained, tmp_path, monkeypatch):
     from solspace.errors import SolspaceError
