@@ -168,15 +168,15 @@ def test_a_writer_stopped_between_comparing_and_writing_is_named(store, tmp_path
             data["training"]["output"] = data["training"]["output"] + 1
             arrays = written_by_shard(population, collection.find("record"))
             token = population.take("record", [shard], arrays)
-            write = handle.write_part
+            write = handle.part_values
 
             def stopping(*args):
-                handle.write_part = write
+                handle.part_values = write
                 print("compared", flush=True)
                 os.kill(os.getpid(), signal.SIGSTOP)
                 return write(*args)
 
-            handle.write_part = stopping
+            handle.part_values = stopping
             population.write_shard(shard, "record", data, token=token)
             """
         )

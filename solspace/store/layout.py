@@ -39,10 +39,10 @@ __all__ = [
     "network_bytes",
     "packed_shard_size",
     "packed_variable",
+    "part_values",
     "quiet",
     "relayout",
     "undeclared",
-    "write_part",
 ]
 
 # An inner chunk is about so large where networks are large enough.
@@ -280,17 +280,16 @@ def fill_array(target: Any, array: xr.DataArray) -> None:
             target.attrs.update(_plain(array.attrs))
 
 
-def write_part(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> None:
-    """Write the networks ``start <= network < stop`` of an array.
+def part_values(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> Any:
+    """What is to be written of the networks ``start <= network < stop`` of an array.
 
     In a thread of its own perhaps, so no filters of warnings are changed here.
     """
     check_part(target, name, array, start, stop)
     values = np.asarray(array.values)
     if values.dtype.kind in "OTU":
-        target[start:stop] = checked_text(values, target, name)
-    else:
-        target[start:stop] = values.astype(target.dtype, casting="same_kind")
+        return checked_text(values, target, name)
+    return values.astype(target.dtype, casting="same_kind", copy=False)
 
 
 def check_part(target: Any, name: str, array: xr.DataArray, start: int, stop: int) -> None:
