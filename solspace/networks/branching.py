@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.networks.base import Weights
-from solspace.networks.running import run, start_of
+from solspace.networks.registry import recurrent_architecture
+from solspace.networks.running import run, run_output, start_of
 
 __all__ = ["Branches", "find_branches", "run_branches"]
 
 _BESIDE = 6  # trials that compiled loops run at once
+_STEPS = 4096  # of all trials of a block, so that their states stay in the cache
 
 
 class _Block(NamedTuple):
@@ -69,15 +71,21 @@ def find_branches(inputs: NDArray[Any]) -> Branches:
     ([-1, 0, 1], [0, 4, 7])
     """
     x = np.ascontiguousarray(inputs, np.float64)
+    trials, time = x.shape[:2]
     source, begin, level = _sources(x)
-    blocks: list[_Block] = []
-    for depth in range(level.max(initial=-1) + 1):
+    others: list[list[int]] = [[] for _ in range(trials)]
+    for trial in np.flatnonzero((source >= 0) & (begin < time)).tolist():
+        others[source[trial]].append(trial)
+    blocks = []
+    for depth in range(level.max() + 1):
         # Those that are as long beside each other.
-        here = np.flatnonzero((level == depth) & (begin < x.shape[1]))
+        here = np.flatnonzero((level == depth) & (begin < time))
         here = here[np.argsort(begin[here], kind="stable")]
-        parts = (here[first : first + _BESIDE] for first in range(0, len(here), _BESIDE))
-        blocks.extend(_block(x, part, source, begin) for part in parts)
-    return Branches(x, source, begin, tuple(blocks), np.flatnonzero(begin == x.shape[1]))
+        while len(here):
+            many = _BESIDE * max(1, _STEPS // (_BESIDE * int(time - begin[here[0]])))
+            part, here = here[:many], here[many:]
+            blocks.append(_block(x, part, begin, [others[trial] for trial in part]))
+    return Branches(x, source, begin, tuple(blocks), np.flatnonzero(begin == time))
 
 
 def _sources(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
@@ -102,16 +110,17 @@ def _sources(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
 def _block(
     x: NDArray[np.float64],
     trials: NDArray[np.int64],
-    source: NDArray[np.int64],
     begin: NDArray[np.int64],
+    others: list[list[int]],
 ) -> _Block:
+    """Trials with those that branch off each."""
     time = x.shape[1]
     inputs = np.zeros((len(trials), time - begin[trials[0]], x.shape[2]))
-    for row, trial in enumerate(trials):
-        inputs[row, : time - begin[trial]] = x[trial, begin[trial] :]
-    others = np.flatnonzero(np.isin(source, trials) & (begin < time))
-    rows = np.array([np.flatnonzero(trials == source[other])[0] for other in others], np.int64)
-    return _Block(trials, inputs, others, rows, begin[others] - begin[source[others]] - 1)
+    for row, at in enumerate(begin[trials].tolist()):
+        inputs[row, : time - at] = x[trials[row], at:]
+    rows = np.repeat(np.arange(len(trials)), [len(own) for own in others])
+    off = np.array([trial for own in others for trial in own], np.int64)
+    return _Block(trials, inputs, off, rows, begin[off] - begin[trials[rows]] - 1)
 
 
 def run_branches(architecture: str, weights: Weights, branches: Branches) -> NDArray[np.float64]:
@@ -132,7 +141,7 @@ def run_branches(architecture: str, weights: Weights, branches: Branches) -> NDA
 
     Examples
     --------
-    >>> from solspace.networks import parameter_shapes, run_output
+    >>> from solspace.networks import parameter_shapes
     >>> rng = np.random.default_rng(0)
     >>> shapes = parameter_shapes("gru", 4, inputs=1, outputs=1)
     >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
@@ -142,6 +151,8 @@ def run_branches(architecture: str, weights: Weights, branches: Branches) -> NDA
     >>> np.allclose(made, run_output("gru", weights, x), rtol=0, atol=1e-14)
     True
     """
+    if recurrent_architecture(architecture).compiled is None:  # steps are slow, trials are not
+        return run_output(architecture, weights, branches.inputs)
     source, begin = branches.source, branches.begin
     start = np.tile(start_of(architecture, weights), (len(source), 1))
     output = np.empty((*branches.inputs.shape[:2], len(weights["bias_out"])))
