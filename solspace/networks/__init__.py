@@ -1,9 +1,10 @@
 """Recurrent networks: one file an architecture, how they are run, and how they are read.
 
-`base` says what an architecture is, `registry` finds them, `running` runs them. `reading` takes
-networks trained elsewhere: `files` opens them, `parts` tells which array is what, `forward`
-compares with a module's own output. `devices` finds those of torch. `composed` makes architectures
-of several layers. All other files of this folder are an architecture each.
+`base` says what an architecture is, `registry` finds them, `running` runs them, `branching` runs
+trials that begin alike. `reading` takes networks trained elsewhere: `files` opens them, `parts`
+tells which array is what, `forward` compares with a module's own output. `devices` finds those of
+torch. `composed` makes architectures of several layers. All other files of this folder are an
+architecture each.
 """
 
 from __future__ import annotations

@@ -260,7 +260,8 @@ def _simulate(
     device: str | None,
     progress: Callable[[int], None] | None,
 ) -> xr.Dataset:
-    from solspace.networks import recurrent_architecture, run, run_output
+    from solspace.networks import recurrent_architecture, run
+    from solspace.networks.branching import find_branches, run_branches
     from solspace.population import (
         architecture_of,
         each_network,
@@ -279,15 +280,17 @@ def _simulate(
     parts = [part.name for part in recurrent_architecture(architecture).state]
     kept = {name: np.full(shape, np.nan, np.float32) for name in parts if recorded}
     on_device = _run_on_device(ds, trials, device) if device else None
+    # Trials are alike up to the first pulse that comes at another time.
+    branches = None if recorded or device else find_branches(trials.input)
 
     def compute(i: int) -> None:
         states: Any = None
         if on_device is not None:
             states, out = (array[i] for array in on_device)
-        elif recorded:
-            states, out = run(architecture, network_weights(ds, i), trials.input)
+        elif branches is not None:
+            out = run_branches(architecture, network_weights(ds, i), branches)
         else:
-            out = run_output(architecture, network_weights(ds, i), trials.input)
+            states, out = run(architecture, network_weights(ds, i), trials.input)
         if not np.isfinite(out).all():
             raise ValueError("the output is not finite")
         output[i] = out

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +19,8 @@ from solspace.stages import stage
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.networks.branching import Branches
+    from solspace.reduction.responses import ResponseSequences
     from solspace.tasks import Task
     from solspace.tasks.protocol import PulseSequences
     from solspace.verification.sequences import Pool
@@ -42,10 +46,16 @@ class Others(NamedTuple):
     pool : Pool
         Response sequences of networks by their position in the population.
     keys : array of str, (network,)
+    sequences : PulseSequences
+        What all networks are driven with.
+    branches : Branches
+        Which of these sequences begin alike.
     """
 
     pool: Pool
     keys: NDArray[np.object_]
+    sequences: PulseSequences
+    branches: Branches
 
 
 def graph_solutions(ds: xr.Dataset) -> NDArray[np.object_]:
@@ -82,6 +92,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         A population with weights and ``automaton_key``; its arrays may be lazily read.
     """
     from solspace.networks import parameter_names, start_names
+    from solspace.networks.branching import find_branches
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.reduction.responses import join_all, read_responses
@@ -94,19 +105,24 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
     keys = graph_solutions(ds)
     chosen = np.flatnonzero(keys != "")
     picked = pool_sequences(len(chosen), len(sequences))
-    responses = []
     starts = start_names(architecture, ds.variables)
     needed = [*parameter_names(architecture), *starts, "hidden_size"]
-    for first in range(0, len(chosen), _BLOCK):
+
+    def drawn(first: int) -> list[ResponseSequences]:
         block = slice(first, first + _BLOCK)
         part = ds[needed].isel(network=chosen[block]).load()
-        for i, rows in enumerate(picked[block]):
-            own = read_responses(
-                task, architecture, network_weights(part, i), _some(sequences, rows)
-            )
-            responses.append(own)
+        return [
+            read_responses(task, architecture, network_weights(part, i), _some(sequences, rows))
+            for i, rows in enumerate(picked[block])
+        ]
+
+    # Before the shards, so that no other thread is at work yet; networks run without the GIL.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        blocks = list(threads.map(drawn, range(0, len(chosen), _BLOCK)))
+    responses = [own for block in blocks for own in block]
     network = np.repeat(chosen, picked.shape[1])
-    return Others(Pool(join_all(responses), network, picked.ravel()), keys)
+    pool = Pool(join_all(responses), network, picked.ravel())
+    return Others(pool, keys, sequences, find_branches(sequences.input))
 
 
 def _some(sequences: PulseSequences, picked: NDArray[np.int64]) -> PulseSequences:
@@ -192,14 +208,15 @@ def verify(
     True
     """
     from solspace.errors import SolspaceError
+    from solspace.networks.branching import run_branches
     from solspace.population import network_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
     from solspace.reduction.acceptance import graph_recall
-    from solspace.reduction.responses import read_responses
+    from solspace.reduction.responses import output_responses
     from solspace.reduction.stage import graph_of
+    from solspace.tasks.symbols import read_symbols
     from solspace.verification.scores import graph_specificity
-    from solspace.verification.sequences import verification_sequences
 
     task = task_of(ds, task)
     can_be_tested(task)
@@ -210,17 +227,18 @@ def verify(
             "verify: the dataset has no 'n_nodes'; give what solspace.reduce(ds) returns, a "
             "population with its graphs, or type `solspace verify STORE`"
         )
-    sequences = verification_sequences(task)
     if others is None:
         others = draw_others(ds, task=task)
+    pool, sequences = others.pool, others.sequences
     n = ds.sizes["network"]
     recall, specificity = np.full((2, n), np.nan)
 
     def compute(i: int) -> None:
         graph = graph_of(ds, i)
-        own = read_responses(task, architecture, network_weights(ds, i), sequences)
+        output = run_branches(architecture, network_weights(ds, i), others.branches)
+        own = output_responses(read_symbols(task, output), sequences)
         recall[i] = graph_recall(graph, own)
-        specificity[i] = graph_specificity(graph, own, others.pool, others.keys != keys[i])
+        specificity[i] = graph_specificity(graph, own, pool, others.keys != keys[i])
 
     ended = each_network(ds, "verify", compute, after="reduce", progress=progress)
     out = ds.assign(
