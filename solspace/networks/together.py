@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -71,7 +72,8 @@ def explore_together(
     Parameters
     ----------
     explore : callable (int, Run) -> object
-        Given a network's position and what runs that network. Called in threads.
+        Given a network's position and what runs that network. Called in threads of which one is
+        at work at a time.
     architecture : str
     weights : mapping
         The population's parameters, each with a leading network axis, zero past a network's size.
@@ -105,6 +107,8 @@ def explore_together(
     runner = _Runner(architecture, weights, sizes, device)
     # A network that asks, or None for one that has ended.
     told: SimpleQueue[_Asked | None] = SimpleQueue()
+    # Held by the one exploration that is at work: hundreds would get in each other's way.
+    turn = Lock()
 
     def explored(i: int) -> Result:
         def run(
@@ -118,9 +122,14 @@ def explore_together(
                 state = np.tile(start_of(architecture, weights), (len(inputs), 1))
             asked = _Asked(i, np.asarray(inputs), np.asarray(state), Future())
             told.put(asked)
-            return asked.answer.result()
+            turn.release()
+            try:
+                return asked.answer.result()
+            finally:
+                turn.acquire()
 
-        return explore(i, run)
+        with turn:
+            return explore(i, run)
 
     waiting: list[_Asked] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
