@@ -87,6 +87,7 @@ def _add_product(rows, left, w, work, at):  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
+# Inlined before it is compiled: an architecture's loop is compiled once, not with this in it again.
 @njit(nogil=True, inline="always")
 def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # type: ignore[no-untyped-def]
     """Fill ``states`` (trial, time, state).
