@@ -303,8 +303,9 @@ def test_stopping_ends_what_is_under_way() -> None:
 
 
 def test_the_page_about_it_runs(capsys) -> None:
+    known: dict[str, object] = {}  # blocks go on from those before
     for block in python_blocks("docs/gpu.md"):
-        exec(block, {})
+        exec(block, known)
     assert capsys.readouterr().out.startswith("[0.0")
 
 

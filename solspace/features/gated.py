@@ -252,6 +252,8 @@ def _solve(  # type: ignore[no-untyped-def]
                 a[n, i, u] = right[unit + u, i]
         factor_and_solve(a, inverse, found)
         for u in range(count):
-            positive = inverse[:, u].min() > 0
+            positive = True
+            for i in range(n):
+                positive &= inverse[i, u] > 0
             for i in range(n):
                 out[unit + u, i] = found[i, u] if positive else np.nan

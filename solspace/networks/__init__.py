@@ -3,8 +3,8 @@
 `base` says what an architecture is, `registry` finds them, `running` runs them, `branching` runs
 trials that begin alike. `reading` takes networks trained elsewhere: `files` opens them, `parts`
 tells which array is what, `forward` compares with a module's own output. `devices` finds those of
-torch. `composed` makes architectures of several layers. All other files of this folder are an
-architecture each.
+torch, `together` explores many networks on one. `composed` makes architectures of several layers.
+All other files of this folder are an architecture each.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ from solspace.networks.running import (
     state_size,
 )
 from solspace.networks.stepped import stepped_architecture
+from solspace.networks.together import Run, explore_together
 
 __all__ = [
     "ACTIVITY",
@@ -64,6 +65,7 @@ __all__ = [
     "Architecture",
     "Compared",
     "Parameter",
+    "Run",
     "StatePart",
     "TorchModule",
     "Weights",
@@ -75,6 +77,7 @@ __all__ = [
     "compare_forward",
     "compose",
     "composed_name",
+    "explore_together",
     "from_module",
     "from_state_dict",
     "get_architecture",

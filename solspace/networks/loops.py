@@ -61,7 +61,9 @@ def in_vectors(
             for a in (w_in, b_in)
         )
     b_in[: len(b_rec)] += b_rec
-    return np.asarray(x, np.float64), np.asarray(start, np.float64), w_in, w_rec, b_in
+    # Of arrays that lie otherwise Numba would compile the loop once more.
+    x, start = (np.ascontiguousarray(a, np.float64) for a in (x, start))
+    return x, start, w_in, w_rec, b_in
 
 
 def _filled(parameter: NDArray[Any], gates: int) -> _Array:
@@ -85,7 +87,8 @@ def _add_product(rows, left, w, work, at):  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
-@njit(nogil=True)
+# Inlined before it is compiled: an architecture's loop is compiled once, not with this in it again.
+@njit(nogil=True, inline="always")
 def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # type: ignore[no-untyped-def]
     """Fill ``states`` (trial, time, state).
 
@@ -107,7 +110,9 @@ def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # t
                     work[r, given + p * size + u] = start[first + r, p * n + u]
         for t in range(time):
             for r in range(rows):
-                work[r, :given] = bias
+                # Written out: of arrays Numba would compile what is said where shapes differ.
+                for d in range(given):
+                    work[r, d] = bias[d]
                 driven = False
                 for i in range(inputs):
                     driven |= x[first + r, t, i] != 0  # mostly it is not

@@ -17,3 +17,4 @@ from .table import network_table as network_table
 from .weights import given_parameters as given_parameters
 from .weights import network_weights as network_weights
 from .weights import pack_weights as pack_weights
+from .weights import stacked_weights as stacked_weights

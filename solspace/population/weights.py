@@ -10,11 +10,25 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks import PARAMETERS, START, get_architecture, parameter_shapes, start_names
+from solspace.networks import (
+    PARAMETERS,
+    START,
+    get_architecture,
+    parameter_names,
+    parameter_shapes,
+    start_names,
+)
 from solspace.population.describe import architecture_of
 from solspace.population.trained import CHECKPOINT_PREFIX, PARAMETER_DIMS
 
-__all__ = ["given_parameters", "network_weights", "pack_starts", "pack_weights", "put"]
+__all__ = [
+    "given_parameters",
+    "network_weights",
+    "pack_starts",
+    "pack_weights",
+    "put",
+    "stacked_weights",
+]
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -81,6 +95,25 @@ def network_weights(
         if any(np.nan_to_num(value).any() for value in starts.values()):
             out |= starts
     return out
+
+
+def stacked_weights(ds: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """All networks' parameters with a leading network axis, zero past each network's size.
+
+    Examples
+    --------
+    >>> from solspace import import_networks
+    >>> both = {
+    ...     str(n): {k: np.ones(s) for k, s in parameter_shapes("vanilla", n, 2, 1).items()}
+    ...     for n in (3, 5)
+    ... }
+    >>> ds = import_networks("interval_reproduction", "vanilla", both)
+    >>> stacked_weights(ds)["weight_hh"].sum(axis=(1, 2, 3))
+    array([ 9., 25.])
+    """
+    architecture = architecture_of(ds)
+    names = (*parameter_names(architecture), *start_names(architecture, ds.variables))
+    return {name: np.nan_to_num(ds[name].values.astype(np.float64)) for name in names}
 
 
 def put(array: NDArray[Any], i: int, values: NDArray[Any]) -> None:

@@ -98,7 +98,8 @@ def _takes(items, waits, since, ends, output, flow, leave_by, edges, begins, las
                                     there[edges[e, 1]] = True
                         if stay and not led:
                             there[v] = True
-                here[:] = there
+                # Not copied: for arrays Numba would compile what is said where shapes differ.
+                here, there = there, here
                 at = 0
             else:
                 held = item >= _HELD
@@ -119,7 +120,8 @@ def _takes(items, waits, since, ends, output, flow, leave_by, edges, begins, las
                 at = begun
                 if held:
                     _spread(here, flow, output, at if known else -1, until)
-                    here &= lasting
+                    for v in range(n):
+                        here[v] = here[v] and lasting[v]
                 if known and k == ends[w] - 1:
                     _spread(here, flow, output, at, until)
                     for v in range(n):

@@ -127,12 +127,15 @@ class _Stretch:
 
 
 class _Exploration:
-    def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
+    def __init__(
+        self, task: Task, architecture: str, weights: networks.Weights, run: networks.Run
+    ) -> None:
         assert task.protocol is not None and task.output_symbol is not None
         self.task = task
         self.protocol: StimulusProtocol = task.protocol
         self.architecture = architecture
         self.weights: Mapping[str, NDArray[Any]] = networks.as_float64(architecture, weights)
+        self._run = run
         self.explored: dict[Key, list[_Stretch]] = {}
         patience = self.protocol.patience
         self.horizon = int(HORIZON * patience)
@@ -144,7 +147,7 @@ class _Exploration:
     def run(
         self, inputs: NDArray[Any], start: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-        states, output = networks.run(self.architecture, self.weights, inputs, start)
+        states, output = self._run(self.architecture, self.weights, inputs, start)
         return states, read_symbols(self.task, output)
 
     def possible(self, place: int) -> list[Pulse]:
@@ -346,7 +349,12 @@ def check_asked(task: Task, architecture: str, weights: networks.Weights) -> Non
 
 
 def explore(
-    task: Task, architecture: str, weights: networks.Weights, *, rare: float = RARE
+    task: Task,
+    architecture: str,
+    weights: networks.Weights,
+    *,
+    rare: float = RARE,
+    run: networks.Run = networks.run,
 ) -> Graph:
     """The graph of one network.
 
@@ -360,6 +368,8 @@ def explore(
     rare : float
         An answer to a pulse is left out where no more than this share of a node's moments get it.
         More makes smaller graphs that allow less of what the network does.
+    run : callable
+        What the network is run by, as `solspace.networks.run` does it.
 
     Returns
     -------
@@ -381,5 +391,5 @@ def explore(
     1
     """
     check_asked(task, architecture, weights)
-    exploration = _Exploration(task, architecture, weights)
+    exploration = _Exploration(task, architecture, weights, run)
     return minimized(exploration.graph(exploration.explore(), rare))

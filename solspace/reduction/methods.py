@@ -110,6 +110,7 @@ def reduce_network(
     weights: networks.Weights,
     *,
     method: str | None = None,
+    run: networks.Run | None = None,
 ) -> Graph:
     """Compress one network's dynamics into a small directed graph.
 
@@ -127,6 +128,8 @@ def reduce_network(
         many moments (see `solspace.reduction.automaton`); or one whose edges have windows of
         time (see `solspace.reduction.timed`). By default ``turner2021`` for a task of one output
         with a probe, else ``automaton``.
+    run : callable, optional
+        What the network is run by, by default `solspace.networks.run`.
 
     Returns
     -------
@@ -156,16 +159,17 @@ def reduce_network(
 
     task = get_task(task)
     method = method_for(task, method)
+    run = run or networks.run
     if method == "automaton":
         from solspace.reduction.automaton import explore
 
-        return explore(task, architecture, weights)
+        return explore(task, architecture, weights, run=run)
     if method == "timed":
         from solspace.reduction.timed import explore_timed
 
-        return explore_timed(task, architecture, weights)
+        return explore_timed(task, architecture, weights, run=run)
     assert task.probe is not None and task.output_symbol is not None
-    explorer = NetworkExplorer(task, architecture, weights)
+    explorer = NetworkExplorer(task, architecture, weights, run)
     task.probe(explorer)
     fine = explorer.fine
     if fine is None or explorer.answer is None:

@@ -78,6 +78,8 @@ class NetworkExplorer:
     architecture : str
     weights : mapping
         One network's parameters (see `solspace.networks`).
+    run : callable
+        What it is run by, as `solspace.networks.run` does it.
 
     Attributes
     ----------
@@ -85,10 +87,17 @@ class NetworkExplorer:
         What has been explored so far.
     """
 
-    def __init__(self, task: Task, architecture: str, weights: networks.Weights) -> None:
+    def __init__(
+        self,
+        task: Task,
+        architecture: str,
+        weights: networks.Weights,
+        run: networks.Run = networks.run,
+    ) -> None:
         self.task = task
         self.architecture = networks.check_architecture(architecture)
         self.weights: Mapping[str, NDArray[Any]] = networks.as_float64(architecture, weights)
+        self._run = run
         self.fine: TrajectoryGraph | None = None
         self.answer: int | None = None
         self.question: int | None = None
@@ -97,7 +106,7 @@ class NetworkExplorer:
 
     def record(self, inputs: ArrayLike, start: NDArray[np.float64] | None = None) -> Chain:
         """Run one trial; from rest, or from a state."""
-        states, output = networks.run(
+        states, output = self._run(
             self.architecture,
             self.weights,
             np.asarray(inputs)[None],
@@ -200,7 +209,7 @@ class NetworkExplorer:
         """Where states are after 10,000 silent steps."""
         silence = np.zeros((len(states), SETTLING_CHUNK, len(self.task.inputs)))
         for _ in range(SETTLING_STEPS // SETTLING_CHUNK):
-            run, _ = networks.run(self.architecture, self.weights, silence, states)
+            run, _ = self._run(self.architecture, self.weights, silence, states)
             states = run[:, -1]
             # At a fixed point, but for rounding, which goes on for ever.
             if np.abs(run[:, -2] - states).max() < SETTLED_STEP:

@@ -272,9 +272,24 @@ def output_responses(symbols: NDArray[np.int8], sequences: PulseSequences) -> Re
 
 
 def read_responses(
-    task: str | Task, architecture: str, weights: networks.Weights, sequences: PulseSequences
+    task: str | Task,
+    architecture: str,
+    weights: networks.Weights,
+    sequences: PulseSequences,
+    *,
+    run: networks.Run = networks.run,
 ) -> ResponseSequences:
     """Drive one network with sequences and read off what it puts out.
+
+    Parameters
+    ----------
+    task : str or Task
+    architecture : str
+    weights : mapping
+        One network's parameters, without padding (see `solspace.networks`).
+    sequences : PulseSequences
+    run : callable
+        What the network is run by, as `solspace.networks.run` does it.
 
     Examples
     --------
@@ -287,5 +302,8 @@ def read_responses(
     (0, 101)
     """
     task = get_task(task)
-    output = networks.run_output(architecture, weights, sequences.input)
+    if run is networks.run:  # without memory for all states
+        output = networks.run_output(architecture, weights, sequences.input)
+    else:
+        output = run(architecture, weights, sequences.input)[1]
     return output_responses(read_symbols(task, output), sequences)

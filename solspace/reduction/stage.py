@@ -24,6 +24,7 @@ from solspace.stages import Group, Layout, stage
 if TYPE_CHECKING:
     import xarray as xr
 
+    from solspace.networks import Run
     from solspace.reduction.graph import Graph
     from solspace.tasks import Task
 
@@ -158,6 +159,7 @@ def reduce(
     *,
     task: str | Task | None = None,
     method: Literal["turner2021", "automaton", "timed"] | None = None,
+    device: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Compress each network's dynamics into a small directed graph and name the graphs.
@@ -174,6 +176,9 @@ def reduce(
         network answers to pulses at many moments, or one that also knows time (see
         `solspace.reduction.reduce_network`). Keys know no time: with ``timed`` they are those
         of the graph of ``automaton``. The graphs of ``turner2021`` are of one output.
+    device : str, optional
+        A torch device, such as ``"cuda"``, to run the trials on that all networks are asked for.
+        By default compiled loops on the CPU, one network at a time.
     progress : callable (int) -> None, optional
         Told the number of networks done since last called.
 
@@ -198,7 +203,8 @@ def reduce(
     >>> ds.graph_key.item(), ds.n_nodes.item()
     ('v1:0|set>0', 1)
     """
-    from solspace.population import network_weights
+    from solspace.networks import explore_together
+    from solspace.population import network_weights, stacked_weights
     from solspace.population.describe import architecture_of, task_of
     from solspace.population.each import each_network, warn_of_failures
     from solspace.reduction.canonical import automaton_key, graph_key
@@ -226,11 +232,22 @@ def reduce(
     graph_keys, keys, descriptions = (np.full(n, "", dtype=object) for _ in range(3))
     symbols = task.input_symbols
 
-    def compute(i: int) -> None:
+    def graphs_of(i: int, run: Run | None = None) -> tuple[Graph, Graph]:
+        """The graph that names a network and the one that is kept."""
         weights = network_weights(ds, i)
-        named = graph = reduce_network(task, architecture, weights, method=untimed(method))
-        if method == "timed":
-            graph = reduce_network(task, architecture, weights, method=method)
+        named = reduce_network(task, architecture, weights, method=untimed(method), run=run)
+        if method != "timed":
+            return named, named
+        return named, reduce_network(task, architecture, weights, method=method, run=run)
+
+    together: list[Any] = []
+    if device is not None:
+        together = explore_together(
+            graphs_of, architecture, stacked_weights(ds), ds["hidden_size"].values, device
+        )
+
+    def compute(i: int) -> None:
+        named, graph = together[i].result() if together else graphs_of(i)
         nodes, edges = len(graph.node_output), len(graph.edge_source)
         if nodes > most_nodes or edges > most_edges:
             raise SolspaceError(

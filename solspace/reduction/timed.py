@@ -112,12 +112,12 @@ def _runs(
     return tuple(value[new].tolist()), begin, begin + shortest
 
 
-def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
+def _draw(task: Task, architecture: str, weights: networks.Weights, run: networks.Run) -> _Sample:
     protocol = task.protocol
     assert protocol is not None
     weights = networks.as_float64(architecture, weights)
     pulses = {(pulse.place, pulse.symbol): pulse for pulse in protocol.pulses}
-    states, led_by = _walk(protocol, architecture, weights)
+    states, led_by = _walk(protocol, architecture, weights, run)
     place = np.array([0] + [pulses[by].next_place for by in led_by[1:]])
     symbol = np.array([by[1] for by in led_by])
     moments = np.unique(np.rint(np.geomspace(1, LONGEST_WAIT, MOMENTS)).astype(np.int64))
@@ -128,8 +128,8 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
     for first in range(0, n, _BLOCK):
         block = slice(first, min(first + _BLOCK, n))
         silence = np.zeros((block.stop - first, SEQUENCE_STEPS, inputs))
-        run, output = networks.run(architecture, weights, silence, states[block])
-        at[block], symbols[block] = run[:, moments - 1], read_symbols(task, output)
+        after, output = run(architecture, weights, silence, states[block])
+        at[block], symbols[block] = after[:, moments - 1], read_symbols(task, output)
 
     number: dict[tuple[int, ...], int] = {}
     runs, starts = [], []
@@ -154,7 +154,7 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
         for first in range(0, given.size, _BLOCK):
             some = given[first : first + _BLOCK]
             start = at[some].reshape(-1, states.shape[1])
-            end = networks.run(architecture, weights, drive[: len(start)], start)[0][:, -1]
+            end = run(architecture, weights, drive[: len(start)], start)[0][:, -1]
             apart = np.sum(states[led] ** 2, axis=1) - 2 * end @ states[led].T
             nearest[first : first + _BLOCK] = led[apart.argmin(1)].reshape(len(some), -1)
         answers[where, kind] = given, nearest
@@ -172,7 +172,7 @@ def _draw(task: Task, architecture: str, weights: networks.Weights) -> _Sample:
 
 
 def _walk(
-    protocol: StimulusProtocol, architecture: str, weights: networks.Weights
+    protocol: StimulusProtocol, architecture: str, weights: networks.Weights, run: networks.Run
 ) -> tuple[NDArray[np.float64], list[tuple[int, int]]]:
     """The root and states that pulses lead to, and the place and symbol of these."""
     per_sequence = 1 if protocol.most <= 2 else 2
@@ -182,7 +182,7 @@ def _walk(
     next_place = {(pulse.place, pulse.symbol): pulse.next_place for pulse in protocol.pulses}
     for first in range(0, len(sequences), _BLOCK):
         block = slice(first, first + _BLOCK)
-        states, _ = networks.run(architecture, weights, sequences.input[block])
+        states, _ = run(architecture, weights, sequences.input[block])
         if not found:
             found.append(states[0, sequences.start - 1])
         for i, row in enumerate(range(first, first + len(states))):
@@ -441,7 +441,13 @@ def _agreeing(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return length
 
 
-def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> Graph:
+def explore_timed(
+    task: Task,
+    architecture: str,
+    weights: networks.Weights,
+    *,
+    run: networks.Run = networks.run,
+) -> Graph:
     """The graph of one network, with windows of time on its edges.
 
     Parameters
@@ -451,6 +457,8 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
     architecture : str
     weights : mapping
         One network's parameters, without padding (see `solspace.networks`).
+    run : callable
+        What the network is run by, as `solspace.networks.run` does it.
 
     Returns
     -------
@@ -476,7 +484,7 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
 
     check_asked(task, architecture, weights)
     assert task.protocol is not None
-    sample = _draw(task, architecture, weights)
+    sample = _draw(task, architecture, weights, run)
     joined = linkage(squareform(_distances(sample), checks=False), "average")
     protocol = task.protocol
 
@@ -497,8 +505,9 @@ def explore_timed(task: Task, architecture: str, weights: networks.Weights) -> G
         architecture,
         weights,
         protocol.random_sequences(np.random.default_rng(SEED + 1), HELD_BACK),
+        run=run,
     )
-    return _tightest(graphs, held_back) or explore(task, architecture, weights)
+    return _tightest(graphs, held_back) or explore(task, architecture, weights, run=run)
 
 
 def _fits(graph: Graph) -> bool:

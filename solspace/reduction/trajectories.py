@@ -117,23 +117,10 @@ def steps_to_rest(states: NDArray[np.float64]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def prominent_peaks(x, prominence, first_only):  # type: ignore[no-untyped-def]
-    """Indices of the local maxima that stand out by at least a prominence.
-
-    The same as ``scipy.signal.find_peaks(x, prominence=prominence)[0]`` (a flat top counts
-    once, at its middle), here so that it can be called for each of hundreds of rows.
-
-    Parameters
-    ----------
-    x : array (n,)
-    prominence : float
-    first_only : bool
-        Stop at the first.
-    """
+def _next_peak(x, prominence, past):  # type: ignore[no-untyped-def]
+    """Index of the first local maximum past an index that stands out; -1 where none does."""
     n = x.size
-    found = np.empty(n // 2 + 1, np.int64)
-    count = 0
-    i = 1
+    i = past + 1
     while i < n - 1:
         if x[i - 1] < x[i]:
             ahead = i + 1
@@ -154,13 +141,33 @@ def prominent_peaks(x, prominence, first_only):  # type: ignore[no-untyped-def]
                         low_right = min(low_right, x[k])
                         k += 1
                     if x[peak] - max(low_left, low_right) >= prominence:
-                        found[count] = peak
-                        count += 1
-                        if first_only:
-                            break
+                        return peak
                 i = ahead
         i += 1
-    return found[:count]
+    return -1
+
+
+def prominent_peaks(x: NDArray[np.float64], prominence: float) -> NDArray[np.int64]:
+    """Indices of the local maxima that stand out by at least a prominence.
+
+    The same as ``scipy.signal.find_peaks(x, prominence=prominence)[0]``: a flat top counts once,
+    at its middle.
+
+    Parameters
+    ----------
+    x : array (n,)
+    prominence : float
+
+    Examples
+    --------
+    >>> prominent_peaks(np.array([0.0, 2.0, 1.9, 3.0, 3.0, 3.0, 1.0]), 0.5)
+    array([4])
+    """
+    peaks: list[int] = []
+    # What follows of a flat top does not rise.
+    while (peak := _next_peak(x, prominence, peaks[-1] if peaks else 0)) >= 0:
+        peaks.append(peak)
+    return np.array(peaks, np.int64)
 
 
 @njit(cache=True, nogil=True)
@@ -192,9 +199,8 @@ def return_lags(states):  # type: ignore[no-untyped-def]
                 ahead[j] += step * step
         for j in range(ahead.size):
             ahead[j] = -np.sqrt(ahead[j])
-        peaks = prominent_peaks(ahead, RETURN_PROMINENCE, True)
-        if peaks.size:
-            lags[i] = peaks[0] + 1
+        # Past 0, as lags are so far: for that number written here it would be compiled once more.
+        lags[i] = _next_peak(ahead, RETURN_PROMINENCE, lags[i]) + 1
     return lags
 
 
@@ -273,7 +279,7 @@ def _autocorrelation_periods(states: NDArray[np.float64]) -> list[int]:
     # Lags n-1 down to 0: peaks come in order of falling lag, and lag 0 is no peak.
     correlation = np.correlate(component, component, mode="full")[:n]
     correlation = np.maximum(correlation / correlation.max(), 0.0)
-    peaks = prominent_peaks(correlation, CORRELATION_PROMINENCE, False)
+    peaks = prominent_peaks(correlation, CORRELATION_PROMINENCE)
     if not peaks.size:
         return []
     if peaks.size < 6:

@@ -322,22 +322,17 @@ def _run_on_device(ds: xr.Dataset, trials: Trials, device: str) -> tuple[Any, An
     from solspace.networks import (
         get_device,
         in_parts,
-        parameter_names,
         run_population,
-        start_names,
     )
-    from solspace.population import architecture_of
+    from solspace.population import architecture_of, stacked_weights
 
     architecture = architecture_of(ds)
     get_device(device)
-    weights = {
-        name: torch.nan_to_num(torch.as_tensor(ds[name].values, dtype=torch.float64))
-        for name in (*parameter_names(architecture), *start_names(architecture, ds.variables))
-    }
+    weights = stacked_weights(ds)
     x = torch.as_tensor(trials.input, dtype=torch.float64, device=device)
 
     def run(part: slice) -> tuple[Any, Any]:
-        own = {name: tensor[part].to(device) for name, tensor in weights.items()}
+        own = {name: torch.as_tensor(w[part], device=device) for name, w in weights.items()}
         with torch.no_grad():
             states, output = run_population(architecture, own, x)
         return states.cpu().numpy(), output.cpu().numpy()
