@@ -2,7 +2,7 @@
 
 The normal matrices of all units are one product: of the derivatives of units by pairs of gates,
 (unit * pair, step), and of pairs of columns, (step, pair of columns). A unit whose last step was
-taken back keeps its own.
+taken back keeps its own, and one that a step hardly helped is done.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ __all__ = ["column_pairs", "fit_gates", "gru_step", "lstm_step"]
 Array = NDArray[np.float64]
 
 ITERATIONS = 25
+# Normal matrices are of half the digits, which takes half the time: they say where to step, while
+# what is minimized has all digits. Less damping than their rounding would be lost in it.
+KIND, LEAST_DAMPING = np.float32, 1e-8
+GAIN = 1e-5  # share of the cost under which a step that helps is the last one
 
 
 def _sigmoid(x: Array) -> Array:
@@ -104,30 +108,34 @@ def fit_gates(
     found = np.zeros((units, total))
     found[:, edges[2] - 1] = 1.0  # units that remember
 
-    def predict(weights: Array) -> tuple[Array, Array, Array]:
+    def predict(weights: Array, some: NDArray[np.intp]) -> tuple[Array, list[Array], Array]:
         drives = [weights[:, a:b] @ p.T for p, (a, b) in zip(parts, pairwise(edges), strict=True)]
-        value, by = step(drives, now)
-        wrong = value - after
-        return wrong, np.stack(by), wrong**2 @ times / steps + penalty * (weights**2).mean(axis=1)
+        value, by = step(drives, now[some])
+        wrong = value - after[some]
+        return wrong, by, wrong**2 @ times / steps + penalty * (weights**2).mean(axis=1)
 
-    wrong, by, cost = predict(found)
+    live = moved = np.arange(units)
+    wrong, by, cost = predict(found, live)
     damping = np.full(units, 0.1)
     down = np.empty((units, total))
-    moved = np.arange(units)
     for _ in range(ITERATIONS):
         # Units that have not moved stand where they stood.
-        here = by[:, moved]
-        by_times = here * (times / steps)
-        products.fill(moved, by_times, here)
+        by_times = [d * (times / steps) for d in by]
+        products.fill(moved, by_times, by)
         for p, (a, b), d in zip(parts, pairwise(edges), by_times, strict=True):
-            down[moved, a:b] = (d * wrong[moved]) @ p
-        tried = found - products.solve(down + penalty / total * found, penalty, damping)
-        new_wrong, new_by, new_cost = predict(tried)
-        better = new_cost < cost
-        moved = np.flatnonzero(better)
-        found[moved], wrong[moved], cost[moved] = tried[moved], new_wrong[moved], new_cost[moved]
-        by[:, moved] = new_by[:, moved]
-        damping = np.clip(np.where(better, 0.3 * damping, 5 * damping), 1e-12, 1e6)
+            down[moved, a:b] = (d * wrong) @ p
+        slope = down[live] + penalty / total * found[live]
+        tried = found[live] - products.solve(live, slope, penalty, damping[live])
+        wrong, by, new_cost = predict(tried, live)
+        old_cost = cost[live]
+        better = new_cost < old_cost
+        going = better & (new_cost < (1 - GAIN) * old_cost)
+        found[live[better]], cost[live[better]] = tried[better], new_cost[better]
+        damping[live] = np.clip(np.where(better, 0.3, 5) * damping[live], LEAST_DAMPING, 1e6)
+        moved, wrong, by = live[going], wrong[going], [d[going] for d in by]
+        live = live[going | ~better]
+        if not len(live):
+            break
     return [found[:, a:b] for a, b in pairwise(edges)]
 
 
@@ -142,7 +150,7 @@ def column_pairs(left: Array) -> Array:
     [[4.0, 6.0, 9.0]]
     """
     width = left.shape[1]
-    out = np.empty((len(left), width * (width + 1) // 2))
+    out = np.empty((len(left), width * (width + 1) // 2), left.dtype)
     for c in range(width):
         first = c * (c + 1) // 2
         np.multiply(left[:, c, None], left[:, : c + 1], out=out[:, first : first + c + 1])
@@ -167,53 +175,45 @@ class _Products:
             raise ValueError("more than one gate of few columns")
         self.edges = np.cumsum([0, *map(len, columns)])
         self.columns = np.concatenate(columns)
+        left = left.astype(KIND)
         self.pairs = column_pairs(left)
         # A gate with itself and with all before it.
         self.first, self.second = np.tril_indices(self.wide)
-        self.packed = np.empty((len(self.first), units, self.pairs.shape[1]))
+        self.packed = np.empty((len(self.first), units, self.pairs.shape[1]), KIND)
         # Of one of few columns each of these with all columns, (step, its column * column).
         few = columns[-1] if self.gates > self.wide else np.empty(0, np.intp)
         self.few = (left[:, few, None] * left[:, None, :]).reshape(len(left), -1)
-        self.packed_few = np.empty((self.gates, units, self.few.shape[1]))
+        self.packed_few = np.empty((self.gates, units, self.few.shape[1]), KIND)
         self.work = np.zeros((self.edges[-1] + 1, self.edges[-1], LANES))
 
-    def fill(self, units: NDArray[np.intp], by_times: Array, by: Array) -> None:
-        """Note the matrices of some units; ``by`` (gate, unit, step) has those alone."""
-        if len(units):
-            both = by_times[self.first] * by[self.second]
-            made = both.reshape(-1, by.shape[-1]) @ self.pairs
-            self.packed[:, units] = made.reshape(len(self.first), len(units), -1)
-        if len(units) and self.few.shape[1]:
-            made = (by_times[-1] * by).reshape(-1, by.shape[-1]) @ self.few
-            self.packed_few[:, units] = made.reshape(self.gates, len(units), -1)
+    def fill(self, units: NDArray[np.intp], by_times: list[Array], by: list[Array]) -> None:
+        """Note the matrices of some units; derivatives (unit, step) are of those alone."""
+        if not len(units):
+            return
+        self.packed[:, units] = self._sums(
+            [by_times[i] * by[j] for i, j in zip(self.first, self.second, strict=True)], self.pairs
+        )
+        if self.few.shape[1]:
+            self.packed_few[:, units] = self._sums([by_times[-1] * d for d in by], self.few)
 
-    def solve(self, down: Array, penalty: float, damping: Array) -> Array:
-        """The damped step of each unit, (unit, column)."""
+    @staticmethod
+    def _sums(products: list[Array], columns: Array) -> Array:
+        whole = np.concatenate(products, dtype=columns.dtype)  # one product of matrices
+        return (whole @ columns).reshape(len(products), -1, columns.shape[1])
+
+    def solve(self, units: NDArray[np.intp], down: Array, penalty: float, damping: Array) -> Array:
+        """The damped step of some units, (unit, column); NaN where rounding leaves none."""
         out = np.empty_like(down)
         _solve(
             self.packed, self.packed_few, self.first, self.second, self.wide, self.edges,
-            self.columns, self.work, down, penalty, damping, out,
+            self.columns, self.work, units, down, penalty, damping, out,
         )  # fmt: skip
-        for u in np.flatnonzero(np.isnan(out[:, 0])):  # not positive in rounding
-            out[u] = self._solve_one(int(u), down[u], penalty, damping[u])
         return out
-
-    def _solve_one(self, unit: int, down: Array, penalty: float, damping: float) -> Array:
-        """As `solve`, by elimination."""
-        total = len(down)
-        _unpack(
-            self.packed, self.packed_few, self.first, self.second, self.wide, self.edges,
-            self.columns, self.work, unit, 1,
-        )  # fmt: skip
-        lower = np.tril(self.work[:-1, :, 0])
-        whole = lower + np.tril(lower, -1).T
-        whole[np.diag_indices(total)] += (penalty + damping * np.trace(lower)) / total
-        return np.linalg.solve(whole, down)
 
 
 @njit(cache=True, nogil=True)
-def _unpack(packed, packed_few, first, second, wide, edges, columns, a, unit, count):  # type: ignore[no-untyped-def]
-    """Lower triangles of the matrices of some units from one on, a lane each."""
+def _unpack(packed, packed_few, first, second, wide, edges, columns, a, units):  # type: ignore[no-untyped-def]
+    """Lower triangles of the matrices of some units, a lane each."""
     for p in range(first.size):
         i, j = first[p], second[p]
         for row in range(edges[i], edges[i + 1]):
@@ -222,26 +222,27 @@ def _unpack(packed, packed_few, first, second, wide, edges, columns, a, unit, co
             for column in range(edges[j], last):
                 y = columns[column]
                 at = x * (x + 1) // 2 + y if y <= x else y * (y + 1) // 2 + x
-                for u in range(count):
-                    a[row, column, u] = packed[p, unit + u, at]
+                for u in range(units.size):
+                    a[row, column, u] = packed[p, units[u], at]
     for j in range(edges.size - 1 if edges.size - 1 > wide else 0):
         width = packed_few.shape[2] // (edges[-1] - edges[wide])
         for row in range(edges[wide], edges[-1]):
             for column in range(edges[j], min(row + 1, edges[j + 1])):
                 at = (row - edges[wide]) * width + columns[column]
-                for u in range(count):
-                    a[row, column, u] = packed_few[j, unit + u, at]
+                for u in range(units.size):
+                    a[row, column, u] = packed_few[j, units[u], at]
 
 
 @njit(cache=True, nogil=True)
 def _solve(  # type: ignore[no-untyped-def]
-    packed, packed_few, first, second, wide, edges, columns, a, right, penalty, damping, out
+    packed, packed_few, first, second, wide, edges, columns, a, some, right, penalty, damping, out
 ):
     units, n = right.shape
     inverse, found = np.zeros((n, LANES)), np.zeros((n, LANES))
     for unit in range(0, units, LANES):
         count = min(LANES, units - unit)
-        _unpack(packed, packed_few, first, second, wide, edges, columns, a, unit, count)
+        lanes = some[unit : unit + count]
+        _unpack(packed, packed_few, first, second, wide, edges, columns, a, lanes)
         for u in range(count):
             trace = 0.0
             for i in range(n):
