@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 __all__ = ["linear_machine", "margin"]
 
@@ -65,12 +66,13 @@ def linear_machine(points: Array, label: Array, penalty: float = PENALTY) -> tup
             break
         pull = force / room
         stiffness = pull[0] + pull[1]
-        inner = np.eye(dimension) + signed.T @ (signed / stiffness[:, None])
-        along = _solve(stiffness, signed, inner, label)
+        half = signed / np.sqrt(stiffness)[:, None]
+        factor, _ = dpotrf(np.eye(dimension) + half.T @ half)
+        along = _solve(stiffness, signed, factor, label)
         # First straight for the solution, then corrected for what that step would miss.
         aim = -force
         for corrected in (False, True):
-            free = _solve(stiffness, signed, inner, aim[0] - aim[1] - residual)
+            free = _solve(stiffness, signed, factor, aim[0] - aim[1] - residual)
             d_offset = (label @ free + balance) / (label @ along)
             d_alpha = free - d_offset * along
             d_room = np.stack((d_alpha, -d_alpha))
@@ -87,10 +89,14 @@ def linear_machine(points: Array, label: Array, penalty: float = PENALTY) -> tup
     return room[0] @ signed, offset
 
 
-def _solve(stiffness: Array, signed: Array, inner: Array, right: Array) -> Array:
-    """Solve ``(diag(stiffness) + signed @ signed.T) x = right`` by the small system ``inner``."""
+def _solve(stiffness: Array, signed: Array, factor: Array, right: Array) -> Array:
+    """Solve ``(diag(stiffness) + signed @ signed.T) x = right``.
+
+    ``factor`` is the Cholesky factor of the small ``1 + signed.T @ (signed / stiffness[:, None])``.
+    """
     quotient = right / stiffness
-    return quotient - signed @ np.linalg.solve(inner, signed.T @ quotient) / stiffness
+    small, _ = dpotrs(factor, signed.T @ quotient)
+    return quotient - signed @ small / stiffness
 
 
 def _longest(value: Array, step: Array) -> float:
