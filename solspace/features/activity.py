@@ -26,8 +26,10 @@ from solspace.features.kernels import (
     distances,
     evenly,
     floored_log10,
+    lengths_along,
     lengths_of,
     slope,
+    squared_distances,
     step_lengths,
 )
 from solspace.features.recording import COMPONENTS, Recording
@@ -61,7 +63,8 @@ def speed(recording: Recording) -> Columns:
     for name, rows in recording.spans.items():
         parts = [recording.states[t, a:b] for t, a, b in rows if b - a >= 2]
         if parts:
-            out[name] = floored_log10(np.mean([step_lengths(points).mean() for points in parts]))
+            lengths = lengths_along(parts)
+            out[name] = floored_log10(np.mean([some.sum() / len(some) for some in lengths]))
     return out
 
 
@@ -185,9 +188,10 @@ def tangling(recording: Recording) -> Columns:
     flow = np.diff(recording.states[recording.shown], axis=1)[:, 1:]
     seen = np.isfinite(state).all(axis=-1) & np.isfinite(flow).all(axis=-1)  # of a recording
     points, flows = (evenly(a[seen], 160) for a in (state, flow))
-    ratio = distances(flows, flows) ** 2 / (distances(points, points) ** 2 + 0.1)
-    worst = ratio.max(axis=-1)
-    return {f"q{q}": floored_log10(np.quantile(worst, q / 100)) for q in (50, 90, 99)}
+    ratio = squared_distances(flows, flows) / (squared_distances(points, points) + 0.1)
+    shares = (50, 90, 99)
+    worst = np.percentile(ratio.max(axis=-1), shares)
+    return {f"q{q}": value for q, value in zip(shares, floored_log10(worst), strict=True)}
 
 
 @feature(
@@ -218,15 +222,13 @@ def epoch_distance(recording: Recording) -> Columns:
 def epoch_direction(recording: Recording) -> Columns:
     """Cosine between the ways gone in two epochs, mean over trajectories."""
     out = {}
-    for one, other in combinations(recording.long_epochs, 2):
-        these, those = recording.long_epochs[one], recording.long_epochs[other]
-        count = min(len(these), len(those))
-        out[f"{one}_{other}"] = np.mean(
-            [
-                cosine(a[-1] - a[0], b[-1] - b[0])
-                for a, b in zip(these[-count:], those[-count:], strict=True)
-            ]
-        )
+    ways = {
+        name: np.array([points[-1] - points[0] for points in parts])
+        for name, parts in recording.long_epochs.items()
+    }
+    for one, other in combinations(ways, 2):
+        count = min(len(ways[one]), len(ways[other]))
+        out[f"{one}_{other}"] = cosine(ways[one][-count:], ways[other][-count:]).mean()
     return out
 
 

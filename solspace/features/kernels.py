@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "evenly",
     "floored_log10",
     "length_trend",
+    "lengths_along",
     "lengths_of",
     "log_curvature",
     "mean_speed",
@@ -30,7 +31,9 @@ __all__ = [
     "slope",
     "speed_change",
     "speeds",
+    "squared_distances",
     "step_lengths",
+    "turns_along",
 ]
 
 Array = NDArray[np.float64]
@@ -236,6 +239,45 @@ def lengths_of(vectors: Array) -> Array:
     return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
 
 
+def lengths_along(trajectories: Sequence[Array]) -> list[Array]:
+    """`step_lengths` of each trajectory (time, component), computed in one go.
+
+    Examples
+    --------
+    >>> lengths_along([np.array([[0.0], [1.0], [3.0]]), np.array([[9.0], [8.0]])])
+    [array([1., 2.]), array([1.])]
+    """
+    return _along(trajectories, step_lengths)
+
+
+def turns_along(trajectories: Sequence[Array]) -> list[Array]:
+    """Angles between successive steps of each trajectory (time, component), (time - 2,).
+
+    Examples
+    --------
+    >>> corner = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> [float(np.degrees(angle).round(6)) for angle, in turns_along([corner, corner])]
+    [90.0, 90.0]
+    """
+
+    def turns(points: Array) -> Array:
+        step = np.diff(points, axis=0)
+        return np.arccos(np.clip(cosine(step[1:], step[:-1]), -1, 1))
+
+    return _along(trajectories, turns)
+
+
+def _along(trajectories: Sequence[Array], function: Callable[[Array], Array]) -> list[Array]:
+    """What a function gives for all points in a row, less what reaches from one to the next."""
+    pooled = np.concatenate(trajectories)
+    values = function(pooled)
+    fewer, start, out = len(pooled) - len(values), 0, []
+    for points in trajectories:
+        out.append(values[start : start + len(points) - fewer])
+        start += len(points)
+    return out
+
+
 def distances(these: Array, those: Array) -> Array:
     """Between all pairs of points (a, component) and (b, component), (a, b), Euclidean.
 
@@ -244,10 +286,21 @@ def distances(these: Array, those: Array) -> Array:
     >>> distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
     array([[5., 1.]])
     """
+    squares = squared_distances(these, those)
+    return np.sqrt(squares, out=squares)
+
+
+def squared_distances(these: Array, those: Array) -> Array:
+    """Squares of `distances`.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
+    array([[25.,  1.]])
+    """
     squares = (these**2).sum(-1)[:, None] + (those**2).sum(-1)[None, :]
     squares -= 2 * these @ those.T
-    np.maximum(squares, 0, out=squares)
-    return np.sqrt(squares, out=squares)
+    return np.maximum(squares, 0, out=squares)
 
 
 def cosine(these: Array, those: Array) -> Array:

@@ -15,10 +15,10 @@ from solspace.errors import SolspaceError
 from solspace.features.kernels import (
     Array,
     FeatureError,
-    cosine,
     covariance,
     distances,
-    lengths_of,
+    lengths_along,
+    turns_along,
 )
 from solspace.tasks import Task, get_task
 
@@ -129,32 +129,12 @@ class Recording:
     @cached_property
     def step_lengths(self) -> dict[str, list[Array]]:
         """Distance from each state to the next, (time - 1,), along the `long_epochs`."""
-        return self._along(lambda points: lengths_of(np.diff(points, axis=0)), 1)
+        return {name: lengths_along(parts) for name, parts in self.long_epochs.items()}
 
     @cached_property
     def turns(self) -> dict[str, list[Array]]:
         """Angle between successive steps, (time - 2,), along the `long_epochs`."""
-
-        def angles(points: Array) -> Array:
-            step = np.diff(points, axis=0)
-            return np.arccos(np.clip(cosine(step[1:], step[:-1]), -1, 1))
-
-        return self._along(angles, 2)
-
-    def _along(self, function: Callable[[Array], Array], fewer: int) -> dict[str, list[Array]]:
-        """Of each trajectory what a function gives, so many numbers fewer than it has states.
-
-        All of an epoch at once: what spans the end of one and the start of the next is left out.
-        """
-        out = {}
-        for name, parts in self.long_epochs.items():
-            values = function(self.pooled[name])
-            stops = np.cumsum([len(points) for points in parts]).tolist()
-            out[name] = [
-                values[stop - len(points) : stop - fewer]
-                for points, stop in zip(parts, stops, strict=True)
-            ]
-        return out
+        return {name: turns_along(parts) for name, parts in self.long_epochs.items()}
 
     @cached_property
     def apart(self) -> dict[str, list[Array]]:
