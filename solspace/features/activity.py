@@ -26,7 +26,10 @@ from solspace.features.kernels import (
     distances,
     evenly,
     floored_log10,
+    lengths_along,
+    lengths_of,
     slope,
+    squared_distances,
     step_lengths,
 )
 from solspace.features.recording import COMPONENTS, Recording
@@ -60,7 +63,8 @@ def speed(recording: Recording) -> Columns:
     for name, rows in recording.spans.items():
         parts = [recording.states[t, a:b] for t, a, b in rows if b - a >= 2]
         if parts:
-            out[name] = floored_log10(np.mean([step_lengths(points).mean() for points in parts]))
+            lengths = lengths_along(parts)
+            out[name] = floored_log10(np.mean([some.sum() / len(some) for some in lengths]))
     return out
 
 
@@ -73,12 +77,13 @@ def speed(recording: Recording) -> Columns:
 def speed_profile(recording: Recording) -> Columns:
     """How much faster an epoch ends than it begins."""
 
-    def change(points: Array) -> Any:
-        values = step_lengths(points)
-        third = max(len(values) // 3, 1)
-        return floored_log10(values[-third:].mean()) - floored_log10(values[:third].mean())
+    def change(lengths: Array) -> Any:
+        third = max(len(lengths) // 3, 1)
+        return floored_log10(lengths[-third:].sum() / third) - floored_log10(
+            lengths[:third].sum() / third
+        )
 
-    return recording.by_epoch(change)
+    return recording.by_epoch(change, recording.step_lengths)
 
 
 @feature(
@@ -89,37 +94,34 @@ def speed_profile(recording: Recording) -> Columns:
 )
 def slow_point(recording: Recording) -> Columns:
     """Smallest speed in each epoch."""
-    return recording.by_epoch(lambda points: floored_log10(step_lengths(points)).min())
+    return recording.by_epoch(lambda lengths: floored_log10(lengths.min()), recording.step_lengths)
 
 
 @feature(name="path_length", units="log10(SD)", family="path", source="length of the polygon")
 def path_length(recording: Recording) -> Columns:
     """Path length of each epoch."""
-    return recording.by_epoch(lambda points: floored_log10(step_lengths(points).sum()))
+    return recording.by_epoch(lambda lengths: floored_log10(lengths.sum()), recording.step_lengths)
 
 
 @feature(name="straightness", units="1", family="path", source="way over path length")
 def straightness(recording: Recording) -> Columns:
     """Distance from an epoch's first state to its last, over its path length."""
 
-    def straight(points: Array) -> Any:
-        way = np.linalg.norm(points[-1] - points[0], axis=-1)
-        return way / np.maximum(step_lengths(points).sum(), TINY)
+    def straight(points: Array, lengths: Array) -> Any:
+        return lengths_of(points[-1] - points[0]) / max(lengths.sum(), TINY)
 
-    return recording.by_epoch(straight)
+    return recording.by_epoch(straight, recording.long_epochs, recording.step_lengths)
 
 
 @feature(name="turning", units="radian/step", family="path", source="angle of successive steps")
 def turning(recording: Recording) -> Columns:
     """Mean angle between successive steps, weighted by speed."""
 
-    def turn(points: Array) -> Any:
-        step = np.diff(points, axis=0)
-        angle = np.arccos(np.clip(cosine(step[1:], step[:-1]), -1, 1))
-        weight = np.linalg.norm(step[1:], axis=-1) + TINY
-        return (angle * weight).sum() / weight.sum()
+    def turn(angles: Array, lengths: Array) -> Any:
+        weight = lengths[1:] + TINY
+        return angles @ weight / weight.sum()
 
-    return recording.by_epoch(turn)
+    return recording.by_epoch(turn, recording.turns, recording.step_lengths)
 
 
 @feature(
@@ -131,13 +133,10 @@ def turning(recording: Recording) -> Columns:
 def curvature(recording: Recording) -> Columns:
     """Median curvature of each epoch."""
 
-    def bend(points: Array) -> Any:
-        step = np.diff(points, axis=0)
-        angle = np.arccos(np.clip(cosine(step[1:], step[:-1]), -1, 1))
-        length = np.linalg.norm(step, axis=-1)
-        return np.median(floored_log10(angle / np.maximum(length[1:] + length[:-1], TINY)))
+    def bend(angles: Array, lengths: Array) -> Any:
+        return np.median(floored_log10(angles / np.maximum(lengths[1:] + lengths[:-1], TINY)))
 
-    return recording.by_epoch(bend)
+    return recording.by_epoch(bend, recording.turns, recording.step_lengths)
 
 
 # --------------------------------------------------------------------------- how it spreads out
@@ -174,10 +173,7 @@ def component_share(recording: Recording) -> Columns:
 )
 def epoch_variance(recording: Recording) -> Columns:
     """Variance of the activity within each epoch."""
-    return {
-        name: floored_log10(np.trace(covariance(np.concatenate(parts))))
-        for name, parts in recording.long_epochs.items()
-    }
+    return {name: floored_log10(np.trace(spread)) for name, spread in recording.covariances.items()}
 
 
 @feature(
@@ -192,9 +188,10 @@ def tangling(recording: Recording) -> Columns:
     flow = np.diff(recording.states[recording.shown], axis=1)[:, 1:]
     seen = np.isfinite(state).all(axis=-1) & np.isfinite(flow).all(axis=-1)  # of a recording
     points, flows = (evenly(a[seen], 160) for a in (state, flow))
-    ratio = distances(flows, flows) ** 2 / (distances(points, points) ** 2 + 0.1)
-    worst = ratio.max(axis=-1)
-    return {f"q{q}": floored_log10(np.quantile(worst, q / 100)) for q in (50, 90, 99)}
+    ratio = squared_distances(flows, flows) / (squared_distances(points, points) + 0.1)
+    shares = (50, 90, 99)
+    worst = np.percentile(ratio.max(axis=-1), shares)
+    return {f"q{q}": value for q, value in zip(shares, floored_log10(worst), strict=True)}
 
 
 @feature(
@@ -206,7 +203,7 @@ def tangling(recording: Recording) -> Columns:
 def epoch_distance(recording: Recording) -> Columns:
     """Smallest distance, mean nearest distance and distance of the means of two epochs."""
     out = {}
-    points = {name: evenly(np.concatenate(p), 120) for name, p in recording.long_epochs.items()}
+    points = {name: evenly(p, 120) for name, p in recording.pooled.items()}
     for one, other in combinations(points, 2):
         between = distances(points[one], points[other])
         mean = points[one].mean(0) - points[other].mean(0)
@@ -225,15 +222,13 @@ def epoch_distance(recording: Recording) -> Columns:
 def epoch_direction(recording: Recording) -> Columns:
     """Cosine between the ways gone in two epochs, mean over trajectories."""
     out = {}
-    for one, other in combinations(recording.long_epochs, 2):
-        these, those = recording.long_epochs[one], recording.long_epochs[other]
-        count = min(len(these), len(those))
-        out[f"{one}_{other}"] = np.mean(
-            [
-                cosine(a[-1] - a[0], b[-1] - b[0])
-                for a, b in zip(these[-count:], those[-count:], strict=True)
-            ]
-        )
+    ways = {
+        name: np.array([points[-1] - points[0] for points in parts])
+        for name, parts in recording.long_epochs.items()
+    }
+    for one, other in combinations(ways, 2):
+        count = min(len(ways[one]), len(ways[other]))
+        out[f"{one}_{other}"] = cosine(ways[one][-count:], ways[other][-count:]).mean()
     return out
 
 
@@ -246,13 +241,18 @@ def epoch_direction(recording: Recording) -> Columns:
 def epoch_alignment(recording: Recording) -> Columns:
     """Share of an epoch's variance in the plane of another, over that in its own plane."""
     out = {}
-    spread = {n: covariance(np.concatenate(p)) for n, p in recording.long_epochs.items()}
+    spread = recording.covariances
     planes = {name: np.linalg.eigh(c)[1][..., -2:] for name, c in spread.items()}
     for one, other in combinations(spread, 2):
-        inside = np.einsum("ci,cd,di->", planes[other], spread[one], planes[other])
-        own = np.einsum("ci,cd,di->", planes[one], spread[one], planes[one])
+        inside = _variance_along(planes[other], spread[one])
+        own = _variance_along(planes[one], spread[one])
         out[f"{one}_{other}"] = inside / np.maximum(own, TINY**2)
     return out
+
+
+def _variance_along(axes: Array, spread: Array) -> Any:
+    """Of activity of this covariance, along axes (component, axis) together."""
+    return np.vdot(axes, spread @ axes)
 
 
 # --------------------------------------------------------------------------- across values
@@ -265,12 +265,8 @@ KINET = "Remington et al. (Neuron 2018), kinematic analysis of neural trajectori
 def kinet_distance(recording: Recording) -> Columns:
     """Distance between trajectories of adjacent values: first step, last step, and its growth."""
     out: Columns = {}
-    for name, parts in recording.compared_epochs.items():
-        first, last = [], []
-        for one, other in pairwise(parts):
-            apart = distances(one, other).min(axis=-1)
-            first.append(apart[0])
-            last.append(apart[-1])
+    for name, pairs in recording.apart.items():
+        first, last = [apart[0].min() for apart in pairs], [apart[-1].min() for apart in pairs]
         start, stop = floored_log10(np.mean(first)), floored_log10(np.mean(last))
         out |= {f"{name}_first": start, f"{name}_last": stop, f"{name}_growth": stop - start}
     return out
@@ -280,10 +276,10 @@ def kinet_distance(recording: Recording) -> Columns:
 def kinet_speed(recording: Recording) -> Columns:
     """Steps a trajectory takes for one step of that of the next value, through nearest states."""
     out = {}
-    for name, parts in recording.compared_epochs.items():
+    for name, pairs in recording.apart.items():
         slopes = []
-        for one, other in pairwise(parts):
-            place = distances(one, other).argmin(axis=-1).astype(float)
+        for apart in pairs:
+            place = apart.argmin(axis=-1).astype(float)
             slopes.append(slope(np.arange(len(place), dtype=float), place))
         out[name] = np.mean(slopes)
     return out
@@ -295,10 +291,10 @@ def kinet_direction(recording: Recording) -> Columns:
     out = {}
     for name, parts in recording.compared_epochs.items():
         values = []
-        for one, other in pairwise(parts):
-            place = distances(one[:-1], other[:-1]).argmin(axis=-1)
-            flow = np.diff(other, axis=0)[place]
-            values.append(cosine(np.diff(one, axis=0), flow).mean())
+        flows = [np.diff(points, axis=0) for points in parts]
+        for (one, other), apart in zip(pairwise(flows), recording.apart[name], strict=True):
+            place = apart[:-1, :-1].argmin(axis=-1)
+            values.append(cosine(one, other[place]).mean())
         out[name] = np.mean(values)
     return out
 
@@ -313,10 +309,11 @@ def value_axis(recording: Recording) -> Columns:
         if len(parts) < 3:
             continue
         ends = np.stack([points[-1] for points in parts])
-        out[f"{name}_dimension"] = kernels.participation_ratio(covariance(ends))
-        spread = np.sqrt(np.trace(covariance(ends)))
+        covered = covariance(ends)
+        out[f"{name}_dimension"] = kernels.participation_ratio(covered)
+        spread = np.sqrt(np.trace(covered))
         out[f"{name}_spread"] = floored_log10(spread)
-        out[f"{name}_aspect"] = spread / np.maximum(step_lengths(parts[-1]).sum(), TINY)
+        out[f"{name}_aspect"] = spread / max(recording.step_lengths[name][-1].sum(), TINY)
     return out
 
 
@@ -324,12 +321,13 @@ def value_axis(recording: Recording) -> Columns:
 def scaling(recording: Recording) -> Columns:
     """Slope of log speed, and of log path length, over the place of the value (0 to 1)."""
     out: Columns = {}
-    for name, parts in recording.long_epochs.items():
+    for name, parts in recording.step_lengths.items():
         if len(parts) < 3:
             continue
         place = np.linspace(0, 1, len(parts))
-        fast = np.stack([floored_log10(step_lengths(p).mean()) for p in parts])
-        long = np.stack([floored_log10(step_lengths(p).sum()) for p in parts])
+        lengths = np.array([values.sum() for values in parts])
+        fast = floored_log10(lengths / [len(values) for values in parts])
+        long = floored_log10(lengths)
         out |= {f"{name}_speed": slope(place, fast), f"{name}_path": slope(place, long)}
     return out
 
@@ -347,11 +345,12 @@ def eigenvalue(recording: Recording) -> Columns:
     """Modulus and angle of the three leading eigenvalues of the dynamics within an epoch."""
     out = {}
     for name, parts in recording.long_epochs.items():
-        pooled = np.concatenate(parts)
-        axes = np.linalg.eigh(covariance(pooled))[1][..., ::-1][..., :4]
-        mean = pooled.mean(axis=0, keepdims=True)
-        before = np.concatenate([(p[:-1] - mean) @ axes for p in parts])
-        after = np.concatenate([(p[1:] - mean) @ axes for p in parts])
+        pooled = recording.pooled[name]
+        axes = np.linalg.eigh(recording.covariances[name])[1][..., ::-1][..., :4]
+        along = (pooled - pooled.mean(axis=0, keepdims=True)) @ axes
+        stop = np.cumsum([len(points) for points in parts])
+        before = np.delete(along, stop - 1, axis=0)
+        after = np.delete(along, stop - [len(points) for points in parts], axis=0)
         ones = np.ones((len(before), 1))
         left = np.concatenate([before, ones], axis=-1)
         gram = left.T @ left
@@ -381,7 +380,7 @@ def return_to(recording: Recording) -> Columns:
     ends = recording.ends
     first = int(np.isfinite(recording.states[0, :, 0]).argmax())  # that was observed
     places = {"start": recording.states[:1, first]}
-    places |= {name: evenly(np.concatenate(p), 160) for name, p in recording.long_epochs.items()}
+    places |= {name: evenly(p, 160) for name, p in recording.pooled.items()}
     last = list(recording.long_epochs)[-1] if recording.long_epochs else ""
     for name, points in places.items():
         if name == last:
@@ -424,8 +423,8 @@ def end(recording: Recording) -> Columns:
             out[f"{sign}_speed"] = floored_log10(step_lengths(side)).mean()
             first = recording.states[:1, 0]
             out[f"{sign}_to_start"] = floored_log10(distances(side[:, -1], first)).mean()
-            for name, parts in recording.long_epochs.items():
-                apart = distances(side[:, -1], evenly(np.concatenate(parts), 160)).min(axis=-1)
+            for name, points in recording.pooled.items():
+                apart = distances(side[:, -1], evenly(points, 160)).min(axis=-1)
                 out[f"{sign}_to_{name}"] = floored_log10(apart.mean())
     return out
 
@@ -452,7 +451,7 @@ def recurrence(recording: Recording) -> Columns:
         lag = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
         extent = np.maximum(apart.max(), TINY)
         lags = np.arange(least, steps - 3)
-        by_lag = np.stack([apart[lag == k].mean() for k in lags])
+        by_lag = np.bincount(lag.ravel(), apart.ravel())[lags] / (2 * (steps - lags))
         out[f"{name}_distance"] = by_lag.min() / extent
         out[f"{name}_time"] = float(lags[by_lag.argmin()])
     return out
@@ -479,10 +478,8 @@ def potent_share(recording: Recording) -> Columns:
     direction = np.linalg.solve(gram, centred.T @ target)
     axes, _ = np.linalg.qr(direction)
     out = {}
-    for name, parts in recording.long_epochs.items():
-        spread = covariance(np.concatenate(parts))
-        inside = np.einsum("ci,cd,di->", axes, spread, axes)
-        out[name] = inside / np.maximum(np.trace(spread), TINY**2)
+    for name, spread in recording.covariances.items():
+        out[name] = _variance_along(axes, spread) / np.maximum(np.trace(spread), TINY**2)
     return out
 
 

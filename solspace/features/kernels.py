@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,7 @@ from solspace.errors import SolspaceError
 
 __all__ = [
     "FeatureError",
+    "centred_gram",
     "cosine",
     "covariance",
     "curvature",
@@ -19,6 +21,8 @@ __all__ = [
     "evenly",
     "floored_log10",
     "length_trend",
+    "lengths_along",
+    "lengths_of",
     "log_curvature",
     "mean_speed",
     "participation_ratio",
@@ -27,7 +31,9 @@ __all__ = [
     "slope",
     "speed_change",
     "speeds",
+    "squared_distances",
     "step_lengths",
+    "turns_along",
 ]
 
 Array = NDArray[np.float64]
@@ -219,7 +225,57 @@ def step_lengths(points: Array) -> Array:
     >>> step_lengths(np.array([[0.0, 0.0], [3.0, 4.0]]))
     array([5.])
     """
-    return np.linalg.norm(np.diff(points, axis=-2), axis=-1)
+    return lengths_of(points[..., 1:, :] - points[..., :-1, :])
+
+
+def lengths_of(vectors: Array) -> Array:
+    """Euclidean length along the last axis.
+
+    Examples
+    --------
+    >>> lengths_of(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    array([0., 5.])
+    """
+    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
+
+
+def lengths_along(trajectories: Sequence[Array]) -> list[Array]:
+    """`step_lengths` of each trajectory (time, component), computed in one go.
+
+    Examples
+    --------
+    >>> lengths_along([np.array([[0.0], [1.0], [3.0]]), np.array([[9.0], [8.0]])])
+    [array([1., 2.]), array([1.])]
+    """
+    return _along(trajectories, step_lengths)
+
+
+def turns_along(trajectories: Sequence[Array]) -> list[Array]:
+    """Angles between successive steps of each trajectory (time, component), (time - 2,).
+
+    Examples
+    --------
+    >>> corner = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> [float(np.degrees(angle).round(6)) for angle, in turns_along([corner, corner])]
+    [90.0, 90.0]
+    """
+
+    def turns(points: Array) -> Array:
+        step = np.diff(points, axis=0)
+        return np.arccos(np.clip(cosine(step[1:], step[:-1]), -1, 1))
+
+    return _along(trajectories, turns)
+
+
+def _along(trajectories: Sequence[Array], function: Callable[[Array], Array]) -> list[Array]:
+    """What a function gives for all points in a row, less what reaches from one to the next."""
+    pooled = np.concatenate(trajectories)
+    values = function(pooled)
+    fewer, start, out = len(pooled) - len(values), 0, []
+    for points in trajectories:
+        out.append(values[start : start + len(points) - fewer])
+        start += len(points)
+    return out
 
 
 def distances(these: Array, those: Array) -> Array:
@@ -230,8 +286,21 @@ def distances(these: Array, those: Array) -> Array:
     >>> distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
     array([[5., 1.]])
     """
+    squares = squared_distances(these, those)
+    return np.sqrt(squares, out=squares)
+
+
+def squared_distances(these: Array, those: Array) -> Array:
+    """Squares of `distances`.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]]))
+    array([[25.,  1.]])
+    """
     squares = (these**2).sum(-1)[:, None] + (those**2).sum(-1)[None, :]
-    return np.sqrt(np.maximum(squares - 2 * these @ those.T, 0))
+    squares -= 2 * these @ those.T
+    return np.maximum(squares, 0, out=squares)
 
 
 def cosine(these: Array, those: Array) -> Array:
@@ -242,8 +311,8 @@ def cosine(these: Array, those: Array) -> Array:
     >>> cosine(np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     array([1., 0.])
     """
-    size = np.linalg.norm(these, axis=-1) * np.linalg.norm(those, axis=-1)
-    return (these * those).sum(-1) / np.maximum(size, TINY**2)
+    size = lengths_of(these) * lengths_of(those)
+    return np.einsum("...i,...i->...", these, those) / np.maximum(size, TINY**2)
 
 
 def evenly(points: Array, most: int) -> Array:
@@ -254,8 +323,12 @@ def evenly(points: Array, most: int) -> Array:
     >>> evenly(np.arange(9.0), 3)
     array([0., 4., 8.])
     """
-    kept = np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))
-    return points[kept]
+    return points[_even_places(len(points), most)]
+
+
+@lru_cache(maxsize=1024)
+def _even_places(count: int, most: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.intp))
 
 
 def covariance(points: Array) -> Array:
@@ -268,6 +341,21 @@ def covariance(points: Array) -> Array:
     """
     centred = points - points.mean(axis=0, keepdims=True)
     return centred.T @ centred / len(points)
+
+
+def centred_gram(points: Array, mean: Array) -> Array:
+    """Products of components of many points, less their mean, summed over points.
+
+    Examples
+    --------
+    >>> centred_gram(np.array([[0.0], [2.0]]), np.array([1.0]))
+    array([[2.]])
+    """
+    total = np.zeros((points.shape[1], points.shape[1]))
+    for start in range(0, len(points), 1024):  # that stay in the cache
+        centred = points[start : start + 1024] - mean
+        total += centred.T @ centred
+    return total
 
 
 def participation_ratio(covariance: Array) -> float:

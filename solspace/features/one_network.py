@@ -148,8 +148,12 @@ def values_of(
 
     Parameters are those of `compute_features`.
     """
-    hidden, steps = np.asarray(activity), np.asarray(epoch)
-    parts = [hidden] if cell_state is None else [hidden, np.asarray(cell_state)]
+    steps = np.asarray(epoch)
+    parts = [
+        np.ascontiguousarray(part, np.float64)
+        for part in (activity, cell_state)
+        if part is not None
+    ]
     if any(part.ndim != 3 or part.shape[:2] != steps.shape for part in parts):
         raise SolspaceError(
             f"activity of shape {' and '.join(str(p.shape) for p in parts)} with epoch of shape "
@@ -165,13 +169,13 @@ def values_of(
     needs = {need for column in columns for need in column.feature.needs}
     found: dict[str, Any] = {}
     if needs - {RECORDING}:
-        states = np.ascontiguousarray(np.concatenate(parts, axis=-1), dtype=np.float64)
+        states = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
         arrays = {key: np.asarray(value) for key, value in parameters.items()}
         found = stretches_of(task, states, steps, arrays)
     if RECORDING in needs:
         try:
             found[RECORDING] = _recording(
-                task, hidden, output, input, target, steps, parameters, architecture, cell_state
+                task, parts[0], output, input, target, steps, parameters, architecture, cell_state
             )
         except FeatureError as error:
             count = sum(RECORDING in column.feature.needs for column in columns)
@@ -191,9 +195,9 @@ def values_of(
             reasons.append(f"feature {one.name!r} stopped with {type(error).__name__}: {error}")
     out = np.array([values.get(id(c.feature), {}).get(c.suffix, np.nan) for c in columns], float)
     bad = [
-        (c.name, v)
-        for c, v in zip(columns, out, strict=True)
-        if id(c.feature) in values and not np.isfinite(v)
+        (columns[i].name, out[i])
+        for i in np.flatnonzero(~np.isfinite(out)).tolist()
+        if id(columns[i].feature) in values
     ]
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""

@@ -14,6 +14,7 @@ import numpy as np
 from solspace.features.kernels import (
     Array,
     FeatureError,
+    centred_gram,
     displacement,
     length_trend,
     log_curvature,
@@ -37,9 +38,11 @@ PAPER = "Turner, Dabholkar & Barak (NeurIPS 2021)"
 def first_pc(activity: Array) -> float:
     """Share of the variance of all activity along its first principal component."""
     points = activity.reshape(-1, activity.shape[-1])
-    points = points[np.isfinite(points).all(axis=1)]  # steps of a recording that were observed
-    points = points - points.mean(axis=0)
-    variances = np.linalg.eigvalsh(points.T @ points)
+    mean = points.mean(axis=0)
+    if not np.isfinite(mean).all():  # steps of a recording that were not observed
+        points = points[np.isfinite(points).all(axis=1)]
+        mean = points.mean(axis=0)
+    variances = np.linalg.eigvalsh(centred_gram(points, mean))
     return ratio(float(variances[-1]), float(variances.sum()), "the variance of the activity")
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.features.kernels import Array, FeatureError, covariance
+from solspace.features.kernels import (
+    Array,
+    FeatureError,
+    covariance,
+    distances,
+    lengths_along,
+    turns_along,
+)
 from solspace.tasks import Task, get_task
 
 __all__ = ["Recording", "make_recording"]
@@ -108,13 +116,41 @@ class Recording:
                 out[name] = kept
         return out
 
+    @cached_property
+    def pooled(self) -> dict[str, Array]:
+        """States of all trajectories of each of the `long_epochs`, one after another."""
+        return {name: np.concatenate(parts) for name, parts in self.long_epochs.items()}
+
+    @cached_property
+    def covariances(self) -> dict[str, Array]:
+        """Covariance of the states in each of the `long_epochs`."""
+        return {name: covariance(points) for name, points in self.pooled.items()}
+
+    @cached_property
+    def step_lengths(self) -> dict[str, list[Array]]:
+        """Distance from each state to the next, (time - 1,), along the `long_epochs`."""
+        return {name: lengths_along(parts) for name, parts in self.long_epochs.items()}
+
+    @cached_property
+    def turns(self) -> dict[str, list[Array]]:
+        """Angle between successive steps, (time - 2,), along the `long_epochs`."""
+        return {name: turns_along(parts) for name, parts in self.long_epochs.items()}
+
+    @cached_property
+    def apart(self) -> dict[str, list[Array]]:
+        """In `compared_epochs`, distances of all states of a trajectory to all of the next one."""
+        return {
+            name: [distances(one, other) for one, other in pairwise(parts)]
+            for name, parts in self.compared_epochs.items()
+        }
+
     def epoch_covariance(self, name: str) -> Array:
         """Covariance of the activity in one of the `long_epochs`.
 
         Of its first components; of a recording, of all units.
         """
         if not self.recorded:
-            return covariance(np.concatenate(self.long_epochs[name]))
+            return self.covariances[name]
         parts = [self.activity[t, a:b] for t, a, b in self.spans[name] if b - a >= SHORTEST]
         return covariance(np.concatenate(parts))
 
@@ -123,13 +159,17 @@ class Recording:
         """Those of `long_epochs` that more than one value has."""
         return {name: parts for name, parts in self.long_epochs.items() if len(parts) > 1}
 
-    def by_epoch(self, function: Callable[[Array], Any]) -> dict[str, Any]:
+    def by_epoch(
+        self, function: Callable[..., Any], *given: Mapping[str, Sequence[Array]]
+    ) -> dict[str, Any]:
         """Mean over an epoch's trajectories, and that of a low and a high value (the quartiles).
 
         Parameters
         ----------
-        function : callable (array (time, component)) -> float
-            Of one of the `long_epochs`.
+        function : callable (array, ...) -> float
+        *given : mapping of str to sequence of array
+            What the function is given of each trajectory, by epoch: `step_lengths`, `turns`; by
+            default its states (time, component), the `long_epochs`.
 
         Returns
         -------
@@ -137,11 +177,12 @@ class Recording:
             By epoch; with ``_low`` and ``_high`` for those of five values or more.
         """
         out = {}
-        for name, parts in self.long_epochs.items():
-            values = np.stack([function(points) for points in parts])
+        for name in self.long_epochs:
+            of_each = [values[name] for values in given or (self.long_epochs,)]
+            values = np.array([function(*some) for some in zip(*of_each, strict=True)])
             out[name] = values.mean(axis=0)
-            if len(parts) >= 5:
-                quarter = round((len(parts) - 1) / 4)
+            if len(values) >= 5:
+                quarter = round((len(values) - 1) / 4)
                 out[f"{name}_low"], out[f"{name}_high"] = values[quarter], values[-1 - quarter]
         return out
 
@@ -282,7 +323,8 @@ def _principal_components(
     depend on the order of the units.
     """
     points = activity.reshape(-1, activity.shape[-1])
-    there = np.isfinite(points).all(axis=1)
+    mean = points.mean(axis=0)
+    there = np.isfinite(points).all(axis=1) if not np.isfinite(mean).all() else np.ones(1, bool)
     if there.any() and not there.all():  # steps of a recording past a trial's end
         states = np.full((len(points), COMPONENTS), np.nan)
         found, share, scale, before = _principal_components(
@@ -290,7 +332,6 @@ def _principal_components(
         )
         states[there] = found[0]
         return states.reshape(*activity.shape[:2], COMPONENTS), share, scale, before
-    mean = points.mean(axis=0)
     points = points - mean
     values, axes = np.linalg.eigh(points.T @ points / len(points))
     total = float(values.sum())

@@ -223,16 +223,17 @@ def extract_features(
     def compute(i: int) -> None:
         here = {"network": i, "unit": slice(int(sizes[i]))}
         values[i], reasons = values_of(
-            task, wanted, ds["activity"].isel(here).values, epoch, parameters,
-            output=ds["output"].isel(network=i).values if has_output else None,
+            task, wanted, arrays["activity"].isel(here).values, epoch, parameters,
+            output=arrays["output"].isel(network=i).values if has_output else None,
             input=shared.get("input"),
             target=shared.get("target"),
             architecture=fitted,
-            cell_state=_together([ds[name].isel(here).values for name in further]),
+            cell_state=_together([arrays[name].isel(here).values for name in further]),
         )  # fmt: skip
         if reasons:
             raise FeatureError("; ".join(reasons))
 
+    arrays = ds.variables  # without coordinates, which would be picked from each time
     ended = each_network(ds, "features", compute, after="record", progress=progress)
     out = ds.drop_dims("feature", errors="ignore").assign_coords(_coordinates(wanted).coords)
     out = out.assign({"features": (("network", "feature"), values)} | ended)

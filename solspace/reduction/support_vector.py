@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 __all__ = ["linear_machine", "margin"]
 
@@ -47,14 +48,15 @@ def linear_machine(points: Array, label: Array, penalty: float = PENALTY) -> tup
     n, dimension = points.shape
     signed = points * label[:, None]
     # alpha within 0 and penalty: its distances to the two bounds, and their multipliers.
-    alpha, room = np.full((2, n), penalty / 2)
-    low, high = np.full((2, n), penalty)
+    room = np.full((2, n), penalty / 2)
+    force = np.full((2, n), penalty)
     offset = 0.0
     for _ in range(MAX_STEPS):
+        alpha = room[0]
         weights = alpha @ signed
-        residual = signed @ weights - 1 + offset * label - low + high
+        residual = signed @ weights - 1 + offset * label - force[0] + force[1]
         balance = label @ alpha
-        gap = (alpha @ low + room @ high) / (2 * n)
+        gap = np.vdot(room, force) / (2 * n)
         size = abs(weights @ weights / 2 - alpha.sum()) + 1
         if (
             2 * n * gap < TOLERANCE * size
@@ -62,49 +64,45 @@ def linear_machine(points: Array, label: Array, penalty: float = PENALTY) -> tup
             and abs(balance) < 1e-5 * penalty
         ):
             break
-        stiffness = low / alpha + high / room
-        inner = np.eye(dimension) + signed.T @ (signed / stiffness[:, None])
-        along = _solve(stiffness, signed, inner, label)
+        pull = force / room
+        stiffness = pull[0] + pull[1]
+        half = signed / np.sqrt(stiffness)[:, None]
+        factor, _ = dpotrf(np.eye(dimension) + half.T @ half)
+        along = _solve(stiffness, signed, factor, label)
         # First straight for the solution, then corrected for what that step would miss.
-        to_low = to_high = np.zeros(n)
+        aim = -force
         for corrected in (False, True):
-            right = to_low / alpha - low - to_high / room + high - residual
-            free = _solve(stiffness, signed, inner, right)
+            free = _solve(stiffness, signed, factor, aim[0] - aim[1] - residual)
             d_offset = (label @ free + balance) / (label @ along)
             d_alpha = free - d_offset * along
-            d_low = to_low / alpha - low - low / alpha * d_alpha
-            d_high = to_high / room - high + high / room * d_alpha
-            step = min(
-                _longest(alpha, d_alpha),
-                _longest(room, -d_alpha),
-                _longest(low, d_low),
-                _longest(high, d_high),
-            )
+            d_room = np.stack((d_alpha, -d_alpha))
+            d_force = aim - pull * d_room
+            step = min(_longest(room, d_room), _longest(force, d_force))
             if not corrected:
-                left = (alpha + step * d_alpha) @ (low + step * d_low)
-                left += (room - step * d_alpha) @ (high + step * d_high)
+                left = np.vdot(room + step * d_room, force + step * d_force)
                 center = (left / (2 * n)) ** 3 / gap**2
-                to_low = center - d_alpha * d_low
-                to_high = center + d_alpha * d_high
+                aim = (center - d_room * d_force) / room - force
         step *= 0.995
-        alpha = alpha + step * d_alpha
-        room = room - step * d_alpha
-        low = low + step * d_low
-        high = high + step * d_high
+        room = room + step * d_room
+        force = force + step * d_force
         offset += step * float(d_offset)
-    return alpha @ signed, offset
+    return room[0] @ signed, offset
 
 
-def _solve(stiffness: Array, signed: Array, inner: Array, right: Array) -> Array:
-    """Solve ``(diag(stiffness) + signed @ signed.T) x = right`` by the small system ``inner``."""
+def _solve(stiffness: Array, signed: Array, factor: Array, right: Array) -> Array:
+    """Solve ``(diag(stiffness) + signed @ signed.T) x = right``.
+
+    ``factor`` is the Cholesky factor of the small ``1 + signed.T @ (signed / stiffness[:, None])``.
+    """
     quotient = right / stiffness
-    return quotient - signed @ np.linalg.solve(inner, signed.T @ quotient) / stiffness
+    small, _ = dpotrs(factor, signed.T @ quotient)
+    return quotient - signed @ small / stiffness
 
 
 def _longest(value: Array, step: Array) -> float:
     """The share of a step, up to 1, that keeps values from turning negative."""
-    falling = step < 0
-    return min(1.0, float((-value[falling] / step[falling]).min())) if falling.any() else 1.0
+    fastest = -float((step / value).min())
+    return 1 / max(1.0, fastest)
 
 
 def margin(first: Array, second: Array) -> float:
