@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 import zarr
 
+from solspace.errors import SolspaceError
 from solspace.kinds import KINDS
 from solspace.stages import collection
 from solspace.store.check import check_store
+from solspace.tasks import get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 # Kills of each series, damages of each array, and so on: fewer while something is tried.
@@ -269,9 +271,21 @@ class Case:
     once: bool = False  # typed again after its end it is refused
 
 
+def stages_of(kind: str) -> list[str]:
+    """Every stage that a store of a kind of networks can run here: no list names them."""
+    task, found = get_task("interval_reproduction"), []
+    for name, record in collection.stages(kind).items():
+        try:
+            if kind == "recurrent" and record.check is not None:
+                record.check(task)
+        except SolspaceError:  # one for other tasks
+            continue
+        found.append(name)
+    return found
+
+
 def stages_of_all_kinds() -> list[tuple[str, str]]:
-    """Every stage that a store can run, of every kind of networks: no list names them."""
-    return [(kind, stage) for kind in KINDS for stage in collection.stages(kind)]
+    return [(kind, stage) for kind in KINDS for stage in stages_of(kind)]
 
 
 OTHERS = (
@@ -308,7 +322,7 @@ class Workshop:
 
     def store(self, kind: str) -> Path:
         """A store with every stage of a kind done."""
-        *_, last = collection.stages(kind)
+        *_, last = stages_of(kind)
         return self.case(f"{last} of {kind}").whole / "s.zarr"
 
     def _run(self, name: str, words: tuple[str, ...], begun: Path, once: bool) -> Case:
@@ -390,7 +404,7 @@ class Workshop:
         begun = self._folder(name, "begun")
         verb = stage.replace("_", "-")
         words = (verb, "s.zarr", *OPTIONS.get((kind, stage), ()))
-        known = list(collection.stages(kind))
+        known = stages_of(kind)
         at = known.index(stage)
         made = _BASES[kind]
         if stage == "train":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
+from solspace.machine import cores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -171,7 +172,7 @@ def distances_between(
         each = max(8 * x.size for x in data.values())
         options["block"] = max(1, BLOCK_BYTES // each)
     # A core is left for the page.
-    options["workers"] = max(1, _cores() - 1)
+    options["workers"] = max(1, cores() - 1)
     pairs = _Counter(say, len(take) * (len(take) + 1) // 2, measure + ": {2} % of pairs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # which are left out is seen on the map
@@ -180,12 +181,6 @@ def distances_between(
         names = [seen.names[i] for i in take]
         found = found.assign_coords(network=names, network_other=names)
     return found
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Counter:

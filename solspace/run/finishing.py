@@ -108,13 +108,13 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     stale = population.with_other_values(labels, groups)
     if not stale:  # found out without opening datasets, which takes long
         return
-    own = population.zarr_group()
-    values = {name: own[name][...] for name in labels if name in own}
+    own = {name: population.values(name) for name in labels}
+    values = {name: value for name, value in own.items() if value is not None}
     for group in stale:
-        there = population.zarr_group(group)
-        missing = [known[name] for name in values if name not in there]
+        there = {name: population.values(name, group) for name in values}
+        missing = [known[name] for name, value in there.items() if value is None]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
-        there = population.zarr_group(group)
         for name, value in values.items():
-            if not np.array_equal(value, there[name][...]):
+            before = there[name]
+            if before is None or not np.array_equal(value, before):
                 population.write_all(name, value, group)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from solspace import __version__
 from solspace.errors import SolspaceError
@@ -457,10 +456,10 @@ def longest_first(population: Population, shards: Mapping[Shard, int]) -> list[S
 
     A network costs about the square of its size.
     """
-    sizes = population.zarr_group().get("hidden_size")
-    if not isinstance(sizes, zarr.Array):
+    sizes = population.values("hidden_size")
+    if sizes is None:
         return list(shards)
-    cost = np.asarray(sizes[:], float) ** 2
+    cost = sizes.astype(float) ** 2
     return sorted(shards, key=lambda shard: (-cost[slice(*shard)].sum(), shard))
 
 

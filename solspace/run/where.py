@@ -20,13 +20,13 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from solspace.errors import ClusterError, SolspaceError
+from solspace.machine import cores
 from solspace.store import place
 
 __all__ = [
     "active_scheduler",
     "check_where",
     "check_worker",
-    "cores",
     "kept",
     "map_unordered",
     "real_path",
@@ -169,13 +169,6 @@ def map_unordered(
     most = len(items) if _kept.get() is None else workers or 1
     with _client(min(workers or 1, most), scheduler, slurm) as client:
         yield from _distributed(client, function, items, name)
-
-
-def cores() -> int:
-    """Cores this process may use, which on a cluster are those its job was given."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _threads(

@@ -318,15 +318,15 @@ class Population:
         assert isinstance(array, zarr.Array)
         return np.asarray(array[block], dtype=np.uint8)
 
+    def values(self, name: str, group: str = "population") -> NDArray[Any] | None:
+        """A small variable of all networks, as it is stored; None where there is none."""
+        array = self.zarr_group(group).get(name)
+        return np.asarray(array[...]) if isinstance(array, zarr.Array) else None
+
     def with_other_values(self, names: Sequence[str], groups: Sequence[str]) -> list[str]:
         """Groups that do not store the population's own values of these, of those that it has."""
-        own = self.zarr_group()
-        values: dict[str, NDArray[Any]] = {}
-        for name in names:
-            if name in own:
-                array = own[name]
-                assert isinstance(array, zarr.Array)
-                values[name] = np.asarray(array[:])
+        own = {name: self.values(name) for name in names}
+        values = {name: value for name, value in own.items() if value is not None}
         found = []
         for group in groups:
             there = self.zarr_group(group)

@@ -9,7 +9,6 @@ of a store are trained together and each is stored as soon as it is done.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solspace.errors import SolspaceError
+from solspace.machine import cores
 from solspace.training.batched import AtOnce, BatchedSteps, DeviceError, is_batched
 from solspace.training.driver import Attempt, Look, Program, Request, Training, TrainingResult
 from solspace.training.steps import FreshSteps
@@ -194,8 +194,7 @@ class _Trainer:
     def _work(self) -> None:
         """Round after round, until nothing is left."""
         time.sleep(self._settles)
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             try:
                 while not self._nothing_left():
                     self._fill(pool)

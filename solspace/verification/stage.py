@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from solspace.machine import cores
 from solspace.population.describe import label_of
 from solspace.population.trained import RECURRENT
 from solspace.population.variables import Variable
@@ -117,7 +117,7 @@ def draw_others(ds: xr.Dataset, *, task: str | Task | None = None) -> Others:
         ]
 
     # Before the shards, so that no other thread is at work yet; networks run without the GIL.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         blocks = list(threads.map(drawn, range(0, len(chosen), _BLOCK)))
     responses = [own for block in blocks for own in block]
     network = np.repeat(chosen, picked.shape[1])
