@@ -77,12 +77,16 @@ def operations(path: str, stage: str, population: str) -> float:
     """Additions and multiplications of weights by states of a stage, all networks together."""
     import xarray as xr
 
+    from solspace.networks.branching import find_branches
+
     ds = xr.open_zarr(path, group=population, chunks=None)
     group = xr.open_zarr(
         path, group=f"{population}/{'training' if stage == 'record' else 'extrapolation'}"
     )
     sizes = ds["hidden_size"].values.astype(float)
     steps = group.sizes["trial"] * group.sizes["time"]
+    if stage == "extrapolate":  # beginnings that trials share are run once
+        steps -= int(find_branches(group["input"].values).begin.sum())
     return float((2 * ds.sizes["gate"] * sizes**2).sum() * steps)
 
 

@@ -200,12 +200,18 @@ class Vanilla:
 
     def __init__(self, activity: Array, input: Array, cell_state: Array | None = None) -> None:
         self.n, self.inputs = activity.shape[-1], input.shape[-1]
-        after = activity.reshape(-1, self.n)
+        rows, times = _steps_once(activity, input)
+        after = activity.reshape(-1, self.n)[rows]
         left = np.concatenate(
-            [_before(activity), input.reshape(-1, self.inputs), np.ones((len(after), 1))], axis=1
+            [
+                _before(activity)[rows],
+                input.reshape(-1, self.inputs)[rows],
+                np.ones((len(rows), 1)),
+            ],
+            axis=1,
         )
         drive = np.arctanh(np.clip(after, -CLIP, CLIP))
-        weight = (1 - after**2) ** 2 + 1e-12
+        weight = ((1 - after**2) ** 2 + 1e-12) * times[:, None]
         columns = left.shape[1]
         packed = np.zeros((self.n, columns * (columns + 1) // 2))
         for first in range(0, len(left), FEW):  # all units side by side, in the cache
@@ -311,6 +317,30 @@ class _Gated:
             "bias_ih": np.stack([gate[:, -1] for gate in whole]),
             "bias_hh": bias_hh,
         }
+
+
+def _steps_once(activity: Array, input: Array) -> tuple[NDArray[np.intp], Array]:
+    """Steps (trial * time) that differ to the last bit, and how often each is there.
+
+    Trials that have been the same so far, or have come to rest, give one step again and again:
+    about half of all. To sort numbers of 64 bits is faster than to sort the steps; that two steps
+    get the same one is a matter of one network in a billion.
+    """
+    rng = np.random.default_rng(0)
+
+    def number(values: Array) -> NDArray[np.uint64]:
+        bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
+        bits = bits ^ (bits >> np.uint64(32))  # of float32 the last bits are all zero
+        odd = rng.integers(0, 1 << 63, bits.shape[-1], dtype=np.uint64) * 2 + 1
+        return (bits * odd).sum(axis=-1)
+
+    after, drive = number(activity), number(input)
+    before = np.zeros_like(after)
+    before[:, 1:] = after[:, :-1]
+    step = (before * np.uint64(0x9E3779B97F4A7C15) + drive) ^ after
+    _, first, times = np.unique(step, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return first[order], times[order].astype(np.float64)
 
 
 def _once(values: Array, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], Array]:
