@@ -212,14 +212,7 @@ class Vanilla:
         )
         drive = np.arctanh(np.clip(after, -CLIP, CLIP))
         weight = ((1 - after**2) ** 2 + 1e-12) * times[:, None]
-        columns = left.shape[1]
-        packed = np.zeros((self.n, columns * (columns + 1) // 2))
-        for first in range(0, len(left), FEW):  # all units side by side, in the cache
-            few = slice(first, first + FEW)
-            packed += weight[few].T @ column_pairs(left[few])
-        rows, before = np.tril_indices(columns)
-        self.gram = np.empty((self.n, columns, columns))
-        self.gram[:, rows, before] = self.gram[:, before, rows] = packed
+        self.gram = _normal_matrices(left, weight)
         self.right = (weight * drive).T @ left
         self.size = np.einsum("kii->k", self.gram[:, : self.n, : self.n]) / self.n
 
@@ -236,6 +229,19 @@ class Vanilla:
             "bias_ih": solved[None, :, -1],
             "bias_hh": np.zeros((1, self.n)),
         }
+
+
+def _normal_matrices(left: Array, weight: Array) -> Array:
+    """Of each unit sums over steps of products of columns (step, column) by weights (step, unit)."""
+    columns, units = left.shape[1], weight.shape[1]
+    packed = np.zeros((units, columns * (columns + 1) // 2))
+    for first in range(0, len(left), FEW):  # all units side by side, in the cache
+        few = slice(first, first + FEW)
+        packed += weight[few].T @ column_pairs(left[few])
+    rows, before = np.tril_indices(columns)
+    gram = np.empty((units, columns, columns))
+    gram[:, rows, before] = gram[:, before, rows] = packed
+    return gram
 
 
 class _Gated:
@@ -283,21 +289,22 @@ class _Gated:
             self.columns = [every, every, every]
             self.now, self.next = (state[rows].T for state in cells)
             self.step = lstm_step
-            self.output_gate = self._output_gate(left, after, np.tanh(cells[1]))
+            assert cell_state is not None
+            alike, times = _steps_once(np.concatenate([activity, cell_state], axis=-1), input)
+            squashed = np.tanh(cells[1][alike])
+            self.output_gate = self._output_gate(left[alike], times, after[alike], squashed)
 
     @staticmethod
-    def _output_gate(left: Array, after: Array, squashed: Array) -> Array:
+    def _output_gate(left: Array, times: Array, after: Array, squashed: Array) -> Array:
         safe = np.where(np.abs(squashed) > 1e-9, squashed, 1e-9)
         gate = np.clip(after / safe, 1e-5, 1 - 1e-5)
-        weight = (squashed * gate * (1 - gate)) ** 2
+        weight = (squashed * gate * (1 - gate)) ** 2 * times[:, None]
         drive = np.log(gate / (1 - gate))
-        out = np.empty((after.shape[1], left.shape[1]))
-        for unit in range(len(out)):
-            weighted = left * weight[:, unit, None]
-            gram = weighted.T @ left
-            gram[np.diag_indices(len(gram))] += 1e-9 * np.trace(gram) / len(gram) + 1e-12
-            out[unit] = np.linalg.solve(gram, weighted.T @ drive[:, unit])
-        return out
+        gram, right = _normal_matrices(left, weight), (weight * drive).T @ left
+        size = np.einsum("kii->k", gram) / gram.shape[-1]
+        gram += (1e-9 * size + 1e-12)[:, None, None] * np.eye(gram.shape[-1])
+        solved: NDArray[Any] = np.linalg.solve(gram, right[..., None])[..., 0]
+        return solved
 
     def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
         gates = fit_gates(
