@@ -232,7 +232,7 @@ class Vanilla:
 
 
 def _normal_matrices(left: Array, weight: Array) -> Array:
-    """Of each unit sums over steps of products of columns (step, column) by weights (step, unit)."""
+    """Sums over steps of products of columns (step, column) by weights (step, unit), by unit."""
     columns, units = left.shape[1], weight.shape[1]
     packed = np.zeros((units, columns * (columns + 1) // 2))
     for first in range(0, len(left), FEW):  # all units side by side, in the cache

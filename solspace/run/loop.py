@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from solspace import __version__
 from solspace.errors import SolspaceError
@@ -404,7 +405,7 @@ def _run_shards(
             sent,
             options | prepared,
             told if local else None,
-            whole if local else None,
+            (whole, population.status(stage.name)) if local else None,
             __version__,
         )
         for shard, _ in compute.map_unordered(
@@ -509,21 +510,26 @@ def _run_shard(
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
-    whole: xr.Dataset | None,
+    here: tuple[xr.Dataset, NDArray[np.uint8]] | None,
     version: str,
     shard: Shard,
 ) -> None:
-    """Read, compute and write one shard; runs in a thread here or in a worker elsewhere."""
+    """Read, compute and write one shard; runs in a thread here or in a worker elsewhere.
+
+    What is read and how far it has come are given ``here``, where nobody else writes meanwhile.
+    """
     if sent is not None:
         compute.check_worker(population.path, version)
         take(sent)  # a worker knows only what is of the package
         _one_thread()
         _keep_memory()
-    # A process elsewhere reads its own networks alone.
-    whole = _opened_for(run, population, stage) if whole is None else whole
+    if here is not None:
+        whole, status = here[0], here[1][slice(*shard)]
+    else:  # its own networks alone
+        whole, status = _opened_for(run, population, stage), population.status(stage.name, shard)
     ds = whole.isel(network=slice(shard.start, shard.stop))
     # Where networks were added to others, the last of those may share a shard with new ones.
-    waiting = population.status(stage.name, shard) == PENDING
+    waiting = status == PENDING
     if not waiting.any():
         return  # another run has done it since this was sent
     ds = (ds if waiting.all() else ds.isel(network=np.flatnonzero(waiting))).load()

@@ -309,13 +309,10 @@ class Population:
 
     def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network, of all or of one shard."""
-        group = self.zarr_group()
-        name = status_variable(stage).name
+        array = self.zarr_group().get(status_variable(stage).name)
         block = slice(None) if shard is None else slice(*shard)
-        if name not in group:  # created before there was such a stage
+        if not isinstance(array, zarr.Array):  # created before there was such a stage
             return np.full(self.networks, PENDING, np.uint8)[block]
-        array = group[name]
-        assert isinstance(array, zarr.Array)
         return np.asarray(array[block], dtype=np.uint8)
 
     def values(self, name: str, group: str = "population") -> NDArray[Any] | None:
