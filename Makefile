@@ -17,10 +17,10 @@ X86_64_V2 := NUMBA_CPU_NAME=nehalem NUMBA_CPU_FEATURES= \
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
 	GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F
 # The tests of what is computed; what lies in stores and on pages does not turn on the processor.
-NUMERICAL := $(addprefix tests/test_,$(addsuffix .py,activity_features attractors axes canonical \
+NUMERICAL := $(addprefix tests/test_,$(addsuffix .py,activity_features attractors axes branching canonical \
 	challenging checkpoints context_integration diversity features fixed_points individuality labels \
-	loss_curve networks processors reduction responses several_outputs similarity stability timed \
-	training two_neuron two_neuron_plane verification verify_stage))
+	loss_curve networks processors reduction reduction_on_device responses several_outputs similarity \
+	stability timed training two_neuron two_neuron_plane verification verify_stage))
 
 .PHONY: env browser data notebooks demo test test-avx2 test-processors test-slow test-attack test-slurm coverage lint docs tables reference \
 	paper bench clean
