@@ -61,7 +61,7 @@ def told_of_compiling() -> Iterator[None]:
 @functools.cache
 def _say_once() -> None:
     """In this process, however many stages it runs."""
-    _say("compiling for this processor, once after an install; 10 s a stage, training a minute")
+    _say("compiling for this processor, once after an install; 5 s a stage, training a minute")
 
 
 def _is_kept(dispatcher: Any) -> bool:
