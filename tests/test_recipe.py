@@ -24,7 +24,7 @@ HELD = Recipe(
     learning_rate=1e-9,
     attempts=1,
     hold_rate=0.005,
-    hold_loss=0.025,
+    hold_loss=0.03,  # on any processor it gets there
     hold_steps=1500,
 )
 

@@ -191,8 +191,11 @@ def workspace(hidden: int, inputs: int, outputs: int, steps: int) -> tuple[NDArr
 
     Examples
     --------
-    >>> [buffer.shape for buffer in workspace(20, inputs=2, outputs=1, steps=150)]
-    [(23, 21), (151, 23, 32), (21, 32), (151, 1, 32), (50, 21, 32), (21, 23, 16), (21, 23)]
+    >>> *own, sums, gradient = workspace(20, inputs=2, outputs=1, steps=150)
+    >>> [buffer.shape for buffer in own]
+    [(23, 21), (151, 23, 32), (21, 32), (151, 1, 32), (50, 21, 32)]
+    >>> sums.shape[:2] == gradient.shape == (21, 23)
+    True
     """
     rows, columns, slots = hidden + outputs, hidden + inputs + 1, steps + 1
     return (

@@ -221,9 +221,11 @@ def workspace(hidden: int, inputs: int, outputs: int, steps: int) -> tuple[NDArr
 
     Examples
     --------
-    >>> [buffer.shape for buffer in workspace(20, inputs=2, outputs=1, steps=150)]
-    [(23, 81), (151, 23, 32), (150, 80, 32), (81, 32), (151, 1, 32), (20, 32), (50, 81, 32), \
-(81, 23, 16), (81, 23)]
+    >>> *own, sums, gradient = workspace(20, inputs=2, outputs=1, steps=150)
+    >>> [buffer.shape for buffer in own]
+    [(23, 81), (151, 23, 32), (150, 80, 32), (81, 32), (151, 1, 32), (20, 32), (50, 81, 32)]
+    >>> sums.shape[:2] == gradient.shape == (81, 23)
+    True
     """
     rows, columns, slots = 4 * hidden + outputs, hidden + inputs + 1, steps + 1
     return (

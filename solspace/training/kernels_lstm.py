@@ -207,8 +207,9 @@ def workspace(hidden: int, inputs: int, outputs: int, steps: int) -> tuple[NDArr
 
     Examples
     --------
-    >>> [buffer.shape for buffer in workspace(20, inputs=2, outputs=1, steps=150)][-2:]
-    [(81, 23, 16), (81, 23)]
+    >>> *_, sums, gradient = workspace(20, inputs=2, outputs=1, steps=150)
+    >>> sums.shape[:2] == gradient.shape == (81, 23)
+    True
     """
     rows, columns, slots = 4 * hidden + outputs, hidden + inputs + 1, steps + 1
     return (
