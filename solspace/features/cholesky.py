@@ -15,11 +15,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from solspace.networks.vectors import LANES, VECTOR, Vector, address, load, store, switch
 
-__all__ = ["factor_and_solve", "solve_positive"]
+__all__ = ["factor_and_solve"]
 
 ROWS, COLUMNS = 3, 2  # of a tile: six sums and what is added to them fill the registers of AVX2
 
@@ -121,40 +120,3 @@ def factor_and_solve(a, inverse, out):  # type: ignore[no-untyped-def]
         for k in range(i):
             for u in range(LANES):
                 left[k, u] -= row[k, u] * out[i, u]
-
-
-@njit(cache=True, nogil=True)
-def _solve(matrices, right, found):  # type: ignore[no-untyped-def]
-    n = right.shape[1]
-    a, inverse, out = np.zeros((n + 1, n, LANES)), np.zeros((n, LANES)), np.zeros((n, LANES))
-    for i in range(n):
-        for j in range(i + 1):
-            for u in range(LANES):
-                a[i, j, u] = matrices[u, i, j]
-        for u in range(LANES):
-            a[n, i, u] = right[u, i]
-    factor_and_solve(a, inverse, out)
-    for u in range(LANES):
-        for i in range(n):
-            found[u, i] = out[i, u] if inverse[:, u].min() > 0 else np.nan
-
-
-def solve_positive(
-    matrices: NDArray[np.float64], right: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Solve eight positive definite systems at once; NaN where one is not positive.
-
-    Parameters
-    ----------
-    matrices : array (8, row, column)
-        Their lower triangles are read.
-    right : array (8, row)
-
-    Examples
-    --------
-    >>> solve_positive(np.array([2 * np.eye(3)] * 8), np.ones((8, 3)))[0]
-    array([0.5, 0.5, 0.5])
-    """
-    found = np.empty_like(right)
-    _solve(matrices, right, found)
-    return found
