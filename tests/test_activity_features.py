@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from solspace import SolspaceError, extract_features, import_networks, networks, record
 from solspace.features import FeatureError, compute_features, feature_table, make_recording
+from solspace.features.cholesky import factor_and_solve, solve_again
 from solspace.features.columns import columns_of
 from solspace.features.fit import fit_map, fit_network
 from solspace.features.gated import column_pairs, fit_gates, gru_step, lstm_step
+from solspace.networks.vectors import LANES
 from solspace.tasks import get_task
 
 TASKS = ("interval_reproduction", "delayed_discrimination", "interval_discrimination")
@@ -184,7 +186,9 @@ def test_steps_that_count_twice_are_steps_that_are_there_twice(architecture):
         step, columns = lstm_step, [every] * 3
     now = rng.uniform(-0.8, 0.8, (units, steps))
     true = [rng.normal(0, 0.7, (units, len(c))) for c in columns]
-    after, _ = step([t @ left[:, c].T for t, c in zip(true, columns, strict=True)], now)
+    after = step(np.stack([*(t @ left[:, c].T for t, c in zip(true, columns, strict=True)), now]))[
+        0
+    ]
     times = rng.integers(1, 4, steps)
     once = fit_gates(left, times.astype(float), columns, step, now, after, penalty=1e-6)
     rows = np.repeat(np.arange(steps), times)
@@ -192,10 +196,11 @@ def test_steps_that_count_twice_are_steps_that_are_there_twice(architecture):
         left[rows], np.ones(len(rows)), columns, step, now[:, rows], after[:, rows], penalty=1e-6
     )
     wrong = [
-        step([w @ left[:, c].T for w, c in zip(found, columns, strict=True)], now)[0] - after
+        step(np.stack([*(w @ left[:, c].T for w, c in zip(found, columns, strict=True)), now]))[0]
+        - after
         for found in (once, again)
     ]
-    # Twenty-five steps each amplify what sums in another order differ by.
+    # Steps amplify what sums in another order differ by.
     np.testing.assert_allclose(wrong[0], wrong[1], atol=1e-7)
     assert np.abs(wrong[0]).max() < 0.02 and [w.shape[1] for w in once] == [len(c) for c in columns]
 
@@ -261,3 +266,38 @@ def test_a_fitted_map_goes_on_round_a_circle():
     fitted = fit_map(circle, start, circle[..., :1], np.zeros((1, 240, 1)))
     states, _ = fitted.run(np.zeros((1, 200, 1)))
     np.testing.assert_allclose(np.linalg.norm(states[0], axis=-1), 1, atol=0.2)
+
+
+@pytest.mark.parametrize("step", [gru_step, lstm_step], ids=["gru", "lstm"])
+def test_derivatives_of_a_gated_step_are_its_differences(step):
+    rng = np.random.default_rng(4)
+    taken, along = rng.normal(size=(step.gates + 1, 3, 5)), rng.normal(size=(step.gates, 3, 5))
+
+    def moved(by, gate=slice(None, -1), direction=along):
+        there = taken.copy()
+        there[gate] += by * direction
+        return step(there)[0]
+
+    made = step(taken)
+    for gate in range(step.gates):
+        found = (moved(1e-6, gate, 1.0) - moved(-1e-6, gate, 1.0)) / 2e-6
+        np.testing.assert_allclose(made[1 + gate], found, atol=1e-8)
+    found = (moved(1e-3) - 2 * moved(0) + moved(-1e-3)) / 1e-6
+    bend = step.second_derivative(np.concatenate([taken, along]))
+    np.testing.assert_allclose(bend, found, atol=1e-5)
+
+
+def test_factors_solve_for_another_right_side():
+    rng = np.random.default_rng(6)
+    n, right = 11, rng.normal(size=(2, 11, LANES))
+    left = rng.normal(size=(LANES, n, n))
+    matrix = left @ left.swapaxes(1, 2) + np.eye(n)
+    a, inverse = np.zeros((n + 1, n, LANES)), np.zeros((n, LANES))
+    a[:n] = np.tril(matrix).transpose(1, 2, 0)
+    found = np.zeros((2, n, LANES))
+    a[n] = right[0]
+    factor_and_solve(a, inverse, found[0])
+    a[n] = right[1]
+    solve_again(a, inverse, found[1])
+    expected = np.linalg.solve(matrix, right.transpose(2, 1, 0)).transpose(2, 1, 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from solspace.networks.vectors import LANES, VECTOR, Vector, address, load, store, switch
 
-__all__ = ["factor_and_solve"]
+__all__ = ["factor_and_solve", "solve_again"]
 
 ROWS, COLUMNS = 3, 2  # of a tile: six sums and what is added to them fill the registers of AVX2
 
@@ -112,6 +112,24 @@ def factor_and_solve(a, inverse, out):  # type: ignore[no-untyped-def]
                 for u in range(LANES):
                     pivot = a[i, i, u]
                     inverse[i, u] = 1 / np.sqrt(pivot) if pivot > 0 else 0.0
+    _back(a, inverse, out)
+
+
+@njit(nogil=True)
+def solve_again(a, inverse, out):  # type: ignore[no-untyped-def]
+    """The same for another b, the last row of ``a``, whose other rows are factors by now."""
+    n = a.shape[1]
+    for j in range(0, n, COLUMNS):
+        _tile(
+            1, min(COLUMNS, n - j), j, address(a, (n, 0, 0)), address(a, (j, 0, 0)), n * LANES,
+            address(inverse, (j, 0)),
+        )  # fmt: skip
+    _back(a, inverse, out)
+
+
+@njit(nogil=True)
+def _back(a, inverse, out):  # type: ignore[no-untyped-def]
+    n = a.shape[1]
     left = a[n]  # what is left of the right side, from the last unknown backwards
     for i in range(n - 1, -1, -1):
         row = a[i]

@@ -4,8 +4,8 @@ A rate network that follows a recording step by step (Rajan, Harvey & Tank, Neur
 al., bioRxiv 2020) can be run where nothing was recorded, and its dynamics reduced like those of any
 network. Each unit is a regression of its own: what it does next, given what all units do now. For
 tanh units that regression is linear; for the gated units of Cho et al. (2014) and Hochreiter &
-Schmidhuber (1997) it is solved by damped Gauss-Newton steps (Levenberg 1944), which need no run
-through time.
+Schmidhuber (1997) it is solved by damped Gauss-Newton steps (Levenberg 1944; Transtrum & Sethna
+2012), which need no run through time.
 """
 
 from __future__ import annotations

@@ -1,70 +1,192 @@
 """Damped Gauss-Newton steps for the gates of many units side by side.
 
 The normal matrices of all units are one product: of the derivatives of units by pairs of gates,
-(unit * pair, step), and of pairs of columns, (step, pair of columns). A unit whose last step was
-taken back keeps its own, and one that a step hardly helped is done.
+(unit * pair, step), and of pairs of columns, (step, pair of columns). Steps follow the curve of
+what is fitted, not its tangent alone ("geodesic acceleration", Transtrum & Sethna,
+arXiv:1201.5885): half as many come as far. A unit whose last step was taken back keeps its matrix,
+and one that is followed closely, or that a step hardly helped, is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solspace.features.cholesky import factor_and_solve
-from solspace.networks.vectors import LANES
+from solspace.features.cholesky import factor_and_solve, solve_again
+from solspace.networks.vectors import LANES, Vector, address, elementwise, padded, sigmoid, tanh
 
-__all__ = ["column_pairs", "fit_gates", "gru_step", "lstm_step"]
+__all__ = ["GatedStep", "column_pairs", "fit_gates", "gru_step", "lstm_step"]
 
 Array = NDArray[np.float64]
 
-ITERATIONS = 25
+ITERATIONS = 14
 # Normal matrices are of half the digits, which takes half the time: they say where to step, while
 # what is minimized has all digits. Less damping than their rounding would be lost in it.
 KIND, LEAST_DAMPING = np.float32, 1e-8
-GAIN = 1e-5  # share of the cost under which a step that helps is the last one
+GAIN = 1e-3  # share of the cost under which a step that helps is the last one
+CLOSE = 3e-10  # of a unit's mean square: what is closer to it than that is followed closely
+BENT = 1.5  # of its length: what a step may be bent by along the curve
 
 
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-Step = Callable[[list[Array], Array], tuple[Array, list[Array]]]
-
-
-def gru_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
-    """Next activity, and its derivative by each drive; all (unit, step)."""
-    reset, update = _sigmoid(drives[0]), _sigmoid(drives[1])
-    candidate = np.tanh(drives[3] + reset * drives[2])
-    slope = (1 - update) * (1 - candidate**2)
-    by = [
-        slope * drives[2] * reset * (1 - reset),
-        (now - candidate) * update * (1 - update),
-        slope * reset,
+def _gru(reset: Vector, update: Vector, recurrent: Vector, given: Vector, now: Vector) -> object:
+    r, z = sigmoid(reset), sigmoid(update)
+    new = tanh(r.times_plus(recurrent, given))
+    slope = (1.0 - z) * (1.0 - new * new)
+    by_recurrent = slope * r
+    return (
+        z.times_plus(now - new, new),
+        by_recurrent * (1.0 - r) * recurrent,
+        (now - new) * z * (1.0 - z),
+        by_recurrent,
         slope,
-    ]
-    return (1 - update) * candidate + update * now, by
+    )
 
 
-def lstm_step(drives: list[Array], now: Array) -> tuple[Array, list[Array]]:
-    """Next cell state, and its derivative by each drive; all (unit, step)."""
-    enter, forget, candidate = _sigmoid(drives[0]), _sigmoid(drives[1]), np.tanh(drives[2])
-    by = [
-        candidate * enter * (1 - enter),
-        now * forget * (1 - forget),
-        enter * (1 - candidate**2),
-    ]
-    return forget * now + enter * candidate, by
+def _gru_bend(
+    reset: Vector, update: Vector, recurrent: Vector, given: Vector, now: Vector,
+    to_reset: Vector, to_update: Vector, to_recurrent: Vector, to_given: Vector,
+) -> Vector:  # fmt: skip
+    r, z = sigmoid(reset), sigmoid(update)
+    r1, z1 = r * (1.0 - r) * to_reset, z * (1.0 - z) * to_update
+    r2, z2 = r1 * (1.0 - r * 2.0) * to_reset, z1 * (1.0 - z * 2.0) * to_update
+    new = tanh(r.times_plus(recurrent, given))
+    inner1 = r1.times_plus(recurrent, r.times_plus(to_recurrent, to_given))
+    inner2 = r2 * recurrent + r1 * to_recurrent * 2.0
+    slope = 1.0 - new * new
+    new1 = slope * inner1
+    new2 = slope * inner2 - new * new1 * inner1 * 2.0
+    return z2 * (now - new) - z1 * new1 * 2.0 + (1.0 - z) * new2
+
+
+def _lstm(enter: Vector, forget: Vector, candidate: Vector, now: Vector) -> object:
+    i, f, g = sigmoid(enter), sigmoid(forget), tanh(candidate)
+    return (
+        f.times_plus(now, i * g),
+        g * i * (1.0 - i),
+        now * f * (1.0 - f),
+        i * (1.0 - g * g),
+    )
+
+
+def _lstm_bend(
+    enter: Vector, forget: Vector, candidate: Vector, now: Vector,
+    to_enter: Vector, to_forget: Vector, to_candidate: Vector,
+) -> Vector:  # fmt: skip
+    i, f, g = sigmoid(enter), sigmoid(forget), tanh(candidate)
+    i1, f1, g1 = i * (1.0 - i) * to_enter, f * (1.0 - f) * to_forget, (1.0 - g * g) * to_candidate
+    i2, f2 = i1 * (1.0 - i * 2.0) * to_enter, f1 * (1.0 - f * 2.0) * to_forget
+    g2 = g * g1 * to_candidate * -2.0
+    return f2 * now + i2 * g + i1 * g1 * 2.0 + i * g2
+
+
+_gru_vectors = elementwise(_gru, taken=5, given=5)
+_gru_bend_vectors = elementwise(_gru_bend, taken=9, given=1)
+_lstm_vectors = elementwise(_lstm, taken=4, given=4)
+_lstm_bend_vectors = elementwise(_lstm_bend, taken=7, given=1)
+
+
+@njit(cache=True, nogil=True)
+def _run_gru(taken, made, none):  # type: ignore[no-untyped-def]
+    _gru_vectors(
+        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
+        address(none, (0,)), taken.shape[1] // LANES,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _bend_gru(taken, made, none):  # type: ignore[no-untyped-def]
+    _gru_bend_vectors(
+        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
+        address(none, (0,)), taken.shape[1] // LANES,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _run_lstm(taken, made, none):  # type: ignore[no-untyped-def]
+    _lstm_vectors(
+        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
+        address(none, (0,)), taken.shape[1] // LANES,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _bend_lstm(taken, made, none):  # type: ignore[no-untyped-def]
+    _lstm_bend_vectors(
+        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
+        address(none, (0,)), taken.shape[1] // LANES,
+    )  # fmt: skip
+
+
+class GatedStep(NamedTuple):
+    """One step of a unit as a function of the drives of its gates.
+
+    Attributes
+    ----------
+    gates : int
+        How many drives.
+    compiled, bend : callable
+        Compiled loops over numbers side by side.
+    """
+
+    gates: int
+    compiled: Callable[..., None]
+    bend: Callable[..., None]
+
+    def __call__(self, taken: Array) -> Array:
+        """Next state and its derivative by each drive, (1 + gate, unit, step).
+
+        Parameters
+        ----------
+        taken : array (gate + 1, unit, step)
+            The drives of the gates, and then the state.
+
+        Examples
+        --------
+        >>> lstm_step(np.zeros((4, 1, 1)) + [[[0]], [[0]], [[1]], [[2]]])[:, 0, 0].round(2).tolist()
+        [1.38, 0.19, 0.5, 0.21]
+        """
+        return self._made(self.compiled, taken, self.gates + 1)
+
+    def second_derivative(self, taken: Array) -> Array:
+        """Of the next state along a line of drives, (unit, step).
+
+        Parameters
+        ----------
+        taken : array (gate + 1 + gate, unit, step)
+            As a call takes it, and then how each drive changes along the line.
+        """
+        return self._made(self.bend, taken, 1)[0]
+
+    @staticmethod
+    def _made(compiled: Callable[..., None], taken: Array, given: int) -> Array:
+        flat = np.ascontiguousarray(taken, np.float64).reshape(len(taken), -1)
+        size = flat.shape[1]
+        if size % LANES:
+            flat = np.pad(flat, ((0, 0), (0, padded(size) - size)))
+        made = np.empty((given, flat.shape[1]))
+        compiled(flat, made, _NONE)
+        return made[:, :size].reshape(given, *taken.shape[1:])
+
+
+_NONE = np.zeros(1)
+
+# A GRU's next activity by the drives of the reset gate, the update gate, and the recurrent and the
+# given part of its candidate; an LSTM's next cell state by those of the input gate, the forget gate
+# and its candidate.
+gru_step = GatedStep(4, _run_gru, _bend_gru)
+lstm_step = GatedStep(3, _run_lstm, _bend_lstm)
 
 
 def fit_gates(
     left: Array,
     times: Array,
     columns: Sequence[NDArray[np.intp]],
-    step: Step,
+    step: GatedStep,
     now: Array,
     after: Array,
     *,
@@ -72,7 +194,7 @@ def fit_gates(
 ) -> list[Array]:
     """Weights (unit, column) of each gate, from zero, all units side by side.
 
-    Damping goes down by a factor of 0.3 where a step helps and up by 5 where it does not and is
+    Damping goes down by a factor of 0.2 where a step helps and up by 5 where it does not and is
     taken back, unit by unit (Levenberg 1944).
 
     Parameters
@@ -83,7 +205,7 @@ def fit_gates(
         How often each step counts.
     columns : sequence of array of int
         The columns of each gate.
-    step : callable
+    step : GatedStep
         `gru_step` or `lstm_step`.
     now, after : array (unit, step)
         The state of each unit before and after.
@@ -95,48 +217,80 @@ def fit_gates(
     >>> rng = np.random.default_rng(0)
     >>> left, now = rng.normal(size=(300, 3)), rng.normal(size=(1, 300))
     >>> true = rng.normal(size=(3, 3))
-    >>> after, _ = lstm_step([(left @ gate)[None] for gate in true], now)
+    >>> after = lstm_step(np.stack([*(left @ true.T).T[:, None], now]))[0]
     >>> every = [np.arange(3)] * 3
     >>> found = fit_gates(left, np.ones(300), every, lstm_step, now, after, penalty=1e-12)
     >>> bool(np.allclose(np.concatenate(found), true, atol=1e-3))
     True
     """
-    parts = [left[:, c] for c in columns]
     edges = np.cumsum([0, *(len(c) for c in columns)])
-    units, total, steps = len(now), int(edges[-1]), times.sum()
+    gates = [slice(a, b) for a, b in pairwise(edges.tolist())]
+    units, total = len(now), int(edges[-1])
+    many = padded(len(left)) - len(left)  # whole vectors of steps; those added do not count
+    left = np.pad(left, ((0, many), (0, 0)))
+    share = np.pad(times / times.sum(), (0, many))
+    now, after = (np.pad(a, ((0, 0), (0, many))) for a in (now, after))
+    parts = [np.ascontiguousarray(left[:, c].T) for c in columns]
     products = _Products(left, columns, units)
+    close = CLOSE * (after**2 @ share)
     found = np.zeros((units, total))
     found[:, edges[2] - 1] = 1.0  # units that remember
 
-    def predict(weights: Array, some: NDArray[np.intp]) -> tuple[Array, list[Array], Array]:
-        drives = [weights[:, a:b] @ p.T for p, (a, b) in zip(parts, pairwise(edges), strict=True)]
-        value, by = step(drives, now[some])
-        wrong = value - after[some]
-        return wrong, by, wrong**2 @ times / steps + penalty * (weights**2).mean(axis=1)
+    def drive(weights: Array, out: Array) -> None:
+        for gate, part, own in zip(gates, parts, out, strict=True):
+            np.matmul(weights[:, gate], part, out=own)
+
+    def back(by: Array, wrong: Array) -> Array:
+        """Sums over steps of an error times the derivatives by all weights, (unit, column)."""
+        wrong = wrong * share
+        return np.concatenate(
+            [(d * wrong) @ part.T for d, part in zip(by, parts, strict=True)], axis=1
+        )
+
+    def predict(weights: Array, some: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        taken = np.empty((step.gates + 1, len(some), now.shape[1]))
+        drive(weights, taken[:-1])
+        taken[-1] = now[some]
+        made = step(taken)
+        made[0] -= after[some]
+        return taken, made, made[0] ** 2 @ share + penalty * (weights**2).mean(axis=1)
 
     live = moved = np.arange(units)
-    wrong, by, cost = predict(found, live)
+    # Of all units, where they stand: drives, state, and how drives change along a step; errors and
+    # derivatives; the gradient.
+    at = np.empty((2 * step.gates + 1, *now.shape))
+    there = np.empty((step.gates + 1, *now.shape))
+    slope = np.empty((units, total))
+    at[: step.gates + 1], there[:], cost = predict(found, live)
     damping = np.full(units, 0.1)
-    down = np.empty((units, total))
     for _ in range(ITERATIONS):
         # Units that have not moved stand where they stood.
-        by_times = [d * (times / steps) for d in by]
-        products.fill(moved, by_times, by)
-        for p, (a, b), d in zip(parts, pairwise(edges), by_times, strict=True):
-            down[moved, a:b] = (d * wrong) @ p
-        slope = down[live] + penalty / total * found[live]
-        tried = found[live] - products.solve(live, slope, penalty, damping[live])
-        wrong, by, new_cost = predict(tried, live)
+        wrong, by = _of(there, moved)[0], _of(there, moved)[1:]
+        products.fill(moved, by, share)
+        slope[moved] = back(by, wrong) + penalty / total * found[moved]
+        ahead = -products.solve(live, slope[live], penalty, damping[live])
+        line = _of(at, live)
+        drive(ahead, line[step.gates + 1 :])
+        bend = -products.solve_again(back(_of(there, live)[1:], step.second_derivative(line)))
+        bent = 2 * np.linalg.norm(bend, axis=1) < BENT * np.linalg.norm(ahead, axis=1)
+        tried = found[live] + ahead + np.where(bent, 0.5, 0.0)[:, None] * bend
+        taken, made, new_cost = predict(tried, live)
         old_cost = cost[live]
         better = new_cost < old_cost
-        going = better & (new_cost < (1 - GAIN) * old_cost)
+        going = better & (new_cost < (1 - GAIN) * old_cost) & (new_cost > close[live])
         found[live[better]], cost[live[better]] = tried[better], new_cost[better]
-        damping[live] = np.clip(np.where(better, 0.3, 5) * damping[live], LEAST_DAMPING, 1e6)
-        moved, wrong, by = live[going], wrong[going], [d[going] for d in by]
+        damping[live] = np.clip(np.where(better, 0.2, 5) * damping[live], LEAST_DAMPING, 1e6)
+        moved = live[going]
+        at[: step.gates + 1, moved], there[:, moved] = taken[:, going], made[:, going]
         live = live[going | ~better]
         if not len(live):
             break
-    return [found[:, a:b] for a, b in pairwise(edges)]
+    return [found[:, gate] for gate in gates]
+
+
+def _of(array: Array, units: NDArray[np.intp]) -> Array:
+    """Of some units, (..., unit, step); without a copy where it is all."""
+    return array if len(units) == array.shape[1] else array[:, units]
 
 
 def column_pairs(left: Array) -> Array:
@@ -184,31 +338,55 @@ class _Products:
         few = columns[-1] if self.gates > self.wide else np.empty(0, np.intp)
         self.few = (left[:, few, None] * left[:, None, :]).reshape(len(left), -1)
         self.packed_few = np.empty((self.gates, units, self.few.shape[1]), KIND)
-        self.work = np.zeros((self.edges[-1] + 1, self.edges[-1], LANES))
+        # Factors of eight units at a time, kept until the next are made.
+        n, groups = int(self.edges[-1]), -(-units // LANES)
+        self.factors = np.zeros((groups, n + 1, n, LANES))
+        self.inverse = np.zeros((groups, n, LANES))
 
-    def fill(self, units: NDArray[np.intp], by_times: list[Array], by: list[Array]) -> None:
-        """Note the matrices of some units; derivatives (unit, step) are of those alone."""
+    def fill(self, units: NDArray[np.intp], by: Array, share: Array) -> None:
+        """Note the matrices of some units; derivatives (gate, unit, step) are of those alone."""
         if not len(units):
             return
-        self.packed[:, units] = self._sums(
-            [by_times[i] * by[j] for i, j in zip(self.first, self.second, strict=True)], self.pairs
-        )
+        self.packed[:, units] = self._sums(by, share, self.first, self.second, self.pairs)
         if self.few.shape[1]:
-            self.packed_few[:, units] = self._sums([by_times[-1] * d for d in by], self.few)
+            gates = np.arange(self.gates)
+            last = np.full(self.gates, self.gates - 1)
+            self.packed_few[:, units] = self._sums(by, share, last, gates, self.few)
 
     @staticmethod
-    def _sums(products: list[Array], columns: Array) -> Array:
-        whole = np.concatenate(products, dtype=columns.dtype)  # one product of matrices
-        return (whole @ columns).reshape(len(products), -1, columns.shape[1])
+    def _sums(
+        by: Array, share: Array, first: NDArray[np.intp], second: NDArray[np.intp],
+        columns: Array,
+    ) -> Array:  # fmt: skip
+        products = np.empty((len(first), *by.shape[1:]), KIND)
+        _multiply(by, share, first, second, products)
+        whole = products.reshape(-1, products.shape[-1]) @ columns  # one product of matrices
+        return whole.reshape(len(first), -1, columns.shape[1])
 
     def solve(self, units: NDArray[np.intp], down: Array, penalty: float, damping: Array) -> Array:
         """The damped step of some units, (unit, column); NaN where rounding leaves none."""
         out = np.empty_like(down)
         _solve(
             self.packed, self.packed_few, self.first, self.second, self.wide, self.edges,
-            self.columns, self.work, units, down, penalty, damping, out,
+            self.columns, self.factors, self.inverse, units, down, penalty, damping, out,
         )  # fmt: skip
         return out
+
+    def solve_again(self, down: Array) -> Array:
+        """The same for another gradient of the same units, from the same factors."""
+        out = np.empty_like(down)
+        _solve_again(self.factors, self.inverse, down, out)
+        return out
+
+
+@njit(cache=True, nogil=True)
+def _multiply(by, share, first, second, out):  # type: ignore[no-untyped-def]
+    """Products of derivatives by pairs of gates, by how much each step counts."""
+    for p in range(first.size):
+        for u in range(by.shape[1]):
+            one, other, into = by[first[p], u], by[second[p], u], out[p, u]
+            for s in range(share.size):
+                into[s] = one[s] * other[s] * share[s]
 
 
 @njit(cache=True, nogil=True)
@@ -235,13 +413,15 @@ def _unpack(packed, packed_few, first, second, wide, edges, columns, a, units): 
 
 @njit(cache=True, nogil=True)
 def _solve(  # type: ignore[no-untyped-def]
-    packed, packed_few, first, second, wide, edges, columns, a, some, right, penalty, damping, out
-):
+    packed, packed_few, first, second, wide, edges, columns, factors, inverses, some, right,
+    penalty, damping, out,
+):  # fmt: skip
     units, n = right.shape
-    inverse, found = np.zeros((n, LANES)), np.zeros((n, LANES))
+    found = np.zeros((n, LANES))
     for unit in range(0, units, LANES):
         count = min(LANES, units - unit)
         lanes = some[unit : unit + count]
+        a, inverse = factors[unit // LANES], inverses[unit // LANES]
         _unpack(packed, packed_few, first, second, wide, edges, columns, a, lanes)
         for u in range(count):
             trace = 0.0
@@ -252,9 +432,28 @@ def _solve(  # type: ignore[no-untyped-def]
                 a[i, i, u] += more
                 a[n, i, u] = right[unit + u, i]
         factor_and_solve(a, inverse, found)
-        for u in range(count):
-            positive = True
-            for i in range(n):
-                positive &= inverse[i, u] > 0
-            for i in range(n):
-                out[unit + u, i] = found[i, u] if positive else np.nan
+        _put(found, inverse, out, unit, count)
+
+
+@njit(cache=True, nogil=True)
+def _solve_again(factors, inverses, right, out):  # type: ignore[no-untyped-def]
+    units, n = right.shape
+    found = np.zeros((n, LANES))
+    for unit in range(0, units, LANES):
+        count = min(LANES, units - unit)
+        a, inverse = factors[unit // LANES], inverses[unit // LANES]
+        for i in range(n):
+            for u in range(count):
+                a[n, i, u] = right[unit + u, i]
+        solve_again(a, inverse, found)
+        _put(found, inverse, out, unit, count)
+
+
+@njit(nogil=True)
+def _put(found, inverse, out, unit, count):  # type: ignore[no-untyped-def]
+    for u in range(count):
+        positive = True
+        for i in range(inverse.shape[0]):
+            positive &= inverse[i, u] > 0
+        for i in range(inverse.shape[0]):
+            out[unit + u, i] = found[i, u] if positive else np.nan
