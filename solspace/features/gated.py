@@ -305,10 +305,18 @@ def column_pairs(left: Array) -> Array:
     """
     width = left.shape[1]
     out = np.empty((len(left), width * (width + 1) // 2), left.dtype)
-    for c in range(width):
-        first = c * (c + 1) // 2
-        np.multiply(left[:, c, None], left[:, : c + 1], out=out[:, first : first + c + 1])
+    _multiply_columns(np.ascontiguousarray(left), out)
     return out
+
+
+@njit(cache=True, nogil=True)
+def _multiply_columns(left, out):  # type: ignore[no-untyped-def]
+    for s in range(left.shape[0]):
+        row, into, first = left[s], out[s], 0
+        for c in range(row.size):
+            for other in range(c + 1):
+                into[first + other] = row[c] * row[other]
+            first += c + 1
 
 
 class _Products:
