@@ -3,13 +3,16 @@
     python benchmarks/analysis.py                        # 8 networks a population, some minutes
     python benchmarks/analysis.py --networks 400 --write # the 2,000 that ship, docs/performance.md
     python benchmarks/analysis.py --rounds 3 --populations interval_reproduction/gru
+    python benchmarks/analysis.py --networks 400 --workers 2 --write
 
 Networks that ship, evenly from each population, are laid in a store of their own with nothing but
 weights; then `record`, `extrapolate`, `reduce`, `verify` and `features` are run over it as
-``solspace run`` does, threads of this process one a core. Before, each stage is run on a store of
-two networks, so that nothing is compiled or loaded while it is timed. Told are processor seconds of
-all threads, which other work on the machine changes less, and the seconds that passed. With
-``--rounds`` it is done over again, and the best of each stage is told.
+``solspace run`` does: in threads of this process, one a core, or with ``--workers`` in as many
+processes, which are started once; what that takes counts to the first stage. Before, each stage
+is run on a store of two networks, so that nothing is compiled or loaded while it is timed. Told
+are processor seconds of all threads and processes, which other work on the machine changes less,
+and the seconds that passed. With ``--rounds`` it is done over again, and the best of each stage is
+told.
 
 Baselines, measured in the same run or on the same networks: for ``reduce`` the median of the
 authors' published code on one core (see benchmarks/reduction.py); for ``record`` and
@@ -60,17 +63,28 @@ def lay(path: str, population: str, networks: int) -> None:
     solspace.add_population(path, ds.isel(network=chosen).load(), shard_size=8)
 
 
-def run(path: str, stage: str, population: str) -> tuple[float, float]:
+def run(path: str, stage: str, population: str, workers: int | None = None) -> tuple[float, float]:
     """Processor seconds and seconds of a stage over one population of a store."""
     from solspace.run.loop import run_stage
 
     task, architecture = population.split("/")
-    used, began = time.process_time(), time.perf_counter()
-    (outcome,) = run_stage(path, stage, task=task, architecture=architecture)
-    spent = time.process_time() - used, time.perf_counter() - began
+    used, began = processor_seconds(), time.perf_counter()
+    (outcome,) = run_stage(path, stage, task=task, architecture=architecture, workers=workers)
+    spent = processor_seconds() - used, time.perf_counter() - began
     if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
         raise RuntimeError(f"{stage} of {population}: {outcome}")
     return spent
+
+
+def processor_seconds() -> float:
+    """Of this process and of its workers, which live on from stage to stage."""
+    import psutil
+
+    total = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        total += times.user + times.system
+    return total
 
 
 def operations(path: str, stage: str, population: str) -> float:
@@ -145,7 +159,7 @@ def table(found: dict[str, Any]) -> str:
         + " | ".join(f"{every[stage][1]:.1f}" for stage in STAGES)
         + f" | {seconds:.0f} | | | | |",
         "",
-        f"{networks} networks, {os.cpu_count()} cores, {found['vectors']}, load "
+        f"{networks} networks, {os.cpu_count()} cores, {found['how']}, {found['vectors']}, load "
         f"{found['load']:.1f}, best of {found['rounds']}. Times of populations are ms of a "
         f"processor a network. At {1e3 * processor / networks:.0f} ms, 2,000 networks take "
         f"{2000 * processor / networks / 120:.1f} min on two cores that do nothing else. Peak of "
@@ -173,14 +187,18 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=8, help="of each population (default 8)")
     parser.add_argument("--rounds", type=int, default=1, help="the best is told (default 1)")
     parser.add_argument("--populations", nargs="+", metavar="TASK/ARCHITECTURE")
+    parser.add_argument("--workers", type=int, help="processes instead of threads")
     parser.add_argument("--json", action="store_true", help="the figures as JSON instead")
     parser.add_argument("--write", action="store_true", help="the table into docs/performance.md")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     from reduction import PUBLISHED
 
+    from solspace.run.where import kept
+
     populations = given.populations or list(PUBLISHED)
     found: dict[str, Any] = {"populations": {}, "rounds": given.rounds, "vectors": vectors()}
+    found["how"] = f"{given.workers} processes" if given.workers else "threads"
     found["peak"] = gemm_peak()
     with tempfile.TemporaryDirectory() as folder:
         small, path = f"{folder}/small.zarr", f"{folder}/laid.zarr"
@@ -192,14 +210,16 @@ def main() -> None:
         for at in range(given.rounds):
             copy = f"{folder}/run{at}.zarr"
             shutil.copytree(path, copy)
-            for population in populations:
-                own = found["populations"].setdefault(population, {"networks": given.networks})
-                for stage in STAGES:
-                    processor, seconds = run(copy, stage, population)
-                    if stage not in own or processor < own[stage]["processor"]:
-                        own[stage] = {"processor": processor, "seconds": seconds}
-                    if stage in MULTIPLIED:
-                        own[stage]["operations"] = operations(copy, stage, population)
+            with kept():
+                for population in populations:
+                    own = found["populations"].setdefault(population, {"networks": given.networks})
+                    for stage in STAGES:
+                        processor, seconds = run(copy, stage, population, given.workers)
+                        if stage not in own or processor < own[stage]["processor"]:
+                            own[stage] = {"processor": processor, "seconds": seconds}
+            for population, own in found["populations"].items():
+                for stage in MULTIPLIED:
+                    own[stage]["operations"] = operations(copy, stage, population)
             shutil.rmtree(copy)
     found["load"] = os.getloadavg()[0]
     if given.json:
