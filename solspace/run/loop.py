@@ -157,11 +157,9 @@ def run_stage(
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     if slurm is not None:
         where["slurm"] = dict(slurm)
-    with ExitStack() as held:
-        held.enter_context(store.lock(verb, shared=only is not None))
-        with locks.briefly(path):
-            populations = _with_stage(store.select(task, architecture), name)
     if needed:
+        with store.lock(verb, shared=only is not None), locks.briefly(path):
+            populations = _with_stage(store.select(task, architecture), name)
         for earlier in _earlier(populations, name):
             run_stage(
                 path, earlier, task=task, architecture=architecture, part=part,
@@ -170,6 +168,7 @@ def run_stage(
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
+            populations = _with_stage(store.select(task, architecture), name)
             records = [collection.find(name, kind_of(p.architecture).name) for p in populations]
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own, record in zip(populations, shards, records, strict=True):
