@@ -104,17 +104,17 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     if not labels:
         return
     known = collection.labels(kind_of(population.architecture).name)
-    groups = [g for g in population.groups()[1:] if "network" in population.zarr_group(g)]
-    stale = population.with_other_values(labels, groups)
-    if not stale:  # found out without opening datasets, which takes long
-        return
+    groups = [g for g in population.groups()[1:] if "network" in population.members(g)]
     own = {name: population.values(name) for name in labels}
     values = {name: value for name, value in own.items() if value is not None}
-    for group in stale:
+    other = {}
+    for group in groups:  # without opening datasets, which takes long
         there = {name: population.values(name, group) for name in values}
         missing = [known[name] for name, value in there.items() if value is None]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
         for name, value in values.items():
             before = there[name]
             if before is None or not np.array_equal(value, before):
-                population.write_all(name, value, group)
+                other[group, name] = value
+    if other:
+        population.write_together(other)

@@ -142,8 +142,7 @@ class Noting(WrapperStore[Any]):
 
 def noting_store(path: str) -> Noting:
     """A store for writing, with notes of what is written."""
-    root = zarr.open_group(place.opened(path, "r+"), mode="r+", use_consolidated=False)
-    return Noting(root.store_path.store)
+    return Noting(place.group(path, mode="r+").store_path.store)
 
 
 @functools.cache
@@ -251,10 +250,7 @@ class Files:
     def made(cls, population: Population, base: str | None = None) -> Files:
         """The table for writing, made where there is none; the caller is briefly alone."""
         base = base or population.group_path("population")
-        opened = place.opened(population.path, "r+")
-        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
-        own = root[base]
-        assert isinstance(own, zarr.Group)
+        own = place.group(population.path, base, "r+")
         if f"{WRITING}/file" in own:
             return cls(own[f"{WRITING}/file"])
         if base == population.group_path("population"):
