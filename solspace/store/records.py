@@ -422,6 +422,14 @@ def read_key(store: Any, key: str) -> bytes | None:
     """A file of a store; None where it is not there."""
     from zarr.core.buffer import default_buffer_prototype
 
+    while isinstance(store, WrapperStore):
+        store = store._store
+    if isinstance(store, LocalStore):  # without a way through Zarr's thread
+        try:
+            with open(os.path.join(store.root, key), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
     found = sync(store.get(key, default_buffer_prototype()))
     return None if found is None else bytes(found.to_bytes())
 
@@ -472,6 +480,7 @@ class ShardRecords:
         self._record: Any = group["record"]
         self.names: list[str] = [str(n) for n in self._record.attrs["arrays"]]
         self._column = {name: 2 + 2 * i for i, name in enumerate(self.names)}
+        self._decoded: tuple[bytes | None, NDArray[np.uint64]] | None = None
 
     @classmethod
     def of(cls, population: Population, stage: str, mode: str = "r") -> ShardRecords | None:
@@ -486,8 +495,20 @@ class ShardRecords:
         return np.asarray(self._token[...])
 
     def token(self, at: int) -> int:
-        """The run that may write one shard."""
-        return int(self._token[at])
+        """The run that may write one shard.
+
+        Asked before and after each: the file is read each time, and decoded where it is another
+        than before.
+        """
+        store, key = self._token.store_path.store, f"{self._token.path}/c/0"
+        data, decoded = read_key(store, key), self._decoded
+        if data is not None and decoded is not None and decoded[0] == data:
+            return int(decoded[1][at])
+        tokens = self.tokens()
+        # Another run may have written it meanwhile: then these tokens are not of these bytes.
+        same = data is not None and read_key(store, key) == data
+        self._decoded = (data, tokens) if same else None
+        return int(tokens[at])
 
     def records(self) -> NDArray[np.uint64]:
         """All records, a row a shard."""
