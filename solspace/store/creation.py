@@ -22,12 +22,12 @@ from solspace.store.layout import (
     check_relayout,
     chunk_size,
     create_array,
-    fill_array,
     network_bytes,
     quiet,
     relayout,
     shard_of,
     undeclared,
+    whole_values,
 )
 from solspace.store.metadata import CREATED
 
@@ -149,15 +149,9 @@ def _fill(
     n = sizes.get("network", 1)
     chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes), n)
     for variable in everything:
-        array = create_array(
-            target,
-            _by_shard(variable) if group == "population" else variable,
-            sizes,
-            shard_size=WHOLE if whole else shard_size,
-            chunk=max(chunk, 1),
-        )
-        if variable.name in ds.variables:
-            fill_array(array, ds[variable.name])
+        variable = _by_shard(variable) if group == "population" else variable
+        size = WHOLE if whole else shard_size
+        _create_array(target, variable, sizes, size, max(chunk, 1), ds, store)
     coordinates = [
         v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or is_label(v))
     ]
@@ -170,6 +164,34 @@ def _fill(
         }
     )
     return target
+
+
+def _create_array(
+    group: zarr.Group,
+    variable: Variable,
+    sizes: Mapping[str, int],
+    shard_size: int,
+    chunk: int,
+    ds: xr.Dataset,
+    store: records.Noting,
+) -> None:
+    """An array that was not there, with its values where a dataset has some."""
+    name = variable.name
+    given = ds[name] if name in ds.variables else None
+    attrs = None if given is None else given.attrs
+    array = create_array(group, variable, sizes, shard_size=shard_size, chunk=chunk, attrs=attrs)
+    if given is None:
+        return
+    values = whole_values(array, given)
+    fill = values.ndim and values.dtype.kind in "iubU" and bool((values == array.fill_value).all())
+    files = records.shard_files(array, 0, len(values)) if fill else None
+    if files is None:
+        with quiet():
+            array[...] = values
+        return
+    # Labels that nobody has given yet: Zarr would do the same, chunk by chunk.
+    for file in files:
+        store.remove(f"{array.path}/{file}")
 
 
 def replace_group(
@@ -237,15 +259,8 @@ def add_variables(
         coordinates += [v.name for v in missing if v.coordinate and v.dims != (v.name,)]
         target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
         for variable in missing:
-            array = create_array(
-                target,
-                _by_shard(variable) if group == "population" else variable,
-                here,
-                shard_size=population.shard_size,
-                chunk=chunk,
-            )
-            if variable.name in ds.variables:
-                fill_array(array, ds[variable.name])
+            variable = _by_shard(variable) if group == "population" else variable
+            _create_array(target, variable, here, population.shard_size, chunk, ds, store)
 
 
 def prepare_shards(
