@@ -337,9 +337,10 @@ def _run_population(
     # What is made over all networks together is called pending when there is something to put in
     # its place: a run that fails or is killed before leaves the result there was.
     again = redo and stage.over == "population"
-    waiting = set(shards if again else population.pending(stage.name))
+    before = population.status(stage.name)
+    waiting = set(shards if again else population.pending(stage.name, before))
     pending = [shard for shard in shards if shard in waiting]
-    each = _networks(population, stage, pending)
+    each = _networks(stage, pending, before)
     with told_of_compiling() if pending and progress else nullcontext():
         if pending and stage.over == "population":
             _run_whole(population, stage, where, options, progress)
@@ -349,8 +350,8 @@ def _run_population(
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
             # Killed when all was written; what was told then is so to the end.
-            before = provenance.last_options(population, stage.name)
-            with provenance.noted(population, stage.name, before, _told(where)):
+            options = provenance.last_options(population, stage.name) or {}
+            with provenance.noted(population, stage.name, options, _told(where)):
                 pass
     status = population.status(stage.name)
     return Outcome(
@@ -378,12 +379,13 @@ def _run_shards(
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
         with population.briefly():
-            create_groups(population, stage, task, options)
+            labels = create_groups(population, stage, task, options)
             told_where = _told(where)
             run = noted.enter_context(provenance.noted(population, stage.name, options, told_where))
             population.take(stage.name, pending, written_by_shard(population, stage), run)
         # Workers read their own labels.
-        whole = read_inputs(population, stage, all_labels=local or bool(stage.prepare))
+        all_labels = local or bool(stage.prepare)
+        whole = read_inputs(population, stage, all_labels=all_labels, labels=labels)
         if local:
             whole = _loaded_where_small(whole)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
@@ -435,11 +437,11 @@ def _loaded_where_small(whole: xr.Dataset) -> xr.Dataset:
         return whole
 
 
-def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
+def _networks(stage: Stage, shards: Sequence[Shard], status: NDArray[np.uint8]) -> dict[Shard, int]:
     """How many networks of each of these shards are computed in this run."""
     if stage.over == "population":
         return {shard: shard.stop - shard.start for shard in shards}
-    waiting = population.status(stage.name) == PENDING
+    waiting = status == PENDING
     return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
 
 

@@ -291,7 +291,9 @@ class Population:
 
     # ------------------------------------------------------------------ reading
 
-    def open(self, group: str = "population", stage: str = "run") -> xr.Dataset:
+    def open(
+        self, group: str = "population", stage: str = "run", *, indexes: bool = True
+    ) -> xr.Dataset:
         """A group as a lazily read dataset.
 
         Parameters
@@ -299,6 +301,8 @@ class Population:
         group : str
         stage : str
             Named where the group is not there yet.
+        indexes : bool
+            Whether coordinates along their own dim are read and made indexes.
 
         Raises
         ------
@@ -313,10 +317,13 @@ class Population:
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
             )
         source = place.opened(self.path)
-        if isinstance(source, place.Remote):
+        if indexes and isinstance(source, place.Remote):
             source.fetch_coordinates([self.group_path(group)])
         path = self.group_path(group)
-        return xr.open_zarr(source, group=path, zarr_format=3, consolidated=False, chunks=None)
+        return xr.open_zarr(
+            source, group=path, zarr_format=3, consolidated=False, chunks=None,
+            create_default_indexes=indexes,
+        )  # fmt: skip
 
     def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network, of all or of one shard."""
@@ -347,9 +354,10 @@ class Population:
                 out[name] = reads, set(str(array.attrs.get("fills", "")).split())
         return out
 
-    def pending(self, stage: str) -> list[Shard]:
-        """Shards with a network for which the stage has not ended."""
-        status = self.status(stage)
+    def pending(self, stage: str, status: NDArray[np.uint8] | None = None) -> list[Shard]:
+        """Shards with a network for which the stage has not ended, read now or by its status."""
+        if status is None:
+            status = self.status(stage)
         return [s for s in self.shards() if (status[s.start : s.stop] == PENDING).any()]
 
     # ------------------------------------------------------------------ writing
