@@ -31,7 +31,7 @@ def create_groups(
     base: xr.Dataset | None = None
     creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
     attrs = population.attrs
-    have = population.open()
+    have = population.open(indexes=False)
     laid = group_layouts(population, stage, task, have, options)
     begun = bool((population.status(stage.name) != PENDING).any())
     for group in dict.fromkeys(["population", *(v.group for v in stage.fills)]):

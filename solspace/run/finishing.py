@@ -105,16 +105,14 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
         return
     known = collection.labels(kind_of(population.architecture).name)
     groups = [g for g in population.groups()[1:] if "network" in population.members(g)]
-    own = {name: population.values(name) for name in labels}
-    values = {name: value for name, value in own.items() if value is not None}
+    values = {name: own.values for name, own in population.variables(labels).items()}
     other = {}
-    for group in groups:  # without opening datasets, which takes long
-        there = {name: population.values(name, group) for name in values}
-        missing = [known[name] for name, value in there.items() if value is None]
+    for group in groups:
+        there = population.variables(values, group)
+        missing = [known[name] for name in values if name not in there]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
         for name, value in values.items():
-            before = there[name]
-            if before is None or not np.array_equal(value, before):
+            if name not in there or not np.array_equal(value, there[name].values):
                 other[group, name] = value
     if other:
         population.write_together(other)

@@ -215,12 +215,13 @@ def _only_finished(stage: Stage, group: str, name: str) -> bool:
 
 def read_labels(population: Population) -> xr.Dataset:
     """The coordinates that every group with networks has."""
-    own = population.open(indexes=False)
     known = collection.labels(kind_of(population.architecture).name)
     named = dict.fromkeys([*(v.name for v in BASE), *known])
-    names = [name for name in named if name in own.variables]
-    ds = own[names].drop_attrs(deep=False)
-    return ds.drop_vars([c for c in ds.coords if c not in names]).load()
+    coordinates = str(population.attrs.get("coordinates", "")).split()
+    found = population.variables(named)
+    return xr.Dataset(coords={
+        name: own for name, own in found.items() if name in coordinates or own.dims == (name,)
+    })  # fmt: skip
 
 
 def lengths(ds: xr.Dataset) -> dict[str, int]:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -335,8 +335,21 @@ class Population:
 
     def values(self, name: str, group: str = "population") -> NDArray[Any] | None:
         """A small variable of all networks, as it is stored; None where there is none."""
-        array = self.zarr_group(group).get(name)
-        return np.asarray(array[...]) if isinstance(array, zarr.Array) else None
+        found = self.variables([name], group).get(name)
+        return None if found is None else found.values
+
+    def variables(self, names: Iterable[str], group: str = "population") -> dict[str, xr.Variable]:
+        """Small variables as they are stored, read now; those that are there.
+
+        To open a group as a dataset takes much longer.
+        """
+        there = self.zarr_group(group)
+        arrays = {name: there.get(name) for name in names}
+        return {
+            name: xr.Variable(array.metadata.dimension_names or (), array[...], dict(array.attrs))
+            for name, array in arrays.items()
+            if isinstance(array, zarr.Array)
+        }
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""

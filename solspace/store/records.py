@@ -19,6 +19,7 @@ so that what another writer puts in its place is found.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -67,6 +68,7 @@ _COLUMNS = 32  # a record has room for so many arrays, or a multiple of it
 _FIRST = "digest path"  # the first line of the table, without which it is damaged
 _LINES = 512
 _WIDTH = 256
+_LARGE = 1 << 20  # bytes of a file
 _MARK = "writing"  # in place of a digest: being written
 _MAKING = "making"  # the same of an array that was not there before
 
@@ -106,13 +108,13 @@ class Noting(WrapperStore[Any]):
 
     async def set(self, key: str, value: Any) -> None:
         await self._store.set(key, value)
-        self._note(key, value)
+        await self._note(key, value)
 
     async def set_if_not_exists(self, key: str, value: Any) -> None:
-        there = await self._store.exists(key)
-        await self._store.set_if_not_exists(key, value)
-        if not there:
-            self._note(key, value)
+        # Zarr asks so for all groups above each array, and a folder would write a file to find out.
+        if not await self._store.exists(key):
+            await self._store.set_if_not_exists(key, value)
+            await self._note(key, value)
 
     async def _set_many(self, values: Iterable[tuple[str, Any]]) -> None:
         for key, value in values:
@@ -131,13 +133,15 @@ class Noting(WrapperStore[Any]):
         for key in [k for k in self.noted if k.startswith(prefix.rstrip("/") + "/")]:
             del self.noted[key]
 
-    def _note(self, key: str, value: Any) -> None:
+    async def _note(self, key: str, value: Any) -> None:
         data = value.as_buffer_like()
         # Attributes of a group change with every run; they are no part of what is recorded.
         if key.endswith("zarr.json") and b'"node_type": "group"' in bytes(data):
             self.noted.pop(key, None)
-        else:
+        elif len(data) < _LARGE:
             self.noted[key] = digest(data)
+        else:  # while it is counted, Zarr's thread goes on with other arrays
+            self.noted[key] = await asyncio.to_thread(digest, data)
 
 
 def noting_store(path: str) -> Noting:
