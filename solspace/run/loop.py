@@ -188,11 +188,12 @@ def run_stage(
                         f"{record.verb} looks at all networks of a population together, in one "
                         f"process; give it without --workers, --scheduler and --slurm{more}"
                     )
+                status = population.status(name)
                 if not redo:
-                    check_same_options(population, record, given)
+                    check_same_options(population, record, given, status)
                 # A stage that looks at the whole population first needs all of it.
                 needs = population.shards() if record.prepare else own
-                if redo or set(own) & set(population.pending(name)):
+                if redo or set(own) & set(population.pending(name, status)):
                     _check_ready(population, record, path, needs)
                     check_options_fit(population, record, given)
                 if redo:
