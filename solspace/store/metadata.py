@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import zarr
@@ -163,10 +163,19 @@ def _gather_files(store: str) -> None:
             if node.get("consolidated_metadata") is not None:
                 forget_consolidated(store, path)
             node["consolidated_metadata"] = _NOTHING
-    with open(os.path.join(store, "zarr.json"), "rb") as file:
-        root = json.load(file)
+    root = _read_root(store)
     in_order = sorted(found, key=lambda path: (path.count("/"), path))
     root["consolidated_metadata"] = _NOTHING | {"metadata": {p: found[p] for p in in_order}}
+    _write_root(store, root)
+
+
+def _read_root(store: str) -> dict[str, Any]:
+    with open(os.path.join(store, "zarr.json"), "rb") as file:
+        root: dict[str, Any] = json.load(file)
+    return root
+
+
+def _write_root(store: str, root: Mapping[str, Any]) -> None:
     # Without indentation, with which it takes ten times as long.
     data = json.dumps(root).encode()
     opened = place.group(store, mode="r+")
@@ -209,6 +218,13 @@ class _LeavingOut(WrapperStore[Any]):
 
 def unmark(store: str) -> None:
     """Take away the mark of a store that was not whole, keeping the copy of all metadata."""
+    if not place.is_remote(store):
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: Zarr's to judge
+            root = _read_root(store)
+            if UNFINISHED in root["attributes"]:
+                del root["attributes"][UNFINISHED]
+                _write_root(store, root)
+            return
     group = zarr.open_group(place.opened(store, "r+"), mode="r+")
     if UNFINISHED in group.attrs:
         with quiet():
