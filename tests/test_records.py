@@ -19,6 +19,7 @@ import zarr
 
 import solspace
 from solspace import SolspaceError
+from solspace.run.loop import run_stage
 from solspace.run.populations import pack
 from solspace.run.reading import split_results, written_by_shard
 from solspace.stages import collection
@@ -98,6 +99,34 @@ def test_what_is_not_what_was_written_is_named_with_its_file(store):
     assert any("edge_target: networks 0..1 are missing" in fault for fault in quick)
     assert any(f"{GROUP}/graph/edge_input: its metadata" in fault for fault in quick)
     assert not any("training/output" in fault for fault in quick)
+
+
+def test_labels_that_nobody_has_given_yet_are_noted_as_no_files(tmp_path):
+    path = str(tmp_path / "store.zarr")
+    mine = {
+        f"net{i}": {name: np.full(shape, 0.1 + i) for name, shape in shapes.items()}
+        for shapes in [solspace.networks.parameter_shapes("vanilla", 4, 2, 1)]
+        for i in range(3)
+    }
+    ds = solspace.import_networks("interval_reproduction", "vanilla", mine)
+    ds = ds.assign_coords(solution=("network", np.full(3, -1, np.int16)))
+    population = solspace.add_population(path, ds, shard_size=2)
+    run_stage(path, "record")
+    files = records.Files.of(population)
+    for name, files_there in (("solution", False), ("name", True), ("hidden_size", True)):
+        array = population.zarr_group("training")[name]
+        keys = [f"training/{name}/{key}" for key in records.shard_files(array, 0, 3)]
+        assert keys
+        for key in keys:
+            assert (files.digests[key] != records.EMPTY) == files_there
+            assert (Path(population.folder()) / key).exists() == files_there
+        np.testing.assert_array_equal(array[...], ds[name].values)
+    assert not check_store(path)
+    # What is put there is no label that was given.
+    key = Path(population.folder()) / "training/solution/c/0"
+    key.parent.mkdir(exist_ok=True)
+    shutil.copy(Path(population.folder()) / "training/hidden_size/c/0", key)
+    assert any("training/solution" in told for told in check_store(path))
 
 
 @pytest.mark.parametrize(
@@ -386,14 +415,14 @@ def test_an_array_made_and_not_filled_is_made_again(store, monkeypatch):
     """Interrupted between an array and its values, nothing of it is taken for whole."""
     whole = shutil.copytree(store, store.replace("store.zarr", "whole.zarr"))
     solspace.run_stage(whole, "features")
-    fill, calls = creation.fill_array, iter(range(99))
+    values_of, calls = creation.whole_values, iter(range(99))
 
     def stopped(array, values):
         if next(calls) == 2:
             raise KeyboardInterrupt
-        fill(array, values)
+        return values_of(array, values)
 
-    monkeypatch.setattr(creation, "fill_array", stopped)
+    monkeypatch.setattr(creation, "whole_values", stopped)
     with pytest.raises(KeyboardInterrupt):
         solspace.run_stage(store, "features")
     monkeypatch.undo()

@@ -21,7 +21,7 @@ from solspace.networks import parameter_shapes
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
 from solspace.stages import collection
-from solspace.store import Store, layout
+from solspace.store import Store, layout, metadata
 from solspace.store.check import check_store
 from solspace.store.metadata import WRITING
 from solspace.tasks import Recipe
@@ -96,6 +96,38 @@ def test_every_group_of_a_fresh_store_has_one_chunking(store, tmp_path):
             assert len(own) == 1, group
     activity = arrays(store)[f"{GROUP}/training/activity"]
     assert activity.chunks[0] < activity.shards[0] == 4
+
+
+def test_metadata_read_as_files_are_those_that_zarr_reads(store):
+    root = zarr.open_group(store, mode="r", use_consolidated=False)
+    groups = ["", *(path for path, own in root.members(None) if isinstance(own, zarr.Group))]
+    assert len(groups) > 5
+    for path in groups:
+        members = dict((root[path] if path else root).members())
+        found = metadata.nodes(store, path)
+        assert set(found) == set(members), path
+        for name, one in found.items():
+            own = members[name]
+            assert one == metadata.node(store, f"{path}/{name}".lstrip("/"))
+            assert one.attrs == dict(own.attrs)
+            assert one.is_group == isinstance(own, zarr.Group)
+            if not one.is_group:
+                assert (one.dims, one.shape) == (own.metadata.dimension_names or (), own.shape)
+    assert metadata.node(store, "nowhere/at all") is None
+    with pytest.raises(FileNotFoundError):
+        metadata.nodes(store, "nowhere")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", ""])
+def test_damaged_metadata_are_left_to_zarr(tmp_path, damage):
+    path = str(tmp_path / "small.zarr")
+    zarr.create_group(path).create_array("one", shape=(2,), dtype="int8")
+    (tmp_path / "small.zarr" / "one" / "zarr.json").write_text(damage)
+    for read in (metadata.node, lambda store, name: metadata.nodes(store)):
+        with pytest.raises(Exception) as found:
+            read(path, "one")
+        with pytest.raises(found.type):
+            zarr.open_group(path, mode="r")["one"]
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -30,7 +30,8 @@ def named_of(ds: xr.Dataset, name: str) -> str | None:
     if name not in ds.variables:
         found: Any = ds.attrs.get(name)  # a dataset of one's own
         return None if found is None else str(found)
-    values = np.unique(np.asarray(ds[name].values).astype(str))
+    # Without its coordinates, which take longer: every network of a stage asks.
+    values = np.unique(np.asarray(ds.variables[name].values).astype(str))
     if len(values) == 1:
         return str(values[0])
     if not len(values):

@@ -23,11 +23,15 @@ __all__ = ["create_groups", "group_layouts", "of_other_length"]
 
 def create_groups(
     population: Population, stage: Stage, task: Task, options: Mapping[str, Any]
-) -> None:
-    """Create what a stage fills, where it is not there yet."""
+) -> xr.Dataset | None:
+    """Create what a stage fills, where it is not there yet.
+
+    The labels of all networks, where they were read for it.
+    """
+    base: xr.Dataset | None = None
     creation.add_variables(population, [stage.status, stage.message], xr.Dataset())
     attrs = population.attrs
-    have = population.open()
+    have = population.open(indexes=False)
     laid = group_layouts(population, stage, task, have, options)
     begun = bool((population.status(stage.name) != PENDING).any())
     for group in dict.fromkeys(["population", *(v.group for v in stage.fills)]):
@@ -69,11 +73,12 @@ def create_groups(
                 continue
             # Nothing is there yet, or nothing any more: it may be made in another way.
             creation.remove_group(population, group)
-        base = read_labels(population)
+        base = read_labels(population) if base is None else base
         ds = coordinates.assign_coords(dict(base.coords))
         ds = annotate(ds, own)
         missing_dims(stage, own, lengths(ds) | sizes)
         creation.create_group(population, group, own, ds, sizes)
+    return base
 
 
 def of_other_length(population: Population, stage: Stage, sizes: Mapping[str, int]) -> list[str]:

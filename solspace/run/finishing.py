@@ -104,17 +104,15 @@ def _spread_labels(population: Population, labels: Sequence[str]) -> None:
     if not labels:
         return
     known = collection.labels(kind_of(population.architecture).name)
-    groups = [g for g in population.groups()[1:] if "network" in population.zarr_group(g)]
-    stale = population.with_other_values(labels, groups)
-    if not stale:  # found out without opening datasets, which takes long
-        return
-    own = {name: population.values(name) for name in labels}
-    values = {name: value for name, value in own.items() if value is not None}
-    for group in stale:
-        there = {name: population.values(name, group) for name in values}
-        missing = [known[name] for name, value in there.items() if value is None]
+    groups = [g for g in population.groups()[1:] if "network" in population.members(g)]
+    values = {name: own.values for name, own in population.variables(labels).items()}
+    other = {}
+    for group in groups:
+        there = population.variables(values, group)
+        missing = [known[name] for name in values if name not in there]
         creation.add_variables(population, missing, xr.Dataset(), group=group)
         for name, value in values.items():
-            before = there[name]
-            if before is None or not np.array_equal(value, before):
-                population.write_all(name, value, group)
+            if name not in there or not np.array_equal(value, there[name].values):
+                other[group, name] = value
+    if other:
+        population.write_together(other)

@@ -157,11 +157,9 @@ def run_stage(
     where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
     if slurm is not None:
         where["slurm"] = dict(slurm)
-    with ExitStack() as held:
-        held.enter_context(store.lock(verb, shared=only is not None))
-        with locks.briefly(path):
-            populations = _with_stage(store.select(task, architecture), name)
     if needed:
+        with store.lock(verb, shared=only is not None), locks.briefly(path):
+            populations = _with_stage(store.select(task, architecture), name)
         for earlier in _earlier(populations, name):
             run_stage(
                 path, earlier, task=task, architecture=architecture, part=part,
@@ -170,6 +168,7 @@ def run_stage(
     with ExitStack() as held:
         held.enter_context(store.lock(verb, shared=only is not None))
         with locks.briefly(path):
+            populations = _with_stage(store.select(task, architecture), name)
             records = [collection.find(name, kind_of(p.architecture).name) for p in populations]
             shards = [(only or Slice(1, 1)).part(p.shards()) for p in populations]
             for population, own, record in zip(populations, shards, records, strict=True):
@@ -189,11 +188,12 @@ def run_stage(
                         f"{record.verb} looks at all networks of a population together, in one "
                         f"process; give it without --workers, --scheduler and --slurm{more}"
                     )
+                status = population.status(name)
                 if not redo:
-                    check_same_options(population, record, given)
+                    check_same_options(population, record, given, status)
                 # A stage that looks at the whole population first needs all of it.
                 needs = population.shards() if record.prepare else own
-                if redo or set(own) & set(population.pending(name)):
+                if redo or set(own) & set(population.pending(name, status)):
                     _check_ready(population, record, path, needs)
                     check_options_fit(population, record, given)
                 if redo:
@@ -338,9 +338,10 @@ def _run_population(
     # What is made over all networks together is called pending when there is something to put in
     # its place: a run that fails or is killed before leaves the result there was.
     again = redo and stage.over == "population"
-    waiting = set(shards if again else population.pending(stage.name))
+    before = population.status(stage.name)
+    waiting = set(shards if again else population.pending(stage.name, before))
     pending = [shard for shard in shards if shard in waiting]
-    each = _networks(population, stage, pending)
+    each = _networks(stage, pending, before)
     with told_of_compiling() if pending and progress else nullcontext():
         if pending and stage.over == "population":
             _run_whole(population, stage, where, options, progress)
@@ -350,8 +351,8 @@ def _run_population(
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
             # Killed when all was written; what was told then is so to the end.
-            before = provenance.last_options(population, stage.name)
-            with provenance.noted(population, stage.name, before, _told(where)):
+            options = provenance.last_options(population, stage.name) or {}
+            with provenance.noted(population, stage.name, options, _told(where)):
                 pass
     status = population.status(stage.name)
     return Outcome(
@@ -379,12 +380,13 @@ def _run_shards(
     sent = None if local else carried(task)  # before anything is written
     with ExitStack() as noted:
         with population.briefly():
-            create_groups(population, stage, task, options)
+            labels = create_groups(population, stage, task, options)
             told_where = _told(where)
             run = noted.enter_context(provenance.noted(population, stage.name, options, told_where))
             population.take(stage.name, pending, written_by_shard(population, stage), run)
         # Workers read their own labels.
-        whole = read_inputs(population, stage, all_labels=local or bool(stage.prepare))
+        all_labels = local or bool(stage.prepare)
+        whole = read_inputs(population, stage, all_labels=all_labels, labels=labels)
         if local:
             whole = _loaded_where_small(whole)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
@@ -436,11 +438,11 @@ def _loaded_where_small(whole: xr.Dataset) -> xr.Dataset:
         return whole
 
 
-def _networks(population: Population, stage: Stage, shards: Sequence[Shard]) -> dict[Shard, int]:
+def _networks(stage: Stage, shards: Sequence[Shard], status: NDArray[np.uint8]) -> dict[Shard, int]:
     """How many networks of each of these shards are computed in this run."""
     if stage.over == "population":
         return {shard: shard.stop - shard.start for shard in shards}
-    waiting = population.status(stage.name) == PENDING
+    waiting = status == PENDING
     return {shard: int(waiting[slice(*shard)].sum()) for shard in shards}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
@@ -70,10 +71,11 @@ def _as_typed(name: str, value: Any) -> str:
     return f"--{flag} {' '.join(map(str, values))}"
 
 
-def check_same_options(population: Population, stage: Stage, given: Mapping[str, Any]) -> None:
-    """Networks of one population are not computed in two ways."""
+def check_same_options(
+    population: Population, stage: Stage, given: Mapping[str, Any], status: NDArray[np.uint8]
+) -> None:
+    """Networks of one population, whose status is given, are not computed in two ways."""
     alone = not population.claimed(stage.name)  # this process claims its slice later
-    status = population.status(stage.name)
     if alone and (status == PENDING).all():
         return
     before = provenance.last_options(population, stage.name, finished=stage.over == "population")

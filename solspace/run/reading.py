@@ -25,8 +25,24 @@ __all__ = [
 ]
 
 
-def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True) -> xr.Dataset:
-    """What a stage reads, in one dataset, lazily; coordinates of all networks in memory."""
+def read_inputs(
+    population: Population,
+    stage: Stage,
+    *,
+    all_labels: bool = True,
+    labels: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """What a stage reads, in one dataset, lazily; coordinates of all networks in memory.
+
+    Parameters
+    ----------
+    population : Population
+    stage : Stage
+    all_labels : bool
+        Whether coordinates are read; lazily otherwise.
+    labels : Dataset, optional
+        What `read_labels` has read already.
+    """
     kind = kind_of(population.architecture).name
     known = collection.groups(kind)
     names: dict[str, list[str] | None] = {}
@@ -66,8 +82,11 @@ def read_inputs(population: Population, stage: Stage, *, all_labels: bool = True
     assert out is not None
     if not all_labels:
         return out
+    known_labels = {} if labels is None else dict(labels.variables)
     # Small, and read anew by every shard otherwise.
-    return out.assign_coords({str(c): v.variable.load() for c, v in out.coords.items()})
+    return out.assign_coords({
+        str(c): known_labels.get(c, v.variable).load() for c, v in out.coords.items()
+    })  # fmt: skip
 
 
 def _names(
@@ -196,12 +215,13 @@ def _only_finished(stage: Stage, group: str, name: str) -> bool:
 
 def read_labels(population: Population) -> xr.Dataset:
     """The coordinates that every group with networks has."""
-    own = population.open()
     known = collection.labels(kind_of(population.architecture).name)
     named = dict.fromkeys([*(v.name for v in BASE), *known])
-    names = [name for name in named if name in own.variables]
-    ds = own[names].drop_attrs(deep=False)
-    return ds.drop_vars([c for c in ds.coords if c not in names]).load()
+    coordinates = str(population.attrs.get("coordinates", "")).split()
+    found = population.variables(named)
+    return xr.Dataset(coords={
+        name: own for name, own in found.items() if name in coordinates or own.dims == (name,)
+    })  # fmt: skip
 
 
 def lengths(ds: xr.Dataset) -> dict[str, int]:

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 import zarr
 
@@ -23,12 +22,12 @@ from solspace.store.layout import (
     check_relayout,
     chunk_size,
     create_array,
-    fill_array,
     network_bytes,
     quiet,
     relayout,
     shard_of,
     undeclared,
+    whole_values,
 )
 from solspace.store.metadata import CREATED
 
@@ -129,7 +128,7 @@ def _fill(
     suffix: str = "",
 ) -> zarr.Group:
     """Create a group without the mark that says that it is whole."""
-    root = zarr.open_group(store, mode="r+", use_consolidated=False)
+    root = place.group(store, mode="r+")
     path = population.group_path(group) + suffix
     # A group without the mark was being created when its writer was killed.
     if path in root:
@@ -150,15 +149,9 @@ def _fill(
     n = sizes.get("network", 1)
     chunk = n if whole else chunk_size(shard_size, network_bytes(everything, sizes), n)
     for variable in everything:
-        array = create_array(
-            target,
-            _by_shard(variable) if group == "population" else variable,
-            sizes,
-            shard_size=WHOLE if whole else shard_size,
-            chunk=max(chunk, 1),
-        )
-        if variable.name in ds.variables:
-            fill_array(array, ds[variable.name])
+        variable = _by_shard(variable) if group == "population" else variable
+        size = WHOLE if whole else shard_size
+        _create_array(target, variable, sizes, size, max(chunk, 1), ds, store)
     coordinates = [
         v.name for v in everything if v.dims != (v.name,) and (v.name in ds.coords or is_label(v))
     ]
@@ -171,6 +164,34 @@ def _fill(
         }
     )
     return target
+
+
+def _create_array(
+    group: zarr.Group,
+    variable: Variable,
+    sizes: Mapping[str, int],
+    shard_size: int,
+    chunk: int,
+    ds: xr.Dataset,
+    store: records.Noting,
+) -> None:
+    """An array that was not there, with its values where a dataset has some."""
+    name = variable.name
+    given = ds[name] if name in ds.variables else None
+    attrs = None if given is None else given.attrs
+    array = create_array(group, variable, sizes, shard_size=shard_size, chunk=chunk, attrs=attrs)
+    if given is None:
+        return
+    values = whole_values(array, given)
+    fill = values.ndim and values.dtype.kind in "iubU" and bool((values == array.fill_value).all())
+    files = records.shard_files(array, 0, len(values)) if fill else None
+    if files is None:
+        with quiet():
+            array[...] = values
+        return
+    # Labels that nobody has given yet: Zarr would do the same, chunk by chunk.
+    for file in files:
+        store.remove(f"{array.path}/{file}")
 
 
 def replace_group(
@@ -222,37 +243,24 @@ def add_variables(
     group: str = "population",
 ) -> None:
     """Create further variables of a group, such as ``features`` of the population's."""
-    there = population.zarr_group(group)
-    here = {
-        d: int(s)
-        for _, array in there.arrays()
-        for d, s in zip(array.metadata.dimension_names or (), array.shape, strict=True)
-    }
+    there = population.members(group)
+    here = {d: s for array in there.values() for d, s in zip(array.dims, array.shape, strict=True)}
     here |= {str(d): int(s) for d, s in ds.sizes.items()} | dict(sizes or {})
-    chunk = int(there.attrs["chunk_size"])
     missing = [v for v in variables if v.name not in there and set(v.dims) <= set(here)]
     if not missing:
         return
+    chunk = int(population.attrs_of(group)["chunk_size"])
     population.before_change()
     paths = [_path(group, v.name) for v in missing]
     with population.rewriting(*paths, making=True) as store:
-        target = zarr.open_group(
-            store, path=population.group_path(group), mode="r+", use_consolidated=False
-        )
+        target = place.group(store, population.group_path(group), "r+")
         # Before the arrays: what is killed between them is not come back to.
         coordinates = str(target.attrs.get("coordinates", "")).split()
         coordinates += [v.name for v in missing if v.coordinate and v.dims != (v.name,)]
         target.attrs["coordinates"] = " ".join(dict.fromkeys(coordinates))
         for variable in missing:
-            array = create_array(
-                target,
-                _by_shard(variable) if group == "population" else variable,
-                here,
-                shard_size=population.shard_size,
-                chunk=chunk,
-            )
-            if variable.name in ds.variables:
-                fill_array(array, ds[variable.name])
+            variable = _by_shard(variable) if group == "population" else variable
+            _create_array(target, variable, here, population.shard_size, chunk, ds, store)
 
 
 def prepare_shards(
@@ -288,8 +296,7 @@ def remove_group(population: Population, group: str) -> None:
     """Take away a group, to create it anew."""
     population.before_change()
     with population.briefly(), population.rewriting(group):
-        opened = place.opened(population.path, "r+")
-        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
+        root = place.group(population.path, mode="r+")
         # Killed half way, what is left of it is no group.
         population.zarr_group(group, "r+").attrs[CREATED] = 0
         del root[population.group_path(group)]
@@ -297,15 +304,12 @@ def remove_group(population: Population, group: str) -> None:
 
 def outdated(population: Population, ds: xr.Dataset, group: str = "population") -> list[str]:
     """Dims of a group whose stored coordinate is another than the dataset's."""
-    own = population.zarr_group(group)
-    out = []
-    for dim in map(str, ds.dims):
-        if dim in own and dim in ds.variables:
-            array = own[dim]
-            assert isinstance(array, zarr.Array)
-            if np.asarray(array[:]).tolist() != ds[dim].values.tolist():
-                out.append(dim)
-    return out
+    stored = {d: population.values(d, group) for d in map(str, ds.dims) if d in ds.variables}
+    return [
+        dim
+        for dim, values in stored.items()
+        if values is not None and values.tolist() != ds[dim].values.tolist()
+    ]
 
 
 def of_other_length(
@@ -333,8 +337,8 @@ def of_other_length(
     mine = {v.name: set(v.dims) for v in variables}
     dims = set().union(*mine.values()) & set(sizes)
     found = []
-    for name, array in population.zarr_group(group).arrays():
-        have = dict(zip(array.metadata.dimension_names or (), array.shape, strict=False))
+    for name, array in population.members(group).items():
+        have = dict(zip(array.dims, array.shape, strict=False))
         other = [d for d in have if d in dims and have[d] != sizes[d]]
         if other and name not in mine:
             raise SolspaceError(
@@ -365,17 +369,16 @@ def remove_variables(
 
 def remove_dims(population: Population, dims: Sequence[str], group: str = "population") -> None:
     """Take away every variable of a group that has one of these dims."""
-    own = population.zarr_group(group)
-    have = {n: set(array.metadata.dimension_names or ()) for n, array in own.arrays()}
-    remove_variables(population, [n for n, of in have.items() if of & set(dims)], group)
+    have = population.members(group)
+    remove_variables(population, [n for n, of in have.items() if set(of.dims) & set(dims)], group)
 
 
 def set_attrs(population: Population, attrs: Mapping[str, Any], group: str = "population") -> None:
     """Renew attributes of a group."""
-    own = population.zarr_group(group, mode="r+")
-    if any(own.attrs.get(k) != v for k, v in attrs.items()):
+    have = population.attrs_of(group)
+    if any(have.get(k) != v for k, v in attrs.items()):
         population.before_change()
-        own.attrs.update(dict(attrs))
+        population.zarr_group(group, mode="r+").attrs.update(dict(attrs))
 
 
 def _path(group: str, name: str) -> str:

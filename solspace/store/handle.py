@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,9 +34,12 @@ from solspace.store.making import check_version, is_empty, make
 from solspace.store.metadata import (
     CREATED,
     VERSION,
+    Node,
     forget_consolidated,
     gather,
     has_consolidated,
+    node,
+    nodes,
     unmark,
 )
 
@@ -84,38 +87,32 @@ class Store:
         if not there or (create and is_empty(self.path)):
             make(self.path)
         try:
-            root = self.root()
+            root = node(self.path)
         except SolspaceError:
             raise
         except Exception:
+            root = None
+        if root is None or not root.is_group:
             raise SolspaceError(
                 f"{self.path}: exists and is no solspace store (no Zarr group there); "
                 "give another path"
-            ) from None
+            )
         check_version(self.path, root.attrs.get(VERSION))
-
-    def root(self, mode: str = "r") -> zarr.Group:
-        """The root as Zarr sees it."""
-        return zarr.open_group(place.opened(self.path, mode), mode=mode, use_consolidated=False)
 
     def populations(
         self, task: str | None = None, architecture: str | None = None
     ) -> list[Population]:
         """Populations in the store, of one task or architecture where given, sorted by name."""
-        members = self.root().members(max_depth=1, use_consolidated_for_children=False)
         found = []
-        for path, member in sorted(members, key=lambda pair: tuple(pair[0].split("/"))):
-            if "/" not in path or not isinstance(member, zarr.Group):
-                continue
-            task_name, architecture_name = path.split("/")
-            if architecture_name.endswith((replacing.UNFINISHED, replacing.OLD)):
-                continue  # beside the one whose place it is to take, or took
-            if (
-                member.attrs.get(CREATED)
-                and task in (None, task_name)
-                and architecture in (None, architecture_name)
-            ):
-                found.append(Population(self.path, task_name, architecture_name))
+        with place.one_moment():
+            for task_name, above in sorted(nodes(self.path).items()):
+                if not above.is_group or task not in (None, task_name):
+                    continue
+                for name, own in sorted(nodes(self.path, task_name).items()):
+                    if name.endswith((replacing.UNFINISHED, replacing.OLD)):
+                        continue  # beside the one whose place it is to take, or took
+                    if own.is_group and own.attrs.get(CREATED) and architecture in (None, name):
+                        found.append(Population(self.path, task_name, name))
         return found
 
     def select(self, task: str | None = None, architecture: str | None = None) -> list[Population]:
@@ -223,37 +220,50 @@ class Population:
 
     def zarr_group(self, group: str = "population", mode: str = "r") -> zarr.Group:
         """A group as Zarr sees it."""
-        return zarr.open_group(
-            place.opened(self.path, mode),
-            path=self.group_path(group),
-            mode=mode,
-            use_consolidated=False,
-        )
+        return place.group(self.path, self.group_path(group), mode)
 
     def has(self, group: str) -> bool:
         """Whether a group has been created."""
-        try:
-            return bool(self.zarr_group(group).attrs.get(CREATED))
-        except (FileNotFoundError, KeyError):
-            return False
+        own = node(self.path, self.group_path(group))
+        return own is not None and own.is_group and bool(own.attrs.get(CREATED))
 
     def groups(self) -> list[str]:
         """Groups that there are, the population's own first."""
-        own = self.zarr_group()
-        found = [name for name, group in own.groups() if group.attrs.get(CREATED)]
+        members = self.members().items()
+        found = [name for name, own in members if own.is_group and own.attrs.get(CREATED)]
         return ["population", *sorted(found)]
+
+    def members(self, group: str = "population") -> dict[str, Node]:
+        """Arrays and groups that lie in a group, by name; only looked at, which is quick."""
+        return nodes(self.path, self.group_path(group))
 
     @property
     def attrs(self) -> dict[str, Any]:
-        return dict(self.zarr_group().attrs)
+        return self.attrs_of()
+
+    def attrs_of(self, group: str = "population") -> dict[str, Any]:
+        """Attributes of a group.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is none.
+        """
+        own = node(self.path, self.group_path(group))
+        if own is None:
+            raise FileNotFoundError(f"{self.path}: no group {self.group_path(group)}")
+        return own.attrs
 
     @property
     def networks(self) -> int:
-        return int(self.zarr_group()["network"].shape[0])
+        own = node(self.path, f"{self.group_path('population')}/network")
+        if own is None:
+            raise KeyError("network")
+        return own.shape[0]
 
     @property
     def shard_size(self) -> int:
-        return int(self.zarr_group().attrs["shard_size"])
+        return int(self.attrs["shard_size"])
 
     def shards(self) -> list[Shard]:
         """The blocks of networks that are written at once, in order."""
@@ -281,7 +291,9 @@ class Population:
 
     # ------------------------------------------------------------------ reading
 
-    def open(self, group: str = "population", stage: str = "run") -> xr.Dataset:
+    def open(
+        self, group: str = "population", stage: str = "run", *, indexes: bool = True
+    ) -> xr.Dataset:
         """A group as a lazily read dataset.
 
         Parameters
@@ -289,6 +301,8 @@ class Population:
         group : str
         stage : str
             Named where the group is not there yet.
+        indexes : bool
+            Whether coordinates along their own dim are read and made indexes.
 
         Raises
         ------
@@ -303,9 +317,13 @@ class Population:
                 f"{self.path} --task {self.task} --architecture {self.architecture}`"
             )
         source = place.opened(self.path)
-        if isinstance(source, place.Remote):
+        if indexes and isinstance(source, place.Remote):
             source.fetch_coordinates([self.group_path(group)])
-        return xr.open_zarr(source, group=self.group_path(group), consolidated=False, chunks=None)
+        path = self.group_path(group)
+        return xr.open_zarr(
+            source, group=path, zarr_format=3, consolidated=False, chunks=None,
+            create_default_indexes=indexes,
+        )  # fmt: skip
 
     def status(self, stage: str, shard: Shard | None = None) -> NDArray[np.uint8]:
         """Progress of a stage, a value for each network, of all or of one shard."""
@@ -317,28 +335,27 @@ class Population:
 
     def values(self, name: str, group: str = "population") -> NDArray[Any] | None:
         """A small variable of all networks, as it is stored; None where there is none."""
-        array = self.zarr_group(group).get(name)
-        return np.asarray(array[...]) if isinstance(array, zarr.Array) else None
+        found = self.variables([name], group).get(name)
+        return None if found is None else found.values
 
-    def with_other_values(self, names: Sequence[str], groups: Sequence[str]) -> list[str]:
-        """Groups that do not store the population's own values of these, of those that it has."""
-        own = {name: self.values(name) for name in names}
-        values = {name: value for name, value in own.items() if value is not None}
-        found = []
-        for group in groups:
-            there = self.zarr_group(group)
-            for name, value in values.items():
-                array = there.get(name)
-                if not (isinstance(array, zarr.Array) and np.array_equal(value, array[:])):
-                    found.append(group)
-                    break
-        return found
+    def variables(self, names: Iterable[str], group: str = "population") -> dict[str, xr.Variable]:
+        """Small variables as they are stored, read now; those that are there.
+
+        To open a group as a dataset takes much longer.
+        """
+        there = self.zarr_group(group)
+        arrays = {name: there.get(name) for name in names}
+        return {
+            name: xr.Variable(array.metadata.dimension_names or (), array[...], dict(array.attrs))
+            for name, array in arrays.items()
+            if isinstance(array, zarr.Array)
+        }
 
     def statuses_told(self) -> dict[str, tuple[set[str], set[str]]]:
         """Statuses that say what their stage reads (as ``group/name``) and fills, by name."""
         out = {}
-        for name, array in self.zarr_group().arrays():
-            if name.startswith("status_") and "reads" in array.attrs:
+        for name, array in self.members().items():
+            if name.startswith("status_") and not array.is_group and "reads" in array.attrs:
                 reads = {
                     path if "/" in path else f"population/{path}"
                     for path in str(array.attrs["reads"]).split()
@@ -350,9 +367,10 @@ class Population:
                 out[name] = reads, set(str(array.attrs.get("fills", "")).split())
         return out
 
-    def pending(self, stage: str) -> list[Shard]:
-        """Shards with a network for which the stage has not ended."""
-        status = self.status(stage)
+    def pending(self, stage: str, status: NDArray[np.uint8] | None = None) -> list[Shard]:
+        """Shards with a network for which the stage has not ended, read now or by its status."""
+        if status is None:
+            status = self.status(stage)
         return [s for s in self.shards() if (status[s.start : s.stop] == PENDING).any()]
 
     # ------------------------------------------------------------------ writing
@@ -511,11 +529,17 @@ class Population:
 
         For the one process that ends a stage, when no worker writes any more.
         """
+        self.write_together({(group, name): values})
+
+    def write_together(self, values: Mapping[tuple[str, str], NDArray[Any]]) -> None:
+        """As `write_all`, of several variables, by group and name."""
         locks.check_held(self.path)
-        path = name if group == "population" else f"{group}/{name}"
-        with self.briefly(), self.rewriting(path) as store:
-            target = zarr.open_array(store, path=f"{self.group_path(group)}/{name}", mode="r+")
-            fill_array(target, xr.DataArray(values, name=name))
+        paths = [name if group == "population" else f"{group}/{name}" for group, name in values]
+        with self.briefly(), self.rewriting(*paths) as store:
+            for (group, name), own in values.items():
+                path = f"{self.group_path(group)}/{name}"
+                target = zarr.open_array(store, path=path, mode="r+", zarr_format=3)
+                fill_array(target, xr.DataArray(own, name=name))
 
 
 class _Opened:
@@ -540,10 +564,8 @@ class _Opened:
 
     def array(self, group: str, name: str) -> Any:
         if group not in self._groups:
-            self._groups[group] = zarr.open_group(
-                self.noting, path=self._population.group_path(group), mode="r+",
-                use_consolidated=False,
-            )  # fmt: skip
+            path = self._population.group_path(group)
+            self._groups[group] = place.group(self.noting, path, "r+")
         if (group, name) not in self._arrays:
             try:
                 self._arrays[group, name] = self._groups[group][name]

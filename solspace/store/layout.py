@@ -43,6 +43,7 @@ __all__ = [
     "quiet",
     "relayout",
     "undeclared",
+    "whole_values",
 ]
 
 # An inner chunk is about so large where networks are large enough.
@@ -156,6 +157,7 @@ def create_array(
     chunk: int,
     packed: bool = False,
     name: str | None = None,
+    attrs: Mapping[str, Any] | None = None,
 ) -> Any:
     """An array of a variable, at its fill.
 
@@ -173,6 +175,8 @@ def create_array(
         Compressed hard, for a store that is written once and sent far.
     name : str, optional
         Another name than the variable's.
+    attrs : mapping, optional
+        Beside its own attributes, or in place of them.
     """
     shape = tuple(sizes[d] for d in variable.dims)
     chunks = tuple(max(s, 1) for s in shape)
@@ -206,7 +210,7 @@ def create_array(
             fill_value=variable.fill,
             compressors=[compressor, Crc32cCodec()],
             dimension_names=variable.dims,
-            attributes=_plain(variable.attributes()),
+            attributes=_plain(variable.attributes()) | _plain(attrs or {}),
         )
 
 
@@ -267,13 +271,19 @@ def checked_text(values: NDArray[Any], target: Any, name: str) -> NDArray[Any]:
     return out.astype(target.dtype)
 
 
-def fill_array(target: Any, array: xr.DataArray) -> None:
-    """Write a whole array, with its attributes."""
+def whole_values(target: Any, array: xr.DataArray) -> NDArray[Any]:
+    """What is to be written of a whole array."""
     values = np.asarray(array.values)
     if values.shape != target.shape:  # Zarr would write what fits, without a word
         raise ValueError(f"{array.name!r} has shape {values.shape}, expected {target.shape}")
     if values.dtype.kind in "OTU":
         values = checked_text(values, target, str(array.name))
+    return values
+
+
+def fill_array(target: Any, array: xr.DataArray) -> None:
+    """Write a whole array, with its attributes."""
+    values = whole_values(target, array)
     with quiet():
         target[...] = values
         if array.attrs:

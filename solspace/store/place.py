@@ -26,6 +26,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import zarr
 from zarr.abc.store import (
     ByteRequest,
     OffsetByteRequest,
@@ -38,7 +39,7 @@ from zarr.storage import ObjectStore
 
 from solspace.errors import ClusterError, SolspaceError
 
-__all__ = ["check_local", "exists", "is_remote", "named", "one_moment", "opened"]
+__all__ = ["check_local", "exists", "group", "is_remote", "named", "one_moment", "opened"]
 
 BUCKETS = ("s3", "gs", "az")
 _BUCKET_URLS = tuple(f"{scheme}://" for scheme in BUCKETS)
@@ -162,6 +163,28 @@ def opened(path: str | os.PathLike[str], mode: str = "r", *, copy: bool = True) 
         )
     look = copy and mode == "r"
     return Remote(text, read_only=mode == "r", copy=_look(text) if look else None)
+
+
+def group(store: Any, path: str = "", mode: str = "r") -> zarr.Group:
+    """A group as Zarr sees it, by its own metadata.
+
+    Parameters
+    ----------
+    store : path, or a store of Zarr
+    path : str
+        In the store; the root by default.
+    mode : str
+        ``"r"`` or ``"r+"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is none.
+    """
+    if isinstance(store, str | os.PathLike):
+        store = opened(store, mode)
+    # Told which format, Zarr asks for one file where it would for four.
+    return zarr.open_group(store, path=path, mode=mode, zarr_format=3, use_consolidated=False)
 
 
 def beside(path: str) -> tuple[Any, str] | None:

@@ -19,6 +19,7 @@ so that what another writer puts in its place is found.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -67,6 +68,7 @@ _COLUMNS = 32  # a record has room for so many arrays, or a multiple of it
 _FIRST = "digest path"  # the first line of the table, without which it is damaged
 _LINES = 512
 _WIDTH = 256
+_LARGE = 1 << 20  # bytes of a file
 _MARK = "writing"  # in place of a digest: being written
 _MAKING = "making"  # the same of an array that was not there before
 
@@ -106,13 +108,13 @@ class Noting(WrapperStore[Any]):
 
     async def set(self, key: str, value: Any) -> None:
         await self._store.set(key, value)
-        self._note(key, value)
+        await self._note(key, value)
 
     async def set_if_not_exists(self, key: str, value: Any) -> None:
-        there = await self._store.exists(key)
-        await self._store.set_if_not_exists(key, value)
-        if not there:
-            self._note(key, value)
+        # Zarr asks so for all groups above each array, and a folder would write a file to find out.
+        if not await self._store.exists(key):
+            await self._store.set_if_not_exists(key, value)
+            await self._note(key, value)
 
     async def _set_many(self, values: Iterable[tuple[str, Any]]) -> None:
         for key, value in values:
@@ -131,19 +133,20 @@ class Noting(WrapperStore[Any]):
         for key in [k for k in self.noted if k.startswith(prefix.rstrip("/") + "/")]:
             del self.noted[key]
 
-    def _note(self, key: str, value: Any) -> None:
+    async def _note(self, key: str, value: Any) -> None:
         data = value.as_buffer_like()
         # Attributes of a group change with every run; they are no part of what is recorded.
         if key.endswith("zarr.json") and b'"node_type": "group"' in bytes(data):
             self.noted.pop(key, None)
-        else:
+        elif len(data) < _LARGE:
             self.noted[key] = digest(data)
+        else:  # while it is counted, Zarr's thread goes on with other arrays
+            self.noted[key] = await asyncio.to_thread(digest, data)
 
 
 def noting_store(path: str) -> Noting:
     """A store for writing, with notes of what is written."""
-    root = zarr.open_group(place.opened(path, "r+"), mode="r+", use_consolidated=False)
-    return Noting(root.store_path.store)
+    return Noting(place.group(path, mode="r+").store_path.store)
 
 
 @functools.cache
@@ -251,10 +254,7 @@ class Files:
     def made(cls, population: Population, base: str | None = None) -> Files:
         """The table for writing, made where there is none; the caller is briefly alone."""
         base = base or population.group_path("population")
-        opened = place.opened(population.path, "r+")
-        root = zarr.open_group(opened, mode="r+", use_consolidated=False)
-        own = root[base]
-        assert isinstance(own, zarr.Group)
+        own = place.group(population.path, base, "r+")
         if f"{WRITING}/file" in own:
             return cls(own[f"{WRITING}/file"])
         if base == population.group_path("population"):
@@ -426,6 +426,14 @@ def read_key(store: Any, key: str) -> bytes | None:
     """A file of a store; None where it is not there."""
     from zarr.core.buffer import default_buffer_prototype
 
+    while isinstance(store, WrapperStore):
+        store = store._store
+    if isinstance(store, LocalStore):  # without a way through Zarr's thread
+        try:
+            with open(os.path.join(store.root, key), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
     found = sync(store.get(key, default_buffer_prototype()))
     return None if found is None else bytes(found.to_bytes())
 
@@ -476,6 +484,7 @@ class ShardRecords:
         self._record: Any = group["record"]
         self.names: list[str] = [str(n) for n in self._record.attrs["arrays"]]
         self._column = {name: 2 + 2 * i for i, name in enumerate(self.names)}
+        self._decoded: tuple[bytes | None, NDArray[np.uint64]] | None = None
 
     @classmethod
     def of(cls, population: Population, stage: str, mode: str = "r") -> ShardRecords | None:
@@ -490,8 +499,20 @@ class ShardRecords:
         return np.asarray(self._token[...])
 
     def token(self, at: int) -> int:
-        """The run that may write one shard."""
-        return int(self._token[at])
+        """The run that may write one shard.
+
+        Asked before and after each: the file is read each time, and decoded where it is another
+        than before.
+        """
+        store, key = self._token.store_path.store, f"{self._token.path}/c/0"
+        data, decoded = read_key(store, key), self._decoded
+        if data is not None and decoded is not None and decoded[0] == data:
+            return int(decoded[1][at])
+        tokens = self.tokens()
+        # Another run may have written it meanwhile: then these tokens are not of these bytes.
+        same = data is not None and read_key(store, key) == data
+        self._decoded = (data, tokens) if same else None
+        return int(tokens[at])
 
     def records(self) -> NDArray[np.uint64]:
         """All records, a row a shard."""
