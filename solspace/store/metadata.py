@@ -99,7 +99,7 @@ def _gather_files(store: str) -> None:
         root = json.load(file)
     in_order = sorted(found, key=lambda path: (path.count("/"), path))
     root["consolidated_metadata"] = _NOTHING | {"metadata": {p: found[p] for p in in_order}}
-    data = json.dumps(root, indent=2).encode()
+    data = json.dumps(root).encode()  # indented it would be written by Python, not by C
     opened = zarr.open_group(place.opened(store, "r+"), mode="r+", use_consolidated=False)
     sync(opened.store_path.store.set("zarr.json", cpu.Buffer.from_bytes(data)))
 
@@ -134,7 +134,7 @@ class _LeavingOut(WrapperStore[Any]):
             copy = node["consolidated_metadata"]
             gathered = copy["metadata"].items()
             copy["metadata"] = {p: own for p, own in gathered if p.split("/")[2:3] != [WRITING]}
-            value = type(value).from_bytes(json.dumps(node, indent=2).encode())
+            value = type(value).from_bytes(json.dumps(node).encode())
         await self._store.set(key, value)
 
 
