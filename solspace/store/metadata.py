@@ -142,5 +142,5 @@ def unmark(store: str) -> None:
     """Take away the mark of a store that was not whole, keeping the copy of all metadata."""
     group = zarr.open_group(place.opened(store, "r+"), mode="r+")
     if UNFINISHED in group.attrs:
-        with quiet():
+        with quiet(), zarr.config.set({"json_indent": None}):  # as it was gathered
             del group.attrs[UNFINISHED]
