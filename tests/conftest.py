@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,13 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 os.environ.setdefault("SOLSPACE_FSYNC", "0")
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: not to be gone through by each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def reference_path(*parts: str) -> Path:
     """A path in ``shared/reference`` beside the checkout, or skip where that is absent."""
     path = Path(__file__).resolve().parents[2].joinpath("shared", "reference", *parts)
@@ -33,6 +43,22 @@ def reference_path(*parts: str) -> Path:
 @pytest.fixture(scope="session")
 def demo_store(tmp_path_factory) -> str:
     """What `make demo` leaves, of four networks that ship: quick to make. Copy it to change it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one for all processes of a run
+        folder = folder.parent
+    path = folder / "demo_store" / "demo.zarr"
+    path.parent.mkdir(exist_ok=True)
+    with open(path.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = path.parent / "made"
+        if not made.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            _make_demo(str(path))
+            made.touch()
+    return str(path)
+
+
+def _make_demo(path: str) -> None:
     import xarray as xr
 
     import solspace
@@ -45,11 +71,9 @@ def demo_store(tmp_path_factory) -> str:
     small = ds[kept].isel(network=slice(4)).load()
     small.attrs.clear()  # the recipe and the provenance of all 400
     labels = ["solution", "solution_key", "solution_name", "graph_key"]
-    path = str(tmp_path_factory.mktemp("demo") / "demo.zarr")
     solspace.add_population(path, small.drop_vars(labels), shard_size=2)
     for stage in ("record", "extrapolate", "reduce", "responses", "label"):
         solspace.run_stage(path, stage)
-    return path
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ def test_graphs_of_an_earlier_version_are_verified_by_its_solution_key(shipped):
 # --------------------------------------------------------------------------- over a store
 
 
+@pytest.mark.slow
 def test_an_older_store_is_read_as_it_is_and_brought_up_to_this(older, capsys):
     before, way = opened(older), opened(older, "checkpoints")
     assert "automaton_key" not in before and "status_label" not in before

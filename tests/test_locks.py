@@ -14,9 +14,10 @@ from solspace import SolspaceError, import_networks
 from solspace.cli import main
 from solspace.networks import parameter_shapes
 from solspace.population import new_population
+from solspace.run import where
 from solspace.run.loop import run_stage
 from solspace.run.populations import add_population, create_population
-from solspace.store import Store, locks
+from solspace.store import Population, Store, locks
 
 TRAIN = ["--task", "interval_reproduction", "--architecture", "vanilla", "--networks", "2"]
 
@@ -26,22 +27,6 @@ from solspace.store import Store
 with Store(sys.argv[1]).lock(sys.argv[2]):
     print("held", flush=True)
     time.sleep(200)
-"""
-
-# Deletes its own lock after the first shard, as a user who thinks it was left over would.
-LOSE = """
-import os, sys
-from solspace.store import locks
-from solspace.cli import main
-from solspace.store import Population
-write = Population.write_shard
-def then_lose(self, shard, *rest, **token):
-    write(self, shard, *rest, **token)
-    if shard.start == 0:
-        os.unlink(sys.argv[2])
-Population.write_shard = then_lose
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one thread: shards in order
-sys.exit(main(["record", sys.argv[1], "--quiet"]))
 """
 
 
@@ -92,24 +77,29 @@ def test_a_deleted_lock_lets_nobody_in(store, held):
 
 
 @pytest.mark.parametrize("another", [False, True])
-def test_who_loses_the_lock_writes_nothing_more(store, another, tmp_path):
-    file = f"{store}.lock"
-    script = LOSE
-    if another:  # whose lock it is now stays there
-        script = script.replace(
-            "os.unlink(sys.argv[2])",
-            "os.unlink(sys.argv[2]); open(sys.argv[2], 'w').write('solspace other')",
-        )
-    done = subprocess.run(
-        [sys.executable, "-c", script, store, file], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert f"{file}: this lock file was deleted or replaced" in done.stderr
+def test_who_loses_the_lock_writes_nothing_more(store, another, monkeypatch, capsys):
+    """It is deleted after the first shard, as a user who thinks it was left over would."""
+    file = Path(f"{store}.lock")
+    write = Population.write_shard
+
+    def then_lose(self, shard, *rest, **token):
+        write(self, shard, *rest, **token)
+        if shard.start == 0:
+            file.unlink()
+            if another:  # whose lock it is now stays there
+                file.write_text("solspace other")
+
+    monkeypatch.setattr(Population, "write_shard", then_lose)
+    monkeypatch.setattr(where, "cores", lambda: 1)  # one thread: shards in order
+    assert main(["record", store, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{file}: this lock file was deleted or replaced" in error
     population = Store(store).populations()[0]
     assert population.status("record").tolist() == [1, 0, 0, 0]
-    assert Path(file).exists() == another
+    assert file.exists() == another
     if not another:
+        monkeypatch.undo()
         assert run_stage(store, "record")[0].computed == 3
 
 

@@ -298,6 +298,7 @@ def test_another_processor_knows_ones_own_labels_and_keeps_bits_of_weights(popul
     assert np.isfinite(ds.share.sel(label="graph_key")).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not X86, reason="needs a processor of the x86-64 family")
 def test_a_process_that_ends_is_said_and_begun_again(population):
     weights, labels = network_weights(population, 0), asked_labels(["graph_key"])

@@ -115,12 +115,13 @@ def _check(population: Population, tree: intact.Tree, quick: bool) -> Iterator[s
             yield from (fault.told for fault in unreadable if fault.told)
             damaged |= {fault.path for fault in unreadable}
     views = {group: _view(tree, population.group_path(group)) for group in groups}
-    structural = list(_structure_faults(population, tree, kind, views, quick))
+    opened: dict[str, xr.Dataset] = {}  # once for all that looks at them
+    structural = list(_structure_faults(population, tree, kind, views, quick, opened))
     yield from structural
     if quick:
         yield from _status_values(population, tree, views["population"])
     elif not structural:  # values are looked at only where names and shapes can be relied on
-        yield from _value_faults(population, kind, groups, damaged)
+        yield from _value_faults(population, kind, groups, damaged, opened)
 
 
 def _view(tree: intact.Tree, path: str) -> xr.Dataset:
@@ -164,6 +165,7 @@ def _structure_faults(
     kind: str,
     views: Mapping[str, xr.Dataset],
     quick: bool,
+    opened: dict[str, xr.Dataset],
 ) -> Iterator[str]:
     """Variables that are missing or of another kind, and groups that are."""
     known = collection.groups(kind)
@@ -189,7 +191,7 @@ def _structure_faults(
         if not quick:
             # Strings may be longer than declared only where their arrays are wider.
             with contextlib.suppress(Exception):
-                ds = population.open(group)
+                ds = opened[group] = population.open(group)
         yield from faults(ds, declared.values(), required=required, where=where)
         if "network" in view.sizes and view.sizes["network"] != networks:
             yield f"{where}: {view.sizes['network']} networks, the population has {networks}"
@@ -224,13 +226,17 @@ def _structure_faults(
 
 
 def _value_faults(
-    population: Population, kind: str, groups: list[str], damaged: set[str]
+    population: Population,
+    kind: str,
+    groups: list[str],
+    damaged: set[str],
+    whole: Mapping[str, xr.Dataset],
 ) -> Iterator[str]:
     """What values say against each other, of arrays that can be read."""
     opened: dict[str, xr.Dataset] = {}
     for group in groups:
         try:
-            opened[group] = _without(population, group, damaged)
+            opened[group] = _without(population, group, damaged, whole)
         except Exception as error:
             yield f"{population.group_path(group)}: cannot be opened ({intact.reason(error)})"
     if "population" not in opened:
@@ -277,12 +283,14 @@ def _paths(stage: Stage, population: Population) -> set[str]:
     }
 
 
-def _without(population: Population, group: str, damaged: set[str]) -> xr.Dataset:
+def _without(
+    population: Population, group: str, damaged: set[str], whole: Mapping[str, xr.Dataset]
+) -> xr.Dataset:
     """A group without the arrays that are damaged."""
     path = population.group_path(group)
     gone = [at.rpartition("/")[2] for at in damaged if at.rpartition("/")[0] == path]
     if not gone:
-        return population.open(group)
+        return whole[group] if group in whole else population.open(group)
     return xr.open_zarr(
         place.opened(population.path),
         group=path,

@@ -212,7 +212,7 @@ class _LeavingOut(WrapperStore[Any]):
             copy = node["consolidated_metadata"]
             gathered = copy["metadata"].items()
             copy["metadata"] = {p: own for p, own in gathered if p.split("/")[2:3] != [WRITING]}
-            value = type(value).from_bytes(json.dumps(node, indent=2).encode())
+            value = type(value).from_bytes(json.dumps(node).encode())
         await self._store.set(key, value)
 
 
@@ -227,5 +227,5 @@ def unmark(store: str) -> None:
             return
     group = zarr.open_group(place.opened(store, "r+"), mode="r+")
     if UNFINISHED in group.attrs:
-        with quiet():
+        with quiet(), zarr.config.set({"json_indent": None}):  # as it was gathered
             del group.attrs[UNFINISHED]

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from solspace.store.handle import Population
@@ -113,6 +114,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@cache  # looked for in all folders of packages, and the same for as long as a process lives
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
