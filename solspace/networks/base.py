@@ -20,6 +20,7 @@ __all__ = [
     "PARAMETERS",
     "START",
     "Architecture",
+    "Laid",
     "Parameter",
     "StatePart",
     "TorchModule",
@@ -32,6 +33,17 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_out", "bia
 START = "start_"
 
 Weights = Mapping[str, NDArray[Any]]
+
+
+class Laid(dict[str, NDArray[Any]]):
+    """Parameters as an architecture's ``compiled`` is given them, for one call or many.
+
+    `solspace.networks.loops.in_vectors` keeps here what it makes of them.
+    """
+
+    def __init__(self, parameters: Weights) -> None:
+        super().__init__(parameters)
+        self.made: dict[tuple[int, int], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
 
 
 @dataclass(frozen=True)

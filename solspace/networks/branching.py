@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from solspace.networks.base import Weights
 from solspace.networks.registry import recurrent_architecture
-from solspace.networks.running import run, run_output, start_of
+from solspace.networks.running import Runner, check_there, run_output, start_of
 
 __all__ = ["Branches", "find_branches", "run_branches"]
 
@@ -151,19 +152,34 @@ def run_branches(architecture: str, weights: Weights, branches: Branches) -> NDA
     >>> np.allclose(made, run_output("gru", weights, x), rtol=0, atol=1e-14)
     True
     """
-    if recurrent_architecture(architecture).compiled is None:  # steps are slow, trials are not
+    record = recurrent_architecture(architecture)
+    if record.compiled is None:  # steps are slow, trials are not
         return run_output(architecture, weights, branches.inputs)
+    check_there(record, weights)
+    runner = Runner(record, weights)
     source, begin = branches.source, branches.begin
-    start = np.tile(start_of(architecture, weights), (len(source), 1))
+    start = np.tile(start_of(record, weights), (len(source), 1))
     output = np.empty((*branches.inputs.shape[:2], len(weights["bias_out"])))
     for block in branches.blocks:
-        states, made = run(architecture, weights, block.inputs, start[block.trials])
+        states = np.empty((*block.inputs.shape[:2], start.shape[1]))
+        made = runner.run(block.inputs, start[block.trials], states)
         start[block.others] = states[block.rows, block.steps]
-        for trial, own in zip(block.trials.tolist(), made, strict=True):
-            at = begin[trial]
-            if at:
-                output[trial, :at] = output[source[trial], :at]
-            output[trial, at:] = own[: len(output[trial]) - at]
+        _join(output, made, block.trials, source, begin)
     for trial in branches.again:
         output[trial] = output[source[trial]]
     return output
+
+
+@njit(cache=True, nogil=True)
+def _join(output, made, trials, source, begin):  # type: ignore[no-untyped-def]
+    """What trials put out: up to where they branch off, what the others did."""
+    time, channels = output.shape[1:]
+    for row in range(trials.size):
+        trial = trials[row]
+        at = begin[trial]
+        for t in range(time):
+            for c in range(channels):
+                if t < at:
+                    output[trial, t, c] = output[source[trial], t, c]
+                else:
+                    output[trial, t, c] = made[row, t - at, c]

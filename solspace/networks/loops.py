@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from solspace.networks.base import Weights
+from solspace.networks.base import Laid, Weights
 from solspace.networks.vectors import LANES, ROWS, add_tile, address, padded
 
 __all__ = ["in_vectors", "run_trials"]
@@ -51,6 +51,15 @@ def in_vectors(
     >>> [array.shape for array in made[2:]]
     [(2, 32), (6, 24), (32,)]
     """
+    made = weights.made if isinstance(weights, Laid) else {}
+    if (gates, apart) not in made:
+        made[gates, apart] = _in_vectors(weights, gates, apart)
+    # Of arrays that lie otherwise Numba would compile the loop once more.
+    x, start = (np.ascontiguousarray(a, np.float64) for a in (x, start))
+    return x, start, *made[gates, apart]
+
+
+def _in_vectors(weights: Weights, gates: int, apart: int) -> tuple[_Array, _Array, _Array]:
     w_in, w_rec, b_in, b_rec = (
         _filled(weights[name], gates) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
@@ -61,9 +70,7 @@ def in_vectors(
             for a in (w_in, b_in)
         )
     b_in[: len(b_rec)] += b_rec
-    # Of arrays that lie otherwise Numba would compile the loop once more.
-    x, start = (np.ascontiguousarray(a, np.float64) for a in (x, start))
-    return x, start, w_in, w_rec, b_in
+    return w_in, w_rec, b_in
 
 
 def _filled(parameter: NDArray[Any], gates: int) -> _Array:

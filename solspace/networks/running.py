@@ -28,12 +28,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solspace.errors import SolspaceError
-from solspace.networks.base import PARAMETERS, START, Architecture, Parameter, Weights
+from solspace.networks.base import PARAMETERS, START, Architecture, Laid, Parameter, Weights
 from solspace.networks.registry import recurrent_architecture
 
 __all__ = [
+    "Runner",
     "as_float64",
     "check_given",
+    "check_there",
     "hidden_size",
     "parameter_names",
     "parameter_shapes",
@@ -121,7 +123,7 @@ def as_float64(architecture: str, weights: Weights) -> dict[str, NDArray[np.floa
     dtype('float64')
     """
     record = _record(architecture)
-    _check_there(record, weights)
+    check_there(record, weights)
     names = (*record.parameter_names, *start_names(record, weights))
     out = {name: np.asarray(weights[name], np.float64) for name in names}
     for name, array in out.items():
@@ -208,7 +210,8 @@ def check_given(architecture: str, parameter: Parameter, value: ArrayLike) -> ND
     return array
 
 
-def _check_there(record: Architecture, weights: Mapping[str, Any]) -> None:
+def check_there(record: Architecture, weights: Mapping[str, Any]) -> None:
+    """Refuse weights without all parameters of their architecture."""
     if missing := [name for name in record.parameter_names if name not in weights]:
         raise SolspaceError(
             f"a {record.name} network has no {', '.join(missing)}, only {', '.join(weights)}; "
@@ -261,10 +264,8 @@ def run(
     record, x, start = _prepared(architecture, weights, inputs, state, dtype)
     if record.compiled is None:
         return _run_in_torch(record, weights, x, start)
-    n, flat = hidden_size(weights), _for_compiled(record, weights)
     states = np.empty((*x.shape[:2], start.shape[1]))
-    record.compiled(np.asarray(x, np.float64), np.asarray(start, np.float64), flat, states)
-    output = _linear_readout(weights, states[..., :n])
+    output = Runner(record, weights).run(x, start, states)
     return states.astype(dtype, copy=False), output.astype(dtype, copy=False)
 
 
@@ -299,7 +300,7 @@ def run_output(
     record, x, start = _prepared(architecture, weights, inputs, state, np.float64)
     if record.compiled is None:
         return _run_in_torch(record, weights, x, start)[1]
-    n, flat = hidden_size(weights), _for_compiled(record, weights)
+    runner = Runner(record, weights)
     trials, time = x.shape[:2]
     output = np.empty((trials, time, weights["weight_out"].shape[0]))
     # Trials by six, which compiled loops run at once, in memory that is used again and so cached.
@@ -307,9 +308,7 @@ def run_output(
     states = np.empty((min(few, trials), time, start.shape[1]))
     for first in range(0, trials, few):
         block = slice(first, min(first + few, trials))
-        here = states[: block.stop - first]
-        record.compiled(x[block], start[block], flat, here)
-        output[block] = _linear_readout(weights, here[..., :n])
+        output[block] = runner.run(x[block], start[block], states[: block.stop - first])
     return output
 
 
@@ -325,7 +324,7 @@ def _prepared(
 ) -> tuple[Architecture, NDArray[Any], NDArray[Any]]:
     """The record, inputs and the states before the first step, checked."""
     record = _record(architecture)
-    _check_there(record, weights)
+    check_there(record, weights)
     x = np.ascontiguousarray(inputs, dtype=dtype)
     trials, size = len(x), state_size(record, hidden_size(weights))
     if state is None:
@@ -340,18 +339,39 @@ def _prepared(
     return record, x, start
 
 
-def _for_compiled(record: Architecture, weights: Weights) -> dict[str, NDArray[Any]]:
-    """Gates folded into units, torch's own layout; matrices transposed."""
-    flat = {name: _flat(weights[name], np.float64) for name in PARAMETERS[:4]}
-    for name in ("weight_ih", "weight_hh"):
-        flat[name] = np.ascontiguousarray(flat[name].T)
-    return flat | {p.name: np.asarray(weights[p.name], np.float64) for p in record.parameters}
+class Runner:
+    """One network, laid out once for as many runs in its compiled loop as are wanted.
 
+    Parameters
+    ----------
+    architecture : Architecture
+        One with a compiled loop.
+    weights : mapping
+        One network's parameters, without padding.
+    """
 
-def _linear_readout(weights: Weights, activity: NDArray[Any]) -> NDArray[Any]:
-    w_out = np.asarray(weights["weight_out"], activity.dtype)
-    made: NDArray[Any] = activity @ w_out.T + np.asarray(weights["bias_out"], activity.dtype)
-    return made
+    def __init__(self, architecture: Architecture, weights: Weights) -> None:
+        assert architecture.compiled is not None
+        self._loop, self._units = architecture.compiled, hidden_size(weights)
+        # Gates folded into units, torch's own layout; matrices transposed.
+        flat = {name: _flat(weights[name], np.float64) for name in PARAMETERS[:4]}
+        for name in ("weight_ih", "weight_hh"):
+            flat[name] = np.ascontiguousarray(flat[name].T)
+        for p in architecture.parameters:
+            flat[p.name] = np.asarray(weights[p.name], np.float64)
+        self._parameters = Laid(flat)
+        self._readout = np.asarray(weights["weight_out"], np.float64).T
+        self._bias = np.asarray(weights["bias_out"], np.float64)
+
+    def run(
+        self, inputs: NDArray[Any], start: NDArray[Any], states: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Fill the states (trial, time, state) and give the output (trial, time, output)."""
+        x, start = np.asarray(inputs, np.float64), np.asarray(start, np.float64)
+        self._loop(x, start, self._parameters, states)
+        output: NDArray[np.float64] = states[..., : self._units] @ self._readout
+        output += self._bias
+        return output
 
 
 def _flat(parameter: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -416,7 +436,7 @@ def run_population(
     import torch
 
     record = _record(architecture)
-    _check_there(record, weights)
+    check_there(record, weights)
     assert record.step is not None
     w_hh = weights["weight_hh"]
     networks, gates, n = w_hh.shape[0], w_hh.shape[1], w_hh.shape[-1]
