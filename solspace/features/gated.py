@@ -90,36 +90,31 @@ _lstm_vectors = elementwise(_lstm, taken=4, given=4)
 _lstm_bend_vectors = elementwise(_lstm_bend, taken=7, given=1)
 
 
+# Inlined before it is compiled, so that each loop is compiled with its own vectors alone.
+@njit(nogil=True, inline="always")
+def _through(taken, made, none, vectors):  # type: ignore[no-untyped-def]
+    source, out, size = address(taken, (0, 0)), address(made, (0, 0)), taken.shape[1]
+    vectors(source, size, out, size, address(none, (0,)), size // LANES)
+
+
 @njit(cache=True, nogil=True)
 def _run_gru(taken, made, none):  # type: ignore[no-untyped-def]
-    _gru_vectors(
-        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
-        address(none, (0,)), taken.shape[1] // LANES,
-    )  # fmt: skip
+    _through(taken, made, none, _gru_vectors)
 
 
 @njit(cache=True, nogil=True)
 def _bend_gru(taken, made, none):  # type: ignore[no-untyped-def]
-    _gru_bend_vectors(
-        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
-        address(none, (0,)), taken.shape[1] // LANES,
-    )  # fmt: skip
+    _through(taken, made, none, _gru_bend_vectors)
 
 
 @njit(cache=True, nogil=True)
 def _run_lstm(taken, made, none):  # type: ignore[no-untyped-def]
-    _lstm_vectors(
-        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
-        address(none, (0,)), taken.shape[1] // LANES,
-    )  # fmt: skip
+    _through(taken, made, none, _lstm_vectors)
 
 
 @njit(cache=True, nogil=True)
 def _bend_lstm(taken, made, none):  # type: ignore[no-untyped-def]
-    _lstm_bend_vectors(
-        address(taken, (0, 0)), taken.shape[1], address(made, (0, 0)), made.shape[1],
-        address(none, (0,)), taken.shape[1] // LANES,
-    )  # fmt: skip
+    _through(taken, made, none, _lstm_bend_vectors)
 
 
 class GatedStep(NamedTuple):
