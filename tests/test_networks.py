@@ -26,7 +26,7 @@ from solspace.networks import (
     run_population,
     to_state_dict,
 )
-from solspace.networks.vectors import LANES, address, elementwise, sigmoid, tanh
+from solspace.networks.vectors import address, elementwise, sigmoid, tanh
 
 MODULES = {
     "vanilla": torch.nn.RNN,
@@ -136,6 +136,26 @@ def test_a_trial_is_the_same_to_the_last_bit_whatever_is_run_beside_it(
     np.testing.assert_array_equal(run_output(architecture, weights, x), output)
 
 
+@pytest.mark.parametrize("architecture", ["gru", "lstm"])
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e200])
+def test_gates_far_open_or_shut_overflow_nowhere(architecture, size):
+    """Their quotients are multiplied before they are divided."""
+    rng = np.random.default_rng(0)
+    weights = {n: w.astype(np.float64) for n, w in make_weights(architecture, 9, seed=3).items()}
+    for name in ("weight_ih", "weight_hh", "bias_ih"):
+        weights[name] = weights[name] * size
+    start = rng.normal(size=(6, 9 * (1 + (architecture == "lstm")))) * 1e6  # no state is so large
+    x = rng.normal(size=(6, 30, 2))
+    states, output = run(architecture, weights, x, start)
+    tensors = {name: torch.from_numpy(w)[None] for name, w in weights.items()}
+    with torch.no_grad():
+        batched, _ = run_population(
+            architecture, tensors, torch.from_numpy(x), torch.from_numpy(start)[None]
+        )
+    assert np.isfinite(states).all() and np.isfinite(output).all()
+    np.testing.assert_allclose(batched[0].numpy(), states, rtol=1e-9, atol=1e-9)
+
+
 def test_no_two_compiled_steps_go_by_one_name():
     modules = [importlib.import_module(f"solspace.networks.{n}") for n in ("gru", "leaky", "lstm")]
     modules += [importlib.import_module(f"solspace.networks.{n}") for n in ("relu", "vanilla")]
@@ -197,7 +217,7 @@ _SQUASH = elementwise(_squashed, taken=1, given=2)
 def _squash(x, out):
     nothing = np.empty(1)
     where = address(out, (0, 0))
-    _SQUASH(address(x, (0,)), 0, where, x.size, address(nothing, (0,)), x.size // LANES)
+    _SQUASH(address(x, (0,)), 0, where, x.size, address(nothing, (0,)), x.size)
 
 
 def test_tanh_and_the_logistic_function_are_right_to_the_last_places():

@@ -94,7 +94,7 @@ _lstm_bend_vectors = elementwise(_lstm_bend, taken=7, given=1)
 @njit(nogil=True, inline="always")
 def _through(taken, made, none, vectors):  # type: ignore[no-untyped-def]
     source, out, size = address(taken, (0, 0)), address(made, (0, 0)), taken.shape[1]
-    vectors(source, size, out, size, address(none, (0,)), size // LANES)
+    vectors(source, size, out, size, address(none, (0,)), size)
 
 
 @njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ from numba import njit
 
 from solspace.networks.base import Architecture, TorchModule, recurrent
 from solspace.networks.loops import in_vectors, run_trials
-from solspace.networks.vectors import Vector, elementwise, sigmoid, tanh
+from solspace.networks.vectors import Vector, elementwise, sigmoid, sigmoid_parts, tanh_parts
 
 
 def step(weights: Any, drive: Any, h: Any) -> Any:
@@ -22,9 +22,10 @@ def step(weights: Any, drive: Any, h: Any) -> Any:
 
 
 def _cell(r: Vector, z: Vector, recurrent: Vector, given: Vector, h: Vector) -> Vector:
-    new = tanh(sigmoid(r).times_plus(recurrent, given))
-    z = sigmoid(z)
-    return (1.0 - z).times_plus(new, z * h)
+    # Both terms as one quotient: to divide is what takes longest.
+    new, of_new = tanh_parts(sigmoid(r).times_plus(recurrent, given))
+    keep, renew, of_z = sigmoid_parts(z)
+    return renew.times_plus(new, keep * h * of_new) / (of_z * of_new)
 
 
 _advance = elementwise(_cell, taken=5, given=1)

@@ -2,7 +2,7 @@
 
 Trials are run side by side, up to six at once, so that a weight that is fetched serves all of them.
 The recurrent matrix comes transposed, (presynaptic unit, gate * unit), each gate filled up to whole
-vectors (`solspace.networks.vectors`). What a trial gives does not depend on the others.
+halves of vectors (`solspace.networks.vectors`). What a trial gives does not depend on the others.
 
 Numba's cache looks at the file of the function that is called from Python only: after a change
 here or in vectors.py, delete ``__pycache__``.
@@ -17,7 +17,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from solspace.networks.base import Laid, Weights
-from solspace.networks.vectors import LANES, ROWS, add_tile, address, padded
+from solspace.networks.vectors import (
+    HALF,
+    LANES,
+    ROWS,
+    add_half_tile,
+    add_tile,
+    address,
+    copy,
+    padded,
+)
 
 __all__ = ["in_vectors", "run_trials"]
 
@@ -27,7 +36,7 @@ _Array = NDArray[np.float64]
 def in_vectors(
     x: NDArray[Any], start: NDArray[Any], weights: Weights, *, gates: int, apart: int = 0
 ) -> tuple[_Array, _Array, _Array, _Array, _Array]:
-    """What `run_trials` takes of a network, each gate filled up to whole vectors by zeros.
+    """What `run_trials` takes of a network, each gate filled up to halves of vectors by zeros.
 
     Parameters
     ----------
@@ -75,22 +84,31 @@ def _in_vectors(weights: Weights, gates: int, apart: int) -> tuple[_Array, _Arra
 
 def _filled(parameter: NDArray[Any], gates: int) -> _Array:
     units = parameter.shape[-1] // gates
-    out = np.zeros((*parameter.shape[:-1], gates, padded(units)))
+    out = np.zeros((*parameter.shape[:-1], gates, padded(units, HALF)))
     out[..., :units] = parameter.reshape(*parameter.shape[:-1], gates, units)
     return out.reshape(*parameter.shape[:-1], -1)
 
 
 @njit(nogil=True)
-def _add_product(rows, left, w, work, at):  # type: ignore[no-untyped-def]
-    """Add to the first numbers of each row of ``work`` those from ``at`` on by a matrix."""
-    vectors, most = w.shape[1] // LANES, ROWS // rows
+def _add_product(rows, left, at, w, drive, out):  # type: ignore[no-untyped-def]
+    """Rows of ``drive``, and to them those of ``left`` from number ``at`` on by a matrix."""
+    width = w.shape[1]
+    vectors, most = width // LANES, ROWS // rows
     tiles = (vectors + most - 1) // most
     for tile in range(tiles):
         first, last = tile * vectors // tiles, (tile + 1) * vectors // tiles
+        place = (0, first * LANES)
         add_tile(
             rows, last - first, w.shape[0], address(left, (0, at)), left.shape[1],
-            address(w, (0, first * LANES)), w.shape[1], address(work, (0, first * LANES)),
-            work.shape[1],
+            address(w, place), w.shape[1], address(drive, place), drive.shape[1],
+            address(out, place), out.shape[1],
+        )  # fmt: skip
+    if width % LANES:
+        place = (0, vectors * LANES)
+        add_half_tile(
+            rows, 1, w.shape[0], address(left, (0, at)), left.shape[1],
+            address(w, place), width, address(drive, place), drive.shape[1],
+            address(out, place), out.shape[1],
         )  # fmt: skip
 
 
@@ -104,9 +122,12 @@ def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # t
     of the state, and gives the parts.
     """
     trials, time, inputs = x.shape
-    n, given = w_rec.shape[0], bias.size
-    size = (n + LANES - 1) // LANES * LANES
+    n, given, both = w_rec.shape[0], bias.size, w_rec.shape[1]
+    size = (n + HALF - 1) // HALF * HALF
     work = np.zeros((ROWS, given + parts * size))
+    # What comes from outside: mostly that of the step before.
+    drive = np.zeros((ROWS, given))
+    stale = np.ones(ROWS, np.bool_)
     blocks = (trials + ROWS - 1) // ROWS
     for block in range(blocks):
         first, last = block * trials // blocks, (block + 1) * trials // blocks
@@ -117,18 +138,23 @@ def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # t
                     work[r, given + p * size + u] = start[first + r, p * n + u]
         for t in range(time):
             for r in range(rows):
-                # Written out: of arrays Numba would compile what is said where shapes differ.
-                for d in range(given):
-                    work[r, d] = bias[d]
                 driven = False
                 for i in range(inputs):
                     driven |= x[first + r, t, i] != 0  # mostly it is not
-                if driven:
-                    _add_product(1, x[first + r, t : t + 1], w_in, work[r : r + 1], 0)
-            _add_product(rows, work, w_rec, work, given)
+                if driven or stale[r]:
+                    # Written out: of arrays Numba would compile what is said where shapes differ.
+                    for d in range(given):
+                        drive[r, d] = bias[d]
+                    if driven:
+                        own = drive[r : r + 1]
+                        _add_product(1, x[first + r, t : t + 1], 0, w_in, own, own)
+                    for d in range(both, given):
+                        work[r, d] = drive[r, d]
+                    stale[r] = driven
+            _add_product(rows, work, given, w_rec, drive, work)
             for r in range(rows):
                 row = address(work, (r, given))
-                cell(address(work, (r, 0)), size, row, size, address(settings, (0,)), size // LANES)
+                cell(address(work, (r, 0)), size, row, size, address(settings, (0,)), size)
                 for p in range(parts):
-                    for u in range(n):
-                        states[first + r, t, p * n + u] = work[r, given + p * size + u]
+                    made = address(work, (r, given + p * size))
+                    copy(n, made, address(states, (first + r, t, p * n)))

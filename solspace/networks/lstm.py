@@ -9,7 +9,7 @@ from numba import njit
 
 from solspace.networks.base import ACTIVITY, Architecture, StatePart, TorchModule, recurrent
 from solspace.networks.loops import in_vectors, run_trials
-from solspace.networks.vectors import Vector, elementwise, sigmoid, tanh
+from solspace.networks.vectors import Vector, elementwise, sigmoid_parts, tanh_parts
 
 
 def step(weights: Any, drive: Any, h: Any, c: Any) -> Any:
@@ -22,8 +22,12 @@ def step(weights: Any, drive: Any, h: Any, c: Any) -> Any:
 def _cell(
     i: Vector, f: Vector, g: Vector, o: Vector, h: Vector, c: Vector
 ) -> tuple[Vector, Vector]:
-    c = sigmoid(f).times_plus(c, sigmoid(i) * tanh(g))
-    return sigmoid(o) * tanh(c), c
+    # Products of quotients as one quotient: to divide is what takes longest.
+    (i, _, of_i), (f, _, of_f), (g, of_g) = sigmoid_parts(i), sigmoid_parts(f), tanh_parts(g)
+    entering = of_i * of_g
+    c = (f * c).times_plus(entering, i * g * of_f) / (entering * of_f)
+    (o, _, of_o), (h, of_h) = sigmoid_parts(o), tanh_parts(c)
+    return o * h / (of_o * of_h), c
 
 
 _advance = elementwise(_cell, taken=6, given=2)
