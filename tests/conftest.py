@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,17 +44,24 @@ def reference_path(*parts: str) -> Path:
 @pytest.fixture(scope="session")
 def demo_store(tmp_path_factory) -> str:
     """What `make demo` leaves, of four networks that ship: quick to make. Copy it to change it."""
+    return made_once(tmp_path_factory, "demo", _make_demo)
+
+
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[str], None]
+) -> str:
+    """A store that is the same for all processes of a run: the first to ask makes it."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # one for all processes of a run
+    if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    path = folder / "demo_store" / "demo.zarr"
+    path = folder / f"{name}_store" / f"{name}.zarr"
     path.parent.mkdir(exist_ok=True)
     with open(path.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = path.parent / "made"
         if not made.exists():
             shutil.rmtree(path, ignore_errors=True)
-            _make_demo(str(path))
+            make(str(path))
             made.touch()
     return str(path)
 
