@@ -115,7 +115,7 @@ def _add_product(rows, left, at, w, drive, out):  # type: ignore[no-untyped-def]
 # Inlined before it is compiled: an architecture's loop is compiled once, not with this in it again.
 @njit(nogil=True, inline="always")
 def run_trials(x, start, w_in, w_rec, bias, settings, states, parts, cell):  # type: ignore[no-untyped-def]
-    """Fill ``states`` (trial, time, state).
+    """Fill ``states`` (trial, time, state), the numbers of a step one after the other.
 
     ``bias`` (drive,) and ``w_in`` (input, drive) may be of more drives than ``w_rec`` is of: those
     that get nothing from other units. ``cell`` (from `elementwise`) takes all drives and the parts
