@@ -227,3 +227,52 @@ def test_a_death_on_the_cluster_is_one_line(cluster, tmp_path, monkeypatch, dies
     run_stage(whole, "train")
     assert_same(store, whole)
     assert check_store(store) == []
+
+
+def test_processes_are_chosen_where_many_networks_are_pending(trained, tmp_path, monkeypatch):
+    from solspace.cli import main
+    from solspace.run import choosing
+    from solspace.store import Store
+
+    populations = Store(trained).populations()
+    assert choosing.worthwhile_processes(populations) is None  # four networks
+    monkeypatch.setattr(choosing, "FEWEST", 4)
+    monkeypatch.setattr(choosing, "EACH", 2)
+    monkeypatch.setattr(choosing, "most_workers", lambda room: 8)
+    assert choosing.worthwhile_processes(populations) == 2
+    monkeypatch.setattr(choosing, "most_workers", lambda room: 0)  # no dask
+    assert choosing.worthwhile_processes(populations) is None
+    monkeypatch.setattr(choosing, "most_workers", lambda room: 8)
+
+    asked: list[tuple[str, int | None]] = []
+
+    def note(path, stage, *, workers, **more):
+        asked.append((stage, workers))
+        return []
+
+    monkeypatch.setattr("solspace.run.loop.run_stage", note)
+    for words, processes in (((), 2), (("--workers", "0"), None), (("--workers", "3"), 3)):
+        asked.clear()
+        assert main(["run", trained, *words]) == 0
+        chosen = dict(asked)
+        assert chosen.pop("train") == (3 if processes == 3 else None)
+        assert {"record", "verify", "features"} <= set(chosen)
+        assert set(chosen.values()) == {processes}
+
+
+@pytest.mark.slow
+def test_processes_that_are_chosen_make_what_threads_do(trained, tmp_path, monkeypatch, capfd):
+    from solspace.cli import main
+    from solspace.run import choosing
+
+    mine = shutil.copytree(trained, str(tmp_path / "mine.zarr"))
+    other = shutil.copytree(trained, str(tmp_path / "other.zarr"))
+    assert main(["run", other, "--quiet"]) == 0
+    monkeypatch.setattr(choosing, "FEWEST", 4)
+    monkeypatch.setattr(choosing, "EACH", 2)
+    assert main(["run", mine]) == 0
+    assert "analysis in 2 processes; --workers 0 for threads" in capfd.readouterr().out
+    entry = zarr.open_group(mine, path=GROUP, mode="r").attrs["provenance"]
+    assert '"workers": 2' in entry
+    assert_same(mine, other)
+    assert check_store(mine) == []

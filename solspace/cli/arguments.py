@@ -386,7 +386,7 @@ def _run(verbs: Verbs) -> None:
         "solspace run my.zarr --stage my_analysis.py:participation_ratio",
     )
     _choice(run)
-    _where(run)
+    _where(run, "as many as so many networks are worth, 200 or more; 0 for threads")
     _slice(run)
     run.add_argument("--stage", metavar="STAGE", help="a stage's name, or FILE.py:FUNCTION")
     run.add_argument(
@@ -898,13 +898,15 @@ def _measured(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _where(parser: argparse.ArgumentParser) -> None:
+def _where(
+    parser: argparse.ArgumentParser, unsaid: str = "threads of this process, one a core"
+) -> None:
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
         help="processes of a local dask cluster, faster than threads where many networks are "
-        "analysed (default: threads of this process, one a core)",
+        f"analysed (default: {unsaid})",
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running dask scheduler to send the work to"

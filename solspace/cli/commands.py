@@ -259,10 +259,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     from solspace.kinds import kind_of
+    from solspace.run.choosing import worthwhile_processes
     from solspace.run.loop import run_stage
+    from solspace.run.where import active_scheduler
     from solspace.stages import collection
     from solspace.store import Store
 
+    unsaid = args.workers is args.scheduler is args.slurm is None
+    args.workers = args.workers or None  # 0 is for threads
     if args.stage:
         name = collection.load_stage(args.stage).name if ":" in args.stage else args.stage
         name = name.replace("-", "_")
@@ -294,12 +298,19 @@ def _run(args: argparse.Namespace) -> None:
     there = Store(args.store).populations(args.task, args.architecture)
     kinds = {kind_of(p.architecture).name for p in there} or {"recurrent"}
     left_out: dict[Any, dict[str, str]] = {population: {} for population in there}
+    processes = None
+    if unsaid and active_scheduler() is None:
+        processes = worthwhile_processes(there)
+    if processes is not None:
+        _say(f"analysis in {processes} processes; --workers 0 for threads", quiet=args.quiet)
     for stage in dict.fromkeys(
         n
         for k in sorted(kinds, reverse=True)
         for n, s in collection.stages(k).items()
         if s.by_default
     ):
+        if processes is not None and stage != "train":  # which threads do as fast
+            args.workers = processes
         own = [p for p in there if stage in collection.stages(kind_of(p.architecture).name)]
         for population in own:
             if reason := _reason(population, stage, left_out[population]):

@@ -108,7 +108,7 @@ def group_layouts(
     if stage.layout is not None:
         return layouts(stage, task, have, options)
     # A stage of one's own: its dims are those of what it reads, with their coordinates.
-    read = read_inputs(population, stage)
+    read = read_inputs(population, stage, all_labels=False)
     out = {}
     for group in dict.fromkeys(v.group for v in stage.fills):
         dims = {d for v in stage.variables(group).values() for d in v.dims} - {"network"}

@@ -407,6 +407,7 @@ def _run_shards(
             sent,
             options | prepared,
             told if local else None,
+            progress,
             (whole, population.status(stage.name)) if local else None,
             __version__,
         )
@@ -512,6 +513,7 @@ def _run_shard(
     sent: bytes | None,
     options: dict[str, Any],
     report: Callable[[int], Any] | None,
+    progress: bool,
     here: tuple[xr.Dataset, NDArray[np.uint8]] | None,
     version: str,
     shard: Shard,
@@ -540,7 +542,9 @@ def _run_shard(
     asks = "stop" in inspect.signature(stage.function).parameters
     extra = {"stop": compute.stopping} if asks else {}
     kwargs = options | extra | {"progress": report}
-    with failures_told_elsewhere():
+    # One worker tells for all, on the terminal where it was started.
+    telling = sent is not None and progress and compute.is_first_worker()
+    with failures_told_elsewhere(), told_of_compiling() if telling else nullcontext():
         if stage.plain:
             out = compute_own(stage, ds, kwargs)
         else:
@@ -553,18 +557,34 @@ def _run_shard(
     population.write_shard(shard, stage.name, results, token=run)
 
 
-_last_opened: tuple[tuple[int, Population, str], xr.Dataset] | None = None
+@dataclass
+class _Reading:
+    """What a worker reads of one stage in one run, and how many shards it has been asked for."""
+
+    of: tuple[int, Population, str]
+    inputs: xr.Dataset
+    shards: int = 0
+
+
+_last: _Reading | None = None
+_ALONE = 3  # shards that a worker reads one by one, before it reads all that there is
 
 
 def _opened_for(run: int, population: Population, stage: Stage) -> xr.Dataset:
-    """What a stage reads, opened by a worker once for all its shards of a run."""
-    global _last_opened
+    """What a stage reads, opened by a worker once for all its shards of a run.
+
+    To read a shard of twenty small arrays takes as long as to read them whole. A worker among
+    many that gets a shard or two reads those alone; one that gets more has the rest in memory.
+    """
+    global _last
     key = (run, population, stage.name)
-    last = _last_opened
-    if last is None or last[0] != key:
-        last = key, read_inputs(population, stage, all_labels=False)
-        _last_opened = last
-    return last[1]
+    last = _last
+    if last is None or last.of != key:
+        last = _last = _Reading(key, read_inputs(population, stage, all_labels=False))
+    last.shards += 1
+    if last.shards == _ALONE + 1:
+        last.inputs = _loaded_where_small(last.inputs)
+    return last.inputs
 
 
 def _one_thread() -> None:

@@ -27,8 +27,10 @@ __all__ = [
     "active_scheduler",
     "check_where",
     "check_worker",
+    "is_first_worker",
     "kept",
     "map_unordered",
+    "most_workers",
     "real_path",
     "stopping",
 ]
@@ -108,6 +110,30 @@ def check_worker(path: str, version: str) -> None:
             f"{path}: {here} sees no store there; put the store into a folder that every worker "
             "sees under the same name"
         )
+
+
+def most_workers(room: int) -> int:
+    """How many processes this machine, or job, has cores and memory for; 0 without dask's cluster.
+
+    Parameters
+    ----------
+    room : int
+        Bytes of memory for each.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("distributed") is None:
+        return 0
+    from distributed.system import MEMORY_LIMIT  # of this job, where it has one of its own
+
+    return min(cores(), MEMORY_LIMIT // room)
+
+
+def is_first_worker() -> bool:
+    """In a worker: is it the first of those that a command started on its own machine?"""
+    from distributed import get_worker
+
+    return get_worker().name == 0
 
 
 def real_path(path: str) -> str:
