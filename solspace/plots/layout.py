@@ -99,21 +99,26 @@ def node_positions(
     >>> node_positions(2, np.array([0, 1]), np.array([1, 0]), np.array([True, True])).tolist()
     [[0.0, 0.0], [1.3, 0.0]]
     """
-    sign = np.zeros(nodes) if output is None else np.asarray(output, float)
+    from solspace.plots.clutter import clutter
+
+    sign = np.zeros(nodes) if output is None else np.asarray(output, np.float64)
     path = autonomous_path(source, target, autonomous)
     depth = _depths(nodes, source, target, path)
     links = sorted(
         {(min(s, t), max(s, t)) for s, t in zip(source.tolist(), target.tolist(), strict=True)}
         - {(i, i) for i in range(nodes)}
     )
-    ways = {(s, t) for s, t in zip(source.tolist(), target.tolist(), strict=True) if s != t}
+    ways = sorted({(s, t) for s, t in zip(source.tolist(), target.tolist(), strict=True) if s != t})
     at = np.full((nodes, 2), np.nan)
     for x, node in enumerate(path):
         at[node] = x, 0
     free = sorted((n for n in range(nodes) if n not in path), key=lambda n: (depth[n], n))
 
+    pairs = np.array(links, np.int64).reshape(-1, 2), np.array(ways, np.int64).reshape(-1, 2)
+    away = depth.astype(np.float64)
+
     def cost(positions: Array) -> float:
-        return _clutter(positions, links, ways, sign, depth)
+        return float(clutter(positions, *pairs, sign, away))
 
     if len(path) == 1:
         return _layers(depth, cost) * (column, 1.35 * ROW)
@@ -128,7 +133,7 @@ def node_positions(
     for node in free:
         at[node] = min(
             (slot for slot in slots if _is_clear(at, node, slot)),
-            key=lambda slot: (_with(at, node, slot, cost), slot),
+            key=lambda slot: (round(_with(at, node, slot, cost), 9), slot),
         )
     if nodes <= SEARCHED:
         at = _improve(at, free, slots, cost)
@@ -218,46 +223,6 @@ def _improve(at: Array, free: list[int], slots: list[Slot], cost: Cost) -> Array
         if best == before:
             break
     return at
-
-
-def _clutter(
-    at: Array,
-    links: list[tuple[int, int]],
-    ways: set[tuple[int, int]],
-    sign: Array,
-    depth: NDArray[np.int64],
-) -> float:
-    """How hard to read straight edges would be; nodes not placed yet do not count."""
-    placed = ~np.isnan(at[:, 0])
-    total = 0.2 * float(np.abs(at[placed, 1]).sum())
-    total += 0.2 * float(np.abs(at[placed, 0] - depth[placed]).sum())
-    total += 0.05 * float((at[placed, 0] % 1 != 0).sum())
-    total -= 0.12 * float((sign * np.sign(at[:, 1]))[placed].sum())
-    shown = [(a, b) for a, b in links if placed[a] and placed[b]]
-    for a, b in shown:
-        step = at[b] - at[a]
-        length = float(np.hypot(*step))
-        total += 0.4 * (length - 1)
-        for n in np.flatnonzero(placed):
-            if n in (a, b):
-                continue
-            along = float(np.clip((at[n] - at[a]) @ step / length**2, 0, 1))
-            if np.hypot(*(at[a] + along * step - at[n])) < 0.42:
-                total += 2.0
-    for s, t in ways:
-        if placed[s] and placed[t] and at[t, 0] < at[s, 0]:
-            total += 0.05
-    for (a, b), (c, d) in combinations(shown, 2):
-        if len({a, b, c, d}) == 4 and _cross(at[a], at[b], at[c], at[d]):
-            total += 1.2
-    return total
-
-
-def _cross(a: Array, b: Array, c: Array, d: Array) -> bool:
-    def side(p: Array, q: Array, r: Array) -> float:
-        return float((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]))
-
-    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
 # --------------------------------------------------------------------------- edges
@@ -365,34 +330,23 @@ def _clearest(
     at: Array, key: tuple[int, int, bool], curves: dict[tuple[int, int, bool], Array]
 ) -> Array:
     """The least bent curve that keeps clear of nodes and, where it can, of other edges."""
+    from solspace.plots.clutter import crossings
+
     others = np.delete(at, list(key[:2]), axis=0)
     best, best_cost = _bent(at, key, 0.0), np.inf
     for size in (0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.25):
+        if best_cost <= 0.6 * size:  # no curve that is bent more can be better
+            break
         for bend in (size, -size) if size else (0.0,):
             curve = _bent(at, key, bend)
             gap = np.inf
             if len(others):
                 gap = np.linalg.norm(curve[:, None] - others[None], axis=-1).min()
             cost = 0.6 * size + 50 * max(0.0, RADIUS + 0.14 - gap)
-            cost += 0.5 * sum(_crossings(curve, curve2) for curve2 in curves.values())
+            cost += 0.5 * sum(crossings(curve, other) for other in curves.values())
             if cost < best_cost - 1e-9:
                 best, best_cost = curve, cost
     return best
-
-
-def _crossings(one: Array, other: Array) -> int:
-    """How often two curves cross, away from nodes they share."""
-    p, q = one[2:-2:2], other[2:-2:2]
-    d, e = np.diff(p, axis=0)[:, None], np.diff(q, axis=0)[None]
-    between = q[None, :-1] - p[:-1, None]
-
-    def cross(u: Array, v: Array) -> Array:
-        return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-
-    denominator = cross(d, e)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t, s = cross(between, e) / denominator, cross(between, d) / denominator
-    return int(((t >= 0) & (t < 1) & (s >= 0) & (s < 1)).sum())
 
 
 def _departures(at: Array, curves: dict[tuple[int, int, bool], Array]) -> dict[int, list[float]]:
