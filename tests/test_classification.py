@@ -82,6 +82,7 @@ def test_the_published_features_give_the_published_kappa(population):
     assert split_kappa(label, features, repeats=5) == pytest.approx(PUBLISHED[population], abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_published_features_give_the_published_kappa_of_one_population():
     label, features = published("interval_reproduction_gru")
     found = split_kappa(label, features, repeats=1)
@@ -177,6 +178,7 @@ def test_nothing_of_a_held_out_network_is_learned_from():
     np.testing.assert_array_equal(one.probability[same_fold], other.probability[same_fold])
 
 
+@pytest.mark.slow
 def test_processes_change_nothing():
     ds = synthetic()
     keep = ds.solution.values < 2

@@ -262,6 +262,7 @@ def test_workers_and_schedulers_that_cannot_be(store):
     assert_fails(solspace("record", store, "--slurm-option", "queue=short"), "--slurm N")
 
 
+@pytest.mark.slow
 def test_a_running_scheduler_does_the_work(store):
     from distributed import LocalCluster
 

@@ -86,7 +86,7 @@ def texts(picture):
 # --------------------------------------------------------------------------- layout
 
 
-@settings(max_examples=15)  # large graphs take seconds
+@settings(max_examples=40)
 @given(graph=graphs())
 def test_nodes_keep_apart_and_the_path_is_a_line(graph):
     output, edges = graph

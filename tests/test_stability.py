@@ -416,7 +416,7 @@ def test_every_line_of_the_page_runs(tmp_path, monkeypatch, capsys):
     names: dict = {}
     blocks = python_blocks("docs/stability.md")
     for block in blocks:
-        block = block.replace("slice(4)", "slice(2)").replace(
+        block = block.replace("slice(4)", "slice(1)").replace(
             "further_steps=100", "further_steps=5"
         )
         exec(compile(block, "docs/stability.md", "exec"), names)

@@ -57,7 +57,7 @@ def open_group(path: str, group: str = "") -> xr.Dataset:
     return xr.open_zarr(path, group=f"{GROUP}/{group}".rstrip("/"))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=7),
     shard_size=st.integers(1, 8),

@@ -234,6 +234,7 @@ def test_files_are_as_many_as_shards(store):
         assert len(files) <= 1 + shards, name
 
 
+@pytest.mark.slow
 def test_laying_takes_memory_for_a_shard_and_not_for_all(tmp_path):
     """Of a population that is read lazily, 400 networks of 24 kB, in ten shards."""
     source = xr.open_zarr(ROOT / "stores" / "turner2021.zarr", group=GROUP, chunks=None)

@@ -175,6 +175,7 @@ def test_joined_numbers_are_those_of_all_keys_together(keys):
     assert len(set(again.network_label.values.tolist())) == len(flat) + 2
 
 
+@pytest.mark.slow
 def test_the_papers_architectures_join_lazily():
     opened = [
         xr.open_zarr(PAPER, group=f"interval_reproduction/{a}", chunks="auto")
