@@ -16,11 +16,15 @@ from typing import Any
 __all__ = ["told_of_compiling"]
 
 
+_listening = False
+
+
 @contextlib.contextmanager
 def told_of_compiling() -> Iterator[None]:
     """A line on stderr where kernels of the package have to be compiled, and at the end how long.
 
-    Nothing is said where they are found compiled. What workers elsewhere compile is not seen.
+    Nothing is said where they are found compiled. What other processes compile is not seen. Of two
+    such contexts at once the first tells.
 
     Examples
     --------
@@ -28,6 +32,10 @@ def told_of_compiling() -> Iterator[None]:
     ...     "nothing was compiled"
     'nothing was compiled'
     """
+    global _listening
+    if _listening:
+        yield
+        return
     from numba.core import event
 
     class Listener(event.Listener):
@@ -50,9 +58,11 @@ def told_of_compiling() -> Iterator[None]:
 
     listener = Listener()
     event.register("numba:compile", listener)
+    _listening = True
     try:
         yield
     finally:
+        _listening = False
         event.unregister("numba:compile", listener)
         if listener.spent:
             _say(f"compiled in {listener.spent:.0f} s; from now on that is found")

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -207,10 +208,13 @@ def run_stage(
                     _call_pending(population, record)
         if only is not None:
             where["slice"] = str(only)
-        outcomes = [
-            _run_population(population, record, own, where, given, progress, redo)
-            for population, record, own in zip(populations, records, shards, strict=True)
-        ]
+        outcomes = _one_ahead(
+            [
+                _run_population(population, record, own, where, given, progress, redo)
+                for population, record, own in zip(populations, records, shards, strict=True)
+            ],
+            ahead=0 if _is_local(where) else 1,
+        )
         store.consolidate()
     return outcomes
 
@@ -325,6 +329,34 @@ def _undo(population: Population, status: Variable) -> None:
 # --------------------------------------------------------------------------- one population
 
 
+def _one_ahead(runs: Sequence[Generator[None, None, Outcome]], ahead: int) -> list[Outcome]:
+    """Run populations in order; workers have the next one's shards before they end with one.
+
+    Each run yields once, when its work is under way.
+    """
+    outcomes: list[Outcome] = []
+    begun: deque[Generator[None, None, Outcome]] = deque()
+    with ExitStack() as left:
+        for run in runs:
+            left.callback(run.close)
+            next(run)
+            begun.append(run)
+            if len(begun) > ahead:
+                outcomes.append(_ended(begun.popleft()))
+        while begun:
+            outcomes.append(_ended(begun.popleft()))
+    return outcomes
+
+
+def _ended(run: Generator[None, None, Outcome]) -> Outcome:
+    try:
+        next(run)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    raise RuntimeError("a run of a population that yields twice")
+
+
 def _run_population(
     population: Population,
     stage: Stage,
@@ -333,7 +365,7 @@ def _run_population(
     options: dict[str, Any],
     progress: bool,
     redo: bool,
-) -> Outcome:
+) -> Generator[None, None, Outcome]:
     task = get_task(population.task)
     # What is made over all networks together is called pending when there is something to put in
     # its place: a run that fails or is killed before leaves the result there was.
@@ -343,10 +375,12 @@ def _run_population(
     pending = [shard for shard in shards if shard in waiting]
     each = _networks(stage, pending, before)
     with told_of_compiling() if pending and progress else nullcontext():
-        if pending and stage.over == "population":
-            _run_whole(population, stage, where, options, progress)
-        elif pending:
-            _run_shards(population, stage, task, each, where, options, progress)
+        if pending and stage.over == "network":
+            yield from _run_shards(population, stage, task, each, where, options, progress)
+        else:
+            yield
+            if pending:
+                _run_whole(population, stage, where, options, progress)
     if stage.over == "network":
         finish(population, stage)
         if not (waiting or "slice" in where or provenance.ended(population, stage.name)):
@@ -373,7 +407,7 @@ def _run_shards(
     where: Mapping[str, Any],
     options: dict[str, Any],
     progress: bool,
-) -> None:
+) -> Iterator[None]:
     """Shard by shard; ``each`` has those that are pending, with their networks to compute."""
     pending = longest_first(population, each)
     local = _is_local(where)
@@ -390,14 +424,13 @@ def _run_shards(
         if local:
             whole = _loaded_where_small(whole)
         prepared = {name: make(whole) for name, make in stage.prepare.items()}
-        bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
+        bar: Bar | None = None
 
         def told(networks: int) -> None:
             if compute.stopping():  # between two networks, where a shard takes long
                 raise KeyboardInterrupt
+            assert bar is not None
             bar(networks)
-
-        told.within = bar.within  # type: ignore[attr-defined]
 
         function = partial(
             _run_shard,
@@ -411,15 +444,23 @@ def _run_shards(
             (whole, population.status(stage.name)) if local else None,
             __version__,
         )
-        for shard, _ in compute.map_unordered(
-            function,
-            pending,
-            workers=where["workers"],
-            scheduler=where["scheduler"],
-            slurm=where.get("slurm"),
-            name=f"{stage.verb} {population}",
-            threads=_threads(population, stage, options, each),
-        ):
+        under_way = noted.enter_context(
+            closing(
+                compute.map_unordered(
+                    function,
+                    pending,
+                    workers=where["workers"],
+                    scheduler=where["scheduler"],
+                    slurm=where.get("slurm"),
+                    name=f"{stage.verb} {population}",
+                    threads=_threads(population, stage, options, each),
+                )
+            )
+        )
+        yield
+        bar = noted.enter_context(_bar(population, stage, sum(each.values()), progress))
+        told.within = bar.within  # type: ignore[attr-defined]
+        for shard, _ in under_way:
             # Workers elsewhere hold no lock: the one that sends them the shards looks.
             locks.check_held(population.path)
             if not local:

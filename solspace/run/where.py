@@ -14,10 +14,10 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from solspace.errors import ClusterError, SolspaceError
 from solspace.machine import cores
@@ -150,8 +150,11 @@ def map_unordered(
     slurm: Mapping[str, Any] | None = None,
     name: str = "work",
     threads: int = 0,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Apply a function to every item and yield (item, result) as each is done.
+
+    Workers begin when this is called, threads of this process when the first result is asked for;
+    they go on until the end, or until it is closed.
 
     Parameters
     ----------
@@ -186,24 +189,23 @@ def map_unordered(
     [(-1, 1), (2, 2)]
     """
     check_where(workers, scheduler, slurm)
-    if not items:
-        return
     if workers is None and scheduler is None and slurm is None:
-        yield from _threads(function, items, threads or cores())
-        return
+        return _threads(function, items, threads or cores())
     # Later calls may have more to do.
     most = len(items) if _kept.get() is None else workers or 1
-    with _client(min(workers or 1, most), scheduler, slurm) as client:
-        yield from _distributed(client, function, items, name)
+    with contextlib.ExitStack() as begun:
+        client = begun.enter_context(_client(min(workers or 1, most), scheduler, slurm))
+        work = _submitted(client, function, items, name)
+        return _distributed(begun.pop_all(), client, work)
 
 
 def _threads(
     function: Callable[[Item], Result], items: Sequence[Item], threads: int
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     from threadpoolctl import threadpool_limits
 
     _stop.clear()
-    threads = min(len(items), threads)
+    threads = max(1, min(len(items), threads))
     # Each thread is one core. With more of BLAS's own in it, products would differ in the last
     # bit from those of a worker process.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
@@ -354,18 +356,20 @@ def _end_cluster(cluster: Any) -> None:
         late.cancel()
 
 
-def _distributed(
-    client: Any, function: Callable[[Item], Result], items: Sequence[Item], name: str
-) -> Iterator[tuple[Item, Result]]:
-    from distributed import as_completed as distributed_as_completed
-    from distributed.comm import CommClosedError
-    from distributed.scheduler import KilledWorker
+class _Work(NamedTuple):
+    """What a cluster was asked for: the function, which travels once, and a task for each item."""
 
-    address = client.scheduler.address
+    sent: Any
+    futures: list[Any]
+    items: dict[str, Any]  # by the key of each future
+
+
+def _submitted(
+    client: Any, function: Callable[[Item], Result], items: Sequence[Item], name: str
+) -> _Work:
     # Dask takes what stands before the first number for the kind of a task.
     run = f"0{uuid.uuid4().hex[:8]}"
-    futures: list[Any] = []
-    try:
+    with _said(client):
         # A task rather than scattered data: a worker that dies with it is no loss, and workers
         # may come later.
         sent = client.submit(_same, function, key=f"prepare {name}-{run}", pure=False)
@@ -373,17 +377,42 @@ def _distributed(
             client.submit(_apply, sent, item, key=f"{name}-{run}-{i}", pure=False)
             for i, item in enumerate(items)
         ]
-        where = {future.key: item for future, item in zip(futures, items, strict=True)}
-        done = distributed_as_completed(futures, loop=client.loop)
-        watch = _Watch(client)
-        while not done.is_empty():
-            while not done.has_ready():
-                time.sleep(_POLL)
-                watch.seen |= sent.done()  # a worker may come and go between two looks
-                watch.look()
-            future = next(done)
-            watch.seen = True
-            yield where[future.key], _result(future, watch)
+    return _Work(sent, futures, {f.key: item for f, item in zip(futures, items, strict=True)})
+
+
+def _distributed(
+    begun: contextlib.ExitStack, client: Any, work: _Work
+) -> Generator[tuple[Any, Any], None, None]:
+    from distributed import as_completed as distributed_as_completed
+
+    with begun:
+        try:
+            with _said(client):
+                done = distributed_as_completed(work.futures, loop=client.loop)
+                watch = _Watch(client)
+                while not done.is_empty():
+                    while not done.has_ready():
+                        time.sleep(_POLL)
+                        watch.seen |= work.sent.done()  # a worker may come and go between two looks
+                        watch.look()
+                    future = next(done)
+                    watch.seen = True
+                    yield work.items[future.key], _result(future, watch)
+        finally:
+            if client.status == "running":
+                with contextlib.suppress(Exception):
+                    client.cancel([*work.futures, work.sent], force=True)
+
+
+@contextlib.contextmanager
+def _said(client: Any) -> Iterator[None]:
+    """What goes wrong on a cluster, in our words."""
+    from distributed.comm import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    address = client.scheduler.address
+    try:
+        yield
     except KilledWorker as error:
         raise ClusterError(
             f"a worker process died at {error.task} ({error.last_worker.address}), most often for "
@@ -396,10 +425,6 @@ def _distributed(
             f"the dask scheduler at {address} went away or dropped the work ({reason}); what is "
             "stored is whole, see that it runs and type the same command again"
         ) from None
-    finally:
-        if futures and client.status == "running":
-            with contextlib.suppress(Exception):
-                client.cancel([*futures, sent], force=True)
 
 
 def _result(future: Any, watch: _Watch) -> Any:
