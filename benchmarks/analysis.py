@@ -4,15 +4,18 @@
     python benchmarks/analysis.py --networks 400 --write # the 2,000 that ship, docs/performance.md
     python benchmarks/analysis.py --rounds 3 --populations interval_reproduction/gru
     python benchmarks/analysis.py --networks 400 --workers 2 --write
+    python benchmarks/analysis.py --networks 400 --workers 2 --together
 
 Networks that ship, evenly from each population, are laid in a store of their own with nothing but
 weights; then `record`, `extrapolate`, `reduce`, `verify` and `features` are run over it as
 ``solspace run`` does: in threads of this process, one a core, or with ``--workers`` in as many
-processes, which are started once; what that takes counts to the first stage. Before, each stage
-is run on a store of two networks, so that nothing is compiled or loaded while it is timed. Told
-are processor seconds of all threads and processes, which other work on the machine changes less,
-and the seconds that passed. With ``--rounds`` it is done over again, and the best of each stage is
-told.
+processes, which are started once; what that takes counts to the first stage. Populations are run
+one by one, so that each has its figures; with ``--together`` each stage goes over the whole store,
+and workers go on to the next population without waiting, as they do in ``solspace run``. Before,
+each stage is run on a store of two networks, so that nothing is compiled or loaded while it is
+timed. Told are processor seconds of all threads and processes, which other work on the machine
+changes less, and the seconds that passed. With ``--rounds`` it is done over again, and the best of
+each stage is told.
 
 Baselines, measured in the same run or on the same networks: for ``reduce`` the median of the
 authors' published code on one core (see benchmarks/reduction.py); for ``record`` and
@@ -74,6 +77,24 @@ def run(path: str, stage: str, population: str, workers: int | None = None) -> t
     if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
         raise RuntimeError(f"{stage} of {population}: {outcome}")
     return spent
+
+
+def run_together(path: str, workers: int | None) -> str:
+    """Every stage over the whole store: processor seconds and seconds of each, as Markdown."""
+    from solspace.run.loop import run_stage
+
+    lines, total = ["| stage | processor seconds | seconds |", "|---|---:|---:|"], [0.0, 0.0]
+    for stage in STAGES:
+        used, began = processor_seconds(), time.perf_counter()
+        outcomes = run_stage(path, stage, workers=workers)
+        spent = processor_seconds() - used, time.perf_counter() - began
+        for outcome in outcomes:
+            if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
+                raise RuntimeError(f"{stage}: {outcome}")
+        total = [a + b for a, b in zip(total, spent, strict=True)]
+        lines.append(f"| {stage} | {spent[0]:.1f} | {spent[1]:.1f} |")
+    lines.append(f"| all | {total[0]:.0f} | {total[1]:.0f} |")
+    return "\n".join(lines)
 
 
 def processor_seconds() -> float:
@@ -188,6 +209,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="the best is told (default 1)")
     parser.add_argument("--populations", nargs="+", metavar="TASK/ARCHITECTURE")
     parser.add_argument("--workers", type=int, help="processes instead of threads")
+    parser.add_argument("--together", action="store_true", help="each stage over the whole store")
     parser.add_argument("--json", action="store_true", help="the figures as JSON instead")
     parser.add_argument("--write", action="store_true", help="the table into docs/performance.md")
     given = parser.parse_args()
@@ -207,6 +229,11 @@ def main() -> None:
             for stage in STAGES:
                 run(small, stage, population)
             lay(path, population, given.networks)
+        if given.together:
+            with kept():
+                print(run_together(path, given.workers))
+            print(f"{found['how']}, {found['vectors']}, {found['peak'] / 1e9:.0f} GFLOP/s")
+            return
         for at in range(given.rounds):
             copy = f"{folder}/run{at}.zarr"
             shutil.copytree(path, copy)

@@ -189,7 +189,7 @@ def map_unordered(
     [(-1, 1), (2, 2)]
     """
     check_where(workers, scheduler, slurm)
-    if workers is None and scheduler is None and slurm is None:
+    if not items or workers is scheduler is slurm is None:
         return _threads(function, items, threads or cores())
     # Later calls may have more to do.
     most = len(items) if _kept.get() is None else workers or 1
