@@ -74,9 +74,14 @@ def run(path: str, stage: str, population: str, workers: int | None = None) -> t
     used, began = processor_seconds(), time.perf_counter()
     (outcome,) = run_stage(path, stage, task=task, architecture=architecture, workers=workers)
     spent = processor_seconds() - used, time.perf_counter() - began
-    if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
-        raise RuntimeError(f"{stage} of {population}: {outcome}")
+    check(outcome)
     return spent
+
+
+def check(outcome: Any) -> None:
+    """All networks were computed, and hardly any failed."""
+    if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
+        raise RuntimeError(str(outcome))
 
 
 def run_together(path: str, workers: int | None) -> str:
@@ -89,8 +94,7 @@ def run_together(path: str, workers: int | None) -> str:
         outcomes = run_stage(path, stage, workers=workers)
         spent = processor_seconds() - used, time.perf_counter() - began
         for outcome in outcomes:
-            if outcome.failed > 0.02 * outcome.networks or outcome.computed != outcome.networks:
-                raise RuntimeError(f"{stage}: {outcome}")
+            check(outcome)
         total = [a + b for a, b in zip(total, spent, strict=True)]
         lines.append(f"| {stage} | {spent[0]:.1f} | {spent[1]:.1f} |")
     lines.append(f"| all | {total[0]:.0f} | {total[1]:.0f} |")

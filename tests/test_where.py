@@ -244,6 +244,10 @@ def test_processes_are_chosen_where_many_networks_are_pending(trained, tmp_path,
     assert choosing.worthwhile_processes(populations) is None
     monkeypatch.setattr(choosing, "most_workers", lambda room: 8)
 
+    with monkeypatch.context() as patch:  # of stages that cannot be, nothing is pending
+        patch.setattr(choosing, "refusal", lambda population, stage: "it has no graph")
+        assert choosing.worthwhile_processes(populations) is None
+
     asked: list[tuple[str, int | None]] = []
 
     def note(path, stage, *, workers, **more):

@@ -386,7 +386,7 @@ def _run(verbs: Verbs) -> None:
         "solspace run my.zarr --stage my_analysis.py:participation_ratio",
     )
     _choice(run)
-    _where(run, "as many as so many networks are worth, 200 or more; 0 for threads")
+    _where(run, "without --stage, as many as 200 pending networks or more are worth; 0 for threads")
     _slice(run)
     run.add_argument("--stage", metavar="STAGE", help="a stage's name, or FILE.py:FUNCTION")
     run.add_argument(

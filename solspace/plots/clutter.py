@@ -10,7 +10,7 @@ from numba import njit
 __all__ = ["clutter", "crossings"]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def clutter(at, links, ways, sign, depth):  # type: ignore[no-untyped-def]
     """Of straight edges; nodes not placed yet, which are NaN, do not count.
 

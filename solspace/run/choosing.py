@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from solspace.errors import SolspaceError
 from solspace.kinds import kind_of
+from solspace.run.own_tasks import refusal
 from solspace.run.where import most_workers
 from solspace.stages import collection
 from solspace.stages.carry import carried
@@ -54,6 +55,12 @@ def worthwhile_processes(populations: Sequence[Population]) -> int | None:
 
 
 def _waits(population: Population) -> bool:
-    stages = collection.stages(kind_of(population.architecture).name).values()
-    counted = (s for s in stages if s.by_default and s.over == "network" and s.name != "train")
-    return any(population.pending(stage.name) for stage in counted)
+    """Whether an analysis is pending that the population can have."""
+    kind = kind_of(population.architecture).name
+    for name, stage in collection.stages(kind).items():
+        if not stage.by_default or stage.over != "network" or name == "train":
+            continue
+        needed = (*collection.needed_first(name, kind), name)
+        if population.pending(name) and not any(refusal(population, n) for n in needed):
+            return True
+    return False
