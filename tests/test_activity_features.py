@@ -173,6 +173,31 @@ def test_a_fitted_network_is_the_network_it_is_fitted_to():
         fit_network(activity * 3, output, trials.input)
 
 
+@pytest.mark.parametrize("given", [1, 9])
+def test_columns_that_come_in_by_size_end_as_if_all_were_there(given):
+    """Also where there are more inputs than components."""
+    rng = np.random.default_rng(5)
+    units, steps, components = 11, 200, 4
+    size = np.concatenate([[1.0, 0.2, 0.05, 0.005], np.ones(given + 1)])
+    left = rng.normal(size=(steps, len(size))) * size
+    left[:, -1] = 1.0
+    every, recurrent = np.arange(len(size)), np.array([0, 1, 2, 3, len(size) - 1])
+    columns = [every, every, recurrent, np.arange(components, len(size))]
+    now = rng.uniform(-0.8, 0.8, (units, steps))
+    true = [rng.normal(0, 0.3, (units, len(c))) for c in columns]
+
+    def run(weights):
+        drives = [w @ left[:, c].T for w, c in zip(weights, columns, strict=True)]
+        return gru_step(np.stack([*drives, now]))[0]
+
+    after = run(true)
+    for asked in (None, size):
+        found = fit_gates(
+            left, np.ones(steps), columns, gru_step, now, after, penalty=1e-9, size=asked
+        )
+        assert np.sqrt(np.mean((run(found) - after) ** 2)) < 1e-3 * after.std()
+
+
 @pytest.mark.parametrize("architecture", ["gru", "lstm"])
 def test_steps_that_count_twice_are_steps_that_are_there_twice(architecture):
     """And gates take their columns alone: of a GRU one drive is of inputs, one of activity."""

@@ -261,13 +261,14 @@ class _Gated:
         before, after = _before(activity), activity.reshape(-1, n)
         x = input.reshape(-1, inputs)
         self.strength = max(float(np.abs(x).max()), 1e-9)
-        _, size, axes = np.linalg.svd(before, full_matrices=False)
-        self.axes = axes[: max(int((size > ROUNDING * size[0]).sum()), 1)].T
-        k = self.axes.shape[1]
+        variance, axes = np.linalg.eigh(before.T @ before)
+        size = np.sqrt(np.maximum(variance[::-1], 0) / max(float(variance[-1]), 1e-300))
+        k = max(int((size > ROUNDING).sum()), 1)
+        self.axes = axes[:, ::-1][:, :k]
+        self.size = np.concatenate([size[:k], np.ones(inputs + 1)])
         cells = []  # before and after
         if cell_state is not None:
             cells = [_before(cell_state), cell_state.reshape(-1, n)]
-        left = np.concatenate([before @ self.axes, x / self.strength, np.ones((len(x), 1))], axis=1)
         # All pulses, which are few, and steps of silence, drawn: a grid would fall on the same
         # moments of every trial.
         pulsed = x.any(axis=1)
@@ -278,7 +279,9 @@ class _Gated:
         # Trials that have been the same so far give the same step again and again.
         whole = [before, x, after, *cells]
         rows, self.times = _once(np.concatenate([part[rows] for part in whole], axis=1), rows)
-        self.left = left[rows]
+        self.left = np.concatenate(
+            [before[rows] @ self.axes, x[rows] / self.strength, np.ones((len(rows), 1))], axis=1
+        )
         self.k, self.inputs = k, inputs
         every = np.arange(k + inputs + 1)
         if not cells:
@@ -291,10 +294,8 @@ class _Gated:
             self.columns = [every, every, every]
             self.now, self.next = (state[rows].T for state in cells)
             self.step = lstm_step
-            assert cell_state is not None
-            alike, times = _steps_once(np.concatenate([activity, cell_state], axis=-1), input)
-            squashed = np.tanh(cells[1][alike])
-            self.output_gate = self._output_gate(left[alike], times, after[alike], squashed)
+            squashed = np.tanh(self.next.T)
+            self.output_gate = self._output_gate(self.left, self.times, after[rows], squashed)
 
     @staticmethod
     def _output_gate(left: Array, times: Array, after: Array, squashed: Array) -> Array:
@@ -310,8 +311,9 @@ class _Gated:
 
     def weights(self, penalty: float) -> dict[str, NDArray[Any]]:
         gates = fit_gates(
-            self.left, self.times, self.columns, self.step, self.now, self.next, penalty=penalty
-        )
+            self.left, self.times, self.columns, self.step, self.now, self.next,
+            penalty=penalty, size=self.size,
+        )  # fmt: skip
         k = self.k
         if self.output_gate is None:
             reset, update, recurrent, driven = gates

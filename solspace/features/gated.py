@@ -3,14 +3,15 @@
 The normal matrices of all units are one product: of the derivatives of units by pairs of gates,
 (unit * pair, step), and of pairs of columns, (step, pair of columns). Steps follow the curve of
 what is fitted, not its tangent alone ("geodesic acceleration", Transtrum & Sethna,
-arXiv:1201.5885): half as many come as far. A unit whose last step was taken back keeps its matrix,
-and one that is followed closely, or that a step hardly helped, is done.
+arXiv:1201.5885): half as many come as far. Large columns are fitted first, alone. A unit whose last
+step was taken back keeps its matrix, and one that is followed closely, or that a step hardly
+helped, is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ __all__ = ["GatedStep", "column_pairs", "fit_gates", "gru_step", "lstm_step"]
 
 Array = NDArray[np.float64]
 
-ITERATIONS = 18
+# Steps, and share of the largest column under which columns are left out in them.
+LEVELS = ((3, 0.1), (3, 0.03), (3, 0.01), (3, 0.003), (5, 0.0))
 # In float32 normal matrices take half the time, and where a fit ends then turns on their rounding:
 # weights differed by a tenth from one processor to another, and by 5e-9 in float64.
 LEAST_DAMPING = 1e-8
@@ -186,6 +188,7 @@ def fit_gates(
     after: Array,
     *,
     penalty: float,
+    size: Array | None = None,
 ) -> list[Array]:
     """Weights (unit, column) of each gate, from zero, all units side by side.
 
@@ -206,6 +209,10 @@ def fit_gates(
         The state of each unit before and after.
     penalty : float
         On the squares of the weights.
+    size : array (column,), optional
+        Of the columns. Large ones are fitted first and smaller ones come in as damping goes down:
+        it would hardly let them move before, and few columns make small matrices. Without it all
+        are there from the start.
 
     Examples
     --------
@@ -218,69 +225,101 @@ def fit_gates(
     >>> bool(np.allclose(np.concatenate(found), true, atol=1e-3))
     True
     """
-    edges = np.cumsum([0, *(len(c) for c in columns)])
-    gates = [slice(a, b) for a, b in pairwise(edges.tolist())]
-    units, total = len(now), int(edges[-1])
     many = padded(len(left)) - len(left)  # whole vectors of steps; those added do not count
     left = np.pad(left, ((0, many), (0, 0)))
     share = np.pad(times / times.sum(), (0, many))
     now, after = (np.pad(a, ((0, 0), (0, many))) for a in (now, after))
-    parts = [np.ascontiguousarray(left[:, c].T) for c in columns]
-    products = _Products(left, columns, units)
-    close = CLOSE * (after**2 @ share)
-    found = np.zeros((units, total))
-    found[:, edges[2] - 1] = 1.0  # units that remember
+    found = [np.zeros((len(now), len(c))) for c in columns]
+    found[1][:, -1] = 1.0  # units that remember
+    damping = np.full(len(now), 0.1)
+    size = np.ones(left.shape[1]) if size is None else size / size.max()
+    levels = [(size > least, steps) for steps, least in LEVELS]
+    for _, alike in groupby(levels, key=lambda level: level[0].tobytes()):
+        (kept, *_), steps = zip(*alike, strict=True)
+        place = np.cumsum(kept) - 1
+        level = _Level(
+            left[:, kept], share, [place[c[kept[c]]] for c in columns], step, now, after, penalty
+        )
+        weights = np.concatenate(
+            [w[:, kept[c]] for w, c in zip(found, columns, strict=True)], axis=1
+        )
+        level.fit(weights, damping, sum(steps))
+        for whole, c, gate in zip(found, columns, level.gates, strict=True):
+            whole[:, kept[c]] = weights[:, gate]
+    return found
 
-    def drive(weights: Array, out: Array) -> None:
-        for gate, part, own in zip(gates, parts, out, strict=True):
+
+class _Level:
+    """A fit of all units on some of the columns."""
+
+    def __init__(
+        self, left: Array, share: Array, columns: Sequence[NDArray[np.intp]], step: GatedStep,
+        now: Array, after: Array, penalty: float,
+    ) -> None:  # fmt: skip
+        self.share, self.step, self.now, self.after = share, step, now, after
+        self.penalty = penalty
+        edges = np.cumsum([0, *(len(c) for c in columns)])
+        self.gates = [slice(a, b) for a, b in pairwise(edges.tolist())]
+        self.parts = [np.ascontiguousarray(left[:, c].T) for c in columns]
+        self.products = _Products(left, columns, len(now))
+        self.close = CLOSE * (after**2 @ share)
+
+    def drive(self, weights: Array, out: Array) -> None:
+        for gate, part, own in zip(self.gates, self.parts, out, strict=True):
             np.matmul(weights[:, gate], part, out=own)
 
-    def back(by: Array, wrong: Array) -> Array:
-        """Sums over steps of an error times the derivatives by all weights, (unit, column)."""
-        wrong = wrong * share
+    def back(self, by: Array, units: NDArray[np.intp], wrong: Array) -> Array:
+        """Sums over steps of errors of some units times derivatives by weights, (unit, column)."""
+        weighed = np.empty((len(by), *wrong.shape))
+        _weigh(by, units, wrong, self.share, weighed)
         return np.concatenate(
-            [(d * wrong) @ part.T for d, part in zip(by, parts, strict=True)], axis=1
+            [one @ part.T for one, part in zip(weighed, self.parts, strict=True)], axis=1
         )
 
-    def predict(weights: Array, some: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-        taken = np.empty((step.gates + 1, len(some), now.shape[1]))
-        drive(weights, taken[:-1])
-        taken[-1] = now[some]
-        made = step(taken)
-        made[0] -= after[some]
-        return taken, made, made[0] ** 2 @ share + penalty * (weights**2).mean(axis=1)
+    def predict(self, weights: Array, some: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        taken = np.empty((self.step.gates + 1, len(some), self.now.shape[1]))
+        self.drive(weights, taken[:-1])
+        taken[-1] = self.now[some]
+        made = self.step(taken)
+        made[0] -= self.after[some]
+        cost = made[0] ** 2 @ self.share + self.penalty * (weights**2).mean(axis=1)
+        return taken, made, cost
 
-    live = moved = np.arange(units)
-    # Of all units, where they stand: drives, state, and how drives change along a step; errors and
-    # derivatives; the gradient.
-    at = np.empty((2 * step.gates + 1, *now.shape))
-    there = np.empty((step.gates + 1, *now.shape))
-    slope = np.empty((units, total))
-    at[: step.gates + 1], there[:], cost = predict(found, live)
-    damping = np.full(units, 0.1)
-    for _ in range(ITERATIONS):
-        # Units that have not moved stand where they stood.
-        wrong, by = _of(there, moved)[0], _of(there, moved)[1:]
-        products.fill(moved, by, share)
-        slope[moved] = back(by, wrong) + penalty / total * found[moved]
-        ahead = -products.solve(live, slope[live], penalty, damping[live])
-        line = _of(at, live)
-        drive(ahead, line[step.gates + 1 :])
-        bend = -products.solve_again(back(_of(there, live)[1:], step.second_derivative(line)))
-        bent = 2 * np.linalg.norm(bend, axis=1) < BENT * np.linalg.norm(ahead, axis=1)
-        tried = found[live] + ahead + np.where(bent, 0.5, 0.0)[:, None] * bend
-        taken, made, new_cost = predict(tried, live)
-        old_cost = cost[live]
-        better = new_cost < old_cost
-        going = better & (new_cost < (1 - GAIN) * old_cost) & (new_cost > close[live])
-        found[live[better]], cost[live[better]] = tried[better], new_cost[better]
-        damping[live] = np.clip(np.where(better, 0.2, 5) * damping[live], LEAST_DAMPING, 1e6)
-        moved = live[going]
-        at[: step.gates + 1, moved], there[:, moved] = taken[:, going], made[:, going]
-        live = live[going | ~better]
-        if not len(live):
-            break
-    return [found[:, gate] for gate in gates]
+    def fit(self, found: Array, damping: Array, iterations: int) -> None:
+        """Make weights (unit, column) better, and damping (unit,) what comes next, in place."""
+        step, penalty, share, products = self.step, self.penalty, self.share, self.products
+        units, total = found.shape
+        # Of all units, where they stand: drives, state, and how drives change along a step; errors
+        # and derivatives; the gradient.
+        at = np.empty((2 * step.gates + 1, *self.now.shape))
+        there = np.empty((step.gates + 1, *self.now.shape))
+        slope = np.empty((units, total))
+        at[: step.gates + 1], there[:], cost = self.predict(found, np.arange(units))
+        # A unit that was done may go on with more columns, but not one that is followed closely.
+        live = moved = np.flatnonzero(cost > self.close)
+        for _ in range(iterations):
+            if not len(live):
+                break
+            # Units that have not moved stand where they stood.
+            products.fill(moved, there[1:], share)
+            slope[moved] = self.back(there[1:], moved, there[0, moved])
+            slope[moved] += penalty / total * found[moved]
+            ahead = -products.solve(live, slope[live], penalty, damping[live])
+            line = _of(at, live)
+            self.drive(ahead, line[step.gates + 1 :])
+            bend = -products.solve_again(self.back(there[1:], live, step.second_derivative(line)))
+            bent = 2 * np.linalg.norm(bend, axis=1) < BENT * np.linalg.norm(ahead, axis=1)
+            tried = found[live] + ahead + np.where(bent, 0.5, 0.0)[:, None] * bend
+            taken, made, new_cost = self.predict(tried, live)
+            old_cost = cost[live]
+            better = new_cost < old_cost
+            going = better & (new_cost < (1 - GAIN) * old_cost) & (new_cost > self.close[live])
+            found[live[better]], cost[live[better]] = tried[better], new_cost[better]
+            damping[live] = np.clip(np.where(better, 0.2, 5) * damping[live], LEAST_DAMPING, 1e6)
+            moved = live[going]
+            _keep(taken, going, live, at)
+            _keep(made, going, live, there)
+            live = live[going | ~better]
 
 
 def _of(array: Array, units: NDArray[np.intp]) -> Array:
@@ -321,15 +360,13 @@ class _Products:
     ----------
     left : array (step, column)
     columns : sequence of array of int
-        The columns of each gate. One of few columns comes last.
+        The columns of each gate. That of the last may be few.
     units : int
     """
 
     def __init__(self, left: Array, columns: Sequence[NDArray[np.intp]], units: int) -> None:
         width, self.gates = left.shape[1], len(columns)
-        self.wide = sum(2 * len(c) > width for c in columns)
-        if self.gates > self.wide + 1:
-            raise ValueError("more than one gate of few columns")
+        self.wide = self.gates - (2 * len(columns[-1]) <= width)
         self.edges = np.cumsum([0, *map(len, columns)])
         self.columns = np.concatenate(columns)
         self.pairs = column_pairs(left)
@@ -346,22 +383,22 @@ class _Products:
         self.inverse = np.zeros((groups, n, LANES))
 
     def fill(self, units: NDArray[np.intp], by: Array, share: Array) -> None:
-        """Note the matrices of some units; derivatives (gate, unit, step) are of those alone."""
+        """Note the matrices of some units from derivatives (gate, unit, step) of all."""
         if not len(units):
             return
-        self.packed[:, units] = self._sums(by, share, self.first, self.second, self.pairs)
+        self.packed[:, units] = self._sums(by, units, share, self.first, self.second, self.pairs)
         if self.few.shape[1]:
             gates = np.arange(self.gates)
             last = np.full(self.gates, self.gates - 1)
-            self.packed_few[:, units] = self._sums(by, share, last, gates, self.few)
+            self.packed_few[:, units] = self._sums(by, units, share, last, gates, self.few)
 
     @staticmethod
     def _sums(
-        by: Array, share: Array, first: NDArray[np.intp], second: NDArray[np.intp],
-        columns: Array,
+        by: Array, units: NDArray[np.intp], share: Array, first: NDArray[np.intp],
+        second: NDArray[np.intp], columns: Array,
     ) -> Array:  # fmt: skip
-        products = np.empty((len(first), *by.shape[1:]))
-        _multiply(by, share, first, second, products)
+        products = np.empty((len(first), len(units), len(share)))
+        _multiply(by, units, share, first, second, products)
         whole = products.reshape(-1, products.shape[-1]) @ columns  # one product of matrices
         return whole.reshape(len(first), -1, columns.shape[1])
 
@@ -382,13 +419,31 @@ class _Products:
 
 
 @njit(cache=True, nogil=True)
-def _multiply(by, share, first, second, out):  # type: ignore[no-untyped-def]
+def _multiply(by, units, share, first, second, out):  # type: ignore[no-untyped-def]
     """Products of derivatives by pairs of gates, by how much each step counts."""
     for p in range(first.size):
-        for u in range(by.shape[1]):
-            one, other, into = by[first[p], u], by[second[p], u], out[p, u]
+        for u in range(units.size):
+            one, other, into = by[first[p], units[u]], by[second[p], units[u]], out[p, u]
             for s in range(share.size):
                 into[s] = one[s] * other[s] * share[s]
+
+
+@njit(cache=True, nogil=True)
+def _weigh(by, units, wrong, share, out):  # type: ignore[no-untyped-def]
+    for gate in range(by.shape[0]):
+        for u in range(units.size):
+            one, other, into = by[gate, units[u]], wrong[u], out[gate, u]
+            for s in range(share.size):
+                into[s] = one[s] * other[s] * share[s]
+
+
+@njit(cache=True, nogil=True)
+def _keep(tried, kept, units, out):  # type: ignore[no-untyped-def]
+    """Put what some units tried, (plane, some, step), in its place, (plane, unit, step)."""
+    for plane in range(tried.shape[0]):
+        for u in range(units.size):
+            if kept[u]:
+                out[plane, units[u]] = tried[plane, u]
 
 
 @njit(cache=True, nogil=True)
