@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 DEMO := stores/demo
 # Processes that run the tests side by side: make test JOBS=8
 JOBS ?= 2
+# Images often ask Python to keep no bytecode: each process of a test or a worker would compile the
+# package again.
+export PYTHONDONTWRITEBYTECODE :=
 # As on an x86-64 processor without AVX-512, and as on one without AVX, AVX2 and FMA (x86-64-v2), in
 # what Numba compiles and in the libraries that choose their loops at run time. An empty
 # NUMBA_CPU_FEATURES is what keeps those of this machine out; what is compiled so is kept apart.

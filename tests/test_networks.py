@@ -20,6 +20,7 @@ from solspace import SolspaceError
 from solspace.networks import (
     PARAMETERS,
     from_state_dict,
+    parameter_shapes,
     read_state_dict,
     run,
     run_output,
@@ -343,3 +344,16 @@ def test_a_truncated_file_and_a_missing_one_are_named(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(SolspaceError, match="holds a list"):
         read_state_dict(str(path))
+
+
+@pytest.mark.parametrize("architecture", ["vanilla", "relu", "gru", "lstm"])
+def test_loops_are_compiled_once_whoever_may_write_what_they_read(architecture):
+    rng = np.random.default_rng(0)
+    shapes = parameter_shapes(architecture, 3, inputs=2, outputs=1)
+    weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    x = rng.normal(size=(2, 5, 2))
+    own = run_output(architecture, weights, x)
+    x.flags.writeable = False
+    np.testing.assert_array_equal(run_output(architecture, weights, x), own)
+    loop = importlib.import_module(f"solspace.networks.{architecture}")._run
+    assert len(loop.signatures) == 1

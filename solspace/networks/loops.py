@@ -63,9 +63,11 @@ def in_vectors(
     made = weights.made if isinstance(weights, Laid) else {}
     if (gates, apart) not in made:
         made[gates, apart] = _in_vectors(weights, gates, apart)
-    # Of arrays that lie otherwise Numba would compile the loop once more.
-    x, start = (np.ascontiguousarray(a, np.float64) for a in (x, start))
-    return x, start, *made[gates, apart]
+    # Of arrays that lie otherwise, or may be written, Numba would compile the loop once more.
+    read = [np.ascontiguousarray(a, np.float64).view() for a in (x, start)]
+    for array in read:
+        array.flags.writeable = False
+    return read[0], read[1], *made[gates, apart]
 
 
 def _in_vectors(weights: Weights, gates: int, apart: int) -> tuple[_Array, _Array, _Array]:

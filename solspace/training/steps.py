@@ -285,10 +285,11 @@ class CompiledSteps(MatrixSteps):
             self._targets,
             batches,
             rates,
-            self._recipe.beta1,
-            self._recipe.beta2,
+            # For an integer Numba would compile all of it once more.
+            float(self._recipe.beta1),
+            float(self._recipe.beta2),
             EPSILON,
-            self._recipe.clip,
+            float(self._recipe.clip),
             self._work,
         )
         self._done += len(batches)
