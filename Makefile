@@ -131,6 +131,7 @@ bench: env
 	$(BIN)/python benchmarks/processors.py
 	$(BIN)/python benchmarks/reduction.py
 	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/scaling.py --networks 100 1000
 	$(BIN)/python benchmarks/own_stage.py
 	$(BIN)/python benchmarks/own_data.py

@@ -84,20 +84,33 @@ def check(outcome: Any) -> None:
         raise RuntimeError(str(outcome))
 
 
-def run_together(path: str, workers: int | None) -> str:
-    """Every stage over the whole store: processor seconds and seconds of each, as Markdown."""
+def run_together(path: str, workers: int | None) -> dict[str, dict[str, float]]:
+    """Every stage over the whole store: processor seconds and seconds of each."""
     from solspace.run.loop import run_stage
 
-    lines, total = ["| stage | processor seconds | seconds |", "|---|---:|---:|"], [0.0, 0.0]
+    found = {}
     for stage in STAGES:
         used, began = processor_seconds(), time.perf_counter()
         outcomes = run_stage(path, stage, workers=workers)
-        spent = processor_seconds() - used, time.perf_counter() - began
+        found[stage] = {
+            "processor": processor_seconds() - used,
+            "seconds": time.perf_counter() - began,
+        }
         for outcome in outcomes:
             check(outcome)
-        total = [a + b for a, b in zip(total, spent, strict=True)]
-        lines.append(f"| {stage} | {spent[0]:.1f} | {spent[1]:.1f} |")
-    lines.append(f"| all | {total[0]:.0f} | {total[1]:.0f} |")
+    return found
+
+
+def together_table(found: dict[str, Any]) -> str:
+    """The figures of `run_together` as Markdown."""
+    stages = found["stages"]
+    every = {k: sum(own[k] for own in stages.values()) for k in ("processor", "seconds")}
+    lines = ["| stage | processor seconds | seconds |", "|---|---:|---:|"]
+    lines += [
+        f"| {s} | {own['processor']:.1f} | {own['seconds']:.1f} |" for s, own in stages.items()
+    ]
+    lines.append(f"| all | {every['processor']:.0f} | {every['seconds']:.0f} |")
+    lines.append(f"{found['how']}, {found['vectors']}, {found['peak'] / 1e9:.0f} GFLOP/s")
     return "\n".join(lines)
 
 
@@ -235,8 +248,8 @@ def main() -> None:
             lay(path, population, given.networks)
         if given.together:
             with kept():
-                print(run_together(path, given.workers))
-            print(f"{found['how']}, {found['vectors']}, {found['peak'] / 1e9:.0f} GFLOP/s")
+                found["stages"] = run_together(path, given.workers)
+            print(json.dumps(found) if given.json else together_table(found))
             return
         for at in range(given.rounds):
             copy = f"{folder}/run{at}.zarr"
