@@ -7,7 +7,7 @@ of these, numbers of the first so many, and a short training of each architectur
 process of its own for each processor of `PROCESSORS`: this one, and what it can be told to be. Each
 compiles into an empty cache. What was computed is kept in FOLDER, so that a run goes on where it
 was stopped; ``--write`` puts the tables into docs/processors.md. With all networks a processor
-takes some ten minutes.
+takes some minutes.
 """
 
 from __future__ import annotations
