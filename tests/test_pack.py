@@ -107,6 +107,16 @@ def test_what_was_left_out_comes_back_to_the_last_bit(store, tmp_path):
     assert check_store(copy) == []
 
 
+def test_what_was_left_out_is_pending_without_a_file_that_says_so(learning_store, tmp_path):
+    run_stage(learning_store, "record")
+    copy = str(tmp_path / "copy.zarr")
+    pack([learning_store], copy)
+    status = zarr.open_array(copy, path="interval_reproduction/gru/status_record", mode="r")
+    # Were one lost, nothing would be called done that is not there.
+    assert not status[...].any() and status.fill_value == 0 and status.nchunks_initialized == 0
+    assert check_store(copy) == []
+
+
 def test_several_stores_become_one_with_checkpoints_and_provenance(store, learning_store, tmp_path):
     copy = str(tmp_path / "both.zarr")
     assert [str(p) for p in pack([store, learning_store], copy)] == [
@@ -177,8 +187,8 @@ import sys, time
 import solspace.store.pack as store
 from solspace import pack
 copy = store.copy_packed
-def slowly(array, group, chunk):
-    copy(array, group, chunk)
+def slowly(array, *more):
+    copy(array, *more)
     if array.basename == "loss":
         print("under way", flush=True)
         time.sleep(100)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from solspace.population.variables import (
     PENDING,
@@ -51,6 +52,11 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
     copy = Population(store.path, population.task, population.architecture)
     noting = records.noting_store(store.path)
     root = zarr.open_group(noting, mode="r+", use_consolidated=False)
+    # Pending in the copy, and without messages. Recordings, which no stage makes, have neither.
+    again = [_MADE_BY[group] for group in leave_out]
+    pending = np.full(population.networks, PENDING, np.uint8)
+    instead = {status_variable(stage).name: pending for stage in again}
+    without = {message_variable(stage).name for stage in again}
     for group in population.groups():
         if group in leave_out:
             continue
@@ -59,28 +65,25 @@ def pack_into(population: Population, store: Store, leave_out: Sequence[str]) ->
             target = root.require_group(copy.group_path(group))
         chunk = int(source.attrs["chunk_size"])
         for name, array in source.arrays():
-            if name.startswith("message_") and array.ndim == 1 and not (array[...] != "").any():
+            message = name.startswith("message_") and array.ndim == 1
+            if message and (name in without or not (array[...] != "").any()):
                 continue  # created when one is needed
-            copy_packed(array, target, chunk)
+            copy_packed(array, target, chunk, instead.get(name))
         attrs: dict[str, Any] = dict(source.attrs)
         if "provenance" in attrs:
             attrs["provenance"] = without_folders(str(attrs["provenance"]))
         target.attrs.update(attrs)
-    own: Any = root[copy.group_path("population")]
-    # Recordings are made by no stage.
-    for group in leave_out if "status_record" in own or "status_extrapolate" in own else ():
-        stage = _MADE_BY[group]
-        status, message = status_variable(stage).name, message_variable(stage).name
-        for name, value in ((status, PENDING), (message, "")):
-            if name in own:
-                waiting: Any = own[name]
-                waiting[:] = np.full(population.networks, value, waiting.dtype)
     records.note_copy(copy, noting, copy.group_path("population"))
     return copy
 
 
-def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
-    """Copy an array as one shard, or one after another where it is large, compressed hard."""
+def copy_packed(
+    array: Any, group: zarr.Group, chunk: int, instead: NDArray[Any] | None = None
+) -> Any:
+    """Copy an array as one shard, or one after another where it is large, compressed hard.
+
+    ``instead`` takes the place of the values of a small one.
+    """
     dims = tuple(array.metadata.dimension_names or ())
     name = str(array.basename)
     variable = Variable(
@@ -91,8 +94,9 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
         fill=array.metadata.fill_value,
         coordinate=dims == (name,),
     )
+    values = array if instead is None else instead
     if array.size <= 1 << 20:
-        variable = packed_variable(variable, array[...])
+        variable = packed_variable(variable, values[...])
     sizes = dict(zip(dims, array.shape, strict=True))
     by_network = dims[:1] == ("network",) and not variable.coordinate
     shard = packed_shard_size(array.shape, array.dtype.itemsize, chunk) if by_network else WHOLE
@@ -100,10 +104,10 @@ def copy_packed(array: Any, group: zarr.Group, chunk: int) -> Any:
     with quiet():
         target.attrs.put(dict(array.attrs))
         if shard == WHOLE:
-            target[...] = array[...]
+            target[...] = values[...]
         else:
             for start in range(0, array.shape[0], shard):
-                target[start : start + shard] = array[start : start + shard]
+                target[start : start + shard] = values[start : start + shard]
     return target
 
 
