@@ -483,7 +483,7 @@ def test_one_that_is_killed_leaves_the_one_before(reduced, tmp_path):
     run_stage(path, "classify", options=options | {"seed": 1}, redo=True)
     assert json.loads(classification(path).attrs["options"])["seed"] == 1
     assert not os.path.exists(f"{folder}.old")
-    assert check_store(path) == []
+    assert faults(path) == []
 
 
 # --------------------------------------------------------------------------- what ships

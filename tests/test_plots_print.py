@@ -188,7 +188,8 @@ ELSEWHERE = {"plot_path", "plot_slice", "plot_two_neuron"}
 
 # Panels or rows side by side; all others fit into one column of a page.
 TWO_COLUMNS = {
-    "plot_checkpoints", "plot_design", "plot_network", "plot_stability", "plot_task_axes"
+    "plot_challenges", "plot_checkpoints", "plot_design", "plot_kernel", "plot_network",
+    "plot_stability", "plot_task_axes",
 }  # fmt: skip
 
 
