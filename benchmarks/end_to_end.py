@@ -150,21 +150,30 @@ def table(found: dict[str, dict[str, Any]], networks: int, workers: int) -> str:
         + ", ".join(f"{s} {found[s]['together']['peak'] / 1e9:.0f} GFLOP/s" for s in sets)
         + ".",
         "",
-        "| trials run in memory | "
-        + " | ".join(f"{s}: {stage}" for s in sets for stage in ("record", "extrapolate"))
-        + " |",
-        "|---|" + "---|" * 2 * len(sets),
+        *in_memory_table({name: own["shares"] for name, own in found.items()}),
+    ]
+    return "\n".join(lines)
+
+
+def in_memory_table(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Shares of the peak by population, and their range over populations by size."""
+    stages = ("record", "extrapolate")
+    columns = [(name, stage) for name in found for stage in stages]
+    lines = [
+        "| trials run in memory | " + " | ".join(f"{n}, {s}" for n, s in columns) + " |",
+        "|---|" + "---:|" * len(columns),
     ]
     for population in PUBLISHED:
-        cells = []
-        for name in sets:
-            for stage in ("record", "extrapolate"):
-                own = found[name]["shares"][population][stage]
-                sizes = " / ".join(f"{100 * v:.0f}" for k, v in own.items() if k != "all")
-                cells.append(f"**{100 * own['all']:.0f} %** ({sizes})")
+        cells = [f"{found[name][population][stage]['all']:.0%}" for name, stage in columns]
         lines.append(f"| {population} | " + " | ".join(cells) + " |")
-    lines += ["", "Share of that peak, in brackets at 20 / 30 / 40 / 50 units."]
-    return "\n".join(lines)
+    first = next(iter(found.values()))[next(iter(PUBLISHED))]["record"]
+    for size in [size for size in first if size != "all"]:
+        cells = []
+        for name, stage in columns:
+            every = [found[name][population][stage][size] for population in PUBLISHED]
+            cells.append(f"{100 * min(every):.0f} to {max(every):.0%}")
+        lines.append(f"| {size} units, any population | " + " | ".join(cells) + " |")
+    return lines
 
 
 def main() -> None:
