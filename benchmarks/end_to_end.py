@@ -24,8 +24,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,10 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from analysis import SOURCE, STAGES, gemm_peak  # noqa: E402
+from analysis import SOURCE, STAGES, fastest, gemm_peak  # noqa: E402
+from instructions import instruction_sets  # noqa: E402
 from reduction import PUBLISHED  # noqa: E402
-
-LANES = {"AVX-512": 16, "AVX2": 8}
 
 
 def in_memory(networks: int = 8, times: int = 7) -> dict[str, dict[str, Any]]:
@@ -89,17 +86,6 @@ def in_memory(networks: int = 8, times: int = 7) -> dict[str, dict[str, Any]]:
     return found
 
 
-def fastest(once: Callable[[], Any], times: int) -> float:
-    """Processor seconds of the best of several calls, one before them not counted."""
-    once()
-    best = float("inf")
-    for _ in range(times):
-        began = time.thread_time()
-        once()
-        best = min(best, time.thread_time() - began)
-    return best
-
-
 def measure(limits: dict[str, str], networks: int, workers: int) -> dict[str, Any]:
     """All of it under some limits, in processes of its own."""
     with tempfile.TemporaryDirectory() as compiled:
@@ -128,14 +114,8 @@ def table(found: dict[str, dict[str, Any]], networks: int, workers: int) -> str:
         "|---|" + "---:|---:|" * len(sets),
     ]
     for stage in (*STAGES, "all"):
-        cells = []
-        for name in sets:
-            stages = found[name]["together"]["stages"]
-            own = [
-                sum(stages[s][k] for s in (STAGES if stage == "all" else (stage,)))
-                for k in ("seconds", "processor")
-            ]
-            cells += [f"{one:.0f}" if stage == "all" else f"{one:.1f}" for one in own]
+        spent = [found[name]["together"]["stages"][stage] for name in sets]
+        cells = [f"{own[k]:.1f}" for own in spent for k in ("seconds", "processor")]
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
     theirs = networks * sum(PUBLISHED.values())
     cells = []
@@ -178,8 +158,6 @@ def in_memory_table(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     from docs.pages import write_part
-    from solspace.training.vectors import tiles
-    from validation.processors import PROCESSORS
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -192,12 +170,11 @@ def main() -> None:
     if given.in_memory:
         print(json.dumps(in_memory()))
         return
-    here = tiles().lanes
-    sets = [name for name, lanes in LANES.items() if lanes <= here]
-    if not sets:
+    limits = instruction_sets()
+    limits.pop("x86-64-v2", None)  # without FMA it would take the longest, and few have none
+    if not limits:
         raise SystemExit("this processor has no AVX2; see benchmarks/analysis.py")
-    limits = {name: {} if LANES[name] == here else PROCESSORS["avx2"] for name in sets}
-    found = {name: measure(limits[name], given.networks, given.workers) for name in sets}
+    found = {name: measure(own, given.networks, given.workers) for name, own in limits.items()}
     text = table(found, given.networks, given.workers)
     print(text)
     if given.write:

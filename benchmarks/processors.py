@@ -24,15 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from instructions import LANES, instruction_sets  # noqa: E402
 from training import Row, mix  # noqa: E402
 
 from docs.pages import write_part  # noqa: E402
-from validation.processors import HERE, PROCESSORS  # noqa: E402
-
-LIMITS = {
-    "AVX-512": PROCESSORS[HERE], "AVX2": PROCESSORS["avx2"], "x86-64-v2": PROCESSORS["x86-64-v2"]
-}  # fmt: skip
-LANES = {"AVX-512": 16, "AVX2": 8, "x86-64-v2": 4}
 
 
 def rows_of(architecture: str, rounds: int, limits: dict[str, str]) -> list[Row]:
@@ -48,16 +43,13 @@ def rows_of(architecture: str, rounds: int, limits: dict[str, str]) -> list[Row]
 
 
 def main() -> None:
-    from solspace.training.vectors import tiles
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--architecture", nargs="+", default=["vanilla", "gru", "lstm"])
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    here = tiles().lanes
-    sets = [name for name in LIMITS if LANES[name] <= here]
-    if missing := [name for name in LIMITS if name not in sets]:
+    sets = instruction_sets()
+    if missing := [name for name in LANES if name not in sets]:
         print(f"this processor has no {' and no '.join(missing)}")
     lines = [
         "| cell | instructions | share of the GEMM peak, 20 / 30 / 40 / 50 units | times torch |",
@@ -65,8 +57,7 @@ def main() -> None:
     ]
     print("\n".join(lines), flush=True)
     for architecture in options.architecture:
-        for name in sets:
-            limits = {} if LANES[name] == here else LIMITS[name]
+        for name, limits in sets.items():
             rows = rows_of(architecture, options.rounds, limits)
             shares = " / ".join(f"{row.of_peak:.0%}".rstrip("%") for row in rows)
             lines.append(f"| {architecture} | {name} | {shares} % | {mix(rows)[1]:.1f} |")
